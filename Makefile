@@ -1,0 +1,70 @@
+# `make` alone lists what there is. People and CI use the same targets: .ci/run calls `make test`.
+
+SWIFT ?= swift
+PYTHON ?= python3
+PREFIX ?= /usr/local
+DESTDIR ?=
+# What `make run` hands to the server: make run ARGS="-m 1024 -vv"
+ARGS ?=
+# How many compile jobs at once.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+# The dependency check makes the build hold the table of who may import whom.
+SWIFT_FLAGS := -j $(JOBS) --explicit-target-dependency-import-check error
+# A build of its own: other compiler flags in .build would rebuild everything at each change of target.
+STATIC_FLAGS := $(SWIFT_FLAGS) -c release --static-swift-stdlib --scratch-path .build-static -Xlinker -s
+SOURCES := Package.swift Sources Tests
+VENV := .venv-test
+
+# A crashing test must die at once, not be held up by the backtracer.
+test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
+
+.DEFAULT_GOAL := help
+.PHONY: help run build debug test test-swift test-clients setup setup-test install format lint clean
+
+help: ## list these targets
+	@echo "Larder, a memcached-compatible cache server. Targets:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@echo "Variables: ARGS (run), PREFIX and DESTDIR (install), JOBS, SWIFT, PYTHON."
+
+run: build ## build optimised and serve on 127.0.0.1:11211 (make run ARGS="-m 1024 -v")
+	@exec .build/release/larder $(ARGS)
+
+build: setup ## build the optimised server: .build/release/larder
+	$(SWIFT) build $(SWIFT_FLAGS) -c release --product larder
+
+debug: setup ## build everything, tests too, for debugging: .build/debug/larder
+	$(SWIFT) build $(SWIFT_FLAGS) --build-tests
+
+test: setup-test ## build both ways, warnings being errors, then run every test (what CI runs)
+	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory test-swift
+	@$(MAKE) --no-print-directory test-clients
+
+test-swift: debug ## run the Swift tests
+	$(SWIFT) test $(SWIFT_FLAGS) --skip-build
+
+test-clients: setup-test build ## run real clients and the container's script against the optimised server
+	$(VENV)/bin/python -m pytest -q -rs Tests/Clients
+
+setup: ## install what a build needs (libevent; apt-get, only what is missing)
+	@SWIFT="$(SWIFT)" .ci/setup build
+
+setup-test: setup ## install what the tests need (memcached's tools, Python clients in .venv-test)
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" .ci/setup test
+
+install: setup ## build without need of a Swift runtime; install under $(DESTDIR)$(PREFIX)
+	$(SWIFT) build $(STATIC_FLAGS) --product larder
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 .build-static/release/larder "$(DESTDIR)$(PREFIX)/bin/larder"
+	install -m 755 docker/entrypoint.sh "$(DESTDIR)$(PREFIX)/bin/larder-entrypoint"
+
+format: ## lay the Swift sources out as .swift-format says
+	$(SWIFT) format format --in-place --recursive --parallel $(SOURCES)
+
+lint: ## report where the layout differs from .swift-format
+	$(SWIFT) format lint --strict --recursive --parallel $(SOURCES)
+
+clean: ## remove what was built, and the Python environment of the tests
+	rm -rf .build .build-static $(VENV)

@@ -1,0 +1,49 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Which target may import which is ARCHITECTURE.md's table; the build checks it
+// (`--explicit-target-dependency-import-check error`).
+let settings: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+let cSettings: [CSetting] = [.treatAllWarnings(as: .error)]
+
+let package = Package(
+    name: "larder",
+    products: [
+        .executable(name: "larder", targets: ["larder"]),
+        .library(name: "LarderStore", targets: ["LarderStore"]),
+    ],
+    targets: [
+        .systemLibrary(name: "CLibevent", pkgConfig: "libevent", providers: [.apt(["libevent-dev"])]),
+        .target(name: "CLarderArena", cSettings: cSettings),
+        .target(name: "CLarderSystem", cSettings: cSettings),
+        .target(name: "LarderStore", dependencies: ["CLarderArena"], swiftSettings: settings),
+        .target(name: "LarderWire", swiftSettings: settings),
+        .target(name: "LarderEventLoop", dependencies: ["CLibevent", "CLarderSystem"], swiftSettings: settings),
+        .target(
+            name: "LarderServer",
+            dependencies: ["LarderWire", "LarderStore", "LarderEventLoop", "CLarderSystem"],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "larder", dependencies: ["LarderServer", "LarderWire", "CLarderSystem"], swiftSettings: settings),
+        .target(
+            name: "LarderTesting", dependencies: ["LarderStore", "LarderWire"], swiftSettings: settings),
+        .testTarget(
+            name: "LarderStoreTests", dependencies: ["LarderStore", "LarderTesting"], swiftSettings: settings),
+        .testTarget(name: "LarderWireTests", dependencies: ["LarderWire", "LarderTesting"], swiftSettings: settings),
+        .testTarget(
+            name: "LarderEventLoopTests", dependencies: ["LarderEventLoop", "CLarderSystem"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "LarderServerTests",
+            dependencies: [
+                "LarderServer", "LarderStore", "LarderWire", "LarderEventLoop", "LarderTesting", "CLarderSystem",
+            ],
+            swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)

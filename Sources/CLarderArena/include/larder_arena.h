@@ -1,0 +1,198 @@
+// The records of the shared arena, and the loads and stores that are made on them.
+//
+// Everything in an arena is addressed by its offset from the arena's start, so that it can be
+// mapped anywhere. C promises the layout of a struct and Swift does not: hence this header.
+// Fields that other threads change are only touched through the functions below.
+//
+//   slab 0 ............................ metadata slabs | data slabs ............ | index slabs
+//   superblock, slab table, directory, bitmap          | items, in blocks        | (from the end down)
+#ifndef LARDER_ARENA_H
+#define LARDER_ARENA_H
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#define LARDER_ARENA_MAGIC 0x4152454E4452414CULL  // "LARDRENA" read as little-endian bytes
+#define LARDER_ARENA_VERSION 1
+
+// --- Superblock: the first bytes of the arena -------------------------------------------------
+
+typedef struct larder_superblock {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t block_shift;  // a block is 1 << block_shift bytes
+    uint64_t arena_bytes;
+    uint32_t slab_shift;  // a slab is 1 << slab_shift bytes
+    uint32_t slab_count;
+    uint32_t metadata_slab_count;  // slabs 0 ..< this hold what is described here
+    uint32_t reserved;
+    uint64_t slab_table_offset;
+    uint64_t directory_offset;
+    uint64_t bitmap_offset;
+    uint64_t hash_seed;
+    uint64_t bucket_count;    // atomic; buckets of the linear hash index
+    uint64_t cas_last;        // atomic; the last cas given out
+    uint64_t slab_sequence;   // under the space lock; order in which slabs were opened
+    uint64_t index_slab_count;  // under the space lock
+} larder_superblock;
+
+// --- Slab table: one record of a cache line for each slab -------------------------------------
+
+enum larder_slab_state {
+    LARDER_SLAB_FREE = 0,
+    LARDER_SLAB_OPEN = 1,      // one lane appends to it
+    LARDER_SLAB_SEALED = 2,    // full or set aside; items in it may die, none is added
+    LARDER_SLAB_RUN_HEAD = 3,  // the first slab of an item larger than a slab
+    LARDER_SLAB_RUN_TAIL = 4,
+    LARDER_SLAB_LIMBO = 5,     // unreachable; free once no reader can still look at it
+    LARDER_SLAB_INDEX = 6,
+    LARDER_SLAB_METADATA = 7,
+    LARDER_SLAB_CLAIMED = 8,   // being gathered for a run or for the index
+};
+
+typedef struct larder_slab {
+    uint32_t state;        // atomic, enum larder_slab_state; changed under the space lock
+    uint32_t generation;   // atomic; counts how often the slab was given back
+    uint64_t sequence;     // superblock.slab_sequence when it was opened: its age
+    int64_t expiry_base_ms;  // the start of its time bucket; items count from here
+    int64_t expiry_end_ms;   // the end of its time bucket; INT64_MAX: items without expiry
+    uint64_t cas_base;       // items' 24-bit cas counts from here
+    uint32_t cursor_blocks;  // blocks handed out so far, from the slab's start
+    uint32_t live_blocks;    // atomic; blocks of live items
+    uint32_t run_slabs;      // RUN_HEAD: slabs in the run
+    uint32_t level;          // level of its time bucket
+    uint64_t limbo_epoch;    // LIMBO: free when every session has passed this epoch
+} larder_slab;
+
+_Static_assert(sizeof(larder_slab) == 64, "a slab record is one cache line");
+_Static_assert(sizeof(larder_superblock) <= 4096, "the superblock fits its page");
+
+// --- Index bucket: one cache line ---------------------------------------------------------------
+//
+//   0        4                16                                                             64
+//   | version | 12 tags        | 12 block numbers                                             |
+//
+// version: odd while a writer holds the bucket, else the number of changes times two.
+// tag: 0 empty; 255 in the last slot: that slot's number is the line of an overflow bucket;
+// else eight bits of the key's hash, kept within 1...254.
+
+#define LARDER_BUCKET_SLOTS 12
+#define LARDER_TAG_EMPTY 0
+#define LARDER_TAG_LINK 255
+
+typedef struct larder_bucket {
+    uint32_t version;
+    uint8_t tags[LARDER_BUCKET_SLOTS];
+    uint32_t blocks[LARDER_BUCKET_SLOTS];
+} larder_bucket;
+
+_Static_assert(sizeof(larder_bucket) == 64, "a bucket is one cache line");
+
+/// A bit for each slot whose tag is `tag`. The tags are loaded as two words: a writer may change
+/// one at the same moment, which the bucket's version then tells.
+static inline uint32_t larder_bucket_match(const larder_bucket *bucket, uint8_t tag) {
+    const uint64_t *words = (const uint64_t *)(const void *)bucket;
+    uint64_t low = __atomic_load_n(&words[0], __ATOMIC_RELAXED);
+    uint64_t high = __atomic_load_n(&words[1], __ATOMIC_RELAXED);
+#if defined(__SSE2__)
+    __m128i tags = _mm_set_epi64x((long long)high, (long long)low);
+    int mask = _mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag)));
+    return (uint32_t)mask >> 4;
+#else
+    uint32_t mask = 0;
+    for (int i = 0; i < 4; i++) mask |= (uint32_t)(((low >> (32 + 8 * i)) & 0xff) == tag) << i;
+    for (int i = 0; i < 8; i++) mask |= (uint32_t)(((high >> (8 * i)) & 0xff) == tag) << (4 + i);
+    return mask;
+#endif
+}
+
+static inline uint8_t larder_bucket_tag(const larder_bucket *bucket, uint32_t slot) {
+    return __atomic_load_n(&bucket->tags[slot], __ATOMIC_RELAXED);
+}
+static inline uint32_t larder_bucket_block(const larder_bucket *bucket, uint32_t slot) {
+    return __atomic_load_n(&bucket->blocks[slot], __ATOMIC_ACQUIRE);
+}
+/// Publishes an item: its bytes are visible to whoever sees the number.
+static inline void larder_bucket_publish(larder_bucket *bucket, uint32_t slot, uint32_t block) {
+    __atomic_store_n(&bucket->blocks[slot], block, __ATOMIC_RELEASE);
+}
+static inline void larder_bucket_set_tag(larder_bucket *bucket, uint32_t slot, uint8_t tag) {
+    __atomic_store_n(&bucket->tags[slot], tag, __ATOMIC_RELEASE);
+}
+static inline uint32_t larder_bucket_version(const larder_bucket *bucket) {
+    return __atomic_load_n(&bucket->version, __ATOMIC_ACQUIRE);
+}
+/// True when no writer changed the bucket since `version` was read.
+static inline bool larder_bucket_unchanged(const larder_bucket *bucket, uint32_t version) {
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(&bucket->version, __ATOMIC_RELAXED) == version;
+}
+static inline bool larder_bucket_try_lock(larder_bucket *bucket) {
+    uint32_t version = __atomic_load_n(&bucket->version, __ATOMIC_RELAXED);
+    if (version & 1) return false;
+    bool locked = __atomic_compare_exchange_n(
+        &bucket->version, &version, version + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    // Readers must see the odd version before any change made under the lock.
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    return locked;
+}
+static inline void larder_bucket_unlock(larder_bucket *bucket) {
+    uint32_t version = __atomic_load_n(&bucket->version, __ATOMIC_RELAXED);
+    __atomic_store_n(&bucket->version, version + 1, __ATOMIC_RELEASE);
+}
+static inline void larder_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+
+// --- Plain atomics ------------------------------------------------------------------------------
+
+static inline uint8_t larder_load_u8(const uint8_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+static inline void larder_store_u8(uint8_t *p, uint8_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
+static inline uint32_t larder_load_u32(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void larder_store_u32(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline uint32_t larder_add_u32(uint32_t *p, uint32_t v) {
+    return __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL);
+}
+static inline uint64_t larder_load_u64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void larder_store_u64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline uint64_t larder_add_u64(uint64_t *p, uint64_t v) {
+    return __atomic_fetch_add(p, v, __ATOMIC_RELAXED);
+}
+static inline void larder_or_u64(uint64_t *p, uint64_t v) { (void)__atomic_fetch_or(p, v, __ATOMIC_RELAXED); }
+static inline void larder_and_u64(uint64_t *p, uint64_t v) { (void)__atomic_fetch_and(p, v, __ATOMIC_RELAXED); }
+static inline bool larder_exchange_u32_is(uint32_t *p, uint32_t expected, uint32_t desired) {
+    return __atomic_compare_exchange_n(p, &expected, desired, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+/// A counter that one thread writes and any may read: no locked instruction.
+static inline void larder_count(int64_t *p, int64_t v) {
+    __atomic_store_n(p, __atomic_load_n(p, __ATOMIC_RELAXED) + v, __ATOMIC_RELAXED);
+}
+static inline int64_t larder_counted(const int64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+/// Stores and makes sure that every later load comes after it: how a session says "I read now".
+static inline void larder_announce_u64(uint64_t *p, uint64_t v) {
+    (void)__atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);
+}
+static inline void larder_full_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
+/// One step of waiting for another thread: a pause, and after a while the rest of the time slice,
+/// since with more threads than cores the one waited for may not be running.
+static inline void larder_wait_step(uint32_t step) {
+    if (step < 64) {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
+    } else {
+        (void)sched_yield();
+    }
+}
+
+// A lock for sections of a few hundred instructions.
+static inline void larder_spin_lock(uint32_t *p) {
+    for (uint32_t step = 0; !larder_exchange_u32_is(p, 0, 1); step++) larder_wait_step(step);
+}
+static inline void larder_spin_unlock(uint32_t *p) { __atomic_store_n(p, 0, __ATOMIC_RELEASE); }
+
+#endif

@@ -1,0 +1,76 @@
+// System calls that Swift's Glibc module does not show. Swift imports glibc without _GNU_SOURCE, and
+// this header must not define it: the types of the two modules would differ. The .c file does.
+#ifndef LARDER_SYSTEM_H
+#define LARDER_SYSTEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+// ---- sockets, descriptors, process ----
+
+// accept4 needs _GNU_SOURCE. Accepts without asking for the peer's address; the new descriptor is
+// non-blocking and closed on exec. -1 and errno on failure.
+int larder_accept(int listener);
+
+// <sys/eventfd.h> is not in the Glibc module. A non-blocking counter at 0, closed on exec.
+int larder_eventfd(void);
+
+// pthread_setname_np needs _GNU_SOURCE. Names the calling thread (15 bytes at most) for top and gdb.
+void larder_name_thread(const char *name);
+
+// S_ISSOCK is a macro with arguments, which Swift does not import. lstat: a link is not followed.
+bool larder_is_socket(const char *path);
+
+// ---- end of sockets, descriptors, process ----
+
+// ---- command line ----
+
+// What getopt_long found at one place of a command line.
+typedef struct {
+    // The option's letter; '?' for one that cannot be, ':' for one whose argument is missing.
+    int letter;
+    // Of '?' and ':': the letter meant, 0 for a long name that is unknown or ambiguous.
+    int meant;
+    // The option's argument, or null.
+    const char *argument;
+    // Of '?' and ':': the word of the command line that is wrong.
+    const char *word;
+} larder_getopt_found;
+
+// A long name for a letter; argument: 0 none, 1 needed, 2 may follow after "=".
+typedef struct {
+    const char *name;
+    int argument;
+    int letter;
+} larder_getopt_name;
+
+// getopt_long is not in the Glibc module and keeps its place in globals: this runs it over a whole
+// command line under a lock. Calls `visit` for each option, moves the plain words behind the options
+// and returns the index of the first of them; -1 when there is no memory. Prints nothing.
+int larder_getopt_each(
+    int argc, char **argv, const char *letters, const larder_getopt_name *names, int names_count,
+    void *context, void (*visit)(void *context, larder_getopt_found found));
+
+// ---- end of command line ----
+
+// ---- clocks ----
+//
+// Plain numbers: Swift takes the types timespec and timeval for those of whichever C module it met
+// first, which need not be one that the caller may import.
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// Milliseconds of the wall clock, or of the monotonic one.
+int64_t larder_milliseconds(bool wall);
+
+typedef struct {
+    int64_t user_microseconds;
+    int64_t system_microseconds;
+} larder_cpu_time;
+
+// What the process has used so far.
+larder_cpu_time larder_process_cpu_time(void);
+
+#endif

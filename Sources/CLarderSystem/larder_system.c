@@ -1,0 +1,79 @@
+#define _GNU_SOURCE
+#include "larder_system.h"
+
+// ---- sockets, descriptors, process ----
+
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+int larder_accept(int listener) {
+    return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+int larder_eventfd(void) {
+    return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+}
+
+void larder_name_thread(const char *name) {
+    // A name is a courtesy: one that is too long is refused, and that harms nobody.
+    (void)pthread_setname_np(pthread_self(), name);
+}
+
+bool larder_is_socket(const char *path) {
+    struct stat status;
+    return lstat(path, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+// ---- end of sockets, descriptors, process ----
+
+// ---- command line ----
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+static pthread_mutex_t getopt_lock = PTHREAD_MUTEX_INITIALIZER;
+
+int larder_getopt_each(
+    int argc, char **argv, const char *letters, const larder_getopt_name *names, int names_count,
+    void *context, void (*visit)(void *context, larder_getopt_found found)) {
+    struct option *table = calloc((size_t)names_count + 1, sizeof(*table));
+    char *quiet_letters = malloc(strlen(letters) + 2);
+    if (table == NULL || quiet_letters == NULL) {
+        free(table);
+        free(quiet_letters);
+        return -1;
+    }
+    for (int i = 0; i < names_count; i++) {
+        table[i].name = names[i].name;
+        table[i].has_arg = names[i].argument;
+        table[i].val = names[i].letter;
+    }
+    // A leading colon makes getopt tell a missing argument from an unknown option.
+    quiet_letters[0] = ':';
+    strcpy(quiet_letters + 1, letters);
+
+    pthread_mutex_lock(&getopt_lock);
+    // 0, and not 1, makes glibc forget where an earlier command line ended.
+    optind = 0;
+    opterr = 0;
+    int letter;
+    while ((letter = getopt_long(argc, argv, quiet_letters, table, NULL)) != -1) {
+        larder_getopt_found found = {.letter = letter, .argument = optarg};
+        if (letter == '?' || letter == ':') {
+            found.meant = optopt;
+            found.argument = NULL;
+            found.word = argv[optind > 1 ? optind - 1 : 1];
+        }
+        visit(context, found);
+    }
+    int first_word = optind;
+    pthread_mutex_unlock(&getopt_lock);
+    free(table);
+    free(quiet_letters);
+    return first_word;
+}
+
+// ---- end of command line ----

@@ -1,0 +1,164 @@
+/// One of the names that `-o` takes.
+struct ExtendedOption: Sendable {
+    typealias Effect = @Sendable (inout Draft, String?) throws(Ending) -> Void
+
+    let name: String
+    let effect: Effect
+
+    /// Every name that memcached 1.6.45 takes after `-o`, in any of its builds.
+    static let all = serving + slabs + eviction + logs + storage + transport
+}
+
+/// `-o a,b=c`: what Larder has takes effect; what it has not is checked as memcached checks it, and
+/// noted in one line that says what takes its place.
+func applyExtendedOptions(_ text: String, to draft: inout Draft) throws(Ending) {
+    var parts = text.split(separator: ",", omittingEmptySubsequences: false)
+    // getsubopt lets one comma stand at the end.
+    if parts.last?.isEmpty == true { parts.removeLast() }
+    for part in parts {
+        let pieces = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let name = pieces.first, let option = ExtendedOption.all.first(where: { $0.name == name })
+        else {
+            throw .badValue("Illegal suboption \"\(part)\"")
+        }
+        try option.effect(&draft, pieces.count > 1 ? String(pieces[1]) : nil)
+    }
+}
+
+extension ExtendedOption {
+    /// What Larder does, or did anyway.
+    private static let serving: [ExtendedOption] = [
+        option("maxconns_fast") { draft, _ in draft.settings.refusesConnectionsOverLimit = true },
+        option("no_maxconns_fast") { draft, _ in draft.settings.refusesConnectionsOverLimit = false },
+        option("idle_timeout") { draft, text throws(Ending) in
+            guard let text else { throw .badValue("Missing numeric argument for idle_timeout") }
+            draft.settings.idleTimeoutSeconds = try wholeNumber(
+                text, "-o idle_timeout", in: 0...Int(Int32.max), "a number of seconds, 0 for none")
+        },
+        option("hashpower") { draft, text throws(Ending) in
+            guard let text else { throw .badValue("Missing numeric argument for hashpower") }
+            let power = LeadingInteger(text)
+            guard power.value >= 12 else {
+                throw .badValue("Initial hashtable multiplier of \(power.value) is too low")
+            }
+            guard power.value <= 32 else {
+                throw .badValue(
+                    "Initial hashtable multiplier of \(power.value) is too high\n"
+                        + "Choose a value based on \"STAT hash_power_level\" from a running instance")
+            }
+            draft.settings.hashPowerInit = try wholeNumber(
+                text, "-o hashpower", in: 12...32, "a whole number")
+        },
+        option("no_modern") { draft, _ in
+            draft.settings.refusesConnectionsOverLimit = false
+            draft.warn(
+                "-o no_modern: only its no_maxconns_fast applies, the rest concerns memcached's insides.")
+        },
+        silent("modern"), silent("inline_ascii_resp"), silent("no_inline_ascii_resp"),
+        silent("slab_reassign"), silent("lru_crawler"), silent("lru_maintainer"),
+        silent("no_drop_privileges"), silent("relaxed_privileges"),
+        ignored("no_hashexpand", "the index grows when it has to"),
+        ignored(
+            "hash_algorithm", "the hash is keyed with a random seed", .words(["jenkins", "murmur3", "xxh3"])),
+        ignored(
+            "drop_privileges", "confine Larder from outside, by systemd or the container"),
+        ignored(
+            "read_buf_mem_limit", "connection buffers grow and shrink with use", .integer(0...Int(UInt32.max))
+        ),
+        option("resp_obj_mem_limit") { draft, _ in
+            draft.warn("DEPRECATED: resp_obj_mem_limit no longer used. See read_buf_mem_limit.")
+        },
+    ]
+
+    private static let noSlabs = "Larder has no slab classes, an item takes the blocks it needs"
+    private static let slabs: [ExtendedOption] = [
+        option("slab_chunk_max") { draft, text throws(Ending) in
+            guard let text else { throw .badValue("Missing slab_chunk_max argument") }
+            let kilobytes = LeadingInteger(text)
+            guard kilobytes.isWhole else { throw .badValue("could not parse argument to slab_chunk_max") }
+            guard kilobytes.value > 0 else { throw .badValue("slab_chunk_max must be >= 0") }
+            guard kilobytes.value <= 1024 else {
+                throw .badValue("slab_chunk_max must be specified in kilobytes.")
+            }
+            draft.settings.slabChunkMaxBytes = kilobytes.value << 10
+            draft.warn("-o slab_chunk_max is ignored: \(noSlabs).")
+        },
+        ignored("no_chunked_items", noSlabs),
+        ignored("no_slab_reassign", noSlabs),
+        ignored("slab_automove", noSlabs, .optionalInteger(0...2, "slab_automove must be between 0 and 2")),
+        ignored("no_slab_automove", noSlabs),
+        ignored("slab_automove_ratio", noSlabs, .decimal(0...1, "slab_automove_ratio must be > 0 and < 1")),
+        ignored("slab_automove_window", noSlabs, .atLeast(3, "slab_automove_window must be > 2")),
+        ignored("slab_automove_freeratio", noSlabs, .any),
+        ignored("slab_sizes", noSlabs, .any),
+    ]
+
+    private static let ownEviction = "Larder evicts by how often an item is read for its size"
+    private static let expiry = "expired items give their memory back by themselves"
+    private static let eviction: [ExtendedOption] = [
+        ignored(
+            "tail_repair_time", expiry, .atLeast(10, "Cannot set tail_repair_time to less than 10 seconds")),
+        ignored("no_lru_crawler", expiry),
+        ignored(
+            "lru_crawler_sleep", expiry,
+            .integer(0...1_000_000, "LRU crawler sleep must be between 0 and 1 second")),
+        ignored(
+            "lru_crawler_tocrawl", expiry,
+            .integer(0...Int(UInt32.max), "lru_crawler_tocrawl takes a numeric 32bit value")),
+        ignored("no_lru_maintainer", ownEviction),
+        ignored("hot_lru_pct", ownEviction, .integer(1...79, "hot_lru_pct must be > 1 and < 80")),
+        ignored("warm_lru_pct", ownEviction, .integer(1...79, "warm_lru_pct must be > 1 and < 80")),
+        ignored("hot_max_factor", ownEviction, .decimal(0...Double.infinity, "hot_max_factor must be > 0")),
+        ignored("warm_max_factor", ownEviction, .decimal(0...Double.infinity, "warm_max_factor must be > 0")),
+        ignored("temporary_ttl", "items that expire together lie together anyway", .any),
+    ]
+
+    private static let logs: [ExtendedOption] = [
+        ignored("watcher_logbuf_size", "the buffer's size is fixed", .integer(0...Int(UInt32.max))),
+        ignored("worker_logbuf_size", "the buffer's size is fixed", .integer(0...Int(UInt32.max))),
+        ignored("track_sizes", "\"stats sizes\" answers that it is disabled"),
+    ]
+
+    private static let storage: [ExtendedOption] =
+        [ignored("ext_drop_unread", "Larder keeps items in memory only")]
+        + [
+            "ext_path", "ext_page_size", "ext_wbuf_size", "ext_threads", "ext_io_depth", "ext_item_size",
+            "ext_item_age", "ext_low_ttl", "ext_recache_rate", "ext_compact_under", "ext_drop_under",
+            "ext_max_frag", "ext_max_sleep",
+        ].map { ignored($0, "Larder keeps items in memory only", .any) }
+
+    private static let transport: [ExtendedOption] =
+        [
+            "ssl_chain_cert", "ssl_key", "ssl_verify_mode", "ssl_keyformat", "ssl_ciphers", "ssl_ca_cert",
+            "ssl_wbuf_size", "ssl_min_version",
+        ].map { ignored($0, "Larder does not serve TLS", .any) }
+        + ["ssl_session_cache", "ssl_kernel_tls"].map { ignored($0, "Larder does not serve TLS") }
+        + ["proxy_arg", "proxy_uring", "proxy_memprofile"].map { ignored($0, "Larder is not a proxy") }
+        + [
+            ignored("sock_cookie_id", "mark the sockets in the firewall instead", .any),
+            option("proxy_config") { _, text throws(Ending) in
+                guard text != nil else { throw .badValue("Missing proxy_config file argument") }
+                throw .usage("Larder is not a proxy: -o proxy_config would have it serve something else.")
+            },
+        ]
+
+    private static func option(_ name: String, effect: @escaping Effect) -> ExtendedOption {
+        ExtendedOption(name: name, effect: effect)
+    }
+
+    /// Asks for what is the case anyway.
+    private static func silent(_ name: String) -> ExtendedOption {
+        ExtendedOption(name: name, effect: { _, _ in })
+    }
+
+    private static func ignored(
+        _ name: String, _ instead: String, _ value: ExtendedValue = .none
+    ) -> ExtendedOption {
+        ExtendedOption(
+            name: name,
+            effect: { draft, text throws(Ending) in
+                try value.check(text, of: name)
+                draft.warn("-o \(name) is ignored: \(instead).")
+            })
+    }
+}

@@ -1,0 +1,76 @@
+/// The texts that `-h` and `-i` print.
+package enum Help {
+    /// No line is longer than this.
+    static let columnsMax = 90
+    private static let helpColumn = 36
+
+    /// What `-h` prints.
+    package static let text: String = {
+        var text = """
+            Larder \(Version.larder), a cache server that speaks memcached's protocol.
+
+            usage: larder [options]         serve
+                   larder ping [options]    ask a server whether it is there (larder ping -h)
+
+
+            """
+        for group in Option.Group.allCases {
+            text += "\(group.rawValue)\n"
+            for option in Option.all where option.group == group { text += lines(for: option) }
+            text += "\n"
+        }
+        return text + examples
+    }()
+
+    /// `larder ping -h`.
+    static let ping = """
+        usage: larder ping [-l HOST] [-p PORT] [-s FILE] [-t SECONDS] [-v]
+
+        Asks a server for its version. Exit code 0: it answered; 1: it did not, and why is on
+        standard error.
+
+          -l HOST     where the server is (default: this machine)
+          -p PORT     its port (default 11211)
+          -s FILE     its socket file, instead of host and port
+          -t SECONDS  how long to wait (default 3)
+          -v          print what it answered
+
+        """
+
+    /// What `-i` prints.
+    package static let license = """
+        Larder \(Version.larder)
+        Larder is built on libevent (https://libevent.org), under the 3-clause BSD licence, and on
+        the Swift runtime (https://swift.org), under the Apache License 2.0 with Runtime Library
+        Exception. It speaks memcached's protocol and contains none of its code.
+
+        """
+
+    private static let examples = """
+        Examples
+          larder                           64 MB, for programs on this machine
+          larder -m 1024 -l '*'            1 GB, for everyone who can reach this machine
+          larder -l 10.0.0.5,[::1]:11300   on one network card, and on another port locally
+          larder -s /run/larder.sock -a 770
+          larder ping -t 1 && echo up
+
+        """
+
+    private static func lines(for option: Option) -> String {
+        var usage = "  -\(option.letter)"
+        if let longName = option.longName { usage += ", --\(longName)" }
+        if case .required(let name) = option.argument {
+            usage += option.longName == nil ? " \(name)" : "=\(name)"
+        }
+        var text = usage
+        for (index, line) in option.help.split(separator: "\n").enumerated() {
+            var column = index == 0 ? usage.count : 0
+            if column + 2 > helpColumn {
+                text += "\n"
+                column = 0
+            }
+            text += String(repeating: " ", count: helpColumn - column) + line + "\n"
+        }
+        return text
+    }
+}

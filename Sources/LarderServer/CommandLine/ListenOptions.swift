@@ -1,0 +1,129 @@
+extension Option {
+    static let listening: [Option] = [
+        Option(
+            "p", "port", .required("PORT"), .listening,
+            "TCP port; 0 none, -1 any free one (default 11211)",
+            effect: { draft, text throws(Ending) in draft.settings.tcpPort = try port(text) }),
+        Option(
+            "l", "listen", .required("ADDR,..."), .listening,
+            "addresses, HOST or HOST:PORT; * is all of them\n(default: this machine only)",
+            effect: { draft, text throws(Ending) in try addListenAddresses(text, to: &draft.settings) }),
+        Option(
+            "s", "unix-socket", .required("FILE"), .listening,
+            "listen on this socket file, and not on TCP",
+            effect: { draft, text throws(Ending) in
+                guard !text.isEmpty else { throw .usage("-s takes the path of a socket file.") }
+                draft.settings.unixSocketPath = text
+            }),
+        Option(
+            "a", "unix-mask", .required("MODE"), .listening,
+            "permissions of the socket file, octal (default 700)",
+            effect: { draft, text throws(Ending) in
+                let mode = LeadingInteger(text, radix: 8)
+                guard mode.isWhole, (0...0o777).contains(mode.value) else {
+                    throw .usage("-a takes the permissions of a file in octal, 0 to 777, not \"\(text)\".")
+                }
+                draft.settings.unixSocketMask = UInt32(mode.value)
+            }),
+        Option(
+            "b", "listen-backlog", .required("NUM"), .listening,
+            "connections waiting to be accepted (default 1024)",
+            effect: { draft, text throws(Ending) in
+                draft.settings.listenBacklog = try wholeNumber(
+                    text, "-b", in: 0...Int(Int32.max), "a number of waiting connections")
+            }),
+    ]
+}
+
+private func port(_ text: String) throws(Ending) -> Int {
+    let number = LeadingInteger(text)
+    guard number.isWhole else {
+        throw .usage("-p takes a port number, 0 for none or -1 for any free one, not \"\(text)\".")
+    }
+    guard (-1...65535).contains(number.value) else {
+        throw .usage("ERROR: Invalid port number \(number.value).")
+    }
+    return number.value
+}
+
+/// `-l`: addresses split by `,` or `;`, each given once however often it is named.
+private func addListenAddresses(_ text: String, to settings: inout Settings) throws(Ending) {
+    let parts = text.split { $0 == "," || $0 == ";" }
+    guard !parts.isEmpty else {
+        throw .usage("-l takes an address, such as 127.0.0.1, [::1]:11211 or * for all, not \"\(text)\".")
+    }
+    for part in parts {
+        let address = try listenAddress(part)
+        if !settings.listenAddresses.contains(address) { settings.listenAddresses.append(address) }
+    }
+    settings.interfaces = settings.interfaces.map { "\($0),\(text)" } ?? text
+}
+
+private func listenAddress(_ text: Substring) throws(Ending) -> Settings.ListenAddress {
+    var rest = text
+    for prefix in ["notls", "btls", "mtls"] where rest.hasPrefix(prefix + ":") {
+        // As memcached without -Z.
+        throw .osError("'\(prefix)' option is valid only when SSL is enabled")
+    }
+    try dropProtocol(&rest)
+    try dropTag(&rest)
+
+    var host = rest
+    var port: Substring?
+    if rest.first == "[" {
+        guard let end = rest.firstIndex(of: "]") else {
+            throw .osError("Invalid IPV6 address: \"\(rest)\"")
+        }
+        host = rest[rest.index(after: rest.startIndex)..<end]
+        let behind = rest[rest.index(after: end)...]
+        guard behind.isEmpty || behind.first == ":" else {
+            throw .osError("Invalid IPV6 address: \"\(rest)\"")
+        }
+        port = behind.isEmpty ? nil : behind.dropFirst()
+    } else if let colon = rest.firstIndex(of: ":"), colon == rest.lastIndex(of: ":") {
+        // More colons than one are an IPv6 address without brackets, and that has no port.
+        host = rest[..<colon]
+        port = rest[rest.index(after: colon)...]
+    }
+    guard !host.isEmpty else { throw .osError("-l \"\(text)\" names no address.") }
+    guard let port else { return Settings.ListenAddress(host: String(host)) }
+    let number = LeadingInteger(port)
+    guard number.isWhole, (-1...65535).contains(number.value) else {
+        throw .osError("Invalid port number: \"\(port)\"")
+    }
+    return Settings.ListenAddress(host: String(host), port: number.value)
+}
+
+/// `proto[ascii]:` and the like. Text is what every listener speaks.
+private func dropProtocol(_ rest: inout Substring) throws(Ending) {
+    guard rest.hasPrefix("proto[") else { return }
+    guard let end = rest.firstRange(of: "]:") else { throw .osError("Invalid protocol spec: \"\(rest)\"") }
+    let name = rest[..<end.lowerBound].dropFirst("proto[".count)
+    switch name {
+    case "ascii", "negotiating": break
+    case "binary": throw .usage("Larder does not serve memcached's binary protocol: leave out proto[binary].")
+    case "proxy": throw .osError("Server not built with proxy: \"\(rest)\"")
+    default: throw .osError("Invalid protocol spec: \"\(rest)\"")
+    }
+    rest = rest[end.upperBound...]
+}
+
+/// `tag[NAME]:` and `tag_NAME_:` name a listener for memcached's proxy, which is not there.
+private func dropTag(_ rest: inout Substring) throws(Ending) {
+    let close: String
+    if rest.hasPrefix("tag[") {
+        close = "]:"
+    } else if rest.hasPrefix("tag_") {
+        close = "_:"
+    } else {
+        return
+    }
+    guard let end = rest.firstRange(of: close) else {
+        throw .osError("Invalid tag in socket config: \"\(rest)\"")
+    }
+    let name = rest[..<end.lowerBound].dropFirst("tag[".count)
+    guard (1...8).contains(name.utf8.count) else {
+        throw .osError("Listener tags must be between 1 and 8 characters: \"\(name)\"")
+    }
+    rest = rest[end.upperBound...]
+}

@@ -1,0 +1,66 @@
+/// What a command line asks for.
+package enum CommandLineRequest {
+    /// Serve; the warnings are lines for standard error.
+    case serve(Settings, warnings: [String])
+    /// Ask a server whether it is there.
+    case ping(PingSettings)
+    /// Print and leave.
+    case end(Ending)
+}
+
+/// Reads a command line, without the program's own name. Touches nothing outside its arguments.
+package func parseCommandLine(_ arguments: [String]) -> CommandLineRequest {
+    var words = arguments[...]
+    // `docker run IMAGE memcached -m 64` and `docker run IMAGE larder -m 64` both work.
+    if let first = words.first, first == "larder" || first == "memcached" { words.removeFirst() }
+    do {
+        switch words.first {
+        case "ping": return .ping(try parsePing(Array(words.dropFirst())))
+        case "help": return .end(.printed(Help.text))
+        case "version": return .end(.printed(Version.line))
+        default:
+            let draft = try parseServing(Array(words))
+            return .serve(draft.settings, warnings: draft.warnings)
+        }
+    } catch {
+        return .end(error)
+    }
+}
+
+private func parseServing(_ arguments: [String]) throws(Ending) -> Draft {
+    var draft = Draft()
+    for event in getOptLong(arguments, options: Option.all) {
+        switch event {
+        case .option(let letter, let argument):
+            guard let option = Option.all.first(where: { $0.letter == letter }) else { continue }
+            // Blanks before a value are skipped, as memcached does: a file of options often has them.
+            try option.effect(&draft, String((argument ?? "").drop { $0.isWhitespace }))
+        case .wrong(let message):
+            throw .badValue("larder: \(message)\nIllegal argument \"?\"")
+        case .word(let word):
+            throw .usage("There is no command and no option \"\(word)\"; larder -h lists what there is.")
+        }
+    }
+    try checkTogether(draft)
+    return draft
+}
+
+/// What only the whole command line shows, in memcached's order.
+private func checkTogether(_ draft: Draft) throws(Ending) {
+    let settings = draft.settings
+    if draft.napiIDs > settings.threadCount {
+        throw .usage(
+            "Number of napi_ids(\(draft.napiIDs)) cannot be greater than number of "
+                + "threads(\(settings.threadCount))")
+    }
+    if settings.maxItemSizeBytes < 1024 { throw .usage("Item max size cannot be less than 1024 bytes.") }
+    if settings.maxItemSizeBytes > settings.memoryLimitBytes / 2 {
+        throw .usage("Cannot set item size limit higher than 1/2 of memory max.")
+    }
+    if settings.maxItemSizeBytes > 1 << 30 {
+        throw .usage("Cannot set item size limit higher than a gigabyte.")
+    }
+    if settings.tcpPort == 0, settings.unixSocketPath == nil {
+        throw .usage("-p 0 leaves nothing to listen on: give a port, or a socket file with -s.")
+    }
+}

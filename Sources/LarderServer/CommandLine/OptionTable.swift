@@ -1,0 +1,95 @@
+/// One option of the command line: what the parser and `-h` both go by.
+struct Option: Sendable {
+    enum Argument: Sendable, Equatable {
+        case none
+        /// Needs an argument, which `-h` calls by this name.
+        case required(String)
+        /// Takes one only as `--name=argument`.
+        case optional
+
+        /// getopt_long's number for it.
+        var getOptCode: Int32 {
+            switch self {
+            case .none: 0
+            case .required: 1
+            case .optional: 2
+            }
+        }
+    }
+
+    /// Where `-h` lists it.
+    enum Group: String, Sendable, CaseIterable {
+        case listening = "Where to listen"
+        case memory = "Memory"
+        case load = "Threads and connections"
+        case behaviour = "Behaviour"
+        case process = "Logging and process"
+        case accepted = "Accepted for memcached's sake"
+    }
+
+    typealias Effect = @Sendable (inout Draft, String) throws(Ending) -> Void
+
+    let letter: Character
+    /// nil: `-D` has none.
+    let longName: String?
+    let argument: Argument
+    let group: Group
+    /// One line for `-h`, default included.
+    let help: String
+    /// What it does; the string is its argument, empty where there is none.
+    let effect: Effect
+
+    init(
+        _ letter: Character, _ longName: String?, _ argument: Argument, _ group: Group, _ help: String,
+        effect: @escaping Effect
+    ) {
+        self.letter = letter
+        self.longName = longName
+        self.argument = argument
+        self.group = group
+        self.help = help
+        self.effect = effect
+    }
+
+    /// Every option of memcached 1.6.45, in the order of `-h`.
+    static let all = listening + memory + load + behaviour + process + accepted
+}
+
+/// The end of a command line that does not lead to serving: what to print, and the exit code.
+package struct Ending: Error, Equatable {
+    /// For standard output when the code is 0, else for standard error.
+    package var text: String
+    package var exitCode: Int32
+
+    static func printed(_ text: String) -> Ending {
+        Ending(text: text, exitCode: ExitCode.success)
+    }
+
+    /// A value that cannot be: memcached leaves with 1.
+    static func badValue(_ message: String) -> Ending {
+        Ending(text: message + "\n", exitCode: ExitCode.badValue)
+    }
+
+    /// A command line that makes no sense, or asks for what Larder does not have.
+    static func usage(_ message: String) -> Ending {
+        Ending(text: message + "\n", exitCode: ExitCode.usage)
+    }
+
+    /// An address that cannot be listened on.
+    static func osError(_ message: String) -> Ending {
+        Ending(text: message + "\n", exitCode: ExitCode.osError)
+    }
+}
+
+/// The settings while the command line is read.
+struct Draft {
+    var settings = Settings()
+    private(set) var warnings: [String] = []
+    /// `-N`, checked against `-t` at the end.
+    var napiIDs = 0
+
+    /// Notes a warning, once however often its reason is given.
+    mutating func warn(_ message: String) {
+        if !warnings.contains(message) { warnings.append(message) }
+    }
+}

@@ -1,0 +1,55 @@
+/// What `larder ping` was told.
+package struct PingSettings: Sendable, Equatable {
+    /// nil: this machine, by whichever of its loopback addresses answers.
+    package var host: String?
+    /// The TCP port.
+    package var port = 11211
+    /// Instead of host and port.
+    package var unixSocketPath: String?
+    /// For the whole question, from connecting to the answer.
+    package var timeoutMilliseconds = 3000
+    /// Whether a good answer is printed.
+    package var isVerbose = false
+
+    /// This machine, the default port.
+    package init() {}
+}
+
+func parsePing(_ arguments: [String]) throws(Ending) -> PingSettings {
+    var settings = PingSettings()
+    // The same letters and long names as the server's, but for -t.
+    let seconds = Option(
+        "t", "timeout", .required("SECONDS"), .load, "", effect: { _, _ in })
+    let options = Option.all.filter { "lpsvh".contains($0.letter) } + [seconds]
+    for event in getOptLong(arguments, options: options) {
+        switch event {
+        case .option(let letter, let argument):
+            try apply(letter, argument ?? "", to: &settings)
+        case .wrong(let message):
+            throw .badValue("larder: \(message)\nIllegal argument \"?\"")
+        case .word(let word):
+            throw .usage("larder ping takes options only, not \"\(word)\"; larder ping -h lists them.")
+        }
+    }
+    return settings
+}
+
+private func apply(_ letter: Character, _ text: String, to settings: inout PingSettings) throws(Ending) {
+    switch letter {
+    case "l":
+        guard !text.isEmpty else { throw .usage("-l takes the address of the server.") }
+        settings.host = text
+    case "p": settings.port = try wholeNumber(text, "-p", in: 1...65535, "a port number")
+    case "s":
+        guard !text.isEmpty else { throw .usage("-s takes the path of a socket file.") }
+        settings.unixSocketPath = text
+    case "t":
+        guard let seconds = Double(text), seconds > 0, seconds <= 3600 else {
+            throw .usage("-t takes a number of seconds, up to 3600, not \"\(text)\".")
+        }
+        settings.timeoutMilliseconds = max(1, Int(seconds * 1000))
+    case "v": settings.isVerbose = true
+    case "h": throw .printed(Help.ping)
+    default: break
+    }
+}

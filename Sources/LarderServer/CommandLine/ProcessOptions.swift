@@ -1,0 +1,111 @@
+extension Option {
+    static let process: [Option] = [
+        Option(
+            "v", "verbose", .optional, .process, "say more on standard error; -vv and -vvv still more",
+            effect: { draft, _ in draft.settings.verbosity += 1 }),
+        Option(
+            "d", "daemon", .none, .process, "run in the background",
+            effect: { draft, _ in draft.settings.daemonizes = true }),
+        Option(
+            "P", "pidfile", .required("FILE"), .process, "write the process id to this file",
+            effect: { draft, text throws(Ending) in
+                guard !text.isEmpty else { throw .usage("-P takes the path of a file.") }
+                draft.settings.pidFilePath = text
+            }),
+        Option(
+            "u", "user", .required("NAME"), .process, "become this user once listening (from root only)",
+            effect: { draft, text throws(Ending) in
+                guard !text.isEmpty else { throw .usage("-u takes the name of a user.") }
+                draft.settings.userName = text
+            }),
+        Option(
+            "r", "enable-coredumps", .none, .process, "raise the limit on core files",
+            effect: { draft, _ in draft.settings.raisesCoreLimit = true }),
+        Option(
+            "h", "help", .none, .process, "print this and leave",
+            effect: { _, _ throws(Ending) in throw .printed(Help.text) }),
+        Option(
+            "V", "version", .none, .process, "print the version and leave",
+            effect: { _, _ throws(Ending) in throw .printed(Version.line) }),
+        Option(
+            "i", "license", .none, .process, "print the licences and leave",
+            effect: { _, _ throws(Ending) in throw .printed(Help.license) }),
+    ]
+
+    /// What memcached has and Larder does not: refused where serving without it would expose data or
+    /// lose it, else noted in one line.
+    static let accepted: [Option] = [
+        Option(
+            "U", "udp-port", .required("PORT"), .accepted, "only 0: no UDP (default 0)",
+            effect: { _, text throws(Ending) in
+                let number = LeadingInteger(text)
+                guard number.isWhole, number.value == 0 else {
+                    throw .usage("Larder does not serve UDP: leave out -U, or give -U 0.")
+                }
+            }),
+        Option(
+            "B", "protocol", .required("NAME"), .accepted, "ascii or auto, which here is ascii too",
+            effect: { draft, text throws(Ending) in try applyProtocol(text, to: &draft) }),
+        Option(
+            "f", "slab-growth-factor", .required("NUM"), .accepted, "ignored: there are no slab classes",
+            effect: { draft, text throws(Ending) in
+                guard let factor = Double(text), factor > 1, factor.isFinite else {
+                    throw .badValue("Factor must be greater than 1")
+                }
+                draft.settings.growthFactor = factor
+                draft.warn("-f is ignored: Larder has no slab classes, an item takes the blocks it needs.")
+            }),
+        Option(
+            "n", "slab-min-size", .required("BYTES"), .accepted, "ignored: there are no slab classes",
+            effect: { draft, text throws(Ending) in
+                draft.settings.chunkSizeBytes = try positiveNumber(
+                    text, "-n", orElse: "Chunk size must be greater than 0")
+                draft.warn("-n is ignored: Larder has no slab classes, an item takes the blocks it needs.")
+            }),
+        Option(
+            "L", "enable-largepages", .none, .accepted, "ignored: the system decides on page sizes",
+            effect: { draft, _ in
+                draft.warn("-L is ignored: page sizes are the system's choice (transparent huge pages).")
+            }),
+        Option(
+            "N", "napi-ids", .required("NUM"), .accepted, "ignored: clients go to the workers in turn",
+            effect: { draft, text throws(Ending) in
+                draft.napiIDs = try positiveNumber(
+                    text, "-N", orElse: "Maximum number of NAPI IDs must be greater than 0")
+                draft.warn("-N is ignored: connections go to the worker threads in turn.")
+            }),
+        refused(
+            "S", "enable-sasl", .none, "refused: no SASL",
+            "This server is not built with SASL support: it would let everyone in, so it does not start."),
+        refused(
+            "Y", "auth-file", .required("FILE"), "refused: no password file",
+            "Larder has no password file (-Y): it would let everyone in, so it does not start."),
+        refused(
+            "Z", "enable-ssl", .none, "refused: no TLS",
+            "This server is not built with TLS support: it would talk in the clear, so it does not start."),
+        refused(
+            "e", "memory-file", .required("FILE"), "refused: nothing outlives the process",
+            "Larder keeps nothing in a file (-e): the cache would be lost at a restart, so it does not start."
+        ),
+    ]
+
+    private static func refused(
+        _ letter: Character, _ longName: String, _ argument: Argument, _ help: String, _ message: String
+    ) -> Option {
+        Option(
+            letter, longName, argument, .accepted, help,
+            effect: { _, _ throws(Ending) in throw .usage(message) })
+    }
+}
+
+private func applyProtocol(_ text: String, to draft: inout Draft) throws(Ending) {
+    switch text {
+    case "ascii": break
+    case "auto": draft.warn("-B auto: Larder serves the text protocol, classic and meta, not the binary one.")
+    case "binary":
+        throw .usage("Larder does not serve memcached's binary protocol: leave out -B, or give -B ascii.")
+    default:
+        throw .usage(
+            "Invalid value for binding protocol: \(text)\n -- should be one of auto, binary, or ascii")
+    }
+}

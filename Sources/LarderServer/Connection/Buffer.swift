@@ -1,0 +1,83 @@
+import Glibc
+
+/// Bytes between `start` and `end` of a piece of memory; the rest is room.
+///
+/// A trivial value: whoever holds it gives it back to the pool that it came from.
+struct Buffer {
+    private(set) var base: UnsafeMutablePointer<UInt8>
+    private(set) var capacity: Int
+    var start = 0
+    var end = 0
+
+    /// No memory at all; the address is never used, there being no room at it.
+    static var empty: Buffer { Buffer(base: UnsafeMutablePointer(bitPattern: 8)!, capacity: 0) }
+
+    init(base: UnsafeMutablePointer<UInt8>, capacity: Int) {
+        self.base = base
+        self.capacity = capacity
+    }
+
+    @inline(__always)
+    var count: Int { end &- start }
+    @inline(__always)
+    var room: Int { capacity &- end }
+    var isAllocated: Bool { capacity > 0 }
+
+    /// Moves the bytes to the front.
+    mutating func compact() {
+        guard start > 0 else { return }
+        // SAFETY: both ranges lie inside the buffer; memmove allows them to overlap.
+        if count > 0 { memmove(base, base + start, count) }
+        end -= start
+        start = 0
+    }
+
+    /// Makes the memory larger; false when there is none.
+    mutating func grow(to newCapacity: Int) -> Bool {
+        guard newCapacity > capacity else { return true }
+        guard let memory = realloc(capacity > 0 ? UnsafeMutableRawPointer(base) : nil, newCapacity) else {
+            return false
+        }
+        base = memory.assumingMemoryBound(to: UInt8.self)
+        capacity = newCapacity
+        return true
+    }
+}
+
+/// Buffers of one size that a worker's connections take turns with: an idle connection has none,
+/// and the one used last is the one in the processor's cache.
+struct BufferPool {
+    /// What one read takes in at most; memcached's size, which decides how long a line may be.
+    static let bufferBytes = 16 << 10
+    private static let keptMax = 64
+    private var kept: UnsafeMutablePointer<UnsafeMutablePointer<UInt8>>
+    private var keptCount = 0
+
+    init() { kept = .allocate(capacity: Self.keptMax) }
+
+    /// Takes a buffer; nil when there is no memory.
+    mutating func take() -> Buffer? {
+        if keptCount > 0 {
+            keptCount &-= 1
+            return Buffer(base: kept[keptCount], capacity: Self.bufferBytes)
+        }
+        guard let memory = malloc(Self.bufferBytes) else { return nil }
+        return Buffer(base: memory.assumingMemoryBound(to: UInt8.self), capacity: Self.bufferBytes)
+    }
+
+    mutating func giveBack(_ buffer: inout Buffer) {
+        guard buffer.isAllocated else { return }
+        if buffer.capacity == Self.bufferBytes, keptCount < Self.keptMax {
+            kept[keptCount] = buffer.base
+            keptCount &+= 1
+        } else {
+            free(buffer.base)
+        }
+        buffer = .empty
+    }
+
+    func deallocate() {
+        for place in 0..<keptCount { free(kept[place]) }
+        kept.deallocate()
+    }
+}

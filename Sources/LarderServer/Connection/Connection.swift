@@ -1,0 +1,262 @@
+import Glibc
+import LarderEventLoop
+import LarderStore
+import LarderWire
+
+/// One client: what it has sent that is not answered, and what is answered and not sent.
+///
+/// Knows nothing of sockets: whoever drives it reads into `inputRoom`, says `didRead`, lets it
+/// `advance`, and sends what is in `output`. A server does that with a descriptor, tests with arrays.
+struct Connection {
+    enum Phase: UInt8 {
+        case readingCommand
+        /// Collecting a value that was not all in the input buffer.
+        case readingValue
+        /// Throwing away a value that cannot be stored.
+        case skipping
+        case closing
+    }
+
+    /// What the driver is to do next.
+    enum Action {
+        /// Wait for more input; send what there is first.
+        case read
+        /// Send before going on.
+        case send
+        /// Let others have their turn, then go on.
+        case yield
+        /// Send what there is, then close.
+        case close
+    }
+
+    var phase = Phase.readingCommand
+    var parser = TextParser()
+    var request = Request()
+    var input = Buffer.empty
+    var output = Output()
+    /// Key and value of a `.store` whose value comes in pieces: the key first.
+    var body: UnsafeMutablePointer<UInt8>?
+    var bodyFilled = 0
+    var bodyNeeded = 0
+    var bytesToSkip = 0
+    /// For the log and `stats conns`.
+    let number: Int32
+    var lastActivityMilliseconds: Int64 = 0
+
+    init(number: Int32) { self.number = number }
+
+    /// A get line may be of any length; this is where its memory ends.
+    private static let inputBytesMax = 1 << 30
+
+    // MARK: Input
+
+    /// Where the next bytes go, and how many; nil when there is no memory for them.
+    mutating func inputRoom(_ context: inout WorkerContext) -> UnsafeMutableRawBufferPointer? {
+        if phase == .readingValue, let body {
+            return UnsafeMutableRawBufferPointer(start: body + bodyFilled, count: bodyNeeded - bodyFilled)
+        }
+        if !input.isAllocated {
+            guard let taken = context.pool.take() else { return nil }
+            input = taken
+        }
+        if input.room == 0 {
+            input.compact()
+            if input.room == 0 {
+                guard input.capacity < Self.inputBytesMax, input.grow(to: input.capacity * 2) else { return nil }
+            }
+        }
+        return UnsafeMutableRawBufferPointer(start: input.base + input.end, count: input.room)
+    }
+
+    /// Takes note of bytes that were put into `inputRoom`.
+    @inline(__always)
+    mutating func didRead(_ count: Int, _ context: inout WorkerContext) {
+        context.counters.add(.bytesRead, Int64(count))
+        lastActivityMilliseconds = context.now
+        if phase == .readingValue {
+            bodyFilled &+= count
+            context.bodyBytes &+= count
+        } else {
+            input.end &+= count
+        }
+    }
+
+    /// Whether a request has begun and is not complete.
+    var isInRequest: Bool { phase == .readingValue || phase == .skipping || input.count > 0 }
+
+    // MARK: Requests
+
+    /// Carries out what has arrived, as far as it may in one go.
+    mutating func advance(_ context: inout WorkerContext) -> Action {
+        var requestsLeft = context.requestsPerEventMax
+        while true {
+            switch phase {
+            case .readingCommand:
+                if output.isFull { return .send }
+                guard input.count > 0 || parser.isInRetrieval else { return idle(&context) }
+                guard requestsLeft > 0 else {
+                    context.counters.add(.connYields)
+                    return .yield
+                }
+                guard step(&context, &requestsLeft) else { return idle(&context) }
+            case .readingValue:
+                guard bodyFilled == bodyNeeded else { return idle(&context) }
+                finishBody(&context)
+                requestsLeft &-= 1
+            case .skipping:
+                let skipped = min(bytesToSkip, input.count)
+                input.start &+= skipped
+                bytesToSkip &-= skipped
+                guard bytesToSkip == 0 else { return idle(&context) }
+                phase = .readingCommand
+            case .closing:
+                return .close
+            }
+        }
+    }
+
+    /// Nothing more to do with what has arrived: an idle connection holds no buffer.
+    private mutating func idle(_ context: inout WorkerContext) -> Action {
+        if input.isAllocated, input.count == 0 { context.pool.giveBack(&input) }
+        return .read
+    }
+
+    /// One step of the parser, and the request that it found; false when it needs more bytes.
+    @inline(__always)
+    private mutating func step(_ context: inout WorkerContext, _ requestsLeft: inout Int) -> Bool {
+        let base = UnsafePointer(input.base)
+        switch parser.next(base, cursor: &input.start, end: input.end, request: &request) {
+        case .request:
+            if request.verb != .retrieve { requestsLeft &-= 1 }
+            if context.verbosity > 1 { logRequest(base, context.verbosity) }
+            // SAFETY: the parser's offsets lie inside the input buffer.
+            Execute.run(
+                &self, &context, request, key: base + request.keyStart, value: base + request.valueStart)
+            return true
+        case .value:
+            requestsLeft &-= 1
+            if context.verbosity > 1 { logRequest(base, context.verbosity) }
+            beginBody(&context)
+            return true
+        case .needMore:
+            return false
+        case .reject:
+            requestsLeft &-= 1
+            if context.verbosity > 1 { logLine(base) }
+            let rejection = parser.rejection
+            if !rejection.isSilent { reply(rejection.reply, &context) }
+            skip(rejection.swallowBytes)
+            return true
+        case .close:
+            phase = .closing
+            return true
+        }
+    }
+
+    mutating func skip(_ count: Int) {
+        guard count > 0 else { return }
+        bytesToSkip = count
+        phase = .skipping
+    }
+
+    // MARK: Values in pieces
+
+    /// Makes room for a value of which some is still to come, or refuses it.
+    private mutating func beginBody(_ context: inout WorkerContext) {
+        let needed = request.valueLength + 2
+        if Execute.isTooLarge(request, context) {
+            Execute.refuseTooLarge(&self, &context, request, key: UnsafePointer(input.base) + request.keyStart)
+            return skip(needed)
+        }
+        let total = request.keyLength + needed
+        guard let memory = malloc(total) else {
+            context.counters.add(.readBufferOutOfMemory)
+            if !request.options.contains(.noReply) { reply(.outOfMemoryStoring, &context) }
+            return skip(needed)
+        }
+        let bytes = memory.assumingMemoryBound(to: UInt8.self)
+        memcpy(bytes, input.base + request.keyStart, request.keyLength)
+        let arrived = min(input.count, needed)
+        memcpy(bytes + request.keyLength, input.base + input.start, arrived)
+        input.start += arrived
+        body = bytes
+        bodyFilled = request.keyLength + arrived
+        bodyNeeded = total
+        context.bodyBytes += bodyFilled
+        request.keyStart = 0
+        request.valueStart = request.keyLength
+        phase = .readingValue
+    }
+
+    private mutating func finishBody(_ context: inout WorkerContext) {
+        phase = .readingCommand
+        guard let bytes = body else { return }
+        let end = bytes + bodyNeeded
+        if end[-2] == UInt8(ascii: "\r"), end[-1] == UInt8(ascii: "\n") {
+            Execute.run(&self, &context, request, key: bytes, value: bytes + request.valueStart)
+        } else if !request.options.contains(.noReply) {
+            reply(.badDataChunk, &context)
+        }
+        dropBody(&context)
+    }
+
+    mutating func dropBody(_ context: inout WorkerContext) {
+        guard let bytes = body else { return }
+        free(bytes)
+        context.bodyBytes -= bodyFilled
+        body = nil
+        bodyFilled = 0
+        bodyNeeded = 0
+    }
+
+    // MARK: Replies
+
+    @inline(__always)
+    mutating func reply(_ reply: Reply, _ context: inout WorkerContext) {
+        guard let out = output.room(TextEncoder.replyLengthMax, &context.pool) else {
+            return outOfReplyMemory(&context)
+        }
+        output.didWrite(TextEncoder.encode(reply, at: out))
+        if context.verbosity > 1 { logReply(reply) }
+    }
+
+    /// There is no memory for an answer: without it the client would take the next one for it.
+    mutating func outOfReplyMemory(_ context: inout WorkerContext) {
+        context.counters.add(.responseOutOfMemory)
+        phase = .closing
+    }
+
+    /// Gives back everything but the connection itself. Returns the pinned bytes let go of.
+    mutating func dispose(_ context: inout WorkerContext) -> Int {
+        dropBody(&context)
+        context.pool.giveBack(&input)
+        return output.discard(&context.pool, context.session)
+    }
+
+    // MARK: Log (`-vv`)
+
+    func log(_ line: String) { StandardError.write(line) }
+
+    private func logReply(_ reply: Reply) {
+        let text = TextEncoder.bytes(of: reply)
+        let bytes = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount - 2)
+        log(">\(number) \(String(decoding: bytes, as: UTF8.self))")
+    }
+
+    func logKey(_ what: String, _ key: UnsafePointer<UInt8>, _ length: Int) {
+        let text = String(decoding: UnsafeBufferPointer(start: key, count: length), as: UTF8.self)
+        log(">\(number) \(what) \(text)")
+    }
+
+    private func logLine(_ base: UnsafePointer<UInt8>) {
+        let bytes = UnsafeBufferPointer(start: base + parser.lineStart, count: parser.lineLength)
+        log("<\(number) \(String(decoding: bytes, as: UTF8.self))")
+    }
+
+    /// A retrieval's line is logged with its first key.
+    private func logRequest(_ base: UnsafePointer<UInt8>, _ verbosity: Int) {
+        let isRetrieval = request.verb == .retrieve || request.verb == .endOfRetrieval
+        if isRetrieval, !request.options.contains(.firstOfRetrieval) { return }
+        logLine(base)
+    }
+}

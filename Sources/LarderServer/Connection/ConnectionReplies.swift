@@ -1,0 +1,78 @@
+import Glibc
+import LarderStore
+import LarderWire
+import Synchronization
+
+/// Replies that carry data.
+extension Connection {
+    /// A share of the arena that replies may hold in place; beyond it values are copied, so that
+    /// clients who do not read cannot keep the store from making room.
+    private static let pinnedShareMax = 4
+
+    /// `VALUE`, the value, and its line end.
+    @inline(__always)
+    mutating func writeValue(
+        _ item: Item, key: UnsafePointer<UInt8>, keyLength: Int, cas: UInt64?, _ context: inout WorkerContext
+    ) {
+        let length = item.valueLength
+        let isCopied = length <= Output.copiedValueMax
+        let needed = TextEncoder.valueHeaderLengthMax &+ (isCopied ? length : 0) &+ 2
+        guard let out = output.room(needed, &context.pool) else { return outOfReplyMemory(&context) }
+        let header = TextEncoder.encodeValueHeader(
+            key: key, keyLength: keyLength, clientFlags: item.clientFlags, valueLength: length, cas: cas, at: out)
+        if isCopied {
+            memcpy(out + header, item.value, length)
+            out[header &+ length] = UInt8(ascii: "\r")
+            out[header &+ length &+ 1] = UInt8(ascii: "\n")
+            output.didWrite(header &+ length &+ 2)
+        } else {
+            output.didWrite(header)
+            writeLargeValue(item, length, &context)
+        }
+    }
+
+    private mutating func writeLargeValue(_ item: Item, _ length: Int, _ context: inout WorkerContext) {
+        let bytes = UnsafePointer(item.value.assumingMemoryBound(to: UInt8.self))
+        let pin = context.session.pin(item)
+        let held = context.session.bytes(heldBy: pin)
+        let state = context.state
+        let pinned = state.pinnedBytes.add(held, ordering: .relaxed).newValue
+        var isAdded: Bool
+        if pinned <= state.settings.memoryLimitBytes / Self.pinnedShareMax {
+            isAdded = output.append(segment: bytes, count: length, pin: pin)
+        } else {
+            let copy = malloc(length)
+            if let copy { memcpy(copy, bytes, length) }
+            context.session.unpin(pin)
+            state.pinnedBytes.subtract(held, ordering: .relaxed)
+            isAdded = copy.map {
+                output.append(
+                    segment: UnsafePointer($0.assumingMemoryBound(to: UInt8.self)), count: length, pin: nil, owned: $0)
+            } ?? false
+        }
+        guard isAdded, let end = output.room(2, &context.pool) else { return outOfReplyMemory(&context) }
+        end[0] = UInt8(ascii: "\r")
+        end[1] = UInt8(ascii: "\n")
+        output.didWrite(2)
+    }
+
+    mutating func writeNumber(_ number: UInt64, _ context: inout WorkerContext) {
+        guard let out = output.room(TextEncoder.replyLengthMax, &context.pool) else {
+            return outOfReplyMemory(&context)
+        }
+        output.didWrite(TextEncoder.encodeNumber(number, at: out))
+    }
+
+    /// Text that is not on any hot path.
+    mutating func write(_ text: String, _ context: inout WorkerContext) {
+        var text = text
+        text.withUTF8 { write($0, &context) }
+    }
+
+    mutating func write(_ bytes: UnsafeBufferPointer<UInt8>, _ context: inout WorkerContext) {
+        guard let start = bytes.baseAddress, bytes.count > 0 else { return }
+        guard let out = output.room(bytes.count, &context.pool) else { return outOfReplyMemory(&context) }
+        memcpy(out, start, bytes.count)
+        output.didWrite(bytes.count)
+    }
+}

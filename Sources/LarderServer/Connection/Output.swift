@@ -1,0 +1,158 @@
+import Glibc
+import LarderStore
+
+/// What is to be sent: bytes of its own, and between them values that stay where they are.
+///
+/// Small values are copied, which is cheaper than an entry of a gather list; large ones are sent
+/// from the arena, pinned until the last byte is gone, or from memory of their own when too much
+/// of the arena is pinned already.
+struct Output {
+    /// Values longer than this are not copied.
+    static let copiedValueMax = 4 << 10
+    /// Bytes waiting from which a connection sends before it goes on.
+    static let highWaterBytes = 48 << 10
+    /// Values waiting from which it does.
+    static let segmentsMax = 16
+
+    struct Segment {
+        /// Where in the buffer it belongs.
+        var position: Int
+        var bytes: UnsafePointer<UInt8>
+        var count: Int
+        /// What keeps the bytes in the arena.
+        var pin: Pin?
+        /// Memory of the segment's own, to be freed.
+        var owned: UnsafeMutableRawPointer?
+    }
+
+    private(set) var buffer = Buffer.empty
+    private var segments: UnsafeMutablePointer<Segment>?
+    private var segmentCount = 0
+    private var segmentsSent = 0
+    /// Bytes in segments that are not sent yet.
+    private var segmentBytes = 0
+
+    @inline(__always)
+    var isEmpty: Bool { buffer.count == 0 && segmentBytes == 0 }
+    @inline(__always)
+    var pendingBytes: Int { buffer.count &+ segmentBytes }
+    /// Whether to send before answering more.
+    @inline(__always)
+    var isFull: Bool { pendingBytes >= Self.highWaterBytes || segmentCount >= Self.segmentsMax }
+
+    // MARK: Writing
+
+    /// Room for `count` bytes at the end; nil when there is no memory. Follow it by `didWrite`.
+    @inline(__always)
+    mutating func room(_ count: Int, _ pool: inout BufferPool) -> UnsafeMutablePointer<UInt8>? {
+        if buffer.room >= count { return buffer.base + buffer.end }
+        return moreRoom(count, &pool)
+    }
+
+    private mutating func moreRoom(_ count: Int, _ pool: inout BufferPool) -> UnsafeMutablePointer<UInt8>? {
+        if !buffer.isAllocated {
+            guard let taken = pool.take() else { return nil }
+            buffer = taken
+        }
+        if buffer.room < count, !buffer.grow(to: max(buffer.capacity * 2, buffer.end + count)) { return nil }
+        return buffer.base + buffer.end
+    }
+
+    @inline(__always)
+    mutating func didWrite(_ count: Int) { buffer.end &+= count }
+
+    /// Adds bytes that stay where they are; false when there is no memory.
+    mutating func append(
+        segment bytes: UnsafePointer<UInt8>, count: Int, pin: Pin?, owned: UnsafeMutableRawPointer? = nil
+    ) -> Bool {
+        if segments == nil { segments = .allocate(capacity: Self.segmentsMax) }
+        guard let segments, segmentCount < Self.segmentsMax else { return false }
+        segments[segmentCount] = Segment(
+            position: buffer.end, bytes: bytes, count: count, pin: pin, owned: owned)
+        segmentCount += 1
+        segmentBytes += count
+        return true
+    }
+
+    // MARK: Sending
+
+    /// Entries that one gather list has at most: each segment and the bytes before it, and the rest.
+    static let vectorsMax = 2 * segmentsMax + 1
+
+    /// Fills a gather list with what is to be sent, in order.
+    func gather(_ vectors: UnsafeMutablePointer<iovec>) -> Int {
+        var count = 0
+        var position = buffer.start
+        if let segments {
+            for number in segmentsSent..<segmentCount {
+                let segment = segments[number]
+                if segment.position > position {
+                    vectors[count] = iovec(iov_base: buffer.base + position, iov_len: segment.position - position)
+                    count += 1
+                    position = segment.position
+                }
+                let bytes = UnsafeMutableRawPointer(mutating: segment.bytes)
+                vectors[count] = iovec(iov_base: bytes, iov_len: segment.count)
+                count += 1
+            }
+        }
+        if buffer.end > position {
+            vectors[count] = iovec(iov_base: buffer.base + position, iov_len: buffer.end - position)
+            count += 1
+        }
+        return count
+    }
+
+    @inline(__always)
+    var hasSegments: Bool { segmentsSent < segmentCount }
+
+    /// Takes note that the first `count` bytes are sent. Returns the pinned bytes let go of.
+    mutating func didSend(_ count: Int, _ session: borrowing Session) -> Int {
+        var left = count
+        var unpinned = 0
+        while left > 0, let segments, segmentsSent < segmentCount {
+            let before = min(left, segments[segmentsSent].position - buffer.start)
+            buffer.start += before
+            left -= before
+            let taken = min(left, segments[segmentsSent].count)
+            segments[segmentsSent].bytes += taken
+            segments[segmentsSent].count -= taken
+            segmentBytes -= taken
+            left -= taken
+            guard segments[segmentsSent].count == 0, segments[segmentsSent].position == buffer.start else { break }
+            unpinned += release(segments[segmentsSent], session)
+            segmentsSent += 1
+        }
+        buffer.start &+= left
+        return unpinned
+    }
+
+    private func release(_ segment: Segment, _ session: borrowing Session) -> Int {
+        free(segment.owned)
+        guard let pin = segment.pin else { return 0 }
+        session.unpin(pin)
+        return session.bytes(heldBy: pin)
+    }
+
+    /// Gives the memory back once everything is sent.
+    mutating func reset(_ pool: inout BufferPool) {
+        if segments != nil {
+            segments?.deallocate()
+            segments = nil
+            segmentCount = 0
+            segmentsSent = 0
+        }
+        pool.giveBack(&buffer)
+    }
+
+    /// Drops what is not sent. Returns the pinned bytes let go of.
+    mutating func discard(_ pool: inout BufferPool, _ session: borrowing Session) -> Int {
+        var unpinned = 0
+        if let segments {
+            for number in segmentsSent..<segmentCount { unpinned += release(segments[number], session) }
+        }
+        segmentBytes = 0
+        reset(&pool)
+        return unpinned
+    }
+}

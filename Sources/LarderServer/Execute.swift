@@ -1,0 +1,169 @@
+import Glibc
+import LarderStore
+import LarderWire
+
+/// Carries out requests: one switch, a line for each verb.
+///
+/// Here, and only here, a request meets the store. The helpers below do not ask again which verb
+/// it was.
+enum Execute {
+    @inline(__always)
+    static func run(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        key: UnsafePointer<UInt8>, value: UnsafePointer<UInt8>
+    ) {
+        switch request.verb {
+        case .retrieve: retrieve(&connection, &context, request, key)
+        case .endOfRetrieval: endRetrieval(&connection, &context)
+        case .store: store(&connection, &context, request, key, value)
+        case .delete: delete(&connection, &context, request, key)
+        case .arithmetic: arithmetic(&connection, &context, request, key)
+        case .touch: touch(&connection, &context, request, key)
+        case .flushAll: flushAll(&connection, &context, request)
+        case .version: connection.write("VERSION \(Version.memcached)\r\n", &context)
+        case .verbosity: verbosity(&connection, &context, request)
+        case .statistics: Statistics.answer(&connection, &context, request, key)
+        case .shutdown: shutdown(&connection, &context, request, key)
+        case .administration: administer(&connection, &context, request, key)
+        case .quit: connection.phase = .closing
+        }
+    }
+
+    // MARK: Times and limits
+
+    private static let relativeSecondsMax: Int64 = 60 * 60 * 24 * 30
+    /// Some ten thousand years on: later is as good as that, and its milliseconds still fit.
+    private static let unixSecondsMax: Int64 = 1 << 38
+
+    /// memcached's exptime as absolute milliseconds: 0 never, negative at once, up to 30 days from
+    /// now, else Unix time.
+    @inline(__always)
+    static func expiry(ofSeconds seconds: Int64, now: Int64) -> Int64 {
+        if seconds == 0 { return Int64.max }
+        if seconds < 0 { return 0 }
+        return seconds <= relativeSecondsMax ? now &+ seconds &* 1000 : min(seconds, unixSecondsMax) &* 1000
+    }
+
+    /// Whether memcached would refuse an item for its size: it counts its own header, so the same
+    /// value is the first to be refused here.
+    @inline(__always)
+    static func isTooLarge(_ request: Request, _ context: borrowing WorkerContext) -> Bool {
+        let header = 59 &+ (request.clientFlags != 0 ? 4 : 0) &- (context.casIsEnabled ? 0 : 8)
+        return request.valueLength > context.itemSizeMax &- header &- request.keyLength
+    }
+
+    /// Refuses a value that is too large; a `set` must not leave the old value to be read.
+    static func refuseTooLarge(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        key: UnsafePointer<UInt8>
+    ) {
+        context.counters.add(.storeTooLarge)
+        if request.storeMode == .set {
+            let hashed = context.session.hashed(key, length: request.keyLength)
+            _ = context.session.delete(hashed, now: context.now)
+        }
+        if !request.options.contains(.noReply) { connection.reply(.tooLarge, &context) }
+    }
+
+    // MARK: Retrieval
+
+    @inline(__always)
+    private static func retrieve(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        _ key: UnsafePointer<UInt8>
+    ) {
+        let hashed = context.session.hashed(key, length: request.keyLength)
+        let touches = request.options.contains(.touches)
+        context.counters.add(touches ? .cmdTouch : .cmdGet)
+        let found = context.session.findEvenDead(hashed)
+        let isDead = found.map { context.session.isDead($0, now: context.now) } ?? false
+        guard let item = found, !isDead else {
+            return missed(&connection, &context, request, hashed, isDead: isDead)
+        }
+        context.counters.add(touches ? .touchHits : .getHits)
+        context.session.markUsed(item)
+        if context.detailIsEnabled { countPrefix(context, hashed, isHit: true) }
+        if context.verbosity > 1 { connection.logKey("sending key", key, request.keyLength) }
+        let cas = request.options.contains(.wantsCas) ? (context.casIsEnabled ? context.session.cas(of: item) : 0) : nil
+        connection.writeValue(item, key: key, keyLength: request.keyLength, cas: cas, &context)
+        // Last, since the item may move for it. One that dies at once is answered all the same.
+        guard touches else { return }
+        let expiry = expiry(ofSeconds: request.exptime, now: context.now)
+        _ = context.session.touch(hashed, expiry: expiry, now: context.now)
+    }
+
+    private static func missed(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request, _ key: HashedKey,
+        isDead: Bool
+    ) {
+        context.counters.add(request.options.contains(.touches) ? .touchMisses : .getMisses)
+        if isDead { context.counters.add(.getExpired) }
+        if isDead { context.session.removeDead(key, now: context.now) }
+        if context.detailIsEnabled { countPrefix(context, key, isHit: false) }
+        if context.verbosity > 1 {
+            connection.logKey("NOT FOUND", key.bytes.assumingMemoryBound(to: UInt8.self), key.length)
+        }
+    }
+
+    private static func endRetrieval(_ connection: inout Connection, _ context: inout WorkerContext) {
+        guard let out = connection.output.room(TextEncoder.replyLengthMax, &context.pool) else {
+            return connection.outOfReplyMemory(&context)
+        }
+        connection.output.didWrite(TextEncoder.encodeEnd(at: out))
+        if context.verbosity > 1 { connection.log(">\(connection.number) END") }
+    }
+
+    static func countPrefix(_ context: borrowing WorkerContext, _ key: HashedKey, isHit: Bool) {
+        context.state.detail.record(key.bytes, length: key.length) {
+            $0.gets += 1
+            if isHit { $0.hits += 1 }
+        }
+    }
+
+    // MARK: Storage
+
+    @inline(__always)
+    private static func store(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        _ key: UnsafePointer<UInt8>, _ value: UnsafePointer<UInt8>
+    ) {
+        if isTooLarge(request, context) {
+            return refuseTooLarge(&connection, &context, request, key: key)
+        }
+        context.counters.add(.cmdSet)
+        let hashed = context.session.hashed(key, length: request.keyLength)
+        if context.detailIsEnabled {
+            context.state.detail.record(hashed.bytes, length: hashed.length) { $0.sets += 1 }
+        }
+        let result = context.session.store(
+            WriteMode(rawValue: request.storeMode.rawValue) ?? .set, hashed, value: value,
+            valueLength: request.valueLength, clientFlags: request.clientFlags,
+            expiry: expiry(ofSeconds: request.exptime, now: context.now), cas: request.number, now: context.now)
+        if request.storeMode == .compareAndSwap { countCas(context, result.outcome) }
+        if result.outcome == .noMemory { context.counters.add(.storeNoMemory) }
+        if result.outcome == .tooLarge { context.counters.add(.storeTooLarge) }
+        if !request.options.contains(.noReply) {
+            connection.reply(reply(to: result.outcome), &context)
+        }
+    }
+
+    private static func countCas(_ context: borrowing WorkerContext, _ outcome: StoreOutcome) {
+        switch outcome {
+        case .stored: context.counters.add(.casHits)
+        case .notFound: context.counters.add(.casMisses)
+        default: context.counters.add(.casBadval)
+        }
+    }
+
+    @inline(__always)
+    private static func reply(to outcome: StoreOutcome) -> Reply {
+        switch outcome {
+        case .stored: .stored
+        case .notStored: .notStored
+        case .exists: .exists
+        case .notFound: .notFound
+        case .tooLarge: .tooLarge
+        case .noMemory: .outOfMemoryStoring
+        }
+    }
+}

@@ -1,0 +1,141 @@
+import Glibc
+import LarderStore
+import LarderWire
+import Synchronization
+
+extension Execute {
+    // MARK: Deletion, arithmetic, touch
+
+    static func delete(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        _ key: UnsafePointer<UInt8>
+    ) {
+        let hashed = context.session.hashed(key, length: request.keyLength)
+        if context.detailIsEnabled {
+            context.state.detail.record(hashed.bytes, length: hashed.length) { $0.deletes += 1 }
+        }
+        let isDeleted = context.session.delete(hashed, now: context.now) == .stored
+        context.counters.add(isDeleted ? .deleteHits : .deleteMisses)
+        if !request.options.contains(.noReply) { connection.reply(isDeleted ? .deleted : .notFound, &context) }
+    }
+
+    /// `incr` and `decr`: reads the number, and stores the new one if the item is still the same.
+    static func arithmetic(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        _ key: UnsafePointer<UInt8>
+    ) {
+        let hashed = context.session.hashed(key, length: request.keyLength)
+        let decrements = request.options.contains(.decrements)
+        let answers = !request.options.contains(.noReply)
+        while true {
+            guard let item = context.session.find(hashed, now: context.now) else {
+                context.counters.add(decrements ? .decrMisses : .incrMisses)
+                if answers { connection.reply(.notFound, &context) }
+                return
+            }
+            let bytes = UnsafePointer(item.value.assumingMemoryBound(to: UInt8.self))
+            guard let old = DecimalText.unsigned64(bytes, item.valueLength) else {
+                if answers { connection.reply(.nonNumericValue, &context) }
+                return
+            }
+            let new = decrements ? old &- min(old, request.number) : old &+ request.number
+            switch storeNumber(new, over: item, hashed, &context) {
+            case .stored:
+                context.counters.add(decrements ? .decrHits : .incrHits)
+                if answers { connection.writeNumber(new, &context) }
+                return
+            case .noMemory, .tooLarge:
+                if answers { connection.reply(.outOfMemory, &context) }
+                return
+            default: continue
+            }
+        }
+    }
+
+    /// Stores a number as text; a shorter one keeps the old length, with spaces behind it.
+    private static func storeNumber(
+        _ number: UInt64, over item: Item, _ key: HashedKey, _ context: inout WorkerContext
+    ) -> StoreOutcome {
+        let oldLength = item.valueLength
+        let length = max(DecimalText.length(of: number), oldLength)
+        return withUnsafeTemporaryAllocation(byteCount: max(length, DecimalText.lengthMax) + 8, alignment: 8) { raw in
+            // SAFETY: room for the digits, for the padding, and for the eight bytes that `write`
+            // may store beyond its digits.
+            guard let start = raw.baseAddress else { return .noMemory }
+            let text = start.bindMemory(to: UInt8.self, capacity: raw.count)
+            let digits = DecimalText.write(number, at: text)
+            if digits < length { memset(text + digits, 0x20, length - digits) }
+            return context.session.store(
+                .compareAndSwap, key, value: UnsafeRawPointer(text), valueLength: length,
+                clientFlags: item.clientFlags, expiry: context.session.expiry(of: item),
+                cas: context.session.cas(of: item), now: context.now
+            ).outcome
+        }
+    }
+
+    static func touch(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        _ key: UnsafePointer<UInt8>
+    ) {
+        let hashed = context.session.hashed(key, length: request.keyLength)
+        context.counters.add(.cmdTouch)
+        let expiry = expiry(ofSeconds: request.exptime, now: context.now)
+        let isTouched = context.session.touch(hashed, expiry: expiry, now: context.now) != .notFound
+        context.counters.add(isTouched ? .touchHits : .touchMisses)
+        if !request.options.contains(.noReply) { connection.reply(isTouched ? .touched : .notFound, &context) }
+    }
+
+    // MARK: The server as a whole
+
+    static func flushAll(_ connection: inout Connection, _ context: inout WorkerContext, _ request: Request) {
+        context.counters.add(.cmdFlush)
+        let answers = !request.options.contains(.noReply)
+        guard context.state.settings.flushEnabled else {
+            if answers { connection.reply(.flushNotAllowed, &context) }
+            return
+        }
+        let time = request.options.contains(.hasExptime) && request.exptime > 0
+            ? expiry(ofSeconds: request.exptime, now: context.now) : context.now
+        if time > context.now {
+            context.session.flush(atMilliseconds: time)
+        } else {
+            context.session.flush()
+        }
+        if answers { connection.reply(.ok, &context) }
+    }
+
+    private static let verbosityMax: Int64 = 2
+
+    static func verbosity(_ connection: inout Connection, _ context: inout WorkerContext, _ request: Request) {
+        let level = Int(min(request.exptime, verbosityMax))
+        context.state.verbosity.store(level, ordering: .relaxed)
+        context.verbosity = level
+        if !request.options.contains(.noReply) { connection.reply(.ok, &context) }
+    }
+
+    /// `shutdown` stops at once what `-A` allows to be stopped; so does `shutdown graceful`, since
+    /// requests in hand are always finished.
+    static func shutdown(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        _ arguments: UnsafePointer<UInt8>
+    ) {
+        let state = context.state
+        guard state.settings.shutdownCommandEnabled else {
+            return connection.reply(.shutdownNotEnabled, &context)
+        }
+        let argument = UnsafeBufferPointer(start: arguments, count: request.keyLength)
+        guard argument.isEmpty || argument.elementsEqual("graceful".utf8) else {
+            return connection.reply(.invalidShutdownMode, &context)
+        }
+        connection.phase = .closing
+        state.requestStop()
+    }
+
+    static func administer(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        _ line: UnsafePointer<UInt8>
+    ) {
+        let reply = TextAdministration.reply(to: line, length: request.keyLength)
+        if !request.options.contains(.noReply) { connection.reply(reply, &context) }
+    }
+}

@@ -1,0 +1,96 @@
+import Glibc
+import LarderStore
+import Synchronization
+
+/// A server without sockets and without threads, whose clock stands still until it is told to go
+/// on: what protocol tests talk to.
+package final class InProcessServer {
+    fileprivate let state: ServerState
+    fileprivate let context: UnsafeMutablePointer<WorkerContext>
+    fileprivate var nowMilliseconds: Int64
+
+    /// - Throws: `StoreError` when the settings ask for an arena that cannot be.
+    package init(settings: Settings) throws {
+        var settings = settings
+        settings.threadCount = 1
+        state = try ServerState(settings)
+        nowMilliseconds = state.clock.startMilliseconds
+        context = .allocate(capacity: 1)
+        context.initialize(to: try WorkerContext(state, number: 0))
+    }
+
+    deinit {
+        context.deinitialize(count: 1)
+        context.deallocate()
+    }
+
+    /// Lets time pass for all connections.
+    package func advanceClock(milliseconds: Int64) { nowMilliseconds += milliseconds }
+}
+
+/// One client of an `InProcessServer`.
+package final class InProcessConnection {
+    private let server: InProcessServer
+    private var connection: Connection
+    /// The server has closed the connection.
+    package private(set) var isClosed = false
+
+    package init(_ server: InProcessServer) {
+        self.server = server
+        connection = Connection(number: 1)
+    }
+
+    deinit { _ = connection.dispose(&server.context.pointee) }
+
+    /// Gives the server bytes as one read would, and returns what it answers to them.
+    package func receive(_ bytes: [UInt8]) -> [UInt8] {
+        var answer: [UInt8] = []
+        var offset = 0
+        while offset < bytes.count, !isClosed {
+            server.context.pointee.beginTurn(now: server.nowMilliseconds)
+            guard let room = connection.inputRoom(&server.context.pointee), room.count > 0 else {
+                isClosed = true
+                break
+            }
+            let count = min(room.count, bytes.count - offset)
+            bytes.withUnsafeBytes { source in
+                room.copyMemory(from: UnsafeRawBufferPointer(rebasing: source[offset..<offset + count]))
+            }
+            offset += count
+            connection.didRead(count, &server.context.pointee)
+            advance(&answer)
+            server.context.pointee.endTurn()
+        }
+        return answer
+    }
+
+    private func advance(_ answer: inout [UInt8]) {
+        while true {
+            let action = connection.advance(&server.context.pointee)
+            takeOutput(&answer)
+            switch action {
+            case .read: return
+            case .close:
+                isClosed = true
+                return
+            case .send, .yield: continue
+            }
+        }
+    }
+
+    private func takeOutput(_ answer: inout [UInt8]) {
+        while !connection.output.isEmpty {
+            withUnsafeTemporaryAllocation(of: iovec.self, capacity: Output.vectorsMax) { vectors in
+                guard let start = vectors.baseAddress else { return }
+                var taken = 0
+                for number in 0..<connection.output.gather(start) {
+                    answer += UnsafeRawBufferPointer(start: vectors[number].iov_base, count: vectors[number].iov_len)
+                    taken += vectors[number].iov_len
+                }
+                let unpinned = connection.output.didSend(taken, server.context.pointee.session)
+                server.state.pinnedBytes.subtract(unpinned, ordering: .relaxed)
+            }
+        }
+        connection.output.reset(&server.context.pointee.pool)
+    }
+}

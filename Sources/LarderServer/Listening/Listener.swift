@@ -1,0 +1,173 @@
+import CLarderSystem
+import Glibc
+
+/// A socket that clients connect to. Whoever accepts from it closes it.
+package struct Listener: Sendable {
+    /// The listening descriptor, non-blocking.
+    package let fd: Int32
+    /// Whether it is the socket of `-s`.
+    package let isUnixSocket: Bool
+
+    /// Where it listens, as the kernel tells it.
+    package var address: SocketAddress? { SocketAddress.local(of: fd) }
+
+    /// Opens every listener that `settings` name, or none.
+    package static func openAll(_ settings: Settings) throws(StartupError) -> [Listener] {
+        if let path = settings.unixSocketPath {
+            let mask = mode_t(settings.unixSocketMask)
+            return [try openUnix(path: path, mask: mask, backlog: settings.listenBacklog)]
+        }
+        guard settings.tcpPort != 0 else { return [] }
+        var opened: [Listener] = []
+        do throws(StartupError) {
+            if settings.listenAddresses.isEmpty {
+                // Loopback only: a cache without a password does not offer itself to the network.
+                opened = try openTCP(hosts: ["127.0.0.1", "::1"], port: settings.tcpPort, settings)
+            }
+            for address in settings.listenAddresses {
+                let port = address.port ?? settings.tcpPort
+                opened += try openTCP(hosts: [address.host], port: port, settings)
+            }
+        } catch {
+            for listener in opened { close(listener.fd) }
+            throw error
+        }
+        return opened
+    }
+
+    // MARK: - TCP
+
+    /// Listens on every address of `hosts`. Addresses that this machine does not have (the IPv6 one
+    /// of a machine without IPv6) are passed over as long as one works; any other failure is final.
+    private static func openTCP(
+        hosts: [String], port: Int, _ settings: Settings
+    ) throws(StartupError) -> [Listener] {
+        var addresses: [SocketAddress] = []
+        for host in hosts {
+            // A name may have the same address twice.
+            addresses += try resolve(host, port: port).filter { !addresses.contains($0) }
+        }
+        var opened: [Listener] = []
+        var missing = EADDRNOTAVAIL
+        for address in addresses {
+            // With any free port, all addresses of a host share the first one's where they can.
+            let shared = port < 0 ? opened.first?.address?.port : nil
+            var result = listen(on: shared.map(address.with(port:)) ?? address, settings.listenBacklog)
+            if shared != nil, result == .failure(EADDRINUSE) {
+                result = listen(on: address, settings.listenBacklog)
+            }
+            switch result {
+            case .success(let fd):
+                opened.append(Listener(fd: fd, isUnixSocket: false))
+            case .failure(let error) where error == EADDRNOTAVAIL || error == EAFNOSUPPORT:
+                missing = error
+            case .failure(let error):
+                for listener in opened { close(listener.fd) }
+                throw .tcpListener(port: port, error: error)
+            }
+        }
+        guard !opened.isEmpty else { throw .tcpListener(port: port, error: missing) }
+        return opened
+    }
+
+    private static func resolve(_ host: String, port: Int) throws(StartupError) -> [SocketAddress] {
+        var hints = addrinfo()
+        hints.ai_flags = AI_PASSIVE
+        hints.ai_family = AF_UNSPEC
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var first: UnsafeMutablePointer<addrinfo>?
+        // SAFETY: the strings live as long as the call; nil stands for every address of the machine.
+        let service = String(max(port, 0))
+        let status = getaddrinfo(host == "*" ? nil : host, service, &hints, &first)
+        guard status == 0 else {
+            let reason =
+                status == EAI_SYSTEM ? describe(error: errno) : String(cString: gai_strerror(status))
+            throw .unresolvedHost(port: port, host: host, reason: reason)
+        }
+        defer { freeaddrinfo(first) }
+        var addresses: [SocketAddress] = []
+        var next = first
+        while let entry = next?.pointee {
+            if let address = entry.ai_addr {
+                // SAFETY: the list is valid until it is freed at the end of this function.
+                addresses.append(SocketAddress(address, length: Int(entry.ai_addrlen)))
+            }
+            next = entry.ai_next
+        }
+        return addresses
+    }
+
+    private enum Outcome: Equatable {
+        case success(Int32)
+        case failure(Int32)
+    }
+
+    /// Makes, sets up and binds one listening socket; the options pass on to what it accepts.
+    private static func listen(on address: SocketAddress, _ backlog: Int) -> Outcome {
+        let fd = socket(address.family, socketType, 0)
+        guard fd >= 0 else { return .failure(errno) }
+        var ready = setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1 as Int32)
+        // Each family has its own listener; without this the IPv6 one would take the IPv4 port as well.
+        if address.family == AF_INET6 {
+            ready = ready && setOption(fd, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1 as Int32)
+        }
+        ready =
+            ready && setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1 as Int32)
+            && setOption(fd, SOL_SOCKET, SO_LINGER, linger(l_onoff: 0, l_linger: 0))
+            && setOption(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1 as Int32)
+            && address.withSockaddr { bind(fd, $0, $1) } == 0
+            && Glibc.listen(fd, Int32(backlog)) == 0
+        return ready ? .success(fd) : abandon(fd)
+    }
+
+    // MARK: - Unix
+
+    private static func openUnix(
+        path: String, mask: mode_t, backlog: Int
+    ) throws(StartupError) -> Listener {
+        guard let address = SocketAddress(unixPath: path) else {
+            throw .unixListener(path: path, error: ENAMETOOLONG)
+        }
+        // What a server that died left behind. Anything but a socket is somebody's file: bind fails.
+        if larder_is_socket(path) { unlink(path) }
+        let fd = socket(AF_UNIX, socketType, 0)
+        guard fd >= 0 else { throw .unixListener(path: path, error: errno) }
+        // The mask is set around bind, so that the file is never open to more than it should be. The
+        // file is not removed at the end: by then it may be the next server's.
+        let former = umask(~mask & 0o777)
+        let bound = address.withSockaddr { bind(fd, $0, $1) } == 0
+        let error = errno
+        umask(former)
+        guard bound else {
+            close(fd)
+            throw .unixListener(path: path, error: error)
+        }
+        guard Glibc.listen(fd, Int32(backlog)) == 0 else {
+            let error = errno
+            close(fd)
+            throw .unixListener(path: path, error: error)
+        }
+        return Listener(fd: fd, isUnixSocket: true)
+    }
+
+    // MARK: - Sockets
+
+    private static var socketType: Int32 {
+        Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+    }
+
+    private static func setOption<Value: BitwiseCopyable>(
+        _ fd: Int32, _ level: Int32, _ name: Int32, _ value: Value
+    ) -> Bool {
+        var value = value
+        // SAFETY: the kernel reads the value's own size.
+        return setsockopt(fd, level, name, &value, socklen_t(MemoryLayout<Value>.size)) == 0
+    }
+
+    /// Closes what could not be made a listener; the error is read before close can change it.
+    private static func abandon(_ fd: Int32) -> Outcome {
+        let error = errno
+        close(fd)
+        return .failure(error)
+    }
+}

@@ -1,0 +1,28 @@
+import Glibc
+
+/// Reports the ports that are listened on to whoever started the server with any free port: test
+/// tools wait for the file that MEMCACHED_PORT_FILENAME names.
+package enum PortFile {
+    /// Writes the file when the environment asks for it. Trouble is reported and does not stop the server.
+    package static func writeIfRequested(_ listeners: [Listener]) {
+        // SAFETY: the text is copied at once; nothing in this process changes the environment.
+        guard let variable = getenv("MEMCACHED_PORT_FILENAME") else { return }
+        write(listeners, to: String(cString: variable))
+    }
+
+    static func write(_ listeners: [Listener], to path: String) {
+        // A Unix socket has no port, and memcached then writes no file.
+        let lines = listeners.compactMap { line(for: $0) }
+        guard !lines.isEmpty else { return }
+        do throws(FileReplacementError) {
+            try replaceFile(at: path, through: path + ".lck", with: lines.joined())
+        } catch {
+            StandardError.write("Failed to open \"\(error.path)\": \(describe(error: error.error))")
+        }
+    }
+
+    private static func line(for listener: Listener) -> String? {
+        guard let address = listener.address, let port = address.port else { return nil }
+        return address.family == AF_INET6 ? "TCP INET6: \(port)\n" : "TCP INET: \(port)\n"
+    }
+}

@@ -1,0 +1,146 @@
+import Glibc
+
+/// An end of a connection or a listener, as the kernel tells it. Looked up when somebody asks for it,
+/// so that a connection need not store one.
+package struct SocketAddress: Equatable {
+    private let storage: sockaddr_storage
+    private let length: Int
+
+    /// Copies the address behind a pointer, as getaddrinfo returns it.
+    init(_ address: UnsafePointer<sockaddr>, length: Int) {
+        var storage = sockaddr_storage()
+        self.length = min(length, MemoryLayout<sockaddr_storage>.size)
+        // SAFETY: at most the size of the destination is copied, and the caller vouches for the source.
+        memcpy(&storage, address, self.length)
+        self.storage = storage
+    }
+
+    /// The other end of a connected socket; nil when it is gone.
+    package static func peer(of fd: Int32) -> SocketAddress? {
+        lookUp { getpeername(fd, $0, $1) }
+    }
+
+    /// The socket's own end: where a listener listens.
+    package static func local(of fd: Int32) -> SocketAddress? {
+        lookUp { getsockname(fd, $0, $1) }
+    }
+
+    private static func lookUp(
+        _ call: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
+    ) -> SocketAddress? {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        return withUnsafeMutablePointer(to: &storage) { pointer in
+            // SAFETY: the kernel writes at most `length` bytes; sockaddr_storage holds any address.
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                call(address, &length) == 0 ? SocketAddress(address, length: Int(length)) : nil
+            }
+        }
+    }
+
+    /// AF_INET, AF_INET6 or AF_UNIX.
+    var family: Int32 { Int32(storage.ss_family) }
+
+    /// The TCP port; nil for a Unix socket.
+    package var port: Int? {
+        switch family {
+        case AF_INET: Int(UInt16(bigEndian: view(as: sockaddr_in.self).sin_port))
+        case AF_INET6: Int(UInt16(bigEndian: view(as: sockaddr_in6.self).sin6_port))
+        default: nil
+        }
+    }
+
+    /// As `stats conns` prints it: `tcp:127.0.0.1:4711`, `tcp6:[::1]:4711`, `unix:/run/larder.sock`.
+    package var text: String {
+        switch family {
+        case AF_INET:
+            return "tcp:\(numeric(MemoryLayout.offset(of: \sockaddr_in.sin_addr))):\(port ?? 0)"
+        case AF_INET6:
+            return "tcp6:[\(numeric(MemoryLayout.offset(of: \sockaddr_in6.sin6_addr)))]:\(port ?? 0)"
+        case AF_UNIX:
+            // A client's end of a Unix connection has no name.
+            let path = unixPath
+            return path.isEmpty ? "unix:<AF \(AF_UNIX)>" : "unix:\(path)"
+        default:
+            return "?:<AF \(family)>"
+        }
+    }
+
+    package static func == (left: SocketAddress, right: SocketAddress) -> Bool {
+        guard left.length == right.length else { return false }
+        return withUnsafeBytes(of: left.storage) { left in
+            withUnsafeBytes(of: right.storage) { right in
+                // What is beyond the length is zero in both.
+                left.elementsEqual(right)
+            }
+        }
+    }
+
+    /// Calls `body` with the address as bind takes it.
+    func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+        withUnsafePointer(to: storage) { pointer in
+            // SAFETY: every socket address begins with the members of sockaddr.
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(length)) }
+        }
+    }
+
+    /// The same address at another port.
+    func with(port: Int) -> SocketAddress {
+        var copy = storage
+        let value = UInt16(truncatingIfNeeded: port).bigEndian
+        withUnsafeMutableBytes(of: &copy) { bytes in
+            // Both families keep the port behind the family's two bytes.
+            bytes.storeBytes(of: value, toByteOffset: 2, as: UInt16.self)
+        }
+        return withUnsafePointer(to: copy) { pointer in
+            // SAFETY: as in withSockaddr.
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                SocketAddress($0, length: length)
+            }
+        }
+    }
+
+    private func view<Address>(as type: Address.Type) -> Address {
+        // SAFETY: sockaddr_storage is large and aligned enough for any address; the family was checked.
+        withUnsafeBytes(of: storage) { $0.load(as: Address.self) }
+    }
+
+    /// The host without its port, in digits; its bytes are at `offset`.
+    private func numeric(_ offset: Int?) -> String {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(INET6_ADDRSTRLEN)) { text in
+            withUnsafeBytes(of: storage) { bytes in
+                // SAFETY: the offset is that of the family's own member, and the text has room for the
+                // longest form; when the call fails nothing is read from it.
+                let host = bytes.baseAddress.map { $0 + (offset ?? 0) }
+                let result = inet_ntop(family, host, text.baseAddress, socklen_t(text.count))
+                return result.map { String(cString: $0) } ?? ""
+            }
+        }
+    }
+
+    private var unixPath: String {
+        withUnsafeBytes(of: storage) { bytes in
+            // SAFETY: the range lies within the storage, whose unused bytes are zero.
+            let path = bytes[MemoryLayout<sa_family_t>.size..<max(length, MemoryLayout<sa_family_t>.size)]
+            return String(decoding: path.prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+}
+
+extension SocketAddress {
+    /// The address of a socket file; nil when the path is empty or too long for one.
+    init?(unixPath path: String) {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let count = path.utf8.count
+        // One byte is the end mark.
+        guard count > 0, count < MemoryLayout.size(ofValue: address.sun_path) else { return nil }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        self = withUnsafePointer(to: address) { pointer in
+            // SAFETY: every socket address begins with the members of sockaddr.
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                SocketAddress($0, length: MemoryLayout<sockaddr_un>.size)
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+import Glibc
+
+/// Why the server cannot start. Each has the sentence for standard error and the process's exit code.
+package enum StartupError: Error, Equatable {
+    /// No TCP listener at this port; the system's error number.
+    case tcpListener(port: Int, error: Int32)
+    /// The name given to `-l` has no address; the resolver's reason.
+    case unresolvedHost(port: Int, host: String, reason: String)
+    case unixListener(path: String, error: Int32)
+    case openFileLimit
+    case coreLimit
+    case unknownUser(String)
+    case supplementaryGroups(error: Int32)
+    case identity(user: String, error: Int32)
+    case daemon(error: Int32)
+    case thread(error: Int32)
+
+    /// One sentence, memcached's where it has one.
+    package var message: String {
+        switch self {
+        case .tcpListener(let port, let error):
+            "failed to listen on TCP port \(port): \(describe(error: error))"
+        case .unresolvedHost(let port, let host, let reason):
+            "failed to listen on TCP port \(port): cannot resolve \"\(host)\": \(reason)"
+        case .unixListener(let path, let error):
+            "failed to listen on UNIX socket: \(path): \(describe(error: error))"
+        case .openFileLimit:
+            "failed to set rlimit for open files. "
+                + "Try starting as root or requesting smaller maxconns value."
+        case .coreLimit:
+            "failed to ensure corefile creation"
+        case .unknownUser(let name):
+            "can't find the user \(name) to switch to"
+        case .supplementaryGroups(let error):
+            "failed to drop supplementary groups: \(describe(error: error))"
+        case .identity(let user, let error):
+            "failed to assume identity of user \(user): \(describe(error: error))"
+        case .daemon(let error):
+            "failed to daemon() in order to daemonize: \(describe(error: error))"
+        case .thread(let error):
+            "failed to start a thread: \(describe(error: error))"
+        }
+    }
+
+    /// The numbers of <sysexits.h> that memcached uses.
+    package var exitCode: Int32 {
+        switch self {
+        case .unknownUser: 67
+        case .daemon: 1
+        default: 71
+        }
+    }
+}

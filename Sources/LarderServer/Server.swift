@@ -1,0 +1,89 @@
+import Glibc
+import LarderEventLoop
+import LarderStore
+import Synchronization
+
+/// Serves until SIGTERM, SIGINT or SIGUSR1, and returns the process's exit code.
+package func serve(_ settings: Settings) -> Int32 {
+    do {
+        try ProcessSetup.prepare(settings)
+        let server = try Server(settings)
+        try server.run()
+        return ExitCode.success
+    } catch let error as StartupError {
+        StandardError.write(error.message)
+        return error.exitCode
+    } catch let error as StoreError {
+        StandardError.write("larder: \(error)")
+        return ExitCode.badValue
+    } catch {
+        StandardError.write("larder: \(error)")
+        return ExitCode.osError
+    }
+}
+
+/// The process's one server: listeners on the main thread, clients dealt out to the workers in turn.
+private final class Server: ConnectionSink {
+    private let state: ServerState
+    private var workers: [Worker] = []
+    private var listeners: [Listener]
+    private var nextWorker = 0
+    private var isStopping = false
+
+    init(_ settings: Settings) throws {
+        // Before anything is allocated for a server that cannot listen.
+        listeners = try Listener.openAll(settings)
+        state = try ServerState(settings)
+    }
+
+    func run() throws {
+        let loop = try EventLoop()
+        for number in 0..<state.settings.threadCount {
+            let worker = Worker(state, number: number)
+            try worker.start()
+            workers.append(worker)
+        }
+        for listener in listeners {
+            state.connectionTable.set(listener.fd, .listening, atMilliseconds: state.clock.startMilliseconds)
+        }
+        let stopped = try Wakeup(on: loop) { [unowned self] in isStopping = true }
+        let waker = stopped.waker
+        state.stopRequest.withLock { $0 = { waker.wake() } }
+        let signals = try [SIGTERM, SIGINT, SIGUSR1].map { signal in
+            try SignalWatch(on: loop, signal: signal) { [unowned self] in isStopping = true }
+        }
+        // Nothing to read again yet; without a handler the signal would end the server.
+        let hangUp = try SignalWatch(on: loop, signal: SIGHUP) {}
+        let acceptor = try Acceptor(
+            listeners, on: loop, limit: state.connectionLimit,
+            refusesOverLimit: state.settings.refusesConnectionsOverLimit, sink: self)
+        announce()
+        if let path = state.settings.pidFilePath { PidFile.write(to: path) }
+        PortFile.writeIfRequested(listeners)
+
+        while !isStopping { loop.turn(block: true) }
+
+        acceptor.stop()
+        for worker in workers { worker.stop() }
+        for worker in workers { worker.join() }
+        if state.settings.daemonizes, let path = state.settings.pidFilePath { PidFile.remove(at: path) }
+        withExtendedLifetime((signals, hangUp, stopped)) {}
+    }
+
+    func adopt(_ fd: Int32, isUnixSocket: Bool, listenerIndex: Int) {
+        workers[nextWorker].adopt(fd)
+        nextWorker = (nextWorker + 1) % workers.count
+    }
+
+    /// The one line that says where, how much, how many, and how to stop.
+    private func announce() {
+        let places = listeners.map { $0.address?.text ?? "?" }.joined(separator: ", ")
+        let settings = state.settings
+        let threads = settings.threadCount == 1 ? "1 thread" : "\(settings.threadCount) threads"
+        let isDefault = settings.listenAddresses.isEmpty && settings.unixSocketPath == nil
+        let scope = isDefault ? " (this machine only; -l ADDRESS serves others)" : ""
+        StandardError.write(
+            "larder \(Version.larder) serves \(places)\(scope) with \(settings.memoryLimitBytes >> 20) MB"
+                + " and \(threads); stop it with Ctrl-C or kill \(getpid())")
+    }
+}

@@ -1,0 +1,72 @@
+/// What the command line decided, as plain values. `larder` fills it; the server only reads it.
+/// Defaults are memcached's, but for the address: without `-l` Larder listens on loopback only.
+package struct Settings: Sendable {
+    /// One TCP address to listen on: what `-l` named, not yet looked up. The host may be a name, an IPv4 or
+    /// an IPv6 address (without brackets), or `*` for every address of both families.
+    package struct ListenAddress: Sendable, Equatable {
+        package var host: String
+        /// nil: the port of `-p`. 0 and -1: any free port.
+        package var port: Int?
+        package init(host: String, port: Int? = nil) {
+            self.host = host
+            self.port = port
+        }
+    }
+
+    /// `-p`: 0 off, -1 any free port.
+    package var tcpPort = 11211
+    /// `-l`; empty: loopback, IPv4 and IPv6 (IPv6 only where the host has it).
+    package var listenAddresses: [ListenAddress] = []
+    /// `-l` as given, several joined by commas, for `stats settings`; nil without `-l`.
+    package var interfaces: String?
+    /// `-s`: when set, there is no TCP listener.
+    package var unixSocketPath: String?
+    /// `-a`: octal mode bits of the socket file.
+    package var unixSocketMask: UInt32 = 0o700
+    /// `-m`, in bytes.
+    package var memoryLimitBytes = 64 << 20
+    /// `-I`, in bytes.
+    package var maxItemSizeBytes = 1 << 20
+    /// `-M` turns this off: a full store answers an error.
+    package var evictions = true
+    /// `-c`: clients at the same time.
+    package var connectionLimit = 1024
+    /// `-t`
+    package var threadCount = 4
+    /// `-b`
+    package var listenBacklog = 1024
+    /// `-R`: requests of one connection before the others have their turn.
+    package var requestsPerEventMax = 20
+    /// `-C` turns this off: no cas values.
+    package var casEnabled = true
+    /// `-F` turns this off.
+    package var flushEnabled = true
+    /// `-A`
+    package var shutdownCommandEnabled = false
+    /// `-X` turns this off.
+    package var dumpEnabled = true
+    /// `-W` turns this off: no `watch`.
+    package var watchEnabled = true
+    /// `-v` given this many times.
+    package var verbosity = 0
+    /// `-o idle_timeout`, seconds; 0 off.
+    package var idleTimeoutSeconds = 0
+    /// `-o no_maxconns_fast` turns this off: the listeners pause instead of refusing.
+    package var refusesConnectionsOverLimit = true
+    /// `-d`, `-P`, `-u`, `-r`, `-k`
+    package var daemonizes = false
+    package var pidFilePath: String?
+    package var userName: String?
+    package var raisesCoreLimit = false
+    package var locksMemory = false
+    /// `-D`: the character that ends a key's prefix in `stats detail`.
+    package var prefixDelimiter: UInt8 = UInt8(ascii: ":")
+    package var detailEnabled = false
+    /// Options that Larder accepts for memcached's sake; `stats settings` shows them as given.
+    package var growthFactor = 1.25
+    package var chunkSizeBytes = 48
+    package var hashPowerInit = 0
+    package var slabChunkMaxBytes = 512 << 10
+
+    package init() {}
+}

@@ -1,0 +1,80 @@
+import Synchronization
+
+/// `stats settings`: memcached's names in memcached's order.
+enum SettingsStatistics {
+    static func write(_ state: ServerState, _ lines: inout StatisticsText) {
+        limits(state, &lines)
+        fixed(
+            [
+                ("lru_crawler", "no"), ("lru_crawler_sleep", "100"), ("lru_crawler_tocrawl", "0"),
+                ("tail_repair_time", "0"),
+            ], &lines)
+        lines.add("flush_enabled", state.settings.flushEnabled)
+        lines.add("dump_enabled", state.settings.dumpEnabled)
+        fixed(
+            [
+                ("hash_algorithm", "wyhash"), ("lru_maintainer_thread", "no"), ("lru_segmented", "no"),
+                ("hot_lru_pct", "20"), ("warm_lru_pct", "40"), ("hot_max_factor", "0.20"),
+                ("warm_max_factor", "2.00"), ("temp_lru", "no"), ("temporary_ttl", "61"),
+            ], &lines)
+        lines.add("idle_timeout", state.settings.idleTimeoutSeconds)
+        fixed(
+            [
+                ("watcher_logbuf_size", "262144"), ("worker_logbuf_size", "65536"), ("read_buf_mem_limit", "0"),
+                ("track_sizes", "no"), ("inline_ascii_response", "no"), ("ext_item_size", "512"),
+                ("ext_item_age", "4294967295"), ("ext_low_ttl", "0"), ("ext_recache_rate", "2000"),
+                ("ext_wbuf_size", "4194304"), ("ext_compact_under", "0"), ("ext_drop_under", "0"),
+                ("ext_max_sleep", "1000000"), ("ext_max_frag", "0.80"), ("slab_automove_freeratio", "0.010"),
+                ("ext_drop_unread", "no"), ("ssl_enabled", "no"), ("ssl_chain_cert", "(null)"),
+                ("ssl_key", "(null)"), ("ssl_verify_mode", "0"), ("ssl_keyformat", "1"), ("ssl_ciphers", "NULL"),
+                ("ssl_ca_cert", "NULL"), ("ssl_wbuf_size", "16384"), ("ssl_session_cache", "no"),
+                ("ssl_kernel_tls", "no"), ("ssl_min_version", "tlsv1.2"), ("num_napi_ids", "0"),
+                ("memory_file", "(null)"), ("client_flags_size", "4"),
+            ], &lines)
+    }
+
+    private static func limits(_ state: ServerState, _ lines: inout StatisticsText) {
+        let settings = state.settings
+        lines.add("maxbytes", settings.memoryLimitBytes)
+        lines.add("maxconns", settings.connectionLimit)
+        lines.add("tcpport", settings.unixSocketPath == nil ? settings.tcpPort : 0)
+        lines.add("udpport", 0)
+        lines.add("inter", settings.interfaces ?? "NULL")
+        lines.add("verbosity", state.verbosity.load(ordering: .relaxed))
+        lines.add("oldest", 0)
+        lines.add("evictions", settings.evictions ? "on" : "off")
+        lines.add("domain_socket", settings.unixSocketPath ?? "NULL")
+        lines.add("umask", String(settings.unixSocketMask, radix: 8))
+        lines.add("shutdown_command", settings.shutdownCommandEnabled)
+        lines.add("growth_factor", twoDecimals(settings.growthFactor))
+        lines.add("chunk_size", settings.chunkSizeBytes)
+        lines.add("num_threads", settings.threadCount)
+        lines.add("num_threads_per_udp", settings.threadCount)
+        lines.add("stat_key_prefix", String(decoding: [settings.prefixDelimiter], as: UTF8.self))
+        lines.add("detail_enabled", state.detail.isEnabled)
+        lines.add("reqs_per_event", settings.requestsPerEventMax)
+        lines.add("cas_enabled", settings.casEnabled)
+        lines.add("tcp_backlog", settings.listenBacklog)
+        lines.add("binding_protocol", "auto-negotiate")
+        lines.add("auth_enabled_sasl", false)
+        lines.add("auth_enabled_ascii", "no")
+        lines.add("item_size_max", settings.maxItemSizeBytes)
+        lines.add("maxconns_fast", settings.refusesConnectionsOverLimit)
+        lines.add("hashpower_init", settings.hashPowerInit)
+        lines.add("slab_reassign", "no")
+        lines.add("slab_automove", 0)
+        lines.add("slab_automove_ratio", "0.80")
+        lines.add("slab_automove_window", 10)
+        lines.add("slab_chunk_max", settings.slabChunkMaxBytes)
+    }
+
+    private static func fixed(_ values: [(String, String)], _ lines: inout StatisticsText) {
+        for (name, value) in values { lines.add(name, value) }
+    }
+
+    private static func twoDecimals(_ value: Double) -> String {
+        let hundredths = Int((value * 100).rounded())
+        let fraction = hundredths % 100
+        return "\(hundredths / 100)." + (fraction < 10 ? "0\(fraction)" : "\(fraction)")
+    }
+}

@@ -1,0 +1,214 @@
+import CLarderSystem
+import Glibc
+import LarderEventLoop
+import LarderStore
+import LarderWire
+import Synchronization
+
+/// The `stats` command: memcached's names in memcached's order, with true values, or memcached's
+/// value for "off" where the thing does not exist here (memcached, `doc/protocol.txt`).
+enum Statistics {
+    static func answer(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        _ arguments: UnsafePointer<UInt8>
+    ) {
+        let text = String(
+            decoding: UnsafeBufferPointer(start: arguments, count: request.keyLength), as: UTF8.self)
+        let words = text.split(separator: " ")
+        let state = context.state
+        var lines = StatisticsText()
+        switch words.first {
+        case nil: general(state, now: context.now, &lines)
+        case "settings": SettingsStatistics.write(state, &lines)
+        case "items": items(state, &lines)
+        case "slabs": slabs(state, &lines)
+        case "sizes": lines.add("sizes_status", "disabled")
+        case "conns": connections(state, now: context.now, &lines)
+        case "reset":
+            reset(state)
+            return connection.reply(.reset, &context)
+        case "detail": return detail(&connection, &context, words.dropFirst().first.map(String.init))
+        case "cachedump": return cachedump(&connection, &context, words.dropFirst().map(String.init))
+        default: return connection.reply(.unknownCommand, &context)
+        }
+        lines.end()
+        lines.bytes.withUnsafeBufferPointer { connection.write($0, &context) }
+    }
+
+    // MARK: stats
+
+    private static func general(_ state: ServerState, now: Int64, _ lines: inout StatisticsText) {
+        process(state, now: now, &lines)
+        commands(state, &lines)
+        machinery(state, &lines)
+        itemTotals(state, &lines)
+    }
+
+    private static func process(_ state: ServerState, now: Int64, _ lines: inout StatisticsText) {
+        let used = larder_process_cpu_time()
+        let limit = state.connectionLimit
+        lines.add("pid", getpid())
+        // memcached's clock starts at 2, so that no time of an item is 0.
+        lines.add("uptime", (now - state.clock.startMilliseconds) / 1000 + 2)
+        lines.add("time", now / 1000)
+        lines.add("version", Version.memcached)
+        lines.add("libevent", EventLibrary.version)
+        lines.add("pointer_size", MemoryLayout<UnsafeRawPointer>.size * 8)
+        lines.add("rusage_user", seconds(used.user_microseconds))
+        lines.add("rusage_system", seconds(used.system_microseconds))
+        lines.add("max_connections", limit.maximum)
+        lines.add("curr_connections", limit.current)
+        lines.add("total_connections", limit.total)
+        if state.settings.refusesConnectionsOverLimit { lines.add("rejected_connections", limit.rejected) }
+        lines.add("connection_structures", limit.current)
+        lines.add("response_obj_oom", state.total(.responseOutOfMemory))
+        lines.add("response_obj_count", 0)
+        lines.add("response_obj_bytes", 0)
+        lines.add("read_buf_count", 0)
+        lines.add("read_buf_bytes", 0)
+        lines.add("read_buf_bytes_free", 0)
+        lines.add("read_buf_oom", state.total(.readBufferOutOfMemory))
+        lines.add("reserved_fds", state.settings.threadCount * 5)
+    }
+
+    /// `seconds.microseconds`, six digits: exporters read the part behind the dot as a number.
+    private static func seconds(_ microseconds: Int64) -> String {
+        let micros = String(microseconds % 1_000_000)
+        return "\(microseconds / 1_000_000)." + String(repeating: "0", count: max(0, 6 - micros.count)) + micros
+    }
+
+    private static func commands(_ state: ServerState, _ lines: inout StatisticsText) {
+        lines.add("cmd_get", state.total(.cmdGet))
+        lines.add("cmd_set", state.total(.cmdSet))
+        lines.add("cmd_flush", state.total(.cmdFlush))
+        lines.add("cmd_touch", state.total(.cmdTouch))
+        lines.add("cmd_meta", 0)
+        lines.add("get_hits", state.total(.getHits))
+        lines.add("get_misses", state.total(.getMisses))
+        lines.add("get_expired", state.total(.getExpired))
+        // A flush takes the items out at once: there is nothing flushed to be found later.
+        lines.add("get_flushed", 0)
+        lines.add("delete_misses", state.total(.deleteMisses))
+        lines.add("delete_hits", state.total(.deleteHits))
+        lines.add("incr_misses", state.total(.incrMisses))
+        lines.add("incr_hits", state.total(.incrHits))
+        lines.add("decr_misses", state.total(.decrMisses))
+        lines.add("decr_hits", state.total(.decrHits))
+        lines.add("cas_misses", state.total(.casMisses))
+        lines.add("cas_hits", state.total(.casHits))
+        lines.add("cas_badval", state.total(.casBadval))
+        lines.add("touch_hits", state.total(.touchHits))
+        lines.add("touch_misses", state.total(.touchMisses))
+        lines.add("store_too_large", state.total(.storeTooLarge))
+        lines.add("store_no_memory", state.total(.storeNoMemory))
+        lines.add("auth_cmds", 0)
+        lines.add("auth_errors", 0)
+        if state.settings.idleTimeoutSeconds > 0 { lines.add("idle_kicks", state.total(.idleKicks)) }
+        lines.add("bytes_read", state.total(.bytesRead))
+        lines.add("bytes_written", state.total(.bytesWritten))
+    }
+
+    /// What memcached says of its threads, its slab mover, its crawler and its log.
+    private static func machinery(_ state: ServerState, _ lines: inout StatisticsText) {
+        let store = state.store.statistics
+        let limit = state.connectionLimit
+        lines.add("limit_maxbytes", state.settings.memoryLimitBytes)
+        lines.add("accepting_conns", limit.isAccepting ? 1 : 0)
+        lines.add("listen_disabled_num", limit.listenDisabledCount)
+        lines.add("time_in_listen_disabled_us", limit.listenDisabledMicroseconds)
+        lines.add("threads", state.settings.threadCount)
+        lines.add("conn_yields", state.total(.connYields))
+        lines.add("hash_power_level", Int.bitWidth - 1 - store.bucketCount.leadingZeroBitCount)
+        lines.add("hash_bytes", store.slabs.index * store.slabBytes)
+        lines.add("hash_is_expanding", 0)
+        for name in [
+            "slab_reassign_rescues", "slab_reassign_chunk_rescues", "slab_reassign_inline_reclaim",
+            "slab_reassign_busy_items", "slab_reassign_busy_deletes", "slab_reassign_busy_nomem",
+            "slab_reassign_last_busy_status", "slab_reassign_running",
+        ] { lines.add(name, 0) }
+        lines.add("slabs_moved", store.counters.slabsReclaimed - state.baseline.withLock { $0.slabsReclaimed })
+        for name in [
+            "lru_crawler_running", "lru_crawler_starts", "lru_maintainer_juggles", "malloc_fails",
+            "log_worker_dropped", "log_worker_written", "log_watcher_skipped", "log_watcher_sent", "log_watchers",
+            "unexpected_napi_ids", "round_robin_fallback",
+        ] { lines.add(name, 0) }
+    }
+
+    private static func itemTotals(_ state: ServerState, _ lines: inout StatisticsText) {
+        let store = state.store.statistics
+        let base = state.baseline.withLock { $0 }
+        lines.add("bytes", store.liveBytes)
+        lines.add("curr_items", store.counters.items)
+        lines.add("total_items", store.counters.itemsStored - base.itemsStored)
+        lines.add("slab_global_page_pool", store.slabs.free)
+        lines.add("expired_unfetched", store.counters.expiredUnfetched - base.expiredUnfetched)
+        lines.add("evicted_unfetched", store.counters.evictionsUnfetched - base.evictionsUnfetched)
+        lines.add("evicted_active", 0)
+        lines.add("evictions", store.counters.evictions - base.evictions)
+        lines.add("reclaimed", store.counters.expired - base.expired)
+        for name in [
+            "crawler_reclaimed", "crawler_items_checked", "lrutail_reflocked", "moves_to_cold", "moves_to_warm",
+            "moves_within_lru", "direct_reclaims", "lru_bumps_dropped",
+        ] { lines.add(name, 0) }
+        lines.add("larder_version", Version.larder)
+    }
+
+    // MARK: stats reset
+
+    private static func reset(_ state: ServerState) {
+        let counters = Counter.allCases.map { counter in
+            state.counters.reduce(Int64(0)) { $0 &+ $1.value(counter) }
+        }
+        let store = state.store.statistics.counters
+        state.baseline.withLock { base in
+            base.counters = counters
+            base.itemsStored = store.itemsStored
+            base.evictions = store.evictions
+            base.evictionsUnfetched = store.evictionsUnfetched
+            base.evictionsWithExpiry = store.evictionsWithExpiry
+            base.expired = store.expired
+            base.expiredUnfetched = store.expiredUnfetched
+            base.outOfMemory = store.outOfMemory
+            base.slabsReclaimed = store.slabsReclaimed
+        }
+        state.connectionLimit.resetCounters()
+        state.detail.reset()
+    }
+
+    // MARK: stats detail, stats cachedump
+
+    private static func detail(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ argument: String?
+    ) {
+        let state = context.state
+        guard state.settings.dumpEnabled else { return connection.reply(.detailNotAllowed, &context) }
+        switch argument {
+        case "on":
+            state.detail.setEnabled(true)
+            connection.reply(.ok, &context)
+        case "off":
+            state.detail.setEnabled(false)
+            connection.reply(.ok, &context)
+        case "dump":
+            let text = state.detail.dump() + Array("END\r\n".utf8)
+            text.withUnsafeBufferPointer { connection.write($0, &context) }
+        default: connection.reply(.detailUsage, &context)
+        }
+        context.detailIsEnabled = state.detail.isEnabled
+    }
+
+    private static let slabClassMax: UInt32 = 63
+
+    /// Items are not kept by class and order of use, so there is none to list.
+    private static func cachedump(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ arguments: [String]
+    ) {
+        guard context.state.settings.dumpEnabled else { return connection.reply(.cachedumpNotAllowed, &context) }
+        guard arguments.count >= 2 else { return connection.reply(.tooFewArguments, &context) }
+        guard let slabClass = UInt32(arguments[0]), UInt32(arguments[1]) != nil else {
+            return connection.reply(.badCommandLine, &context)
+        }
+        guard slabClass <= slabClassMax else { return connection.reply(.illegalSlabClass, &context) }
+        connection.write("END\r\n", &context)
+    }
+}

@@ -1,0 +1,25 @@
+/// Lines of statistics: `STAT name value`, closed by `END`.
+struct StatisticsText {
+    private(set) var bytes: [UInt8] = []
+
+    mutating func add(_ name: String, _ value: some CustomStringConvertible) {
+        bytes += "STAT \(name) \(value)\r\n".utf8
+    }
+
+    mutating func add(_ name: String, _ value: Bool) { add(name, value ? "yes" : "no") }
+
+    mutating func end() { bytes += "END\r\n".utf8 }
+}
+
+/// What the counters stood at when they were last reset.
+struct StatisticsBaseline: Sendable {
+    var counters = [Int64](repeating: 0, count: Counter.allCases.count)
+    var itemsStored: Int64 = 0
+    var evictions: Int64 = 0
+    var evictionsUnfetched: Int64 = 0
+    var evictionsWithExpiry: Int64 = 0
+    var expired: Int64 = 0
+    var expiredUnfetched: Int64 = 0
+    var outOfMemory: Int64 = 0
+    var slabsReclaimed: Int64 = 0
+}

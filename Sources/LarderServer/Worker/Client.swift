@@ -1,0 +1,255 @@
+import Glibc
+import LarderEventLoop
+import LarderStore
+import Synchronization
+
+/// A connection with its socket, as a worker keeps it: at a fixed address, which the event loop
+/// and the worker's lists know.
+struct Client {
+    var watch = WatchStorage()
+    var connection: Connection
+    let fd: Int32
+    let worker: UnsafeMutablePointer<WorkerCore>
+    var next: UnsafeMutablePointer<Client>?
+    var previous: UnsafeMutablePointer<Client>?
+    /// The next one whose turn was cut short.
+    var nextYielded: UnsafeMutablePointer<Client>?
+    var isYielded = false
+    /// Waiting to send; nothing is read meanwhile.
+    var isSending = false
+}
+
+typealias ClientPointer = UnsafeMutablePointer<Client>
+
+/// The event loop's call for a client's socket.
+///
+/// SAFETY: the context is the client, whose watch is taken off the loop before it is freed.
+func clientIsReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutableRawPointer?) {
+    guard let client = context?.assumingMemoryBound(to: Client.self) else { return }
+    let worker = client.pointee.worker
+    worker.beginTurn()
+    if ready & Interest.write.rawValue != 0, client.pointee.isSending {
+        guard worker.send(client) else { return }
+        client.pointee.isSending = false
+        worker.watch(client).wants(read: true, write: false)
+        return worker.serve(client)
+    }
+    if !client.pointee.isYielded { worker.receive(client) }
+}
+
+/// What a worker does with its clients. All of it happens in the worker's thread.
+extension UnsafeMutablePointer<WorkerCore> {
+    /// Reads once, and serves what has come.
+    func receive(_ client: ClientPointer) {
+        guard let room = client.pointee.connection.inputRoom(&pointee.context), let start = room.baseAddress else {
+            pointee.context.counters.add(.readBufferOutOfMemory)
+            return close(client)
+        }
+        let count = read(client.pointee.fd, start, room.count)
+        if count > 0 {
+            client.pointee.connection.didRead(count, &pointee.context)
+            if pointee.context.bodyBytes > pointee.bodyBytesMax { dropStalestBody(except: client) }
+            return serve(client)
+        }
+        if count < 0, errno == EAGAIN || errno == EINTR || errno == EWOULDBLOCK {
+            // Woken for nothing: the buffer goes back.
+            _ = client.pointee.connection.advance(&pointee.context)
+            return
+        }
+        close(client)
+    }
+
+    /// Reads what is left in a client's socket when the server stops, and lets the client go
+    /// unless a request of its is half-way.
+    func receiveLast(_ client: ClientPointer) {
+        guard let room = client.pointee.connection.inputRoom(&pointee.context), let start = room.baseAddress else {
+            return close(client)
+        }
+        let count = read(client.pointee.fd, start, room.count)
+        if count == 0 { return close(client) }
+        if count > 0 { client.pointee.connection.didRead(count, &pointee.context) }
+        serve(client)
+    }
+
+    /// Answers what has arrived.
+    func serve(_ client: ClientPointer) {
+        while true {
+            let action = client.pointee.connection.advance(&pointee.context)
+            if action == .yield { return yield(client) }
+            guard client.pointee.connection.output.isEmpty || send(client) else { return }
+            switch action {
+            case .send, .yield: continue
+            case .read: return rest(client)
+            case .close: return close(client)
+            }
+        }
+    }
+
+    /// Everything that arrived is answered.
+    private func rest(_ client: ClientPointer) {
+        note(client)
+        if pointee.isStopping, !client.pointee.connection.isInRequest { close(client) }
+    }
+
+    /// Sends what there is. False: not all of it went, and the client is served again when it can
+    /// take more, or it is gone.
+    func send(_ client: ClientPointer) -> Bool {
+        while !client.pointee.connection.output.isEmpty {
+            let sent = sendOnce(client)
+            if sent > 0 {
+                pointee.context.counters.add(.bytesWritten, Int64(sent))
+                let unpinned = client.pointee.connection.output.didSend(sent, pointee.context.session)
+                if unpinned > 0 { pointee.context.state.pinnedBytes.subtract(unpinned, ordering: .relaxed) }
+                continue
+            }
+            if sent < 0, errno == EINTR { continue }
+            if sent < 0, errno == EAGAIN || errno == EWOULDBLOCK {
+                waitToSend(client)
+            } else {
+                close(client)
+            }
+            return false
+        }
+        client.pointee.connection.output.reset(&pointee.context.pool)
+        return true
+    }
+
+    private func sendOnce(_ client: ClientPointer) -> Int {
+        let flags = Int32(MSG_NOSIGNAL)
+        if !client.pointee.connection.output.hasSegments {
+            let buffer = client.pointee.connection.output.buffer
+            return Glibc.send(client.pointee.fd, buffer.base + buffer.start, buffer.count, flags)
+        }
+        return withUnsafeTemporaryAllocation(of: iovec.self, capacity: Output.vectorsMax) { vectors in
+            var message = msghdr()
+            message.msg_iov = vectors.baseAddress
+            guard let start = vectors.baseAddress else { return -1 }
+            message.msg_iovlen = client.pointee.connection.output.gather(start)
+            // SAFETY: the message and its vectors live until the call returns.
+            return sendmsg(client.pointee.fd, &message, flags)
+        }
+    }
+
+    private func waitToSend(_ client: ClientPointer) {
+        note(client)
+        guard !client.pointee.isSending else { return }
+        client.pointee.isSending = true
+        watch(client).wants(read: false, write: true)
+    }
+
+    /// Puts a client behind the others that have something to do.
+    private func yield(_ client: ClientPointer) {
+        client.pointee.isYielded = true
+        client.pointee.nextYielded = nil
+        if let last = pointee.yieldedLast {
+            last.pointee.nextYielded = client
+        } else {
+            pointee.yieldedFirst = client
+        }
+        pointee.yieldedLast = client
+    }
+
+    /// Gives every client that yielded its next turn.
+    func serveYielded() {
+        var next = pointee.yieldedFirst
+        pointee.yieldedFirst = nil
+        pointee.yieldedLast = nil
+        while let client = next {
+            next = client.pointee.nextYielded
+            client.pointee.isYielded = false
+            serve(client)
+        }
+    }
+
+    func watch(_ client: ClientPointer) -> Watch {
+        // SAFETY: the watch is the first thing in a client, which a test pins.
+        Watch(UnsafeMutableRawPointer(client).assumingMemoryBound(to: WatchStorage.self))
+    }
+
+    // MARK: Coming and going
+
+    /// Takes a client in.
+    func adopt(_ fd: Int32) {
+        let client = ClientPointer.allocate(capacity: 1)
+        client.initialize(
+            to: Client(connection: Connection(number: fd), fd: fd, worker: self, next: pointee.clients))
+        client.pointee.connection.lastActivityMilliseconds = pointee.context.now
+        pointee.clients?.pointee.previous = client
+        pointee.clients = client
+        pointee.clientCount += 1
+        let watch = watch(client)
+        watch.assign(to: pointee.loop.takeUnretainedValue(), fd: fd, interest: .read, handler: clientIsReady, context: client)
+        note(client)
+        if pointee.context.verbosity > 1 {
+            StandardError.write("<\(fd) new auto-negotiating client connection")
+        }
+        if !watch.add() { close(client) }
+    }
+
+    /// Lets a client go, whatever state it is in.
+    func close(_ client: ClientPointer) {
+        if client.pointee.isYielded { removeYielded(client) }
+        watch(client).remove()
+        let unpinned = client.pointee.connection.dispose(&pointee.context)
+        let state = pointee.context.state
+        if unpinned > 0 { state.pinnedBytes.subtract(unpinned, ordering: .relaxed) }
+        if pointee.context.verbosity > 1 { StandardError.write("<\(client.pointee.fd) connection closed.") }
+        state.connectionTable.clear(client.pointee.fd)
+        Glibc.close(client.pointee.fd)
+        state.connectionLimit.release()
+        client.pointee.next?.pointee.previous = client.pointee.previous
+        if let previous = client.pointee.previous {
+            previous.pointee.next = client.pointee.next
+        } else {
+            pointee.clients = client.pointee.next
+        }
+        pointee.clientCount -= 1
+        client.deinitialize(count: 1)
+        client.deallocate()
+    }
+
+    private func removeYielded(_ client: ClientPointer) {
+        var previous: ClientPointer?
+        var current = pointee.yieldedFirst
+        while let candidate = current, candidate != client {
+            previous = candidate
+            current = candidate.pointee.nextYielded
+        }
+        guard current != nil else { return }
+        if let previous {
+            previous.pointee.nextYielded = client.pointee.nextYielded
+        } else {
+            pointee.yieldedFirst = client.pointee.nextYielded
+        }
+        if pointee.yieldedLast == client { pointee.yieldedLast = previous }
+    }
+
+    /// Writes down for `stats conns` what a client is doing.
+    private func note(_ client: ClientPointer) {
+        let state: ConnectionTable.State
+        if client.pointee.isSending {
+            state = .sending
+        } else {
+            switch client.pointee.connection.phase {
+            case .readingValue: state = .readingValue
+            case .skipping: state = .skipping
+            default: state = .reading
+            }
+        }
+        pointee.connectionTable.set(
+            client.pointee.fd, state, atMilliseconds: client.pointee.connection.lastActivityMilliseconds)
+    }
+
+    /// Half-sent values hold more memory than they may: the one that has waited longest goes.
+    private func dropStalestBody(except current: ClientPointer) {
+        var stalest: ClientPointer?
+        var next = pointee.clients
+        while let client = next {
+            next = client.pointee.next
+            guard client != current, client.pointee.connection.phase == .readingValue else { continue }
+            let time = client.pointee.connection.lastActivityMilliseconds
+            if stalest.map({ time < $0.pointee.connection.lastActivityMilliseconds }) ?? true { stalest = client }
+        }
+        if let stalest { close(stalest) }
+    }
+}

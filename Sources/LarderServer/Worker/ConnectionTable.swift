@@ -1,0 +1,46 @@
+import Synchronization
+
+/// What each descriptor is doing, for `stats conns`: written by the workers, read by whoever asks.
+///
+/// SAFETY: `@unchecked Sendable` because the cells are atomics, and live as long as the server.
+struct ConnectionTable: @unchecked Sendable {
+    enum State: Int64 {
+        case none = 0, reading, readingValue, skipping, sending, listening
+
+        /// memcached's word for it.
+        var name: String {
+            switch self {
+            case .none: "conn_closed"
+            case .reading: "conn_read"
+            case .readingValue: "conn_nread"
+            case .skipping: "conn_swallow"
+            case .sending: "conn_mwrite"
+            case .listening: "conn_listening"
+            }
+        }
+    }
+
+    private let cells: UnsafeMutablePointer<Atomic<Int64>>
+    let count: Int
+
+    init(count: Int) {
+        self.count = count
+        cells = .allocate(capacity: count)
+        for fd in 0..<count { (cells + fd).initialize(to: Atomic(0)) }
+    }
+
+    @inline(__always)
+    func set(_ fd: Int32, _ state: State, atMilliseconds time: Int64) {
+        guard fd >= 0, Int(fd) < count else { return }
+        (cells + Int(fd)).pointee.store(time &<< 3 | state.rawValue, ordering: .relaxed)
+    }
+
+    func clear(_ fd: Int32) { set(fd, .none, atMilliseconds: 0) }
+
+    /// State and time of the last activity of a descriptor in use.
+    func entry(_ fd: Int) -> (state: State, milliseconds: Int64)? {
+        let value = (cells + fd).pointee.load(ordering: .relaxed)
+        guard let state = State(rawValue: value & 7), state != .none else { return nil }
+        return (state, value >> 3)
+    }
+}

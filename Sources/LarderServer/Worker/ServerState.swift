@@ -1,0 +1,67 @@
+import CLarderSystem
+package import LarderStore
+import Synchronization
+
+/// What all workers of a server share.
+package final class ServerState: Sendable {
+    let settings: Settings
+    let store: Store
+    let connectionLimit: ConnectionLimit
+    let clock: ServerClock
+    /// Counters of each worker, by its number.
+    let counters: [Counters]
+    /// `-v` level, which the `verbosity` command changes.
+    let verbosity: Atomic<Int>
+    /// Bytes of the arena that replies hold in place.
+    let pinnedBytes = Atomic(0)
+    /// What `stats reset` leaves out of the sums.
+    let baseline = Mutex(StatisticsBaseline())
+    /// What each descriptor is doing.
+    let connectionTable: ConnectionTable
+    /// `stats detail`
+    let detail: PrefixStatistics
+    /// Set once; who is to stop the server when a `shutdown` command asks for it.
+    let stopRequest = Mutex<(@Sendable () -> Void)?>(nil)
+
+    package init(_ settings: Settings, clock: ServerClock = ServerClock()) throws(StoreError) {
+        self.settings = settings
+        self.clock = clock
+        store = try Store(
+            StoreConfiguration(
+                memoryBytes: settings.memoryLimitBytes, itemBytesMax: settings.maxItemSizeBytes,
+                evicts: settings.evictions, sessionsExpected: settings.threadCount))
+        connectionLimit = ConnectionLimit(maximum: settings.connectionLimit)
+        counters = (0..<settings.threadCount).map { _ in Counters() }
+        connectionTable = ConnectionTable(count: ResourceLimits.openFiles(for: settings) + 256)
+        verbosity = Atomic(settings.verbosity)
+        detail = PrefixStatistics(isEnabled: settings.detailEnabled, delimiter: settings.prefixDelimiter)
+    }
+
+    /// The sum of a counter over all workers, since the start or the last `stats reset`.
+    func total(_ counter: Counter) -> Int64 {
+        let sum = counters.reduce(Int64(0)) { $0 &+ $1.value(counter) }
+        return sum &- baseline.withLock { $0.counters[counter.rawValue] }
+    }
+
+    func requestStop() {
+        let request = stopRequest.withLock { $0 }
+        request?()
+    }
+}
+
+/// The time, in absolute milliseconds: the monotonic clock, set by the wall clock once at the
+/// start, so that a change of the wall clock ends no item early and none late.
+package struct ServerClock: Sendable {
+    private let offsetMilliseconds: Int64
+    /// Absolute milliseconds at the server's start.
+    let startMilliseconds: Int64
+
+    package init() {
+        let wall = larder_milliseconds(true)
+        offsetMilliseconds = wall - larder_milliseconds(false)
+        startMilliseconds = wall
+    }
+
+    @inline(__always)
+    func now() -> Int64 { larder_milliseconds(false) &+ offsetMilliseconds }
+}

@@ -1,0 +1,209 @@
+import Glibc
+import LarderEventLoop
+import LarderStore
+import Synchronization
+
+/// A worker's state, at a fixed address in its own thread.
+struct WorkerCore: ~Copyable {
+    var context: WorkerContext
+    let loop: Unmanaged<EventLoop>
+    let clock: ServerClock
+    let connectionTable: ConnectionTable
+    /// Received bytes of half-sent values that this worker holds at most before it drops the
+    /// client that has been silent longest.
+    let bodyBytesMax: Int
+    var clients: ClientPointer?
+    var clientCount = 0
+    var yieldedFirst: ClientPointer?
+    var yieldedLast: ClientPointer?
+    var isInTurn = false
+    var isStopping = false
+    var stopDeadlineMilliseconds: Int64 = 0
+}
+
+extension UnsafeMutablePointer<WorkerCore> {
+    /// Reads the clock and begins a turn, unless one is under way.
+    @inline(__always)
+    func beginTurn() {
+        guard !pointee.isInTurn else { return }
+        pointee.isInTurn = true
+        pointee.context.beginTurn(now: pointee.clock.now())
+    }
+
+    func endTurn() {
+        guard pointee.isInTurn else { return }
+        pointee.isInTurn = false
+        pointee.context.endTurn()
+    }
+}
+
+/// A thread with a loop of its own, and the clients that were dealt to it.
+final class Worker: Sendable {
+    private let number: Int
+    private let state: ServerState
+    private let arrivals = Mutex<[Int32]>([])
+    private let stops = Atomic(false)
+    private let waker = Mutex<Waker?>(nil)
+    private let thread = Mutex<SystemThread?>(nil)
+
+    /// Bytes of half-sent values in the whole process.
+    private static let bodyBytesMax = 64 << 20
+    /// How long a value may stand still half-sent.
+    private static let bodyStallMillisecondsMax: Int64 = 60_000
+    /// How long clients have to finish when the server stops.
+    private static let stopMillisecondsMax: Int64 = 2_000
+
+    init(_ state: ServerState, number: Int) {
+        self.state = state
+        self.number = number
+    }
+
+    /// Starts the thread; returns when it is ready to take clients, or why it cannot.
+    func start() throws(StartupError) {
+        let readiness = Readiness()
+        let started = try SystemThread(name: "larder-\(number)") { [self] in run(readiness) }
+        thread.withLock { $0 = started }
+        if let error = readiness.wait() { throw error }
+    }
+
+    /// Hands a client over. Called by the accepting thread.
+    func adopt(_ fd: Int32) {
+        arrivals.withLock { $0.append(fd) }
+        waker.withLock { $0 }?.wake()
+    }
+
+    /// Asks the thread to finish what is in hand and end.
+    func stop() {
+        stops.store(true, ordering: .releasing)
+        waker.withLock { $0 }?.wake()
+    }
+
+    func join() { thread.withLock { $0 }?.join() }
+
+    // MARK: In the thread
+
+    private func run(_ readiness: Readiness) {
+        let loop: EventLoop
+        let core = UnsafeMutablePointer<WorkerCore>.allocate(capacity: 1)
+        do {
+            loop = try EventLoop()
+            core.initialize(
+                to: WorkerCore(
+                    context: try WorkerContext(state, number: number), loop: Unmanaged.passUnretained(loop),
+                    clock: state.clock, connectionTable: state.connectionTable,
+                    bodyBytesMax: max(Self.bodyBytesMax / state.settings.threadCount, 1 << 20)))
+        } catch {
+            core.deallocate()
+            return readiness.fail(.thread(error: ENOMEM))
+        }
+        do {
+            let wakeup = try Wakeup(on: loop) { [self] in awake(core) }
+            waker.withLock { $0 = wakeup.waker }
+            let timer = Timer(on: loop) { [self] in tick(core) }
+            timer.start(afterMilliseconds: 1000, repeats: true)
+            readiness.succeed()
+            withExtendedLifetime((wakeup, timer)) { turn(core, loop) }
+        } catch {
+            readiness.fail(.thread(error: EMFILE))
+        }
+        waker.withLock { $0 = nil }
+        while let client = core.pointee.clients { core.close(client) }
+        core.deinitialize(count: 1)
+        core.deallocate()
+    }
+
+    private func turn(_ core: UnsafeMutablePointer<WorkerCore>, _ loop: EventLoop) {
+        while !core.pointee.isStopping || core.pointee.clients != nil {
+            loop.turn(block: core.pointee.yieldedFirst == nil)
+            if core.pointee.yieldedFirst != nil {
+                core.beginTurn()
+                core.serveYielded()
+            }
+            core.endTurn()
+        }
+    }
+
+    private func awake(_ core: UnsafeMutablePointer<WorkerCore>) {
+        core.beginTurn()
+        let fds = arrivals.withLock { arrivals in
+            let taken = arrivals
+            arrivals.removeAll(keepingCapacity: true)
+            return taken
+        }
+        for fd in fds { core.adopt(fd) }
+        if stops.load(ordering: .acquiring), !core.pointee.isStopping { beginStop(core) }
+    }
+
+    /// Once a second, and on an idle server too: expired memory comes back, and clients that stand
+    /// still are let go.
+    private func tick(_ core: UnsafeMutablePointer<WorkerCore>) {
+        core.beginTurn()
+        // In slices, so that other workers find the store free in between.
+        for _ in 0..<64 where core.pointee.context.session.isUpkeepDue(now: core.pointee.context.now) {
+            core.endTurn()
+            core.beginTurn()
+        }
+        let idleMax = Int64(state.settings.idleTimeoutSeconds) * 1000
+        var next = core.pointee.clients
+        while let client = next {
+            next = client.pointee.next
+            let silent = core.pointee.context.now - client.pointee.connection.lastActivityMilliseconds
+            if client.pointee.connection.phase == .readingValue {
+                if silent > Self.bodyStallMillisecondsMax { core.close(client) }
+            } else if idleMax > 0, silent > idleMax, !client.pointee.isSending {
+                core.pointee.context.counters.add(.idleKicks)
+                core.close(client)
+            }
+        }
+        if core.pointee.isStopping, core.pointee.context.now >= core.pointee.stopDeadlineMilliseconds {
+            while let client = core.pointee.clients { core.close(client) }
+        }
+    }
+
+    /// What has been received is answered; clients with nothing in hand are let go at once.
+    private func beginStop(_ core: UnsafeMutablePointer<WorkerCore>) {
+        core.pointee.isStopping = true
+        core.pointee.stopDeadlineMilliseconds = core.pointee.context.now + Self.stopMillisecondsMax
+        var next = core.pointee.clients
+        while let client = next {
+            next = client.pointee.next
+            if client.pointee.isSending || client.pointee.isYielded { continue }
+            // One more look at the socket: a request may be waiting in it.
+            core.receiveLast(client)
+        }
+    }
+}
+
+/// Passes "started" or the reason why not from a new thread to its maker.
+private final class Readiness: @unchecked Sendable {
+    // SAFETY: `@unchecked` because the condition guards the outcome.
+    private var mutex = pthread_mutex_t()
+    private var condition = pthread_cond_t()
+    private var outcome: StartupError??
+
+    init() {
+        pthread_mutex_init(&mutex, nil)
+        pthread_cond_init(&condition, nil)
+    }
+    deinit {
+        pthread_cond_destroy(&condition)
+        pthread_mutex_destroy(&mutex)
+    }
+
+    func succeed() { set(.some(nil)) }
+    func fail(_ error: StartupError) { set(.some(error)) }
+
+    private func set(_ outcome: StartupError??) {
+        pthread_mutex_lock(&mutex)
+        self.outcome = outcome
+        pthread_cond_signal(&condition)
+        pthread_mutex_unlock(&mutex)
+    }
+
+    func wait() -> StartupError? {
+        pthread_mutex_lock(&mutex)
+        defer { pthread_mutex_unlock(&mutex) }
+        while outcome == nil { pthread_cond_wait(&condition, &mutex) }
+        return outcome ?? nil
+    }
+}

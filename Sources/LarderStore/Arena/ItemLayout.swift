@@ -1,0 +1,131 @@
+import CLarderArena
+
+/// An item's bytes, from the first of its blocks:
+///
+/// ```
+/// 0       1       2         3          6              8
+/// | form  | state | key len | cas (24) | value length | optional fields | key | value | padding
+/// ```
+///
+/// `form` never changes and says which optional fields there are, in this order, each aligned:
+/// the whole cas (8 bytes), the expiry in milliseconds from the slab's base (4), client flags (4),
+/// the upper bits of the value's length (4). An item without expiry and flags costs 8 bytes, its
+/// rounding to a block of 8 and its index slot. `state` may change at any time.
+struct ItemForm: OptionSet {
+    let rawValue: UInt8
+    static let wideCas = ItemForm(rawValue: 1 << 0)
+    static let expires = ItemForm(rawValue: 1 << 1)
+    static let clientFlags = ItemForm(rawValue: 1 << 2)
+    static let longValue = ItemForm(rawValue: 1 << 3)
+
+    @inline(__always)
+    init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    @inline(__always)
+    init(valueLength: Int, clientFlags: UInt32, expires: Bool, wideCas: Bool) {
+        var bits: UInt8 = 0
+        if wideCas { bits |= Self.wideCas.rawValue }
+        if expires { bits |= Self.expires.rawValue }
+        if clientFlags != 0 { bits |= Self.clientFlags.rawValue }
+        if valueLength > 0xffff { bits |= Self.longValue.rawValue }
+        rawValue = bits
+    }
+
+    /// Bytes before the key.
+    @inline(__always)
+    var headerBytes: Int {
+        let bits = Int(rawValue)
+        return 8 &+ (bits & 1) << 3 &+ (bits & 2) << 1 &+ (bits & 4) &+ (bits & 8) >> 1
+    }
+    @inline(__always)
+    var expiryOffset: Int { 8 &+ Int(rawValue & 1) << 3 }
+    @inline(__always)
+    var clientFlagsOffset: Int { expiryOffset &+ Int(rawValue & 2) << 1 }
+    @inline(__always)
+    var longValueOffset: Int { clientFlagsOffset &+ Int(rawValue & 4) }
+}
+
+/// A view of one item in the arena. It stays valid until its session allocates or ends its turn.
+///
+/// SAFETY: `base` comes from the index or from a walk over a slab's used blocks, both under the
+/// protection that `Epochs` describes; the lengths are those its writer checked before publishing.
+public struct Item {
+    let base: UnsafeMutableRawPointer
+    /// The first eight bytes, as read once.
+    let head: UInt64
+
+    @inline(__always)
+    init(_ base: UnsafeMutableRawPointer) {
+        self.base = base
+        head = base.load(as: UInt64.self)
+    }
+
+    @inline(__always)
+    var form: ItemForm { ItemForm(rawValue: UInt8(truncatingIfNeeded: head)) }
+    @inline(__always)
+    public var keyLength: Int { Int(head >> 16 & 0xff) }
+    @inline(__always)
+    public var key: UnsafeMutableRawPointer { base + form.headerBytes }
+    @inline(__always)
+    public var valueLength: Int {
+        let low = Int(head >> 48)
+        guard form.rawValue & ItemForm.longValue.rawValue != 0 else { return low }
+        return low | Int(base.load(fromByteOffset: form.longValueOffset, as: UInt32.self)) << 16
+    }
+    @inline(__always)
+    public var value: UnsafeMutableRawPointer { base + (form.headerBytes &+ keyLength) }
+    @inline(__always)
+    public var clientFlags: UInt32 {
+        guard form.rawValue & ItemForm.clientFlags.rawValue != 0 else { return 0 }
+        return base.load(fromByteOffset: form.clientFlagsOffset, as: UInt32.self)
+    }
+    @inline(__always)
+    var totalBytes: Int { form.headerBytes &+ keyLength &+ valueLength }
+
+    /// Times this item was found of late: 0 to 3, counted down when eviction passes it over.
+    @inline(__always)
+    var frequency: UInt8 { larder_load_u8(stateField) & ItemState.frequencyMask }
+    @inline(__always)
+    var stateField: UnsafeMutablePointer<UInt8> { (base + 1).assumingMemoryBound(to: UInt8.self) }
+}
+
+/// The byte of an item that changes while it lives.
+enum ItemState {
+    static let frequencyMask: UInt8 = 0x03
+    /// Found at least once since it was stored.
+    static let fetched: UInt8 = 0x04
+}
+
+/// Everything that decides an item's size and header, before it has a place.
+struct ItemShape {
+    var keyLength: Int
+    var valueLength: Int
+    var clientFlags: UInt32
+    /// Absolute milliseconds; `Int64.max`: never.
+    var expiryMilliseconds: Int64
+    /// The cas to keep when an item moves; nil gives it a new one.
+    var cas: UInt64?
+    /// The state byte to keep when an item moves.
+    var state: UInt8 = 0
+
+    @inline(__always)
+    func form(wideCas: Bool) -> ItemForm {
+        ItemForm(
+            valueLength: valueLength, clientFlags: clientFlags,
+            expires: expiryMilliseconds != Int64.max, wideCas: wideCas)
+    }
+    @inline(__always)
+    func totalBytes(wideCas: Bool) -> Int {
+        form(wideCas: wideCas).headerBytes &+ keyLength &+ valueLength
+    }
+}
+
+/// Where a new item goes.
+struct Reservation {
+    var block: UInt32
+    var blockCount: Int
+    var cas: UInt64
+    var form: ItemForm
+    /// The session's lane is locked until the item is published or given up.
+    var holdsLane: Bool
+}

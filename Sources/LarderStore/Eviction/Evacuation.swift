@@ -1,0 +1,119 @@
+import CLarderArena
+
+/// Emptying a slab: each live item is moved to another, or dropped. Under the space lock.
+///
+/// The slab is sealed and its items are still in the index; afterwards none is, and the slab can go
+/// to limbo. Readers that found an item before keep reading the old bytes until their turn ends.
+extension StoreState {
+    enum Evacuation {
+        /// Make room: keep what was asked for of late, up to three quarters.
+        case evict
+        /// Keep every live item, or stop: for slabs with many holes, and for coarse time buckets.
+        case move
+        /// Keep nothing.
+        case drop
+    }
+
+    /// - Returns: false when `.move` found no place for an item: what is left stays where it is.
+    func evacuate(
+        _ slab: Int, _ purpose: Evacuation, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+    ) -> Bool {
+        let isRun = larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue
+        let start = Int(firstBlock(ofSlab: slab))
+        let end = isRun ? start + 1 : start + Int(slabs[slab].cursor_blocks)
+        var keptBlocksLeft = blocksPerSlab / 4 * 3
+        var position = start
+        while let block = nextUsedBlock(from: position, end: end) {
+            let item = Item(address(ofBlock: UInt32(truncatingIfNeeded: block)))
+            let count = blockCount(forBytes: item.totalBytes)
+            position = block + count
+            if position < end { larder_prefetch(address(ofBlock: UInt32(truncatingIfNeeded: position))) }
+            let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
+            let keeps: Bool
+            switch purpose {
+            case .drop: keeps = false
+            case .move: keeps = !isDead(item, now: now)
+            case .evict: keeps = item.frequency > 0 && count <= keptBlocksLeft && !isDead(item, now: now)
+            }
+            if keeps {
+                if move(item, hash, purpose, session, now: now) {
+                    keptBlocksLeft -= count
+                    continue
+                }
+                if purpose == .move { return false }
+            }
+            dropFromIndex(item, hash, count, session, now: now)
+        }
+        return true
+    }
+
+    private func dropFromIndex(
+        _ item: Item, _ hash: UInt64, _ count: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+    ) {
+        let block = block(ofItem: item.base)
+        let bucket = lockBucket(hash)
+        guard let slot = slot(ofBlock: block, KeyHash.tag(hash), in: bucket) else {
+            // Deleted or replaced a moment ago: whoever did it gives the blocks back.
+            larder_bucket_unlock(bucket)
+            return
+        }
+        removeSlot(slot, from: bucket)
+        larder_bucket_unlock(bucket)
+        countDropped(item, isDead: isDead(item, now: now), session)
+        release(block: block, blockCount: count, session)
+    }
+
+    func countDropped(_ item: Item, isDead: Bool, _ session: UnsafeMutablePointer<SessionSlot>) {
+        let fetched = larder_load_u8(item.stateField) & ItemState.fetched != 0
+        larder_count(&session.pointee.counters.items, -1)
+        if isDead {
+            larder_count(&session.pointee.counters.expired, 1)
+            if !fetched { larder_count(&session.pointee.counters.expiredUnfetched, 1) }
+        } else {
+            larder_count(&session.pointee.counters.evictions, 1)
+            if !fetched { larder_count(&session.pointee.counters.evictionsUnfetched, 1) }
+            if item.form.contains(.expires) {
+                larder_count(&session.pointee.counters.evictionsWithExpiry, 1)
+            }
+        }
+    }
+
+    /// Copies an item to the lane's kept slabs and points its slot there.
+    private func move(
+        _ item: Item, _ hash: UInt64, _ purpose: Evacuation, _ session: UnsafeMutablePointer<SessionSlot>,
+        now: Int64
+    ) -> Bool {
+        let old = block(ofItem: item.base)
+        while true {
+            let expiry = expiry(of: item)
+            var state = larder_load_u8(item.stateField)
+            if purpose == .evict, state & ItemState.frequencyMask > 0 { state -= 1 }
+            let shape = ItemShape(
+                keyLength: item.keyLength, valueLength: item.valueLength, clientFlags: item.clientFlags,
+                expiryMilliseconds: expiry, cas: cas(of: item), state: state)
+            guard let place = reserve(shape, kept: true, now: now, spaceIsLocked: true, session) else {
+                return false
+            }
+            let bucket = lockBucket(hash)
+            guard let slot = slot(ofBlock: old, KeyHash.tag(hash), in: bucket) else {
+                larder_bucket_unlock(bucket)
+                giveUp(place, session)
+                return true
+            }
+            guard self.expiry(of: item) == expiry else {
+                // Touched in place meanwhile.
+                larder_bucket_unlock(bucket)
+                giveUp(place, session)
+                continue
+            }
+            let value = writeHeader(place, shape, key: item.key)
+            value.copyMemory(from: item.value, byteCount: shape.valueLength)
+            larder_bucket_publish(slot.line, slot.number, place.block)
+            larder_bucket_unlock(bucket)
+            finish(place, session)
+            larder_count(&session.pointee.counters.itemsMoved, 1)
+            release(block: old, blockCount: blockCount(forBytes: item.totalBytes), session)
+            return true
+        }
+    }
+}

@@ -1,0 +1,241 @@
+import CLarderArena
+import Glibc
+
+/// The index: linear hashing over buckets of one cache line, which never stops for its growth.
+///
+/// Invariants:
+/// - a key's slot is in the bucket that its hash chooses, or in an overflow line chained to it;
+/// - slots and links of a chain change only while its bucket is locked (odd version);
+/// - a slot's number is published last, so that a reader finds an item whole or not at all.
+///
+/// SAFETY: bucket addresses come from the directory, block numbers from slots that this process
+/// wrote; a reader that raced a writer reads inside the mapping, and its version check fails.
+extension StoreState {
+    /// The bucket for a hash when there are `count` of them (Litwin 1980).
+    @inline(__always)
+    func bucketNumber(_ hash: UInt64, count: UInt64) -> Int {
+        let level = UInt64(63 &- count.leadingZeroBitCount)
+        let low = (1 as UInt64) &<< level
+        // `count` is low + split; buckets below `split` have been divided already.
+        var number = hash & (low &+ low &- 1)
+        if number >= count { number &-= low }
+        return Int(truncatingIfNeeded: number)
+    }
+
+    @inline(__always)
+    func bucketAddress(_ number: Int) -> UnsafeMutablePointer<larder_bucket> {
+        let shift = Int(slabShift &- 6)
+        let slab = Int(directory[number &>> shift])
+        let offset = (slab &<< Int(slabShift)) &+ ((number & ((1 &<< shift) &- 1)) &<< 6)
+        return (base + offset).assumingMemoryBound(to: larder_bucket.self)
+    }
+
+    @inline(__always)
+    func line(_ number: UInt32) -> UnsafeMutablePointer<larder_bucket> {
+        (base + (Int(number) &<< 6)).assumingMemoryBound(to: larder_bucket.self)
+    }
+
+    @inline(__always)
+    func prefetchBucket(_ hash: UInt64) {
+        larder_prefetch(bucketAddress(bucketNumber(hash, count: larder_load_u64(&superblock.pointee.bucket_count))))
+    }
+
+    /// Second step of a batch: the item that probably is the one, given that its bucket is near.
+    @inline(__always)
+    func prefetchItem(_ hash: UInt64) {
+        let bucket = bucketAddress(bucketNumber(hash, count: larder_load_u64(&superblock.pointee.bucket_count)))
+        let mask = larder_bucket_match(bucket, KeyHash.tag(hash))
+        guard mask != 0 else { return }
+        let slot = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
+        larder_prefetch(address(ofBlock: larder_bucket_block(bucket, slot)))
+    }
+
+    @inline(__always)
+    func keyMatches(_ item: UnsafeMutableRawPointer, _ key: UnsafeRawPointer, _ keyLength: Int) -> Bool {
+        let head = item.load(as: UInt64.self)
+        guard Int(head >> 16 & 0xff) == keyLength else { return false }
+        let stored = UnsafeRawPointer(item) + ItemForm(rawValue: UInt8(truncatingIfNeeded: head)).headerBytes
+        return memcmp(stored, key, keyLength) == 0
+    }
+
+    /// The item stored under a key, dead or alive; nil if there is none. No lock, no shared write.
+    @inline(__always)
+    func find(_ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64) -> UnsafeMutableRawPointer? {
+        let tag = KeyHash.tag(hash)
+        var step: UInt32 = 0
+        while true {
+            let count = larder_load_u64(&superblock.pointee.bucket_count)
+            let bucket = bucketAddress(bucketNumber(hash, count: count))
+            let version = larder_bucket_version(bucket)
+            if version & 1 == 0 {
+                let found = findInChain(bucket, tag, key, keyLength)
+                if larder_bucket_unchanged(bucket, version),
+                    found != nil || larder_load_u64(&superblock.pointee.bucket_count) == count
+                {
+                    return found
+                }
+            }
+            larder_wait_step(step)
+            step &+= 1
+        }
+    }
+
+    @inline(__always)
+    private func findInChain(
+        _ bucket: UnsafeMutablePointer<larder_bucket>, _ tag: UInt8,
+        _ key: UnsafeRawPointer, _ keyLength: Int
+    ) -> UnsafeMutableRawPointer? {
+        var current = bucket
+        // A reader that races the reuse of an overflow line could follow it in a circle; chains
+        // are a handful of lines, and the version check sends such a reader back.
+        for _ in 0..<64 {
+            var mask = larder_bucket_match(current, tag)
+            while mask != 0 {
+                let slot = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
+                let block = larder_bucket_block(current, slot)
+                if block != 0 {
+                    let item = address(ofBlock: block)
+                    if keyMatches(item, key, keyLength) { return item }
+                }
+                mask &= mask &- 1
+            }
+            guard larder_bucket_tag(current, UInt32(LARDER_BUCKET_SLOTS) &- 1) == UInt8(LARDER_TAG_LINK) else {
+                return nil
+            }
+            current = line(larder_bucket_block(current, UInt32(LARDER_BUCKET_SLOTS) &- 1))
+        }
+        return nil
+    }
+
+    // MARK: Under a bucket's lock
+
+    /// Locks the bucket of a hash and returns it.
+    @inline(__always)
+    func lockBucket(_ hash: UInt64) -> UnsafeMutablePointer<larder_bucket> {
+        var step: UInt32 = 0
+        while true {
+            let count = larder_load_u64(&superblock.pointee.bucket_count)
+            let number = bucketNumber(hash, count: count)
+            let bucket = bucketAddress(number)
+            if larder_bucket_try_lock(bucket) {
+                // A split may have moved the key's home while we waited.
+                let now = larder_load_u64(&superblock.pointee.bucket_count)
+                if now == count || bucketNumber(hash, count: now) == number { return bucket }
+                larder_bucket_unlock(bucket)
+            }
+            larder_wait_step(step)
+            step &+= 1
+        }
+    }
+
+    /// The slot that holds a key.
+    @inline(__always)
+    func slot(
+        of key: UnsafeRawPointer, _ keyLength: Int, _ tag: UInt8, in bucket: UnsafeMutablePointer<larder_bucket>
+    ) -> IndexSlot? {
+        var current = bucket
+        while true {
+            var mask = larder_bucket_match(current, tag)
+            while mask != 0 {
+                let number = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
+                let block = larder_bucket_block(current, number)
+                if block != 0, keyMatches(address(ofBlock: block), key, keyLength) {
+                    return IndexSlot(line: current, number: number, block: block)
+                }
+                mask &= mask &- 1
+            }
+            guard let next = overflow(of: current) else { return nil }
+            current = next
+        }
+    }
+
+    /// The slot that leads to a block.
+    func slot(
+        ofBlock block: UInt32, _ tag: UInt8, in bucket: UnsafeMutablePointer<larder_bucket>
+    ) -> IndexSlot? {
+        var current = bucket
+        while true {
+            var mask = larder_bucket_match(current, tag)
+            while mask != 0 {
+                let number = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
+                if larder_bucket_block(current, number) == block {
+                    return IndexSlot(line: current, number: number, block: block)
+                }
+                mask &= mask &- 1
+            }
+            guard let next = overflow(of: current) else { return nil }
+            current = next
+        }
+    }
+
+    @inline(__always)
+    func overflow(of bucket: UnsafeMutablePointer<larder_bucket>) -> UnsafeMutablePointer<larder_bucket>? {
+        let last = UInt32(LARDER_BUCKET_SLOTS) &- 1
+        guard larder_bucket_tag(bucket, last) == UInt8(LARDER_TAG_LINK) else { return nil }
+        return line(larder_bucket_block(bucket, last))
+    }
+
+    /// Puts an item into the first empty slot of a locked bucket's chain; false when the chain is
+    /// full and there is no overflow line left.
+    func insert(block: UInt32, tag: UInt8, into bucket: UnsafeMutablePointer<larder_bucket>) -> Bool {
+        var current = bucket
+        while true {
+            let empty = larder_bucket_match(current, UInt8(LARDER_TAG_EMPTY))
+            if empty != 0 {
+                let number = UInt32(truncatingIfNeeded: empty.trailingZeroBitCount)
+                larder_bucket_set_tag(current, number, tag)
+                larder_bucket_publish(current, number, block)
+                return true
+            }
+            guard let next = overflow(of: current) else { break }
+            current = next
+        }
+        guard let number = takeOverflowLine() else { return false }
+        let last = UInt32(LARDER_BUCKET_SLOTS) &- 1
+        let fresh = line(number)
+        // The last slot's item moves to the new line; its place becomes the link.
+        larder_bucket_publish(fresh, 0, larder_bucket_block(current, last))
+        larder_bucket_set_tag(fresh, 0, larder_bucket_tag(current, last))
+        larder_bucket_publish(fresh, 1, block)
+        larder_bucket_set_tag(fresh, 1, tag)
+        larder_bucket_set_tag(current, last, UInt8(LARDER_TAG_EMPTY))
+        larder_bucket_publish(current, last, number)
+        larder_bucket_set_tag(current, last, UInt8(LARDER_TAG_LINK))
+        return true
+    }
+
+    /// Empties a slot of a locked bucket's chain, and gives back a chain's last line if that
+    /// leaves it empty.
+    func removeSlot(_ slot: IndexSlot, from bucket: UnsafeMutablePointer<larder_bucket>) {
+        larder_bucket_set_tag(slot.line, slot.number, UInt8(LARDER_TAG_EMPTY))
+        larder_bucket_publish(slot.line, slot.number, 0)
+        guard slot.line != bucket else { return }
+        unlinkIfEmpty(slot.line, from: bucket)
+    }
+
+    private func unlinkIfEmpty(
+        _ emptied: UnsafeMutablePointer<larder_bucket>, from bucket: UnsafeMutablePointer<larder_bucket>
+    ) {
+        let all = UInt32(1) << UInt32(LARDER_BUCKET_SLOTS) - 1
+        guard larder_bucket_match(emptied, UInt8(LARDER_TAG_EMPTY)) == all else { return }
+        let last = UInt32(LARDER_BUCKET_SLOTS) - 1
+        var previous = bucket
+        while let next = overflow(of: previous) {
+            if next == emptied {
+                let number = larder_bucket_block(previous, last)
+                larder_bucket_set_tag(previous, last, UInt8(LARDER_TAG_EMPTY))
+                larder_bucket_publish(previous, last, 0)
+                giveBackOverflowLine(number)
+                return
+            }
+            previous = next
+        }
+    }
+}
+
+/// A slot of the index, found under its bucket's lock.
+struct IndexSlot {
+    var line: UnsafeMutablePointer<larder_bucket>
+    var number: UInt32
+    var block: UInt32
+}

@@ -1,0 +1,144 @@
+import CLarderArena
+
+/// The index grows by one bucket at a time, in slabs taken from the arena's end.
+///
+/// Under the space lock, but for taking and giving back overflow lines, which have a lock of their
+/// own because they happen under a bucket's lock.
+extension StoreState {
+    /// Items a bucket holds on average when the index is as dense as it should be. Twelve slots and
+    /// this many items make some 8 bytes an item, overflow lines included, and a fifth of the
+    /// buckets overflow.
+    private static let itemsPerBucket: Int64 = 9
+    /// Buckets divided in one go at most: some tens of microseconds.
+    private static let splitsAtOnceMax = 64
+
+    /// Overflow lines that must be at hand before an item is inserted: one for each session, and
+    /// some for the splits.
+    var overflowReserve: UInt64 { UInt64(process.pointee.configuration.sessionsExpected) &+ 8 }
+
+    func takeOverflowLine() -> UInt32? {
+        larder_spin_lock(&process.pointee.overflowLock)
+        defer { larder_spin_unlock(&process.pointee.overflowLock) }
+        let number = process.pointee.overflowFree
+        guard number != 0 else { return nil }
+        let taken = line(number)
+        process.pointee.overflowFree = taken.pointee.blocks.0
+        larder_store_u64(&process.pointee.overflowLineCount, process.pointee.overflowLineCount &- 1)
+        taken.pointee.blocks.0 = 0
+        return number
+    }
+
+    func giveBackOverflowLine(_ number: UInt32) {
+        let free = line(number)
+        larder_spin_lock(&process.pointee.overflowLock)
+        // A reader may still look at it: tags stay empty, only the link below changes.
+        larder_bucket_publish(free, 0, process.pointee.overflowFree)
+        process.pointee.overflowFree = number
+        larder_store_u64(&process.pointee.overflowLineCount, process.pointee.overflowLineCount &+ 1)
+        larder_spin_unlock(&process.pointee.overflowLock)
+    }
+
+    @inline(__always)
+    var hasOverflowReserve: Bool { larder_load_u64(&process.pointee.overflowLineCount) >= overflowReserve }
+
+    /// Makes the lines of one more slab available for overflow. Under the space lock.
+    func addOverflowSlab(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
+        guard let slab = takeIndexSlab(session, now: now) else { return false }
+        let first = slab << Int(slabShift - 6)
+        for number in first..<first + (1 << Int(slabShift - 6)) {
+            giveBackOverflowLine(UInt32(truncatingIfNeeded: number))
+        }
+        return true
+    }
+
+    /// Divides buckets until the index is as dense as it should be, or as often as one go allows.
+    /// Under the space lock.
+    func growIndex(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) {
+        let wanted = itemCount() / Self.itemsPerBucket
+        for _ in 0..<Self.splitsAtOnceMax {
+            let count = larder_load_u64(&superblock.pointee.bucket_count)
+            guard Int64(count) < wanted else { return }
+            if !hasOverflowReserve, !addOverflowSlab(session, now: now) { return }
+            let slab = Int(count) >> Int(slabShift - 6)
+            if slab >= Int(superblock.pointee.index_slab_count) {
+                guard slab < slabCount, let taken = takeIndexSlab(session, now: now) else { return }
+                directory[slab] = UInt32(taken)
+                superblock.pointee.index_slab_count += 1
+            }
+            splitBucket(count: count, session)
+        }
+    }
+
+    var indexIsTooDense: Bool {
+        Int64(larder_load_u64(&superblock.pointee.bucket_count)) < itemCount() / Self.itemsPerBucket
+    }
+
+    /// Items in the index, summed over sessions.
+    func itemCount() -> Int64 {
+        var sum = process.pointee.endedCounters.items
+        for place in 0..<SessionSlot.sessionsMax {
+            guard let slot = sessionSlot(place) else { break }
+            sum &+= larder_counted(&slot.pointee.counters.items)
+        }
+        return sum
+    }
+
+    /// Blocks of live items, summed over sessions.
+    func liveBlockCount() -> Int64 {
+        var sum = process.pointee.endedCounters.liveBlocks
+        for place in 0..<SessionSlot.sessionsMax {
+            guard let slot = sessionSlot(place) else { break }
+            sum &+= larder_counted(&slot.pointee.counters.liveBlocks)
+        }
+        return sum
+    }
+
+    /// Moves what belongs to the new bucket `count` out of the bucket that it splits from.
+    private func splitBucket(count: UInt64, _ session: UnsafeMutablePointer<SessionSlot>) {
+        let low = (1 as UInt64) << UInt64(63 - count.leadingZeroBitCount)
+        let source = bucketAddress(Int(count & (low - 1)))
+        let target = bucketAddress(Int(count))
+        prefetchItems(of: source)
+        var step: UInt32 = 0
+        while !larder_bucket_try_lock(source) {
+            larder_wait_step(step)
+            step &+= 1
+        }
+        // Nobody can reach the new bucket before the count says so.
+        var current: UnsafeMutablePointer<larder_bucket>? = source
+        while let lineOfChain = current {
+            // Taken before a slot's removal may give the line back.
+            let next = overflow(of: lineOfChain)
+            for number in 0..<UInt32(LARDER_BUCKET_SLOTS) {
+                let tag = larder_bucket_tag(lineOfChain, number)
+                guard tag != UInt8(LARDER_TAG_EMPTY), tag != UInt8(LARDER_TAG_LINK) else { continue }
+                let block = larder_bucket_block(lineOfChain, number)
+                let item = Item(address(ofBlock: block))
+                let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
+                guard hash & (2 * low - 1) == count else { continue }
+                let moved = insert(block: block, tag: tag, into: target)
+                removeSlot(IndexSlot(line: lineOfChain, number: number, block: block), from: source)
+                if !moved {
+                    // No overflow line, though a reserve was seen to: an item dropped is a miss,
+                    // one left in the wrong bucket could come back after its deletion.
+                    larder_count(&session.pointee.counters.items, -1)
+                    larder_count(&session.pointee.counters.evictions, 1)
+                    release(block: block, blockCount: blockCount(forBytes: item.totalBytes), session)
+                }
+            }
+            current = next
+        }
+        larder_store_u64(&superblock.pointee.bucket_count, count + 1)
+        larder_bucket_unlock(source)
+    }
+
+    /// The items' keys are read for their hashes: fetch them together.
+    private func prefetchItems(of bucket: UnsafeMutablePointer<larder_bucket>) {
+        for number in 0..<UInt32(LARDER_BUCKET_SLOTS) {
+            let block = larder_bucket_block(bucket, number)
+            if block != 0, larder_bucket_tag(bucket, number) != UInt8(LARDER_TAG_LINK) {
+                larder_prefetch(address(ofBlock: block))
+            }
+        }
+    }
+}

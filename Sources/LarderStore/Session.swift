@@ -1,0 +1,186 @@
+import CLarderArena
+
+/// What a store did with a request. The words are memcached's.
+public enum StoreOutcome: UInt8, Sendable {
+    case stored, notStored, exists, notFound
+    /// The item would be larger than the store's limit.
+    case tooLarge
+    /// There is no room, and nothing may be dropped to make some.
+    case noMemory
+}
+
+/// How `Session.store` treats what is there already.
+public enum WriteMode: UInt8, Sendable {
+    case set, add, replace, append, prepend, compareAndSwap
+}
+
+/// A key with its hash, computed once for a request.
+public struct HashedKey {
+    public let bytes: UnsafeRawPointer
+    public let length: Int
+    public let hash: UInt64
+    @inline(__always)
+    public init(bytes: UnsafeRawPointer, length: Int, hash: UInt64) {
+        self.bytes = bytes
+        self.length = length
+        self.hash = hash
+    }
+}
+
+/// One thread's way into a store. Used by one thread at a time.
+///
+/// Work is done in turns: `begin`, any number of operations, `end`. An `Item` that an operation
+/// returns is valid until the turn ends or the session stores, touches or flushes something,
+/// whichever comes first; `pin` keeps its bytes in place for longer. Turns should be short: memory
+/// that others gave back in the meantime is not reused before they end.
+public struct Session: ~Copyable {
+    let state: StoreState
+    let slot: UnsafeMutablePointer<SessionSlot>
+    private let store: Store
+
+    init(_ store: Store, _ slot: UnsafeMutablePointer<SessionSlot>) {
+        self.store = store
+        state = store.state
+        self.slot = slot
+    }
+
+    deinit {
+        state.goOffline(slot)
+        state.lockSpace()
+        state.sealLane(slot)
+        state.unlockSpace()
+        larder_spin_lock(&state.process.pointee.sessionLock)
+        slot.pointee.isUsed = false
+        larder_spin_unlock(&state.process.pointee.sessionLock)
+    }
+
+    /// Begins a turn at `now`, in absolute milliseconds; carries out a flush that has fallen due,
+    /// and a slice of the upkeep.
+    @inline(__always)
+    public func begin(now: Int64) {
+        let time = UInt64(bitPattern: now)
+        if time >= larder_load_u64(&state.process.pointee.nextTickMilliseconds)
+            || time >= larder_load_u64(&state.process.pointee.flushAtMilliseconds)
+        {
+            upkeep(now: now)
+        }
+        state.goOnline(slot)
+    }
+
+    /// Whether the next turn would begin with a slice of the upkeep.
+    public func isUpkeepDue(now: Int64) -> Bool {
+        UInt64(bitPattern: now) >= larder_load_u64(&state.process.pointee.nextTickMilliseconds)
+    }
+
+    /// Ends the turn: items found in it are no longer valid.
+    @inline(__always)
+    public func end() { state.goOffline(slot) }
+
+    /// - Parameter length: 0 to 255 bytes.
+    @inline(__always)
+    public func hashed(_ key: UnsafeRawPointer, length: Int) -> HashedKey {
+        HashedKey(bytes: key, length: length, hash: KeyHash.hash(key, count: length, seed: state.hashSeed))
+    }
+
+    /// Fetches the index line of a key that will be asked for soon.
+    @inline(__always)
+    public func prefetchBucket(_ key: HashedKey) { state.prefetchBucket(key.hash) }
+    /// Fetches the item of a key whose index line is near already.
+    @inline(__always)
+    public func prefetchItem(_ key: HashedKey) { state.prefetchItem(key.hash) }
+
+    // MARK: Reading
+
+    /// The live item under a key, or nil. Neither locks nor writes.
+    @inline(__always)
+    public func find(_ key: HashedKey, now: Int64) -> Item? {
+        guard let found = state.find(key.bytes, key.length, hash: key.hash) else { return nil }
+        let item = Item(found)
+        return state.isDead(item, now: now) ? nil : item
+    }
+
+    /// As `find`, but tells an item that has expired from one that is not there.
+    @inline(__always)
+    public func findEvenDead(_ key: HashedKey) -> Item? {
+        state.find(key.bytes, key.length, hash: key.hash).map { Item($0) }
+    }
+    @inline(__always)
+    public func isDead(_ item: Item, now: Int64) -> Bool { state.isDead(item, now: now) }
+
+    /// Marks an item as asked for. Writes only while that changes something.
+    @inline(__always)
+    public func markUsed(_ item: Item) {
+        let state = larder_load_u8(item.stateField)
+        let wanted = (state & ItemState.frequencyMask == ItemState.frequencyMask ? state : state &+ 1) | ItemState.fetched
+        if wanted != state { larder_store_u8(item.stateField, wanted) }
+    }
+
+    @inline(__always)
+    public func cas(of item: Item) -> UInt64 { state.cas(of: item) }
+    /// Absolute milliseconds; `Int64.max`: never.
+    @inline(__always)
+    public func expiry(of item: Item) -> Int64 { state.expiry(of: item) }
+
+    // MARK: Keeping an item in place
+
+    /// Keeps an item's bytes where they are, whatever becomes of the item, until `unpin`.
+    public func pin(_ item: Item) -> Pin {
+        let first = state.slabIndex(ofBlock: state.block(ofItem: item.base))
+        let last = state.slabIndex(ofBlock: state.block(ofItem: item.base + (item.totalBytes - 1)))
+        for slab in first...last { _ = larder_add_u32(state.process.pointee.pins + slab, 1) }
+        return Pin(firstSlab: UInt32(first), lastSlab: UInt32(last))
+    }
+
+    public func unpin(_ pin: Pin) {
+        for slab in Int(pin.firstSlab)...Int(pin.lastSlab) {
+            _ = larder_add_u32(state.process.pointee.pins + slab, UInt32.max)
+        }
+    }
+
+    /// Bytes that a pin keeps from being reused.
+    public func bytes(heldBy pin: Pin) -> Int {
+        (Int(pin.lastSlab) - Int(pin.firstSlab) + 1) << Int(state.slabShift)
+    }
+
+    // MARK: Flush and upkeep
+
+    /// Drops every item stored until now.
+    public func flush() {
+        state.goOffline(slot)
+        state.lockSpace()
+        larder_store_u64(&state.process.pointee.flushAtMilliseconds, UInt64(Int64.max))
+        state.flush(slot)
+        state.unlockSpace()
+        state.goOnline(slot)
+    }
+
+    /// Drops, at a time to come, every item stored until then.
+    public func flush(atMilliseconds time: Int64) {
+        larder_store_u64(&state.process.pointee.flushAtMilliseconds, UInt64(max(0, time)))
+    }
+
+    /// Gives back expired memory and divides the index's fullest buckets, a slice at a time. Does
+    /// nothing when another session is at it.
+    private func upkeep(now: Int64) {
+        state.goOffline(slot)
+        guard state.tryLockSpace() else { return }
+        defer { state.unlockSpace() }
+        if UInt64(bitPattern: now) >= larder_load_u64(&state.process.pointee.flushAtMilliseconds) {
+            larder_store_u64(&state.process.pointee.flushAtMilliseconds, UInt64(Int64.max))
+            state.flush(slot)
+        }
+        let slabsMax = 4
+        let emptied = state.reclaimDue(slot, now: now, slabsMax: slabsMax)
+        state.recycleLimbo(slot)
+        if state.indexIsTooDense { state.growIndex(slot, now: now) }
+        let interval = max(1, min(250, state.process.pointee.configuration.bucketIntervalMilliseconds / 4))
+        let next = emptied == slabsMax ? now : now + interval
+        larder_store_u64(&state.process.pointee.nextTickMilliseconds, UInt64(bitPattern: next))
+    }
+}
+
+/// Keeps an item's bytes in place: see `Session.pin`.
+public struct Pin: Sendable {
+    let firstSlab: UInt32
+    let lastSlab: UInt32
+}

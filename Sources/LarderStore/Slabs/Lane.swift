@@ -1,0 +1,228 @@
+import CLarderArena
+
+/// A lane is a session's open slabs, one for each time bucket in use: new items are appended there.
+///
+/// Lock order: space, then lane, then bucket. A session holds its lane from reserving blocks until
+/// the item is published, so whoever holds the lane's lock knows that nothing in its slabs is half
+/// written.
+extension StoreState {
+    /// 24 bits of cas in an item's header, less a margin for those given out meanwhile.
+    private static let casSpan: UInt64 = 1 << 24
+    private static let casMargin: UInt64 = 1 << 20
+
+    /// Takes blocks for an item. On success the session's lane is locked (unless the item has a run
+    /// of slabs to itself) until `publish` or `giveUp`. Items found before are no longer valid.
+    func reserve(
+        _ shape: ItemShape, kept: Bool, now: Int64, spaceIsLocked: Bool,
+        _ session: UnsafeMutablePointer<SessionSlot>
+    ) -> Reservation? {
+        if blockCount(forBytes: shape.totalBytes(wideCas: shape.cas != nil)) > blocksPerSlab {
+            // Kept runs stay where they are, so only a session that stores comes here.
+            return spaceIsLocked ? nil : reserveRun(shape, now: now, session)
+        }
+        let interval = process.pointee.configuration.bucketIntervalMilliseconds
+        var bucket = TimeBucket(expiry: shape.expiryMilliseconds, now: now, interval: interval)
+        while true {
+            larder_spin_lock(&session.pointee.laneLock)
+            if let reservation = reserveInLane(shape, bucket, kept, session) { return reservation }
+            if session.pointee.openCount >= session.pointee.openLimit, bucket.level >= 0 {
+                bucket = TimeBucket(
+                    expiry: shape.expiryMilliseconds, now: now, interval: interval, coarse: true)
+                if let reservation = reserveInLane(shape, bucket, kept, session) { return reservation }
+            }
+            larder_spin_unlock(&session.pointee.laneLock)
+            let opened: Bool
+            if spaceIsLocked {
+                opened = openSlab(for: bucket, kept: kept, now: now, session)
+            } else {
+                goOffline(session)
+                lockSpace()
+                opened = openSlab(for: bucket, kept: kept, now: now, session)
+                unlockSpace()
+                goOnline(session)
+            }
+            guard opened else { return nil }
+        }
+    }
+
+    @inline(__always)
+    private func reserveInLane(
+        _ shape: ItemShape, _ bucket: TimeBucket, _ kept: Bool, _ session: UnsafeMutablePointer<SessionSlot>
+    ) -> Reservation? {
+        var place = session.pointee.openCount &- 1
+        while place >= 0 {
+            let open = session.pointee.open[place]
+            if open.bucket == bucket, open.isKept == kept { break }
+            place &-= 1
+        }
+        guard place >= 0 else { return nil }
+        let number = Int(session.pointee.open[place].slab)
+        let slab = slabs + number
+
+        var wideCas = false
+        if let cas = shape.cas {
+            wideCas = cas < slab.pointee.cas_base || cas &- slab.pointee.cas_base >= Self.casSpan
+        } else {
+            let given = larder_load_u64(&superblock.pointee.cas_last) &- slab.pointee.cas_base
+            guard given < Self.casSpan &- Self.casMargin else { return nil }
+        }
+        let form = shape.form(wideCas: wideCas)
+        let bytes = form.headerBytes &+ shape.keyLength &+ shape.valueLength
+        let count = blockCount(forBytes: bytes)
+        let cursor = Int(slab.pointee.cursor_blocks)
+        guard cursor &+ count <= blocksPerSlab else { return nil }
+        slab.pointee.cursor_blocks = UInt32(truncatingIfNeeded: cursor &+ count)
+        let block = firstBlock(ofSlab: number) &+ UInt32(truncatingIfNeeded: cursor)
+        setBlocks(block, count: count)
+        _ = larder_add_u32(&slab.pointee.live_blocks, UInt32(truncatingIfNeeded: count))
+        larder_count(&session.pointee.counters.liveBlocks, Int64(count))
+        let cas = shape.cas ?? larder_add_u64(&superblock.pointee.cas_last, 1) &+ 1
+        return Reservation(block: block, blockCount: count, cas: cas, form: form, holdsLane: true)
+    }
+
+    /// Writes an item's header, key and flags into its place, and returns where its value goes.
+    @inline(__always)
+    func writeHeader(
+        _ reservation: Reservation, _ shape: ItemShape, key: UnsafeRawPointer
+    ) -> UnsafeMutableRawPointer {
+        let item = address(ofBlock: reservation.block)
+        let slab = slabs + slabIndex(ofBlock: reservation.block)
+        let form = reservation.form
+        let wide = form.rawValue & ItemForm.wideCas.rawValue != 0
+        let delta = wide ? 0 : (reservation.cas &- slab.pointee.cas_base) & 0xff_ffff
+        // Built piece by piece: one long expression takes the type checker seconds.
+        var head = UInt64(form.rawValue)
+        head |= UInt64(shape.state) << 8
+        head |= UInt64(UInt8(truncatingIfNeeded: shape.keyLength)) << 16
+        head |= delta << 24
+        head |= UInt64(UInt16(truncatingIfNeeded: shape.valueLength)) << 48
+        item.storeBytes(of: head, as: UInt64.self)
+        if wide { item.storeBytes(of: reservation.cas, toByteOffset: 8, as: UInt64.self) }
+        if form.rawValue & ItemForm.expires.rawValue != 0 {
+            let left = shape.expiryMilliseconds &- slab.pointee.expiry_base_ms
+            item.storeBytes(
+                of: UInt32(clamping: left), toByteOffset: form.expiryOffset, as: UInt32.self)
+        }
+        if form.rawValue & ItemForm.clientFlags.rawValue != 0 {
+            item.storeBytes(of: shape.clientFlags, toByteOffset: form.clientFlagsOffset, as: UInt32.self)
+        }
+        if form.rawValue & ItemForm.longValue.rawValue != 0 {
+            item.storeBytes(
+                of: UInt32(truncatingIfNeeded: shape.valueLength >> 16), toByteOffset: form.longValueOffset,
+                as: UInt32.self)
+        }
+        let target = item + form.headerBytes
+        target.copyMemory(from: key, byteCount: shape.keyLength)
+        return target + shape.keyLength
+    }
+
+    /// Unlocks the lane after the item was published, or given up. A run of slabs joins the lists.
+    @inline(__always)
+    func finish(
+        _ reservation: Reservation, _ session: UnsafeMutablePointer<SessionSlot>
+    ) {
+        if reservation.holdsLane {
+            larder_spin_unlock(&session.pointee.laneLock)
+        } else {
+            finishRun(reservation, session)
+        }
+    }
+
+    /// Gives a reservation back: the item will not be stored after all.
+    func giveUp(_ reservation: Reservation, _ session: UnsafeMutablePointer<SessionSlot>) {
+        release(block: reservation.block, blockCount: reservation.blockCount, session)
+        finish(reservation, session)
+    }
+
+    // MARK: Under the space lock
+
+    /// Opens a slab for a time bucket in the session's lane, and seals the one that it replaces.
+    private func openSlab(
+        for bucket: TimeBucket, kept: Bool, now: Int64, _ session: UnsafeMutablePointer<SessionSlot>
+    ) -> Bool {
+        guard let number = takeFreeSlab(forKept: kept, session, now: now) else { return false }
+        larder_spin_lock(&session.pointee.laneLock)
+        defer { larder_spin_unlock(&session.pointee.laneLock) }
+        var replaced: Int?
+        for place in 0..<session.pointee.openCount
+        where session.pointee.open[place].bucket == bucket && session.pointee.open[place].isKept == kept {
+            replaced = place
+        }
+        if replaced == nil, session.pointee.openCount >= session.pointee.openLimit { replaced = 0 }
+        if let replaced { sealOpenSlab(at: replaced, session) }
+        let slab = slabs + number
+        superblock.pointee.slab_sequence += 1
+        slab.pointee.sequence = superblock.pointee.slab_sequence
+        slab.pointee.expiry_base_ms = bucket.start
+        slab.pointee.expiry_end_ms = bucket.end
+        let given = larder_load_u64(&superblock.pointee.cas_last)
+        // Kept items have older cas values on both sides of the first one's.
+        slab.pointee.cas_base = kept ? given - min(given, Self.casSpan - Self.casMargin) : given
+        slab.pointee.cursor_blocks = 0
+        slab.pointee.run_slabs = kept ? 1 : 0
+        slab.pointee.level = UInt32(bitPattern: bucket.level)
+        larder_store_u32(&slab.pointee.state, LARDER_SLAB_OPEN.rawValue)
+        session.pointee.open[session.pointee.openCount] = OpenSlab(
+            slab: UInt32(number), bucket: bucket, isKept: kept)
+        session.pointee.openCount += 1
+        if bucket != .never {
+            process.pointee.expiryHeap.push(
+                ExpiryHeap.Entry(
+                    time: bucket.attention(
+                        now: now, interval: process.pointee.configuration.bucketIntervalMilliseconds),
+                    slab: UInt32(number), sequence: slab.pointee.sequence))
+        }
+        return true
+    }
+
+    /// Seals the lane's slab at `place`. Under the space lock and the lane's lock.
+    func sealOpenSlab(at place: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
+        let open = session.pointee.open[place]
+        for following in place + 1..<max(place + 1, session.pointee.openCount) {
+            session.pointee.open[following - 1] = session.pointee.open[following]
+        }
+        session.pointee.openCount -= 1
+        larder_store_u32(&slabs[Int(open.slab)].state, LARDER_SLAB_SEALED.rawValue)
+        appendSealed(Int(open.slab))
+    }
+
+    func appendSealed(_ slab: Int) {
+        if isKept(slab) {
+            process.pointee.keptSlabs.append(slab, process.pointee.links)
+        } else {
+            process.pointee.freshSlabs.append(slab, process.pointee.links)
+        }
+    }
+    func removeSealed(_ slab: Int) {
+        if isKept(slab) {
+            process.pointee.keptSlabs.remove(slab, process.pointee.links)
+        } else {
+            process.pointee.freshSlabs.remove(slab, process.pointee.links)
+        }
+    }
+    /// Whether a sealed slab holds items that eviction passed over. `run_slabs` says so, which
+    /// slabs that are no runs have no other use for.
+    private func isKept(_ slab: Int) -> Bool {
+        larder_load_u32(&slabs[slab].state) == LARDER_SLAB_SEALED.rawValue && slabs[slab].run_slabs == 1
+    }
+
+    /// Seals an open slab, whichever lane it is in.
+    func sealWherever(_ slab: Int) {
+        for place in 0..<SessionSlot.sessionsMax {
+            guard let session = sessionSlot(place) else { return }
+            larder_spin_lock(&session.pointee.laneLock)
+            defer { larder_spin_unlock(&session.pointee.laneLock) }
+            for open in 0..<session.pointee.openCount where Int(session.pointee.open[open].slab) == slab {
+                sealOpenSlab(at: open, session)
+                return
+            }
+        }
+    }
+
+    /// Seals every open slab of a lane.
+    func sealLane(_ session: UnsafeMutablePointer<SessionSlot>) {
+        larder_spin_lock(&session.pointee.laneLock)
+        while session.pointee.openCount > 0 { sealOpenSlab(at: 0, session) }
+        larder_spin_unlock(&session.pointee.laneLock)
+    }
+}

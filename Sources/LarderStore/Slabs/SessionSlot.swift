@@ -1,0 +1,111 @@
+import CLarderArena
+import Glibc
+
+/// What a session keeps beside the arena: its epoch, its lane of open slabs, its counters.
+struct SessionSlot {
+    static let offline = UInt64.max
+    /// Slabs that one lane may keep open.
+    static let openSlabsMax = 32
+    /// Sessions of one store at a time.
+    static let sessionsMax = 256
+
+    /// Atomic. The epoch at which the session's turn began; `offline` between turns.
+    var epoch: UInt64 = SessionSlot.offline
+    /// Held from reserving blocks until the item is published, and by whoever seals a lane's slabs.
+    var laneLock: UInt32 = 0
+    var isUsed = false
+    /// Slabs this lane may keep open, by configuration.
+    var openLimit = 4
+    /// The lane: open slabs, the most recently opened last. Under `laneLock`.
+    var openCount = 0
+    var open: UnsafeMutablePointer<OpenSlab>
+    var counters = StoreCounters()
+}
+
+/// A slab that a lane appends to.
+struct OpenSlab {
+    var slab: UInt32
+    var bucket: TimeBucket
+    /// For items that eviction passed over, rather than fresh ones.
+    var isKept: Bool
+}
+
+/// Counters of one session: written by it alone, summed by whoever asks.
+public struct StoreCounters: Sendable {
+    /// Items in the index.
+    public var items: Int64 = 0
+    /// Blocks that they cover.
+    public var liveBlocks: Int64 = 0
+    /// Items ever stored.
+    public var itemsStored: Int64 = 0
+    /// Live items dropped to make room.
+    public var evictions: Int64 = 0
+    public var evictionsUnfetched: Int64 = 0
+    /// Evicted items that had an expiry.
+    public var evictionsWithExpiry: Int64 = 0
+    /// Expired items whose memory was given back.
+    public var expired: Int64 = 0
+    public var expiredUnfetched: Int64 = 0
+    /// Items that were moved: to keep them, or to a finer time bucket.
+    public var itemsMoved: Int64 = 0
+    /// Stores refused because nothing could be dropped.
+    public var outOfMemory: Int64 = 0
+    /// Slabs emptied.
+    public var slabsReclaimed: Int64 = 0
+
+    static let fieldCount = MemoryLayout<StoreCounters>.size / MemoryLayout<Int64>.size
+
+    /// Adds what another thread may be counting at this moment.
+    mutating func add(_ other: UnsafeMutablePointer<StoreCounters>) {
+        // SAFETY: the struct is nothing but Int64 fields (`fieldCount` is checked by a test).
+        other.withMemoryRebound(to: Int64.self, capacity: Self.fieldCount) { source in
+            withUnsafeMutablePointer(to: &self) { target in
+                target.withMemoryRebound(to: Int64.self, capacity: Self.fieldCount) { target in
+                    for field in 0..<Self.fieldCount { target[field] &+= larder_counted(source + field) }
+                }
+            }
+        }
+    }
+}
+
+/// Epochs: how memory is reused without a lock on any read.
+///
+/// A slab whose items have left the index goes to limbo with the next epoch's number. A session
+/// announces the epoch it sees when its turn begins, and `offline` when it ends; a slab of limbo is
+/// free once every session has announced its number or a later one, because whoever found an item
+/// in it did so in an earlier turn. This is quiescent-state-based reclamation (McKenney & Slingwine
+/// 1998). A reply that outlives its turn pins the slab instead.
+extension StoreState {
+    @inline(__always)
+    func goOnline(_ session: UnsafeMutablePointer<SessionSlot>) {
+        larder_announce_u64(&session.pointee.epoch, larder_load_u64(&process.pointee.epoch))
+    }
+    @inline(__always)
+    func goOffline(_ session: UnsafeMutablePointer<SessionSlot>) {
+        larder_store_u64(&session.pointee.epoch, SessionSlot.offline)
+    }
+
+    /// The oldest epoch that a session may still be reading in.
+    func oldestEpoch() -> UInt64 {
+        larder_full_fence()
+        var oldest = SessionSlot.offline
+        for place in 0..<SessionSlot.sessionsMax {
+            guard let slot = sessionSlot(place) else { continue }
+            oldest = min(oldest, larder_load_u64(&slot.pointee.epoch))
+        }
+        return oldest
+    }
+
+    /// The slot at `place`, in use or not; nil where none was ever made. Slots are never freed
+    /// while the store lives.
+    @inline(__always)
+    func sessionSlot(_ place: Int) -> UnsafeMutablePointer<SessionSlot>? {
+        // SAFETY: the table has `sessionsMax` entries, each zero or a pointer stored with release.
+        let bits = larder_load_u64(process.pointee.sessions + place)
+        return UnsafeMutablePointer(bitPattern: UInt(bits))
+    }
+
+    func lockSpace() { pthread_mutex_lock(&process.pointee.spaceLock) }
+    func tryLockSpace() -> Bool { pthread_mutex_trylock(&process.pointee.spaceLock) == 0 }
+    func unlockSpace() { pthread_mutex_unlock(&process.pointee.spaceLock) }
+}

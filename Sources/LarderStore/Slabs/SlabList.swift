@@ -1,0 +1,32 @@
+/// Links of the lists of slabs; a slab is on at most one.
+struct SlabLinks {
+    var next: UInt32 = SlabList.none
+    var previous: UInt32 = SlabList.none
+}
+
+/// A doubly linked list of slabs, in the order in which they were appended. Under the space lock.
+struct SlabList {
+    static let none = UInt32.max
+    private(set) var head = SlabList.none
+    private(set) var tail = SlabList.none
+    private(set) var count = 0
+
+    mutating func append(_ slab: Int, _ links: UnsafeMutablePointer<SlabLinks>) {
+        let number = UInt32(truncatingIfNeeded: slab)
+        links[slab] = SlabLinks(next: Self.none, previous: tail)
+        if tail == Self.none { head = number } else { links[Int(tail)].next = number }
+        tail = number
+        count += 1
+    }
+
+    mutating func remove(_ slab: Int, _ links: UnsafeMutablePointer<SlabLinks>) {
+        let link = links[slab]
+        if link.previous == Self.none { head = link.next } else { links[Int(link.previous)].next = link.next }
+        if link.next == Self.none { tail = link.previous } else { links[Int(link.next)].previous = link.previous }
+        links[slab] = SlabLinks()
+        count -= 1
+    }
+
+    /// The first slab, or nil.
+    var first: Int? { head == Self.none ? nil : Int(head) }
+}

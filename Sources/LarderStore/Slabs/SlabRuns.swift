@@ -1,0 +1,163 @@
+import CLarderArena
+
+/// Runs: an item larger than a slab takes as many adjacent slabs as it needs.
+extension StoreState {
+    /// Times that another window is tried when a reader's pin turned up in the chosen one.
+    private static let windowsTriedMax = 8
+
+    func reserveRun(
+        _ shape: ItemShape, now: Int64, _ session: UnsafeMutablePointer<SessionSlot>
+    ) -> Reservation? {
+        let form = shape.form(wideCas: shape.cas != nil)
+        let bytes = form.headerBytes + shape.keyLength + shape.valueLength
+        let count = (bytes + (1 << Int(slabShift)) - 1) >> Int(slabShift)
+        goOffline(session)
+        lockSpace()
+        defer {
+            unlockSpace()
+            goOnline(session)
+        }
+        guard let head = claimWindow(count, session, now: now) else {
+            larder_count(&session.pointee.counters.outOfMemory, 1)
+            return nil
+        }
+        superblock.pointee.slab_sequence += 1
+        let cas = shape.cas ?? larder_add_u64(&superblock.pointee.cas_last, 1) + 1
+        for slab in head..<head + count {
+            slabs[slab].sequence = superblock.pointee.slab_sequence
+            slabs[slab].run_slabs = UInt32(slab == head ? count : slab - head)
+            // Until the item is published nobody but this session may touch the run.
+            larder_store_u32(&slabs[slab].state, LARDER_SLAB_CLAIMED.rawValue)
+        }
+        let expires = shape.expiryMilliseconds != Int64.max
+        slabs[head].expiry_base_ms = expires ? shape.expiryMilliseconds - 1 : 0
+        slabs[head].expiry_end_ms = shape.expiryMilliseconds
+        slabs[head].level = 0
+        slabs[head].cas_base = cas
+        let blocks = blockCount(forBytes: bytes)
+        let block = firstBlock(ofSlab: head)
+        setBlocks(block, count: blocks)
+        larder_store_u32(&slabs[head].live_blocks, UInt32(truncatingIfNeeded: blocks))
+        larder_count(&session.pointee.counters.liveBlocks, Int64(blocks))
+        return Reservation(block: block, blockCount: blocks, cas: cas, form: form, holdsLane: false)
+    }
+
+    /// Lets a published run (or one given up) join the others.
+    func finishRun(_ reservation: Reservation, _ session: UnsafeMutablePointer<SessionSlot>) {
+        let head = slabIndex(ofBlock: reservation.block)
+        goOffline(session)
+        lockSpace()
+        defer {
+            unlockSpace()
+            goOnline(session)
+        }
+        for slab in head + 1..<head + Int(slabs[head].run_slabs) {
+            larder_store_u32(&slabs[slab].state, LARDER_SLAB_RUN_TAIL.rawValue)
+        }
+        larder_store_u32(&slabs[head].state, LARDER_SLAB_RUN_HEAD.rawValue)
+        process.pointee.freshSlabs.append(head, process.pointee.links)
+        if larder_load_u32(&slabs[head].live_blocks) == 0 {
+            retireRun(head, session)
+        } else if slabs[head].expiry_end_ms != Int64.max {
+            process.pointee.expiryHeap.push(
+                ExpiryHeap.Entry(
+                    time: slabs[head].expiry_end_ms, slab: UInt32(head), sequence: slabs[head].sequence))
+        }
+    }
+
+    func runHead(of slab: Int) -> Int {
+        larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_TAIL.rawValue
+            ? slab - Int(slabs[slab].run_slabs) : slab
+    }
+
+    /// Takes a run's item from the index, and the run to limbo.
+    func dropRun(_ head: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) {
+        _ = evacuate(head, .drop, session, now: now)
+        retireRun(head, session)
+    }
+
+    /// Sends the slabs of an emptied run to limbo.
+    func retireRun(_ head: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
+        process.pointee.freshSlabs.remove(head, process.pointee.links)
+        let count = Int(slabs[head].run_slabs)
+        // The live count belongs to the head; blocks of the tails are cleared with their slabs.
+        for slab in head..<head + count { sendToLimbo(slab, session) }
+    }
+
+    // MARK: Finding a window
+
+    /// Claims `count` adjacent slabs; returns the first.
+    private func claimWindow(
+        _ count: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+    ) -> Int? {
+        recycleLimbo(session)
+        for _ in 0..<Self.windowsTriedMax {
+            guard let first = cheapestWindow(count) else { return nil }
+            // Free slabs first, so that what eviction keeps is not moved into the window.
+            let free = LARDER_SLAB_FREE.rawValue
+            for slab in first..<first + count where larder_load_u32(&slabs[slab].state) == free {
+                _ = claim(slab, session, now: now)
+            }
+            let claimedState = LARDER_SLAB_CLAIMED.rawValue
+            let complete = (first..<first + count).allSatisfy { slab in
+                larder_load_u32(&slabs[slab].state) == claimedState || claim(slab, session, now: now)
+            }
+            if complete { return first }
+            for slab in first..<first + count where larder_load_u32(&slabs[slab].state) == claimedState {
+                resetSlab(slab, session)
+                process.pointee.freeSlabs.append(slab, process.pointee.links)
+            }
+        }
+        return nil
+    }
+
+    /// The window whose eviction costs least: free slabs cost nothing, others the more the
+    /// younger they are, so that what was stored last stays.
+    private func cheapestWindow(_ count: Int) -> Int? {
+        guard count <= slabCount else { return nil }
+        let oldest = oldestSequence()
+        var best: (cost: UInt64, first: Int)?
+        var cost: UInt64 = 0
+        var usable = 0
+        var costs = [UInt64](repeating: 0, count: slabCount)
+        for slab in 0..<slabCount {
+            guard let own = evictionCost(slab, oldest: oldest) else {
+                usable = 0
+                cost = 0
+                continue
+            }
+            costs[slab] = own
+            usable += 1
+            cost += own
+            if usable > count {
+                cost -= costs[slab - count]
+                usable = count
+            }
+            if usable == count, best.map({ cost < $0.cost }) ?? true { best = (cost, slab - count + 1) }
+        }
+        return best?.first
+    }
+
+    private func oldestSequence() -> UInt64 {
+        let fresh = process.pointee.freshSlabs.first.map { slabs[$0].sequence } ?? UInt64.max
+        let kept = process.pointee.keptSlabs.first.map { slabs[$0].sequence } ?? UInt64.max
+        return min(fresh, kept)
+    }
+
+    /// What it costs to empty a slab; nil when it can't be.
+    private func evictionCost(_ slab: Int, oldest: UInt64) -> UInt64? {
+        let owner = runHead(of: slab)
+        if larder_load_u32(process.pointee.pins + slab) != 0 || larder_load_u32(process.pointee.pins + owner) != 0 {
+            return nil
+        }
+        let age = slabs[owner].sequence &- min(oldest, slabs[owner].sequence)
+        switch larder_load_u32(&slabs[slab].state) {
+        case LARDER_SLAB_FREE.rawValue, LARDER_SLAB_LIMBO.rawValue: return 0
+        case LARDER_SLAB_SEALED.rawValue, LARDER_SLAB_OPEN.rawValue,
+            LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
+            if larder_load_u32(&slabs[owner].live_blocks) == 0 { return 1 }
+            return process.pointee.configuration.evicts ? age + 2 : nil
+        default: return nil
+        }
+    }
+}

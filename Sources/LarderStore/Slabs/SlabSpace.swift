@@ -1,0 +1,143 @@
+import CLarderArena
+
+/// Free slabs, limbo, and the search for room. Everything here is under the space lock.
+extension StoreState {
+    /// Free slabs that only eviction itself may use, for the items that it keeps.
+    private static let keptReserve = 1
+    /// Slabs, free or in limbo, below which a session makes room ahead of need, so that the next
+    /// one finds a slab whose readers are gone already.
+    private static let slabsAhead = 3
+
+    /// A slab to open; nil when nothing can be dropped.
+    func takeFreeSlab(forKept: Bool, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Int? {
+        if forKept { return popFree() }
+        var mayReclaim = true
+        var waits: UInt32 = 0
+        while true {
+            recycleLimbo(session)
+            let free = process.pointee.freeSlabs.count
+            let coming = unpinnedLimboCount()
+            if mayReclaim, free + coming < Self.slabsAhead {
+                mayReclaim = reclaimSlab(session, now: now)
+                continue
+            }
+            if free > Self.keptReserve { return popFree() }
+            if coming == 0 {
+                guard mayReclaim else { break }
+                mayReclaim = reclaimSlab(session, now: now)
+                continue
+            }
+            // What is in limbo comes free when the other sessions' turns end.
+            larder_wait_step(waits)
+            waits &+= 1
+        }
+        larder_count(&session.pointee.counters.outOfMemory, 1)
+        return nil
+    }
+
+    private func popFree() -> Int? {
+        guard let slab = process.pointee.freeSlabs.first else { return nil }
+        process.pointee.freeSlabs.remove(slab, process.pointee.links)
+        return slab
+    }
+
+    /// Puts a slab that no item can be reached in any more into limbo. It is on no list.
+    func sendToLimbo(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
+        larder_full_fence()
+        slabs[slab].limbo_epoch = larder_add_u64(&process.pointee.epoch, 1) + 1
+        larder_store_u32(&slabs[slab].state, LARDER_SLAB_LIMBO.rawValue)
+        process.pointee.limboSlabs.append(slab, process.pointee.links)
+        larder_count(&session.pointee.counters.slabsReclaimed, 1)
+    }
+
+    /// Frees the slabs of limbo that nobody can still be reading.
+    func recycleLimbo(_ session: UnsafeMutablePointer<SessionSlot>) {
+        guard process.pointee.limboSlabs.count > 0 else { return }
+        let oldest = oldestEpoch()
+        var next = process.pointee.limboSlabs.head
+        while next != SlabList.none {
+            let slab = Int(next)
+            next = process.pointee.links[slab].next
+            guard slabs[slab].limbo_epoch <= oldest else { return }
+            guard larder_load_u32(process.pointee.pins + slab) == 0 else { continue }
+            process.pointee.limboSlabs.remove(slab, process.pointee.links)
+            resetSlab(slab, session)
+            process.pointee.freeSlabs.append(slab, process.pointee.links)
+        }
+    }
+
+    /// Slabs of limbo that waiting alone will free.
+    private func unpinnedLimboCount() -> Int {
+        var count = 0
+        var next = process.pointee.limboSlabs.head
+        while next != SlabList.none {
+            if larder_load_u32(process.pointee.pins + Int(next)) == 0 { count += 1 }
+            next = process.pointee.links[Int(next)].next
+        }
+        return count
+    }
+
+    /// Makes a slab as new. What is left of its live count are items that a flush took from the
+    /// index without looking at them.
+    func resetSlab(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
+        let left = larder_load_u32(&slabs[slab].live_blocks)
+        if left != 0 { larder_count(&session.pointee.counters.liveBlocks, -Int64(left)) }
+        larder_store_u32(&slabs[slab].live_blocks, 0)
+        clearAllBlocks(ofSlab: slab)
+        _ = larder_add_u32(&slabs[slab].generation, 1)
+        slabs[slab].cursor_blocks = 0
+        slabs[slab].run_slabs = 0
+        larder_store_u32(&slabs[slab].state, LARDER_SLAB_FREE.rawValue)
+    }
+
+    // MARK: Slabs at a given place
+
+    /// A slab for the index: the last one that is not the index's already, emptied if need be, so
+    /// that the index does not stand in the way of long runs.
+    func takeIndexSlab(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Int? {
+        var wanted = slabCount - 1
+        while wanted > 0, larder_load_u32(&slabs[wanted].state) == LARDER_SLAB_INDEX.rawValue { wanted -= 1 }
+        let taken = claim(wanted, session, now: now) ? wanted : takeFreeSlab(forKept: false, session, now: now)
+        guard let slab = taken else { return nil }
+        // SAFETY: the slab is nobody's; the index needs its lines empty.
+        (base + slab << Int(slabShift)).initializeMemory(as: UInt8.self, repeating: 0, count: 1 << Int(slabShift))
+        slabs[slab].expiry_end_ms = Int64.max
+        larder_store_u32(&slabs[slab].state, LARDER_SLAB_INDEX.rawValue)
+        return slab
+    }
+
+    /// Empties a slab, wherever it is, waits for its readers, and takes it for the caller; false
+    /// when it can't be had now. It is reset and on no list.
+    func claim(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
+        guard larder_load_u32(process.pointee.pins + slab) == 0 else { return false }
+        if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_OPEN.rawValue { sealWherever(slab) }
+        switch larder_load_u32(&slabs[slab].state) {
+        case LARDER_SLAB_FREE.rawValue:
+            process.pointee.freeSlabs.remove(slab, process.pointee.links)
+            larder_store_u32(&slabs[slab].state, LARDER_SLAB_CLAIMED.rawValue)
+            return true
+        case LARDER_SLAB_SEALED.rawValue:
+            guard process.pointee.configuration.evicts || slabs[slab].live_blocks == 0 else { return false }
+            removeSealed(slab)
+            _ = evacuate(slab, .evict, session, now: now)
+            sendToLimbo(slab, session)
+        case LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
+            let head = runHead(of: slab)
+            guard process.pointee.configuration.evicts || slabs[head].live_blocks == 0,
+                larder_load_u32(process.pointee.pins + head) == 0
+            else { return false }
+            dropRun(head, session, now: now)
+        case LARDER_SLAB_LIMBO.rawValue: break
+        default: return false
+        }
+        var waits: UInt32 = 0
+        while larder_load_u32(&slabs[slab].state) == LARDER_SLAB_LIMBO.rawValue {
+            recycleLimbo(session)
+            guard larder_load_u32(process.pointee.pins + slab) == 0 else { return false }
+            larder_wait_step(waits)
+            waits &+= 1
+        }
+        return larder_load_u32(&slabs[slab].state) == LARDER_SLAB_FREE.rawValue
+            && claim(slab, session, now: now)
+    }
+}

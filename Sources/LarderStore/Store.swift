@@ -1,0 +1,173 @@
+import CLarderArena
+import Glibc
+
+/// One cache: items under keys in an arena of bounded size, shared by the threads of a process.
+///
+/// A thread works through a `Session`. The store itself only makes sessions, and answers questions
+/// about the whole.
+public final class Store: Sendable {
+    let state: StoreState
+    let geometry: Geometry
+
+    /// Maps an anonymous arena and makes it empty.
+    /// - Throws: `StoreError` when the configuration is out of range or the mapping is refused.
+    public init(_ configuration: StoreConfiguration) throws(StoreError) {
+        geometry = try Geometry(memoryBytes: configuration.memoryBytes, slabBytes: configuration.slabBytes)
+        // SAFETY: a fresh private mapping, unmapped in deinit; pages come when first written.
+        let mapping = mmap(
+            nil, geometry.arenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+        guard let base = mapping, base != MAP_FAILED else {
+            throw .mappingFailed(bytes: geometry.arenaBytes, errno: errno)
+        }
+        Self.format(base, geometry, seed: configuration.hashSeed ?? UInt64.random(in: .min ... .max))
+        let process = Self.makeProcessState(geometry, configuration)
+        state = StoreState(base: base, geometry: geometry, process: process)
+        Self.fillFreeList(state, geometry)
+    }
+
+    deinit {
+        let process = state.process
+        for place in 0..<SessionSlot.sessionsMax {
+            guard let slot = state.sessionSlot(place) else { break }
+            slot.pointee.open.deallocate()
+            slot.deinitialize(count: 1)
+            UnsafeMutableRawPointer(slot).deallocate()
+        }
+        process.pointee.links.deallocate()
+        process.pointee.pins.deallocate()
+        process.pointee.sessions.deallocate()
+        pthread_mutex_destroy(&process.pointee.spaceLock)
+        process.deinitialize(count: 1)
+        process.deallocate()
+        munmap(state.base, geometry.arenaBytes)
+    }
+
+    /// Writes the superblock and the slab table of an empty arena.
+    private static func format(_ base: UnsafeMutableRawPointer, _ geometry: Geometry, seed: UInt64) {
+        let superblock = base.bindMemory(to: larder_superblock.self, capacity: 1)
+        superblock.pointee.magic = UInt64(LARDER_ARENA_MAGIC)
+        superblock.pointee.version = UInt32(LARDER_ARENA_VERSION)
+        superblock.pointee.block_shift = UInt32(geometry.blockShift)
+        superblock.pointee.arena_bytes = UInt64(geometry.arenaBytes)
+        superblock.pointee.slab_shift = UInt32(geometry.slabShift)
+        superblock.pointee.slab_count = UInt32(geometry.slabCount)
+        superblock.pointee.metadata_slab_count = UInt32(geometry.metadataSlabCount)
+        superblock.pointee.slab_table_offset = UInt64(geometry.slabTableOffset)
+        superblock.pointee.directory_offset = UInt64(geometry.directoryOffset)
+        superblock.pointee.bitmap_offset = UInt64(geometry.bitmapOffset)
+        superblock.pointee.hash_seed = seed
+        superblock.pointee.bucket_count = UInt64(geometry.bucketsPerSlab)
+        superblock.pointee.index_slab_count = 1
+        let table = (base + geometry.slabTableOffset).bindMemory(
+            to: larder_slab.self, capacity: geometry.slabCount)
+        for slab in 0..<geometry.metadataSlabCount { table[slab].state = LARDER_SLAB_METADATA.rawValue }
+        let indexSlab = geometry.slabCount - 1
+        table[indexSlab].state = LARDER_SLAB_INDEX.rawValue
+        (base + geometry.directoryOffset).bindMemory(to: UInt32.self, capacity: geometry.slabCount)[0] =
+            UInt32(indexSlab)
+    }
+
+    private static func makeProcessState(
+        _ geometry: Geometry, _ configuration: StoreConfiguration
+    ) -> UnsafeMutablePointer<ProcessState> {
+        let links = UnsafeMutablePointer<SlabLinks>.allocate(capacity: geometry.slabCount)
+        links.initialize(repeating: SlabLinks(), count: geometry.slabCount)
+        let pins = UnsafeMutablePointer<UInt32>.allocate(capacity: geometry.slabCount)
+        pins.initialize(repeating: 0, count: geometry.slabCount)
+        let sessions = UnsafeMutablePointer<UInt64>.allocate(capacity: SessionSlot.sessionsMax)
+        sessions.initialize(repeating: 0, count: SessionSlot.sessionsMax)
+        let process = UnsafeMutablePointer<ProcessState>.allocate(capacity: 1)
+        process.initialize(
+            to: ProcessState(
+                links: links, pins: pins, expiryHeap: ExpiryHeap(), sessions: sessions,
+                configuration: configuration))
+        pthread_mutex_init(&process.pointee.spaceLock, nil)
+        return process
+    }
+
+    private static func fillFreeList(_ state: StoreState, _ geometry: Geometry) {
+        for slab in geometry.metadataSlabCount..<geometry.slabCount - 1 {
+            state.process.pointee.freeSlabs.append(slab, state.process.pointee.links)
+        }
+    }
+
+    /// Opens a session for the calling thread.
+    /// - Throws: `.tooManySessions` beyond 256 at a time.
+    public func makeSession() throws(StoreError) -> Session {
+        larder_spin_lock(&state.process.pointee.sessionLock)
+        defer { larder_spin_unlock(&state.process.pointee.sessionLock) }
+        for place in 0..<SessionSlot.sessionsMax {
+            if let slot = state.sessionSlot(place) {
+                guard !slot.pointee.isUsed else { continue }
+                slot.pointee.isUsed = true
+                return Session(self, slot)
+            }
+            let slot = makeSlot()
+            slot.pointee.isUsed = true
+            larder_store_u64(state.process.pointee.sessions + place, UInt64(UInt(bitPattern: slot)))
+            return Session(self, slot)
+        }
+        throw .tooManySessions(limit: SessionSlot.sessionsMax)
+    }
+
+    private func makeSlot() -> UnsafeMutablePointer<SessionSlot> {
+        // Slots of different threads share no cache line.
+        let bytes = (MemoryLayout<SessionSlot>.stride + 127) & ~127
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 128)
+        let slot = memory.bindMemory(to: SessionSlot.self, capacity: 1)
+        let open = UnsafeMutablePointer<OpenSlab>.allocate(capacity: SessionSlot.openSlabsMax)
+        slot.initialize(to: SessionSlot(open: open))
+        // Open slabs are partly empty: an eighth of the arena at most is for them.
+        let sessions = state.process.pointee.configuration.sessionsExpected
+        slot.pointee.openLimit = max(3, min(SessionSlot.openSlabsMax, state.slabCount / (8 * sessions)))
+        return slot
+    }
+
+    /// What the store holds and has done.
+    public var statistics: StoreStatistics {
+        var counters = state.process.pointee.endedCounters
+        for place in 0..<SessionSlot.sessionsMax {
+            guard let slot = state.sessionSlot(place) else { break }
+            counters.add(&slot.pointee.counters)
+        }
+        state.lockSpace()
+        defer { state.unlockSpace() }
+        var slabs = StoreStatistics.Slabs()
+        for slab in 0..<state.slabCount {
+            switch larder_load_u32(&state.slabs[slab].state) {
+            case LARDER_SLAB_FREE.rawValue: slabs.free += 1
+            case LARDER_SLAB_OPEN.rawValue: slabs.open += 1
+            case LARDER_SLAB_LIMBO.rawValue: slabs.limbo += 1
+            case LARDER_SLAB_INDEX.rawValue: slabs.index += 1
+            case LARDER_SLAB_METADATA.rawValue: slabs.metadata += 1
+            default: slabs.used += 1
+            }
+        }
+        return StoreStatistics(
+            counters: counters, slabs: slabs, slabBytes: geometry.slabBytes,
+            blockBytes: 1 << geometry.blockShift,
+            bucketCount: Int(larder_load_u64(&state.superblock.pointee.bucket_count)),
+            arenaBytes: geometry.arenaBytes)
+    }
+}
+
+/// What a store holds and has done, summed at one moment.
+public struct StoreStatistics: Sendable {
+    /// Slabs by what they are for.
+    public struct Slabs: Sendable {
+        public var free = 0
+        public var open = 0
+        public var used = 0
+        public var limbo = 0
+        public var index = 0
+        public var metadata = 0
+    }
+    public var counters: StoreCounters
+    public var slabs: Slabs
+    public var slabBytes: Int
+    public var blockBytes: Int
+    public var bucketCount: Int
+    public var arenaBytes: Int
+    /// Bytes of the blocks that live items cover.
+    public var liveBytes: Int { Int(counters.liveBlocks) * blockBytes }
+}

@@ -1,0 +1,31 @@
+/// How a store is to be made.
+public struct StoreConfiguration: Sendable {
+    /// All of the arena: items, index, bitmaps and tables, in bytes.
+    public var memoryBytes: Int
+    /// Bytes of a slab, a power of two; nil chooses from `memoryBytes`.
+    public var slabBytes: Int?
+    /// The largest item, key and header included, in bytes.
+    public var itemBytesMax: Int
+    /// Whether a full store makes room by dropping items; if not, it answers `.noMemory`.
+    public var evicts: Bool
+    /// Width of the finest time buckets, in milliseconds: how long an expired item's memory may
+    /// stay taken. wheezy.caching's default of 15 s is ours too.
+    public var bucketIntervalMilliseconds: Int64
+    /// Seeds the key hash; nil draws a random one. Tests give one.
+    public var hashSeed: UInt64?
+    /// Threads that are expected to hold a session; decides how many slabs each may keep open.
+    public var sessionsExpected: Int
+
+    public init(
+        memoryBytes: Int, slabBytes: Int? = nil, itemBytesMax: Int = 1 << 20, evicts: Bool = true,
+        bucketIntervalMilliseconds: Int64 = 15_000, hashSeed: UInt64? = nil, sessionsExpected: Int = 1
+    ) {
+        self.memoryBytes = memoryBytes
+        self.slabBytes = slabBytes
+        self.itemBytesMax = itemBytesMax
+        self.evicts = evicts
+        self.bucketIntervalMilliseconds = max(1, bucketIntervalMilliseconds)
+        self.hashSeed = hashSeed
+        self.sessionsExpected = max(1, sessionsExpected)
+    }
+}

@@ -1,0 +1,120 @@
+import CLarderArena
+import Glibc
+
+/// Pointers into one arena and to the state of its process: all that the store's parts share.
+///
+/// A trivial value: passing it on costs no reference counting on the hot path. `Store` owns what
+/// it points to and outlives every session.
+///
+/// SAFETY: `@unchecked Sendable` because the memory behind it is shared by design. What several
+/// threads change is changed by the atomics of `larder_arena.h`, under a bucket's lock, under a
+/// lane's lock, or under `process.pointee.spaceLock`; each field says which.
+struct StoreState: @unchecked Sendable {
+    let base: UnsafeMutableRawPointer
+    let superblock: UnsafeMutablePointer<larder_superblock>
+    let slabs: UnsafeMutablePointer<larder_slab>
+    let directory: UnsafeMutablePointer<UInt32>
+    let bitmap: UnsafeMutablePointer<UInt64>
+    let process: UnsafeMutablePointer<ProcessState>
+    let blockShift: UInt32
+    let slabShift: UInt32
+    let slabCount: Int
+    let blocksPerSlab: Int
+    let hashSeed: UInt64
+
+    init(base: UnsafeMutableRawPointer, geometry: Geometry, process: UnsafeMutablePointer<ProcessState>) {
+        self.base = base
+        superblock = base.assumingMemoryBound(to: larder_superblock.self)
+        slabs = (base + geometry.slabTableOffset).assumingMemoryBound(to: larder_slab.self)
+        directory = (base + geometry.directoryOffset).assumingMemoryBound(to: UInt32.self)
+        bitmap = (base + geometry.bitmapOffset).assumingMemoryBound(to: UInt64.self)
+        self.process = process
+        blockShift = UInt32(geometry.blockShift)
+        slabShift = UInt32(geometry.slabShift)
+        slabCount = geometry.slabCount
+        blocksPerSlab = geometry.blocksPerSlab
+        hashSeed = superblock.pointee.hash_seed
+    }
+
+    @inline(__always)
+    func address(ofBlock block: UInt32) -> UnsafeMutableRawPointer { base + (Int(block) &<< Int(blockShift)) }
+    @inline(__always)
+    func slabIndex(ofBlock block: UInt32) -> Int { Int(block) &>> Int(slabShift &- blockShift) }
+    @inline(__always)
+    func block(ofItem item: UnsafeMutableRawPointer) -> UInt32 {
+        UInt32(truncatingIfNeeded: (item - base) &>> Int(blockShift))
+    }
+    @inline(__always)
+    func blockCount(forBytes bytes: Int) -> Int {
+        (bytes &+ (1 &<< Int(blockShift)) &- 1) &>> Int(blockShift)
+    }
+    @inline(__always)
+    func firstBlock(ofSlab slab: Int) -> UInt32 {
+        UInt32(truncatingIfNeeded: slab &<< Int(slabShift &- blockShift))
+    }
+
+    /// Absolute milliseconds when the item dies; `Int64.max`: never.
+    @inline(__always)
+    func expiry(of item: Item) -> Int64 {
+        let form = item.form
+        guard form.rawValue & ItemForm.expires.rawValue != 0 else { return Int64.max }
+        let delta = (item.base + form.expiryOffset).assumingMemoryBound(to: UInt32.self)
+        let slab = slabIndex(ofBlock: block(ofItem: item.base))
+        return slabs[slab].expiry_base_ms &+ Int64(larder_load_u32(delta))
+    }
+    @inline(__always)
+    func cas(of item: Item) -> UInt64 {
+        if item.form.rawValue & ItemForm.wideCas.rawValue != 0 {
+            return item.base.load(fromByteOffset: 8, as: UInt64.self)
+        }
+        let slab = slabIndex(ofBlock: block(ofItem: item.base))
+        return slabs[slab].cas_base &+ (item.head >> 24 & 0xff_ffff)
+    }
+    /// Dead means expires ≤ now, everywhere.
+    @inline(__always)
+    func isDead(_ item: Item, now: Int64) -> Bool {
+        guard item.form.rawValue & ItemForm.expires.rawValue != 0 else { return false }
+        return expiry(of: item) <= now
+    }
+}
+
+/// What the store keeps outside the arena: it ends with the process.
+struct ProcessState {
+    /// Guards slab states and lists, the index's growth and eviction. Taken before any lane's lock
+    /// and any bucket's lock; never while one of those is held.
+    var spaceLock = pthread_mutex_t()
+    /// Slabs ready for use.
+    var freeSlabs = SlabList()
+    /// Sealed slabs and runs that hold fresh items, the oldest first.
+    var freshSlabs = SlabList()
+    /// Sealed slabs of items that eviction passed over, the oldest first.
+    var keptSlabs = SlabList()
+    /// Slabs given back, in the order of their epochs.
+    var limboSlabs = SlabList()
+    /// Links of those lists, a pair for each slab.
+    var links: UnsafeMutablePointer<SlabLinks>
+    /// Pins of each slab: replies that are still being sent from it. Atomic.
+    var pins: UnsafeMutablePointer<UInt32>
+    /// Slabs by the time when their time bucket wants attention.
+    var expiryHeap: ExpiryHeap
+    /// Sessions' epochs and lanes.
+    /// Addresses of the sessions' slots, 0 where there is none. Atomic.
+    var sessions: UnsafeMutablePointer<UInt64>
+    /// Atomic; counts the givings back of slabs.
+    var epoch: UInt64 = 1
+    /// Free lines of overflow buckets, linked through their first block number. Under `overflowLock`.
+    var overflowFree: UInt32 = 0
+    var overflowLock: UInt32 = 0
+    var overflowLineCount: UInt64 = 0
+    /// Atomic; when a delayed flush falls due, `Int64.max` when none is.
+    var flushAtMilliseconds: UInt64 = UInt64(Int64.max)
+    /// A rotating hand over the slab table, for sampling emptied slabs.
+    var sampleHand = 0
+    /// Guards the sessions' table.
+    var sessionLock: UInt32 = 0
+    /// Next look at the time buckets. Atomic.
+    var nextTickMilliseconds: UInt64 = 0
+    var configuration: StoreConfiguration
+    /// Counters of sessions that have ended. Under `sessionLock`.
+    var endedCounters = StoreCounters()
+}

@@ -1,0 +1,173 @@
+/// Bytes with blanks: what a line of a conversation stands for.
+package struct ConversationText: Sendable {
+    package enum Element: Sendable, Equatable {
+        case bytes([UInt8])
+        /// `{number}`: digits, perhaps with a minus sign or a fraction.
+        case number
+        /// `{word}`: anything but spaces and line ends, at least one byte.
+        case word
+        /// `{rest}`: anything up to the end of the line, perhaps nothing.
+        case rest
+        /// `{lines}`: any number of whole lines.
+        case lines
+        /// `{cas name}`: digits. The first match gives the name its value; later ones must
+        /// equal it, and a sent line repeats it.
+        case cas(String)
+        /// `{now+5}`: the server's Unix time plus this.
+        case now(Int64)
+    }
+
+    package var elements: [Element]
+
+    package init(_ elements: [Element]) {
+        self.elements = elements
+    }
+
+    /// The names of the cas blanks.
+    package var casNames: Set<String> {
+        var names: Set<String> = []
+        for case .cas(let name) in elements { names.insert(name) }
+        return names
+    }
+
+    /// What came in place of the blanks so far.
+    package typealias Bindings = [String: [UInt8]]
+
+    /// The bytes to send. A cas that nobody has seen yet is sent as 0.
+    package func bytes(bindings: Bindings, unixTime: Int64) -> [UInt8] {
+        elements.flatMap { element -> [UInt8] in
+            switch element {
+            case .bytes(let bytes): bytes
+            case .cas(let name): bindings[name] ?? [UInt8(ascii: "0")]
+            case .now(let offset): Array(String(unixTime + offset).utf8)
+            case .number, .word, .rest, .lines: []
+            }
+        }
+    }
+
+    /// How far bytes that were received agree with a text.
+    package enum Match: Sendable, Equatable {
+        /// They begin with it; it ends before this index.
+        case matched(end: Int)
+        /// So far, so good: more bytes are needed.
+        case incomplete
+        case mismatch
+    }
+
+    /// Compares `input`, from `start` on, and notes the cas values it finds.
+    package func match(
+        _ input: [UInt8], from start: Int, bindings: inout Bindings, unixTime: Int64
+    ) -> Match {
+        Self.match(elements[...], input, start, &bindings, unixTime)
+    }
+
+    private static func match(
+        _ elements: ArraySlice<Element>, _ input: [UInt8], _ start: Int, _ bindings: inout Bindings,
+        _ unixTime: Int64
+    ) -> Match {
+        guard let element = elements.first else { return .matched(end: start) }
+        let others = elements.dropFirst()
+        var end = start
+        switch element {
+        case .bytes(let bytes):
+            guard compare(bytes, input, &end) else { return .mismatch }
+            if end - start < bytes.count { return .incomplete }
+        case .now(let offset):
+            let bytes = Array(String(unixTime + offset).utf8)
+            guard compare(bytes, input, &end) else { return .mismatch }
+            if end - start < bytes.count { return .incomplete }
+        case .number:
+            end = skip(input, start) { isDigit($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: ".") }
+        case .word:
+            end = skip(input, start) { $0 > UInt8(ascii: " ") }
+        case .rest:
+            end = skip(input, start) { $0 != UInt8(ascii: "\r") && $0 != UInt8(ascii: "\n") }
+        case .lines:
+            return matchLines(before: others, input, start, &bindings, unixTime)
+        case .cas(let name):
+            end = skip(input, start, while: isDigit)
+            let digits = Array(input[start..<end])
+            if end < input.count, let known = bindings[name], known != digits { return .mismatch }
+            if end < input.count { bindings[name] = digits }
+        }
+        switch element {
+        case .number, .word, .cas:
+            if end == input.count { return .incomplete }
+            if end == start { return .mismatch }
+        case .rest:
+            if end == input.count { return .incomplete }
+        case .bytes, .now, .lines: break
+        }
+        return match(others, input, end, &bindings, unixTime)
+    }
+
+    /// Tries `others` at the beginning of each line, the earliest first.
+    private static func matchLines(
+        before others: ArraySlice<Element>, _ input: [UInt8], _ start: Int, _ bindings: inout Bindings,
+        _ unixTime: Int64
+    ) -> Match {
+        var lineStart = start
+        while true {
+            var attempt = bindings
+            if case .matched(let end) = match(others, input, lineStart, &attempt, unixTime) {
+                bindings = attempt
+                return .matched(end: end)
+            }
+            guard let newline = input[lineStart...].firstIndex(of: UInt8(ascii: "\n")) else { return .incomplete }
+            lineStart = newline + 1
+        }
+    }
+
+    /// Moves `end` over the part of `bytes` that `input` has; false when they differ.
+    private static func compare(_ bytes: [UInt8], _ input: [UInt8], _ end: inout Int) -> Bool {
+        let length = min(bytes.count, input.count - end)
+        guard bytes[..<length].elementsEqual(input[end..<end + length]) else { return false }
+        end += length
+        return true
+    }
+
+    private static func skip(_ input: [UInt8], _ start: Int, while holds: (UInt8) -> Bool) -> Int {
+        var end = start
+        while end < input.count, holds(input[end]) { end += 1 }
+        return end
+    }
+
+    private static func isDigit(_ byte: UInt8) -> Bool {
+        byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9")
+    }
+}
+
+extension ConversationText: CustomStringConvertible {
+    package var description: String {
+        elements.map { element in
+            switch element {
+            case .bytes(let bytes): escaped(bytes)
+            case .number: "{number}"
+            case .word: "{word}"
+            case .rest: "{rest}"
+            case .lines: "{lines}"
+            case .cas(let name): "{cas \(name)}"
+            case .now(let offset): "{now\(offset < 0 ? "" : "+")\(offset)}"
+            }
+        }.joined()
+    }
+}
+
+/// Bytes as they can be read: escapes as in C, and long runs shortened.
+package func escaped(_ bytes: some Collection<UInt8>) -> String {
+    let limit = 600
+    guard bytes.count <= limit else {
+        return escaped(bytes.prefix(limit / 2)) + "…(\(bytes.count) bytes)…" + escaped(bytes.suffix(limit / 4))
+    }
+    return bytes.map { byte in
+        switch byte {
+        case UInt8(ascii: "\r"): "\\r"
+        case UInt8(ascii: "\n"): "\\n"
+        case UInt8(ascii: "\t"): "\\t"
+        case 0: "\\0"
+        case UInt8(ascii: "\\"): "\\\\"
+        case 0x20...0x7E: String(UnicodeScalar(byte))
+        default: "\\x" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
+        }
+    }.joined()
+}

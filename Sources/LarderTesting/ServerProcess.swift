@@ -1,0 +1,130 @@
+import Foundation
+import Glibc
+
+/// Where a server of a test listens.
+package enum ServerEndpoint: Sendable, CustomStringConvertible {
+    /// A port of 127.0.0.1.
+    case tcp(port: Int)
+    case unix(path: String)
+
+    package var description: String {
+        switch self {
+        case .tcp(let port): "127.0.0.1:\(port)"
+        case .unix(let path): path
+        }
+    }
+}
+
+/// Why a server did not come up.
+package struct ServerStartError: Error, CustomStringConvertible, Sendable {
+    package let description: String
+}
+
+/// A server in a process of its own: Larder or a real memcached.
+///
+/// It gets a free port, or a socket file, in a directory of its own. `stop()` asks it to
+/// end and waits until it has, which takes memcached a second; it is ended at once when the
+/// last reference goes.
+package final class ServerProcess {
+    package enum Transport: Sendable {
+        case tcp, unix
+    }
+
+    /// Where to connect.
+    package let endpoint: ServerEndpoint
+    private let child: ChildProcess
+    private let directory: URL
+
+    /// Starts `executable` and waits until it accepts connections.
+    ///
+    /// - Parameter arguments: memcached's options, but for those that say where to listen.
+    package init(
+        executable: String, arguments: [String] = [], transport: Transport = .tcp,
+        patienceMilliseconds: Int64 = 10_000
+    ) throws {
+        directory = FileManager.default.temporaryDirectory.appending(path: "larder-test-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        do {
+            let portFile = directory.appending(path: "port").path
+            let socketPath = directory.appending(path: "socket").path
+            let output = directory.appending(path: "output").path
+            child = try ChildProcess(
+                executable: executable,
+                arguments: Self.listening(on: transport, socketPath) + Self.user + arguments,
+                environment: ["MEMCACHED_PORT_FILENAME": portFile], outputPath: output)
+            do {
+                endpoint = try Self.awaitReadiness(
+                    of: child, transport, portFile: portFile, socketPath: socketPath,
+                    Deadline(milliseconds: patienceMilliseconds))
+            } catch {
+                child.stop()
+                let said = (try? String(contentsOfFile: output, encoding: .utf8)) ?? ""
+                throw ServerStartError(description: "\(executable) \(arguments): \(error)\n\(said)")
+            }
+        } catch {
+            try? FileManager.default.removeItem(at: directory)
+            throw error
+        }
+    }
+
+    deinit {
+        child.end()
+        try? FileManager.default.removeItem(at: directory)
+    }
+
+    /// What the server is to the system.
+    package var processIdentifier: Int32 { child.identifier }
+
+    /// Asks the server to end, and waits until it has.
+    package func stop() {
+        child.stop()
+        try? FileManager.default.removeItem(at: directory)
+    }
+
+    /// What `executable -V` prints after the program's name.
+    package static func version(of executable: String) throws -> String {
+        let output = FileManager.default.temporaryDirectory.appending(path: "larder-test-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: output) }
+        let child = try ChildProcess(
+            executable: executable, arguments: ["-V"], environment: [:], outputPath: output)
+        child.awaitEnd()
+        let words = try String(contentsOfFile: output, encoding: .utf8).split { $0 == " " || $0 == "\n" }
+        return words.count > 1 ? String(words[1]) : ""
+    }
+
+    private static func listening(on transport: Transport, _ socketPath: String) -> [String] {
+        switch transport {
+        case .tcp: ["-l", "127.0.0.1", "-p", "-1", "-U", "0"]
+        case .unix: ["-s", socketPath]
+        }
+    }
+
+    /// memcached's kind of server does not run as root unless told to.
+    private static var user: [String] { geteuid() == 0 ? ["-u", "root"] : [] }
+
+    private static func awaitReadiness(
+        of child: ChildProcess, _ transport: Transport, portFile: String, socketPath: String,
+        _ deadline: Deadline
+    ) throws -> ServerEndpoint {
+        while child.isRunning, !deadline.hasPassed {
+            switch transport {
+            case .tcp:
+                if let port = port(in: portFile) { return .tcp(port: port) }
+            case .unix:
+                let endpoint = ServerEndpoint.unix(path: socketPath)
+                if (try? SocketClient(endpoint)) != nil { return endpoint }
+            }
+            _ = poll(nil, 0, 1)
+        }
+        throw ServerStartError(description: child.isRunning ? "does not listen" : "ended at once")
+    }
+
+    /// The port in a file of lines like `TCP INET: 40123`.
+    private static func port(in file: String) -> Int? {
+        guard let text = try? String(contentsOfFile: file, encoding: .utf8) else { return nil }
+        for line in text.split(separator: "\n") where line.hasPrefix("TCP INET: ") {
+            return Int(line.dropFirst("TCP INET: ".count))
+        }
+        return nil
+    }
+}

@@ -1,0 +1,170 @@
+/// Decimal numbers as text: how the protocol spells them, and how it reads them.
+///
+/// There are two readings, since memcached has two. The lenient one (`unsigned64`,
+/// `unsigned32`, `signed64`) is the C library's: white space or a plus in front, and
+/// anything at all after a white space; client flags, the exptime of a store or a touch,
+/// the cas, the delta and the number held by a value are read so. The exact one
+/// (`exactInt32`, `exactUInt32`) takes digits only and at most eleven bytes; lengths, the
+/// exptime of a retrieval or a flush, and levels are read so.
+package enum DecimalText {
+    /// The most bytes that `write` puts down: the digits of 2^64 - 1.
+    package static let lengthMax = 20
+
+    /// The longest number that the exact reading looks at: the digits of 2^32 - 1 and one more.
+    private static let exactLengthMax = 11
+
+    // MARK: Reading
+
+    /// The lenient reading of a number from 0 to 2^64 - 1; nil when it is none.
+    ///
+    /// This is also the rule of `incr` for the value held: `" 5 "`, `"+5"` and
+    /// `"5 apples"` are five; `""`, `"-5"`, `"5x"` and 2^64 are no numbers.
+    package static func unsigned64(_ bytes: UnsafePointer<UInt8>, _ length: Int) -> UInt64? {
+        let start = skipWhiteSpace(bytes, length)
+        // A minus is refused, even in "-0".
+        if start < length, bytes[start] == UInt8(ascii: "-") { return nil }
+        return magnitude(bytes, length, from: start)
+    }
+
+    /// The lenient reading of a number from 0 to 2^32 - 1; nil when it is none.
+    ///
+    /// memcached cuts a larger number down to its low 32 bits, so that the client reads back
+    /// flags it never stored. Refusing is kinder.
+    package static func unsigned32(_ bytes: UnsafePointer<UInt8>, _ length: Int) -> UInt32? {
+        guard let value = unsigned64(bytes, length) else { return nil }
+        return UInt32(exactly: value)
+    }
+
+    /// The lenient reading of a number from -2^63 to 2^63 - 1; nil when it is none.
+    package static func signed64(_ bytes: UnsafePointer<UInt8>, _ length: Int) -> Int64? {
+        let start = skipWhiteSpace(bytes, length)
+        guard start < length, bytes[start] == UInt8(ascii: "-") else {
+            guard let value = magnitude(bytes, length, from: start) else { return nil }
+            return Int64(exactly: value)
+        }
+        // "-+5" is no number.
+        if start + 1 < length, bytes[start + 1] == UInt8(ascii: "+") { return nil }
+        guard let value = magnitude(bytes, length, from: start + 1) else { return nil }
+        if value == Int64.min.magnitude { return Int64.min }
+        guard let positive = Int64(exactly: value) else { return nil }
+        return -positive
+    }
+
+    /// The exact reading of a number from -2^31 to 2^31 - 1; nil when it is none.
+    package static func exactInt32(_ bytes: UnsafePointer<UInt8>, _ length: Int) -> Int32? {
+        guard length > 0, length <= exactLengthMax else { return nil }
+        let isNegative = bytes[0] == UInt8(ascii: "-")
+        guard let value = digits(bytes, length, from: isNegative ? 1 : 0) else { return nil }
+        // At most eleven digits: far from the end of an Int64.
+        return Int32(exactly: isNegative ? -Int64(value) : Int64(value))
+    }
+
+    /// The exact reading of a number from 0 to 2^32 - 1; nil when it is none.
+    package static func exactUInt32(_ bytes: UnsafePointer<UInt8>, _ length: Int) -> UInt32? {
+        guard length > 0, length <= exactLengthMax else { return nil }
+        guard let value = digits(bytes, length, from: 0) else { return nil }
+        return UInt32(exactly: value)
+    }
+
+    // MARK: Writing
+
+    /// Writes `value` in decimal and returns how many bytes that took.
+    ///
+    /// - Parameter out: room for `lengthMax` bytes.
+    package static func write(_ value: UInt64, at out: UnsafeMutablePointer<UInt8>) -> Int {
+        // SAFETY: `count` is the number of digits of `value`, at most `lengthMax`, and each
+        // turn of the loop writes two of them below `position`, so all stay in 0..<count.
+        let count = length(of: value)
+        let pairs = digitPairs.utf8Start
+        var rest = value
+        var position = count
+        while rest >= 100 {
+            let pair = Int(truncatingIfNeeded: rest % 100) &* 2
+            rest /= 100
+            position &-= 2
+            out[position] = pairs[pair]
+            out[position &+ 1] = pairs[pair &+ 1]
+        }
+        if rest >= 10 {
+            let pair = Int(truncatingIfNeeded: rest) &* 2
+            out[0] = pairs[pair]
+            out[1] = pairs[pair &+ 1]
+        } else {
+            out[0] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest)
+        }
+        return count
+    }
+
+    /// How many digits `value` has in decimal: 1 to `lengthMax`.
+    package static func length(of value: UInt64) -> Int {
+        var count = 1
+        var limit: UInt64 = 10
+        while value >= limit {
+            count &+= 1
+            // 10^20 does not fit in 64 bits: the product must not be taken.
+            if count == lengthMax { break }
+            limit = limit &* 10
+        }
+        return count
+    }
+
+    // MARK: Parts
+
+    /// 00 01 02 ... 99: two digits for one division.
+    private static let digitPairs: StaticString = """
+        00010203040506070809\
+        10111213141516171819\
+        20212223242526272829\
+        30313233343536373839\
+        40414243444546474849\
+        50515253545556575859\
+        60616263646566676869\
+        70717273747576777879\
+        80818283848586878889\
+        90919293949596979899
+        """
+
+    /// What the C library calls white space.
+    private static func isWhiteSpace(_ byte: UInt8) -> Bool {
+        byte == UInt8(ascii: " ") || (byte >= 9 && byte <= 13)
+    }
+
+    private static func skipWhiteSpace(_ bytes: UnsafePointer<UInt8>, _ length: Int) -> Int {
+        var index = 0
+        while index < length, isWhiteSpace(bytes[index]) { index &+= 1 }
+        return index
+    }
+
+    /// Digits with an optional plus in front, up to the end, a white space or a NUL.
+    private static func magnitude(_ bytes: UnsafePointer<UInt8>, _ length: Int, from start: Int) -> UInt64? {
+        var first = start
+        if first < length, bytes[first] == UInt8(ascii: "+") { first &+= 1 }
+        var last = first
+        while last < length, isDigit(bytes[last]) { last &+= 1 }
+        if last < length, bytes[last] != 0, !isWhiteSpace(bytes[last]) { return nil }
+        return digits(bytes, last, from: first)
+    }
+
+    /// The number spelled by all of `start..<end`; nil when it is empty, holds anything but
+    /// digits, or does not fit in 64 bits.
+    private static func digits(_ bytes: UnsafePointer<UInt8>, _ end: Int, from start: Int) -> UInt64? {
+        guard start < end else { return nil }
+        var value: UInt64 = 0
+        var index = start
+        while index < end {
+            let byte = bytes[index]
+            guard isDigit(byte) else { return nil }
+            let (tens, overflow) = value.multipliedReportingOverflow(by: 10)
+            let (sum, carry) = tens.addingReportingOverflow(UInt64(byte &- UInt8(ascii: "0")))
+            if overflow || carry { return nil }
+            value = sum
+            index &+= 1
+        }
+        return value
+    }
+
+    @inline(__always)
+    static func isDigit(_ byte: UInt8) -> Bool {
+        byte &- UInt8(ascii: "0") < 10
+    }
+}

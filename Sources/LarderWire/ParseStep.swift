@@ -1,0 +1,35 @@
+/// What one call of a parser came to.
+package enum ParseStep: UInt8, Sendable {
+    /// The request is filled and the cursor is past it, its value and the `\r\n` behind
+    /// that included.
+    case request
+    /// A `.store` request is parsed, and its value is not all in the buffer yet. The request is
+    /// filled but for the value itself, and the cursor stands at `valueStart`. The
+    /// connection takes the next `valueLength + 2` bytes of input and answers
+    /// `.badDataChunk` when they do not end in `\r\n`.
+    case value
+    /// There is no whole request yet; the cursor has not moved.
+    case needMore
+    /// The request is wrong. Its reply and what to do next are in the parser's `rejection`;
+    /// the cursor is past what was read of it.
+    case reject
+    /// Close the connection without a word.
+    case close
+}
+
+/// The answer to a request that cannot be carried out, beside `ParseStep.reject`.
+package struct Rejection: Sendable, Equatable {
+    /// What is wrong.
+    package var reply: Reply
+    /// The client wants no answer (`noreply`): say nothing.
+    package var isSilent: Bool
+    /// How many bytes behind the cursor to throw away: the value that was announced.
+    /// They may well not have arrived yet.
+    package var swallowBytes: Int
+
+    package init(reply: Reply, isSilent: Bool = false, swallowBytes: Int = 0) {
+        self.reply = reply
+        self.isSilent = isSilent
+        self.swallowBytes = swallowBytes
+    }
+}

@@ -1,0 +1,76 @@
+/// What the server answers, in the words of the protocol and of no dialect: each
+/// encoder spells these in its own bytes. Values and statistics are not here: they
+/// carry data, and an encoder writes them straight into the reply buffer.
+package enum Reply: UInt8, Sendable, CaseIterable {
+    case stored
+    case notStored
+    case exists
+    case notFound
+    case deleted
+    case touched
+    case ok
+    case reset
+    /// `ERROR`: a command that does not exist.
+    case unknownCommand
+    /// `CLIENT_ERROR bad command line format`
+    case badCommandLine
+    /// `CLIENT_ERROR bad data chunk`
+    case badDataChunk
+    /// `CLIENT_ERROR invalid exptime argument`
+    case invalidExptime
+    /// `CLIENT_ERROR invalid numeric delta argument`
+    case invalidDelta
+    /// `CLIENT_ERROR cannot increment or decrement non-numeric value`
+    case nonNumericValue
+    /// `CLIENT_ERROR flush_all not allowed`
+    case flushNotAllowed
+    /// `SERVER_ERROR object too large for cache`
+    case tooLarge
+    /// `SERVER_ERROR out of memory storing object`
+    case outOfMemoryStoring
+    /// `SERVER_ERROR out of memory`: incr and decr.
+    case outOfMemory
+    /// `ERROR Too many open connections`
+    case tooManyConnections
+    /// `SERVER_ERROR: shutdown not enabled`
+    case shutdownNotEnabled
+    /// `CLIENT_ERROR invalid shutdown mode`
+    case invalidShutdownMode
+    /// `CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]`: `delete`
+    /// with an argument that is neither 0 nor noreply.
+    case badDeleteLine
+
+    // MARK: Statistics
+
+    /// `CLIENT_ERROR bad command line`: `stats cachedump` with too few arguments.
+    case tooFewArguments
+    /// `CLIENT_ERROR usage: stats detail on|off|dump`
+    case detailUsage
+    /// `CLIENT_ERROR stats detail not allowed`
+    case detailNotAllowed
+    /// `CLIENT_ERROR stats cachedump not allowed`
+    case cachedumpNotAllowed
+    /// `CLIENT_ERROR Illegal slab id`
+    case illegalSlabClass
+
+    // MARK: Machinery that Larder does not have
+
+    /// `CLIENT_ERROR slab reassignment disabled`
+    case slabReassignDisabled
+    /// `CLIENT_ERROR automove window too low or too high`
+    case automoveWindowOutOfRange
+    /// `CLIENT_ERROR lru crawler disabled`
+    case crawlerDisabled
+    /// `ERROR failed to start lru crawler thread`
+    case crawlerNotStarted
+    /// `CLIENT_ERROR sleep must be one second or less`
+    case crawlerSleepTooLong
+    /// `MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m`
+    case memoryLimitTooSmall
+    /// `MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes`
+    case memoryLimitNotMegabytes
+    /// `MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust`
+    case memoryLimitNotAdjustable
+    /// `CLIENT_ERROR watch commands not allowed`
+    case watchNotAllowed
+}

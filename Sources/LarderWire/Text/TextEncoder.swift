@@ -1,0 +1,125 @@
+import Glibc
+
+/// Writes replies in the bytes of the text protocol.
+///
+/// Every function writes at `out`, where the caller has made the room that the function
+/// names, and returns the number of bytes written. Some store up to eight bytes more than
+/// they return, always within that room.
+package enum TextEncoder {
+    /// Room for any `Reply`, an `END` or a number.
+    package static let replyLengthMax = 128
+
+    /// Room for a value header: a key of 250 bytes, and the rest.
+    package static let valueHeaderLengthMax = 250 + 80
+
+    /// The line that spells `reply`, its `\r\n` included.
+    package static func bytes(of reply: Reply) -> StaticString {
+        switch reply {
+        case .stored: "STORED\r\n"
+        case .notStored: "NOT_STORED\r\n"
+        case .exists: "EXISTS\r\n"
+        case .notFound: "NOT_FOUND\r\n"
+        case .deleted: "DELETED\r\n"
+        case .touched: "TOUCHED\r\n"
+        case .ok: "OK\r\n"
+        case .reset: "RESET\r\n"
+        case .unknownCommand: "ERROR\r\n"
+        case .badCommandLine: "CLIENT_ERROR bad command line format\r\n"
+        case .badDataChunk: "CLIENT_ERROR bad data chunk\r\n"
+        case .invalidExptime: "CLIENT_ERROR invalid exptime argument\r\n"
+        case .invalidDelta: "CLIENT_ERROR invalid numeric delta argument\r\n"
+        case .nonNumericValue: "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"
+        case .flushNotAllowed: "CLIENT_ERROR flush_all not allowed\r\n"
+        case .tooLarge: "SERVER_ERROR object too large for cache\r\n"
+        case .outOfMemoryStoring: "SERVER_ERROR out of memory storing object\r\n"
+        case .outOfMemory: "SERVER_ERROR out of memory\r\n"
+        case .tooManyConnections: "ERROR Too many open connections\r\n"
+        case .shutdownNotEnabled: "SERVER_ERROR: shutdown not enabled\r\n"
+        case .invalidShutdownMode: "CLIENT_ERROR invalid shutdown mode\r\n"
+        case .badDeleteLine: "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n"
+        case .tooFewArguments: "CLIENT_ERROR bad command line\r\n"
+        case .detailUsage: "CLIENT_ERROR usage: stats detail on|off|dump\r\n"
+        case .detailNotAllowed: "CLIENT_ERROR stats detail not allowed\r\n"
+        case .cachedumpNotAllowed: "CLIENT_ERROR stats cachedump not allowed\r\n"
+        case .illegalSlabClass: "CLIENT_ERROR Illegal slab id\r\n"
+        case .slabReassignDisabled: "CLIENT_ERROR slab reassignment disabled\r\n"
+        case .automoveWindowOutOfRange: "CLIENT_ERROR automove window too low or too high\r\n"
+        case .crawlerDisabled: "CLIENT_ERROR lru crawler disabled\r\n"
+        case .crawlerNotStarted: "ERROR failed to start lru crawler thread\r\n"
+        case .crawlerSleepTooLong: "CLIENT_ERROR sleep must be one second or less\r\n"
+        case .memoryLimitTooSmall: "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n"
+        case .memoryLimitNotMegabytes: "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n"
+        case .memoryLimitNotAdjustable: "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"
+        case .watchNotAllowed: "CLIENT_ERROR watch commands not allowed\r\n"
+        }
+    }
+
+    /// Writes `reply`; `out` has room for `replyLengthMax` bytes.
+    package static func encode(_ reply: Reply, at out: UnsafeMutablePointer<UInt8>) -> Int {
+        // `STORED` answers nearly every write, and is one word long.
+        if reply == .stored {
+            store(0x0a_0d_44_45_52_4f_54_53, at: out)
+            return 8
+        }
+        let text = bytes(of: reply)
+        // SAFETY: the longest of the lines above is shorter than `replyLengthMax`, as a test checks.
+        memcpy(out, text.utf8Start, text.utf8CodeUnitCount)
+        return text.utf8CodeUnitCount
+    }
+
+    /// Writes `END`, which closes a retrieval or a list of statistics; `out` has room for
+    /// `replyLengthMax` bytes.
+    package static func encodeEnd(at out: UnsafeMutablePointer<UInt8>) -> Int {
+        store(0x0a_0d_44_4e_45, at: out)
+        return 5
+    }
+
+    /// Writes the answer to `incr` and `decr`; `out` has room for `replyLengthMax` bytes.
+    package static func encodeNumber(_ value: UInt64, at out: UnsafeMutablePointer<UInt8>) -> Int {
+        endLine(out, DecimalText.write(value, at: out))
+    }
+
+    /// Writes `VALUE <key> <flags> <bytes>[ <cas>]`; the value and a `\r\n` are to follow.
+    ///
+    /// - Parameters:
+    ///   - keyLength: at most 250.
+    ///   - cas: written when the request `wantsCas`.
+    ///   - out: room for `valueHeaderLengthMax` bytes.
+    package static func encodeValueHeader(
+        key: UnsafePointer<UInt8>, keyLength: Int, clientFlags: UInt32, valueLength: Int, cas: UInt64?,
+        at out: UnsafeMutablePointer<UInt8>
+    ) -> Int {
+        // SAFETY: 6 bytes, 250 of key, three spaces, three numbers of at most 20 digits and a
+        // line end make 321, below `valueHeaderLengthMax`.
+        store(0x20_45_55_4c_41_56, at: out)
+        memcpy(out + 6, key, keyLength)
+        var length = 6 &+ keyLength
+        out[length] = UInt8(ascii: " ")
+        length &+= 1
+        length &+= DecimalText.write(UInt64(clientFlags), at: out + length)
+        out[length] = UInt8(ascii: " ")
+        length &+= 1
+        length &+= DecimalText.write(UInt64(truncatingIfNeeded: valueLength), at: out + length)
+        if let cas {
+            out[length] = UInt8(ascii: " ")
+            length &+= 1
+            length &+= DecimalText.write(cas, at: out + length)
+        }
+        return endLine(out, length)
+    }
+
+    /// Puts the line end behind `length` bytes and returns the new length.
+    @inline(__always)
+    private static func endLine(_ out: UnsafeMutablePointer<UInt8>, _ length: Int) -> Int {
+        out[length] = UInt8(ascii: "\r")
+        out[length &+ 1] = UInt8(ascii: "\n")
+        return length &+ 2
+    }
+
+    /// Stores eight bytes, first byte lowest, whatever the alignment of `out`.
+    @inline(__always)
+    private static func store(_ word: UInt64, at out: UnsafeMutablePointer<UInt8>) {
+        // SAFETY: every caller was promised room for at least `replyLengthMax` bytes.
+        UnsafeMutableRawPointer(out).storeBytes(of: word.littleEndian, as: UInt64.self)
+    }
+}

@@ -1,0 +1,44 @@
+import Glibc
+import LarderServer
+
+/// `larder`: serves, or asks a server whether it is there.
+@main
+struct Larder {
+    nonisolated static func main() {
+        // A reader of our output that goes away must not take the server with it.
+        signal(SIGPIPE, SIG_IGN)
+        exit(run(Array(CommandLine.arguments.dropFirst())))
+    }
+
+    private static func run(_ arguments: [String]) -> Int32 {
+        switch parseCommandLine(arguments) {
+        case .serve(let settings, let warnings):
+            for warning in warnings { write("larder: \(warning)\n", to: STDERR_FILENO) }
+            // memcached refuses to be root without -u root. In a container root is the usual user and
+            // confined from outside, so there it is worth a word only to one who asks for words.
+            if settings.verbosity > 0, settings.userName == nil, geteuid() == 0 {
+                write("larder: serving as root; -u NAME makes it another user.\n", to: STDERR_FILENO)
+            }
+            return serve(settings)
+        case .ping(let settings):
+            return ping(settings)
+        case .end(let ending):
+            write(ending.text, to: ending.exitCode == 0 ? STDOUT_FILENO : STDERR_FILENO)
+            return ending.exitCode
+        }
+    }
+}
+
+/// Writes all of a text. What cannot be written has nobody to be told to.
+func write(_ text: String, to descriptor: Int32) {
+    var text = text
+    text.withUTF8 { bytes in
+        var rest = UnsafeRawBufferPointer(bytes)
+        while !rest.isEmpty {
+            let count = Glibc.write(descriptor, rest.baseAddress, rest.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return }
+            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+        }
+    }
+}

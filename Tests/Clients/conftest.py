@@ -1,0 +1,49 @@
+"""Fixtures: servers started for one test, and stopped after it with exit code 0."""
+
+import resource
+
+import pytest
+
+from server import Server
+
+# Many tests hold more connections than the usual soft limit allows.
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
+
+
+@pytest.fixture
+def start_server():
+    """A function that starts a server with the given arguments; see `Server`."""
+    servers = []
+
+    def start(*arguments, **options):
+        server = Server(*arguments, **options)
+        servers.append(server)
+        return server.start()
+
+    yield start
+    failures = []
+    for server in servers:
+        try:
+            if server.process is not None:
+                server.stop()
+        except Exception as failure:
+            failures.append(failure)
+    if failures:
+        raise ExceptionGroup("servers did not stop well", failures)
+
+
+SHAPES = {"tcp-1": (False, 1), "tcp-4": (False, 4), "unix-4": (True, 4)}
+
+
+@pytest.fixture(params=SHAPES)
+def server(request, start_server):
+    """A default server: over TCP with one worker and with four, and over a Unix socket."""
+    unix, threads = SHAPES[request.param]
+    return start_server(unix=unix, threads=threads)
+
+
+@pytest.fixture
+def tcp_server(start_server):
+    """A default server over TCP with four workers."""
+    return start_server(threads=4)

@@ -1,0 +1,135 @@
+import LarderWire
+import Testing
+
+/// Random and damaged input: nothing traps, no call reads or points outside the buffer,
+/// every call gets on, and where the input is cut makes no difference.
+@Suite struct TextParserFuzzTests {
+    @Test(arguments: 1...8)
+    func damagedLines(seed: Int) throws {
+        var random = SeededRandom(seed: UInt64(seed))
+        var lineCount = 0
+        while lineCount < 25_000 {
+            let count = Int.random(in: 1...6, using: &random)
+            lineCount += count
+            var input: [UInt8] = []
+            for _ in 0..<count { input += LineMaker.line(&random) }
+            try run(input, &random, seed: seed)
+        }
+    }
+
+    @Test(arguments: 1...4)
+    func cutsMakeNoDifference(seed: Int) {
+        var random = SeededRandom(seed: UInt64(1000 + seed))
+        for _ in 0..<1000 {
+            var input: [UInt8] = []
+            for _ in 0..<3 { input += LineMaker.line(&random) }
+            // Beyond this, when a line without an end is given up depends on the cut.
+            input = Array(input.prefix(TextParser.lineLengthMax))
+            let whole = WireScript.steps(input)
+            let cuts = (0..<3).map { _ in Int.random(in: 0...input.count, using: &random) }.sorted()
+            let same = WireScript.steps(input, cuts: cuts) == whole
+            #expect(same, "seed \(seed), cuts \(cuts), input \(input)")
+            if !same { return }
+        }
+    }
+
+    /// Drives one parser over `input`, which arrives in pieces.
+    private func run(_ input: [UInt8], _ random: inout SeededRandom, seed: Int) throws {
+        let base = UnsafeMutablePointer<UInt8>.allocate(capacity: input.count)
+        defer { base.deallocate() }
+        base.initialize(from: input, count: input.count)
+        var parser = TextParser()
+        var request = Request()
+        var cursor = 0
+        var end = Int.random(in: 0...input.count, using: &random)
+        while true {
+            let before = cursor
+            let step = parser.next(base, cursor: &cursor, end: end, request: &request)
+            let isSound = Self.isSound(step, request, parser, before: before, cursor: cursor, end: end)
+            try #require(isSound, "seed \(seed), \(step) at \(before), input \(input)")
+            switch step {
+            case .needMore:
+                if end == input.count { return }
+                end = Int.random(in: (end + 1)...input.count, using: &random)
+            case .close:
+                return
+            case .reject:
+                cursor = min(cursor + parser.rejection.swallowBytes, end)
+            case .value:
+                cursor = min(cursor + request.valueLength + 2, end)
+            case .request:
+                break
+            }
+        }
+    }
+
+    private static func isSound(
+        _ step: ParseStep, _ request: Request, _ parser: TextParser, before: Int, cursor: Int, end: Int
+    ) -> Bool {
+        guard before <= cursor, cursor <= end, parser.lineStart + parser.lineLength <= end else {
+            return false
+        }
+        switch step {
+        case .needMore: return cursor == before
+        case .close: return true
+        case .reject: return cursor > before && parser.rejection.swallowBytes >= 0
+        case .value, .request: break
+        }
+        guard cursor > before else { return false }
+        let keyEnd = request.keyStart + request.keyLength
+        switch request.verb {
+        case .retrieve, .delete, .arithmetic, .touch:
+            return request.keyStart >= before && (1...250).contains(request.keyLength) && keyEnd <= cursor
+        case .store:
+            let valueEnd = request.valueStart + request.valueLength + 2
+            return request.keyStart >= before && (1...250).contains(request.keyLength)
+                && keyEnd < request.valueStart
+                && (step == .value ? cursor == request.valueStart && valueEnd > end : cursor == valueEnd)
+        case .statistics, .shutdown, .administration:
+            return request.keyStart >= before && request.keyLength >= 0 && keyEnd <= cursor
+        case .endOfRetrieval, .flushAll, .version, .verbosity, .quit:
+            return true
+        }
+    }
+}
+
+/// Lines that are nearly right.
+private enum LineMaker {
+    static let words = [
+        "get", "gets", "gat", "gats", "set", "add", "replace", "append", "prepend", "cas", "delete", "incr",
+        "decr",
+        "touch", "version", "quit", "stats", "watch", "flush_all", "verbosity", "shutdown", "slabs", "lru",
+        "lru_crawler", "cache_memlimit", "noreply", "0", "1", "-1", "5", "2147483645", "2147483646",
+        "4294967295",
+        "18446744073709551615", "18446744073709551616", "9223372036854775808", "-9223372036854775808", "k",
+        "key",
+        "HTTP/1.1", "", " ", "\t", "\r", "\u{0}", "+", "-",
+        String(repeating: "k", count: 250), String(repeating: "k", count: 251),
+    ]
+    static let lines = [
+        "get a b c", "gets key", "gat 10 a b", "set key 1 0 5", "cas key 1 0 5 7", "add key 0 0 5 noreply",
+        "incr key 1", "touch key 0 noreply", "delete key 0", "flush_all 10", "verbosity 1", "stats items",
+    ]
+    static let ends = [
+        "\r\n", "\r\n", "\r\n", "\n", "\r\nvalue\r\n", "\r\nvalue\r\n", "\r\nvalu\r\n", "\r", "",
+    ]
+
+    static func line(_ random: inout SeededRandom) -> [UInt8] {
+        var text = lines.randomElement(using: &random) ?? ""
+        if Bool.random(using: &random) {
+            let count = Int.random(in: 0...7, using: &random)
+            text = (0..<count).map { _ in words.randomElement(using: &random) ?? "" }.joined(separator: " ")
+        }
+        var bytes = Array((text + (ends.randomElement(using: &random) ?? "")).utf8)
+        for _ in 0..<Int.random(in: 0...2, using: &random) where !bytes.isEmpty {
+            let place = Int.random(in: 0..<bytes.count, using: &random)
+            switch Int.random(in: 0..<4, using: &random) {
+            case 0: bytes[place] = UInt8.random(in: 0...255, using: &random)
+            case 1: bytes.remove(at: place)
+            case 2: bytes.insert([0x20, 0x0a, 0x0d, 0x30].randomElement(using: &random) ?? 0, at: place)
+            default: bytes.removeSubrange(place...)
+            }
+        }
+        return bytes
+    }
+}
