@@ -32,16 +32,15 @@ enum Execute {
     // MARK: Times and limits
 
     private static let relativeSecondsMax: Int64 = 60 * 60 * 24 * 30
-    /// Some ten thousand years on: later is as good as that, and its milliseconds still fit.
-    private static let unixSecondsMax: Int64 = 1 << 38
 
     /// memcached's exptime as absolute milliseconds: 0 never, negative at once, up to 30 days from
-    /// now, else Unix time.
+    /// now, else Unix time. Only 32 bits count, as there: libmemcached sends -1 as 4294967295.
     @inline(__always)
-    static func expiry(ofSeconds seconds: Int64, now: Int64) -> Int64 {
+    static func expiry(ofSeconds sent: Int64, now: Int64) -> Int64 {
+        let seconds = Int64(Int32(truncatingIfNeeded: sent))
         if seconds == 0 { return Int64.max }
         if seconds < 0 { return 0 }
-        return seconds <= relativeSecondsMax ? now &+ seconds &* 1000 : min(seconds, unixSecondsMax) &* 1000
+        return seconds <= relativeSecondsMax ? now &+ seconds &* 1000 : seconds &* 1000
     }
 
     /// Whether memcached would refuse an item for its size: it counts its own header, so the same

@@ -1,3 +1,4 @@
+import CLarderSystem
 import Glibc
 import LarderEventLoop
 import LarderStore
@@ -6,6 +7,7 @@ import Synchronization
 /// Serves until SIGTERM, SIGINT or SIGUSR1, and returns the process's exit code.
 package func serve(_ settings: Settings) -> Int32 {
     do {
+        larder_tune_malloc()
         try ProcessSetup.prepare(settings)
         let server = try Server(settings)
         try server.run()

@@ -123,23 +123,28 @@ public struct Session: ~Copyable {
 
     // MARK: Keeping an item in place
 
-    /// Keeps an item's bytes where they are, whatever becomes of the item, until `unpin`.
-    public func pin(_ item: Item) -> Pin {
+    /// Keeps an item's bytes where they are, whatever becomes of the item, until `unpin`. Nil when
+    /// so much of the arena is pinned already that the rest could not make room: copy them then.
+    public func pin(_ item: Item) -> Pin? {
         let first = state.slabIndex(ofBlock: state.block(ofItem: item.base))
         let last = state.slabIndex(ofBlock: state.block(ofItem: item.base + (item.totalBytes - 1)))
-        for slab in first...last { _ = larder_add_u32(state.process.pointee.pins + slab, 1) }
-        return Pin(firstSlab: UInt32(first), lastSlab: UInt32(last))
+        let pin = Pin(firstSlab: UInt32(first), lastSlab: UInt32(last))
+        var added: UInt32 = 0
+        for slab in first...last where larder_add_u32(state.process.pointee.pins + slab, 1) == 0 { added += 1 }
+        let pinned = larder_add_u32(&state.process.pointee.pinnedSlabs, added) + added
+        guard Int(pinned) > state.slabCount / Self.pinnedShareMax else { return pin }
+        unpin(pin)
+        return nil
     }
+
+    /// One in this many slabs may be pinned.
+    private static let pinnedShareMax = 3
 
     public func unpin(_ pin: Pin) {
-        for slab in Int(pin.firstSlab)...Int(pin.lastSlab) {
-            _ = larder_add_u32(state.process.pointee.pins + slab, UInt32.max)
-        }
-    }
-
-    /// Bytes that a pin keeps from being reused.
-    public func bytes(heldBy pin: Pin) -> Int {
-        (Int(pin.lastSlab) - Int(pin.firstSlab) + 1) << Int(state.slabShift)
+        var removed: UInt32 = 0
+        for slab in Int(pin.firstSlab)...Int(pin.lastSlab)
+        where larder_add_u32(state.process.pointee.pins + slab, UInt32.max) == 1 { removed += 1 }
+        _ = larder_add_u32(&state.process.pointee.pinnedSlabs, 0 &- removed)
     }
 
     // MARK: Flush and upkeep

@@ -130,8 +130,8 @@ public final class Store: Sendable {
             guard let slot = state.sessionSlot(place) else { break }
             counters.add(&slot.pointee.counters)
         }
-        state.lockSpace()
-        defer { state.unlockSpace() }
+        // Without the space lock: the caller may be in a turn, and whoever holds the lock may be
+        // waiting for that turn to end.
         var slabs = StoreStatistics.Slabs()
         for slab in 0..<state.slabCount {
             switch larder_load_u32(&state.slabs[slab].state) {

@@ -95,6 +95,8 @@ struct ProcessState {
     var links: UnsafeMutablePointer<SlabLinks>
     /// Pins of each slab: replies that are still being sent from it. Atomic.
     var pins: UnsafeMutablePointer<UInt32>
+    /// Slabs with a pin. Atomic.
+    var pinnedSlabs: UInt32 = 0
     /// Slabs by the time when their time bucket wants attention.
     var expiryHeap: ExpiryHeap
     /// Sessions' epochs and lanes.

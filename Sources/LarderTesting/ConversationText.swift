@@ -1,3 +1,5 @@
+import Glibc
+
 /// Bytes with blanks: what a line of a conversation stands for.
 package struct ConversationText: Sendable {
     package enum Element: Sendable, Equatable {
@@ -121,7 +123,15 @@ package struct ConversationText: Sendable {
     /// Moves `end` over the part of `bytes` that `input` has; false when they differ.
     private static func compare(_ bytes: [UInt8], _ input: [UInt8], _ end: inout Int) -> Bool {
         let length = min(bytes.count, input.count - end)
-        guard bytes[..<length].elementsEqual(input[end..<end + length]) else { return false }
+        let start = end
+        // Values are up to megabytes: not byte by byte.
+        let isEqual = bytes.withUnsafeBytes { bytes in
+            input.withUnsafeBytes { input in
+                guard length > 0, let left = bytes.baseAddress, let right = input.baseAddress else { return true }
+                return memcmp(left, right + start, length) == 0
+            }
+        }
+        guard isEqual else { return false }
         end += length
         return true
     }

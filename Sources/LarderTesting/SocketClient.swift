@@ -43,6 +43,11 @@ package final class SocketClient {
             throw error
         }
         _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
+        // Or half a command would wait for the acknowledgement of the half before.
+        var yes: Int32 = 1
+        if case .tcp = endpoint {
+            setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &yes, socklen_t(MemoryLayout<Int32>.size))
+        }
     }
 
     deinit {

@@ -28,14 +28,14 @@ def binary():
 
 
 def poll(condition, what, seconds=5.0, interval=0.005):
-    """The first true result of `condition`, or an error that says what did not happen."""
+    """The first true result of `condition`, or an error that says what (a text or a function) did not happen."""
     deadline = time.monotonic() + seconds
     while True:
         result = condition()
         if result:
             return result
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}")
+            raise AssertionError(f"not within {seconds} s: {what() if callable(what) else what}")
         time.sleep(interval)
 
 
@@ -254,8 +254,9 @@ class Server:
             return connection.stats(argument)
 
     def resident_bytes(self):
+        """Resident memory of the process's own; its program's text, which all processes share, does not count."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.M)[1]) * 1024
+        return sum(int(kilobytes) for kilobytes in re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+) kB", status, re.M)) * 1024
 
     def descriptor_count(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))

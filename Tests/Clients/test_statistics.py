@@ -1,7 +1,9 @@
 """Statistics: names, their order, what counts as what, and what a monitoring agent makes of them."""
 
 import re
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -318,6 +320,35 @@ class TestOthers:
         addresses = [value for name, value in conns.items() if name.endswith(":addr")]
         assert any(address.startswith("unix:" if server.socket_path else "tcp:127.0.0.1:") for address in addresses)
         assert any(name.endswith(":secs_since_last_cmd") for name in conns)
+
+
+class TestUnderLoad:
+    @pytest.mark.parametrize("argument", ["", "items", "slabs", "sizes", "conns", "settings"])
+    def test_asking_while_others_evict(self, start_server, argument):
+        """Many ask on every worker while two fill a full store; nobody waits for anybody."""
+        server = start_server("-m", 64, threads=4)
+        stop = threading.Event()
+
+        def ask():
+            with server.connect() as connection:
+                while not stop.is_set():
+                    connection.stats(argument)
+
+        def fill(number):
+            with server.connect() as connection:
+                for index in range(300):
+                    assert connection.set(b"%d:%d" % (number, index), bytes(900_000 >> index % 3)) == b"STORED"
+
+        with ThreadPoolExecutor(10) as pool:
+            askers = [pool.submit(ask) for _ in range(8)]
+            fillers = [pool.submit(fill, number) for number in range(2)]
+            try:
+                for filler in fillers:
+                    filler.result(60)
+            finally:
+                stop.set()
+            for asker in askers:
+                asker.result(30)
 
 
 class TestExporter:

@@ -54,6 +54,15 @@ int larder_getopt_each(
 
 // ---- end of command line ----
 
+// ---- memory ----
+
+// Makes the C library give large blocks back to the system as soon as they are freed, and share
+// arenas between threads: a burst of large requests must not stay in the resident set.
+void larder_tune_malloc(void);
+
+// Gives back what the C library holds free. Takes its locks: not for the hot path.
+void larder_trim_malloc(void);
+
 // ---- clocks ----
 //
 // Plain numbers: Swift takes the types timespec and timeval for those of whichever C module it met

@@ -52,6 +52,10 @@ struct BufferPool {
     private static let keptMax = 64
     private var kept: UnsafeMutablePointer<UnsafeMutablePointer<UInt8>>
     private var keptCount = 0
+    /// The fewest that were at hand since the last `shrink`: that many are not needed.
+    private var unusedCount = 0
+    /// Bytes freed since the last `shrink`.
+    private var freedBytes = 0
 
     init() { kept = .allocate(capacity: Self.keptMax) }
 
@@ -59,6 +63,7 @@ struct BufferPool {
     mutating func take() -> Buffer? {
         if keptCount > 0 {
             keptCount &-= 1
+            unusedCount = min(unusedCount, keptCount)
             return Buffer(base: kept[keptCount], capacity: Self.bufferBytes)
         }
         guard let memory = malloc(Self.bufferBytes) else { return nil }
@@ -71,10 +76,27 @@ struct BufferPool {
             kept[keptCount] = buffer.base
             keptCount &+= 1
         } else {
+            freedBytes &+= buffer.capacity
             free(buffer.base)
         }
         buffer = .empty
     }
+
+    /// Frees what has not been needed since the last call; true when so much was freed since then
+    /// that the system should have it back.
+    mutating func shrink() -> Bool {
+        for _ in 0..<unusedCount {
+            keptCount -= 1
+            free(kept[keptCount])
+            freedBytes += Self.bufferBytes
+        }
+        unusedCount = keptCount
+        defer { freedBytes = 0 }
+        return freedBytes >= Self.trimBytesMin
+    }
+
+    /// Fewer bytes than this are not worth a walk through the C library's lists.
+    private static let trimBytesMin = 256 << 10
 
     func deallocate() {
         for place in 0..<keptCount { free(kept[place]) }

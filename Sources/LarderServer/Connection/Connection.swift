@@ -226,11 +226,11 @@ struct Connection {
         phase = .closing
     }
 
-    /// Gives back everything but the connection itself. Returns the pinned bytes let go of.
-    mutating func dispose(_ context: inout WorkerContext) -> Int {
+    /// Gives back everything but the connection itself.
+    mutating func dispose(_ context: inout WorkerContext) {
         dropBody(&context)
         context.pool.giveBack(&input)
-        return output.discard(&context.pool, context.session)
+        output.discard(&context.pool, context.session)
     }
 
     // MARK: Log (`-vv`)

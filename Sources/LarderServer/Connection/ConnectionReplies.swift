@@ -1,14 +1,9 @@
 import Glibc
 import LarderStore
 import LarderWire
-import Synchronization
 
 /// Replies that carry data.
 extension Connection {
-    /// A share of the arena that replies may hold in place; beyond it values are copied, so that
-    /// clients who do not read cannot keep the store from making room.
-    private static let pinnedShareMax = 4
-
     /// `VALUE`, the value, and its line end.
     @inline(__always)
     mutating func writeValue(
@@ -33,22 +28,16 @@ extension Connection {
 
     private mutating func writeLargeValue(_ item: Item, _ length: Int, _ context: inout WorkerContext) {
         let bytes = UnsafePointer(item.value.assumingMemoryBound(to: UInt8.self))
-        let pin = context.session.pin(item)
-        let held = context.session.bytes(heldBy: pin)
-        let state = context.state
-        let pinned = state.pinnedBytes.add(held, ordering: .relaxed).newValue
-        var isAdded: Bool
-        if pinned <= state.settings.memoryLimitBytes / Self.pinnedShareMax {
+        let isAdded: Bool
+        if let pin = context.session.pin(item) {
             isAdded = output.append(segment: bytes, count: length, pin: pin)
+        } else if let copy = malloc(length) {
+            // Clients who do not read must not keep the store from making room.
+            memcpy(copy, bytes, length)
+            let copied = UnsafePointer(copy.assumingMemoryBound(to: UInt8.self))
+            isAdded = output.append(segment: copied, count: length, pin: nil, owned: copy)
         } else {
-            let copy = malloc(length)
-            if let copy { memcpy(copy, bytes, length) }
-            context.session.unpin(pin)
-            state.pinnedBytes.subtract(held, ordering: .relaxed)
-            isAdded = copy.map {
-                output.append(
-                    segment: UnsafePointer($0.assumingMemoryBound(to: UInt8.self)), count: length, pin: nil, owned: $0)
-            } ?? false
+            isAdded = false
         }
         guard isAdded, let end = output.room(2, &context.pool) else { return outOfReplyMemory(&context) }
         end[0] = UInt8(ascii: "\r")

@@ -106,10 +106,9 @@ struct Output {
     @inline(__always)
     var hasSegments: Bool { segmentsSent < segmentCount }
 
-    /// Takes note that the first `count` bytes are sent. Returns the pinned bytes let go of.
-    mutating func didSend(_ count: Int, _ session: borrowing Session) -> Int {
+    /// Takes note that the first `count` bytes are sent.
+    mutating func didSend(_ count: Int, _ session: borrowing Session) {
         var left = count
-        var unpinned = 0
         while left > 0, let segments, segmentsSent < segmentCount {
             let before = min(left, segments[segmentsSent].position - buffer.start)
             buffer.start += before
@@ -120,18 +119,15 @@ struct Output {
             segmentBytes -= taken
             left -= taken
             guard segments[segmentsSent].count == 0, segments[segmentsSent].position == buffer.start else { break }
-            unpinned += release(segments[segmentsSent], session)
+            release(segments[segmentsSent], session)
             segmentsSent += 1
         }
         buffer.start &+= left
-        return unpinned
     }
 
-    private func release(_ segment: Segment, _ session: borrowing Session) -> Int {
+    private func release(_ segment: Segment, _ session: borrowing Session) {
         free(segment.owned)
-        guard let pin = segment.pin else { return 0 }
-        session.unpin(pin)
-        return session.bytes(heldBy: pin)
+        if let pin = segment.pin { session.unpin(pin) }
     }
 
     /// Gives the memory back once everything is sent.
@@ -145,14 +141,12 @@ struct Output {
         pool.giveBack(&buffer)
     }
 
-    /// Drops what is not sent. Returns the pinned bytes let go of.
-    mutating func discard(_ pool: inout BufferPool, _ session: borrowing Session) -> Int {
-        var unpinned = 0
+    /// Drops what is not sent.
+    mutating func discard(_ pool: inout BufferPool, _ session: borrowing Session) {
         if let segments {
-            for number in segmentsSent..<segmentCount { unpinned += release(segments[number], session) }
+            for number in segmentsSent..<segmentCount { release(segments[number], session) }
         }
         segmentBytes = 0
         reset(&pool)
-        return unpinned
     }
 }

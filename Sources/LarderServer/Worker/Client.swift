@@ -1,7 +1,6 @@
 import Glibc
 import LarderEventLoop
 import LarderStore
-import Synchronization
 
 /// A connection with its socket, as a worker keeps it: at a fixed address, which the event loop
 /// and the worker's lists know.
@@ -98,8 +97,7 @@ extension UnsafeMutablePointer<WorkerCore> {
             let sent = sendOnce(client)
             if sent > 0 {
                 pointee.context.counters.add(.bytesWritten, Int64(sent))
-                let unpinned = client.pointee.connection.output.didSend(sent, pointee.context.session)
-                if unpinned > 0 { pointee.context.state.pinnedBytes.subtract(unpinned, ordering: .relaxed) }
+                client.pointee.connection.output.didSend(sent, pointee.context.session)
                 continue
             }
             if sent < 0, errno == EINTR { continue }
@@ -190,9 +188,8 @@ extension UnsafeMutablePointer<WorkerCore> {
     func close(_ client: ClientPointer) {
         if client.pointee.isYielded { removeYielded(client) }
         watch(client).remove()
-        let unpinned = client.pointee.connection.dispose(&pointee.context)
+        client.pointee.connection.dispose(&pointee.context)
         let state = pointee.context.state
-        if unpinned > 0 { state.pinnedBytes.subtract(unpinned, ordering: .relaxed) }
         if pointee.context.verbosity > 1 { StandardError.write("<\(client.pointee.fd) connection closed.") }
         state.connectionTable.clear(client.pointee.fd)
         Glibc.close(client.pointee.fd)

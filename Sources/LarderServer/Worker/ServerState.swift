@@ -12,8 +12,6 @@ package final class ServerState: Sendable {
     let counters: [Counters]
     /// `-v` level, which the `verbosity` command changes.
     let verbosity: Atomic<Int>
-    /// Bytes of the arena that replies hold in place.
-    let pinnedBytes = Atomic(0)
     /// What `stats reset` leaves out of the sums.
     let baseline = Mutex(StatisticsBaseline())
     /// What each descriptor is doing.

@@ -1,3 +1,4 @@
+import CLarderSystem
 import Glibc
 import LarderEventLoop
 import LarderStore
@@ -143,6 +144,7 @@ final class Worker: Sendable {
             core.endTurn()
             core.beginTurn()
         }
+        if core.pointee.context.pool.shrink() { larder_trim_malloc() }
         let idleMax = Int64(state.settings.idleTimeoutSeconds) * 1000
         var next = core.pointee.clients
         while let client = next {

@@ -7,24 +7,35 @@ extension StoreState {
     /// Slabs, free or in limbo, below which a session makes room ahead of need, so that the next
     /// one finds a slab whose readers are gone already.
     private static let slabsAhead = 3
+    /// Slabs emptied in a row without one more being free before that is taken for "full".
+    private static let vainReclaimsMax = 32
 
     /// A slab to open; nil when nothing can be dropped.
     func takeFreeSlab(forKept: Bool, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Int? {
         if forKept { return popFree() }
         var mayReclaim = true
+        // Emptying a slab may fill another, so that going on could move the same items for ever.
+        var vainReclaims = 0
         var waits: UInt32 = 0
+        func reclaim() {
+            let before = process.pointee.freeSlabs.count + unpinnedLimboCount()
+            mayReclaim = reclaimSlab(session, now: now)
+            let after = process.pointee.freeSlabs.count + unpinnedLimboCount()
+            vainReclaims = after > before ? 0 : vainReclaims + 1
+            if vainReclaims > Self.vainReclaimsMax { mayReclaim = false }
+        }
         while true {
             recycleLimbo(session)
             let free = process.pointee.freeSlabs.count
             let coming = unpinnedLimboCount()
             if mayReclaim, free + coming < Self.slabsAhead {
-                mayReclaim = reclaimSlab(session, now: now)
+                reclaim()
                 continue
             }
             if free > Self.keptReserve { return popFree() }
             if coming == 0 {
                 guard mayReclaim else { break }
-                mayReclaim = reclaimSlab(session, now: now)
+                reclaim()
                 continue
             }
             // What is in limbo comes free when the other sessions' turns end.

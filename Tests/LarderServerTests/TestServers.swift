@@ -1,0 +1,38 @@
+import Foundation
+import LarderTesting
+
+/// The server programs that tests start, and what they are called with.
+enum TestServers {
+    /// The real memcached: `MEMCACHED_BINARY`, else where Debian puts it.
+    static let memcached = environment("MEMCACHED_BINARY") ?? "/usr/bin/memcached"
+
+    /// The `larder` program: `LARDER_BINARY`, else the one built together with these tests.
+    static let larder = environment("LARDER_BINARY") ?? besideTests
+
+    /// The version of `memcached`.
+    static let memcachedVersion: String = {
+        do {
+            return try ServerProcess.version(of: memcached)
+        } catch {
+            fatalError("these tests need a memcached to compare with: \(error)")
+        }
+    }()
+
+    /// Whether `memcached` has the text parser of 1.6.40, which Larder follows.
+    static let memcachedIsNew =
+        memcachedVersion.compare("1.6.40", options: .numeric) != .orderedAscending
+
+    static func environment(_ name: String) -> String? {
+        ProcessInfo.processInfo.environment[name].flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    /// In the directory of the test program, which is one of the arguments on some systems.
+    private static var besideTests: String {
+        for argument in CommandLine.arguments {
+            let candidate = URL(fileURLWithPath: argument).deletingLastPathComponent().appending(path: "larder").path
+            if FileManager.default.isExecutableFile(atPath: candidate) { return candidate }
+        }
+        return URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
+            .appending(path: "larder").path
+    }
+}
