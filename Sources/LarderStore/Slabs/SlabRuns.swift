@@ -112,16 +112,17 @@ extension StoreState {
     }
 
     /// The window whose eviction costs least: free slabs cost nothing, others the more the
-    /// younger they are, so that what was stored last stays.
+    /// younger they are, by the third power, so that what was stored last stays even where a
+    /// young slab has old neighbours.
     private func cheapestWindow(_ count: Int) -> Int? {
         guard count <= slabCount else { return nil }
-        let oldest = oldestSequence()
+        let ages = sequenceSpan()
         var best: (cost: UInt64, first: Int)?
         var cost: UInt64 = 0
         var usable = 0
         var costs = [UInt64](repeating: 0, count: slabCount)
         for slab in 0..<slabCount {
-            guard let own = evictionCost(slab, oldest: oldest) else {
+            guard let own = evictionCost(slab, ages) else {
                 usable = 0
                 cost = 0
                 continue
@@ -138,25 +139,36 @@ extension StoreState {
         return best?.first
     }
 
-    private func oldestSequence() -> UInt64 {
-        let fresh = process.pointee.freshSlabs.first.map { slabs[$0].sequence } ?? UInt64.max
-        let kept = process.pointee.keptSlabs.first.map { slabs[$0].sequence } ?? UInt64.max
-        return min(fresh, kept)
+    /// The sequence numbers of the oldest slab in use and of the youngest.
+    private func sequenceSpan() -> ClosedRange<UInt64> {
+        let youngest = superblock.pointee.slab_sequence
+        let fresh = process.pointee.freshSlabs.first.map { slabs[$0].sequence } ?? youngest
+        let kept = process.pointee.keptSlabs.first.map { slabs[$0].sequence } ?? youngest
+        return min(fresh, kept, youngest)...youngest
     }
 
+    /// A slab's age among those in use: 0 the oldest, 1,023 the youngest.
+    private func youth(_ slab: Int, _ ages: ClosedRange<UInt64>) -> UInt64 {
+        let sequence = min(max(slabs[slab].sequence, ages.lowerBound), ages.upperBound)
+        return (sequence - ages.lowerBound) * 1023 / max(1, ages.upperBound - ages.lowerBound)
+    }
+
+    /// Whether a slab is among the younger half: emptied for its place, its items are moved.
+    func isYoung(_ slab: Int) -> Bool { youth(slab, sequenceSpan()) > 512 }
+
     /// What it costs to empty a slab; nil when it can't be.
-    private func evictionCost(_ slab: Int, oldest: UInt64) -> UInt64? {
+    private func evictionCost(_ slab: Int, _ ages: ClosedRange<UInt64>) -> UInt64? {
         let owner = runHead(of: slab)
         if larder_load_u32(process.pointee.pins + slab) != 0 || larder_load_u32(process.pointee.pins + owner) != 0 {
             return nil
         }
-        let age = slabs[owner].sequence &- min(oldest, slabs[owner].sequence)
         switch larder_load_u32(&slabs[slab].state) {
         case LARDER_SLAB_FREE.rawValue, LARDER_SLAB_LIMBO.rawValue: return 0
         case LARDER_SLAB_SEALED.rawValue, LARDER_SLAB_OPEN.rawValue,
             LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
             if larder_load_u32(&slabs[owner].live_blocks) == 0 { return 1 }
-            return process.pointee.configuration.evicts ? age + 2 : nil
+            let youth = youth(owner, ages)
+            return process.pointee.configuration.evicts ? youth * youth * youth + 2 : nil
         default: return nil
         }
     }

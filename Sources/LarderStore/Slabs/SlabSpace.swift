@@ -129,8 +129,11 @@ extension StoreState {
             return true
         case LARDER_SLAB_SEALED.rawValue:
             guard process.pointee.configuration.evicts || slabs[slab].live_blocks == 0 else { return false }
+            let isYoung = isYoung(slab)
             removeSealed(slab)
-            _ = evacuate(slab, .evict, session, now: now)
+            if !isYoung || !evacuate(slab, .move, session, now: now) {
+                _ = evacuate(slab, .evict, session, now: now)
+            }
             sendToLimbo(slab, session)
         case LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
             let head = runHead(of: slab)
