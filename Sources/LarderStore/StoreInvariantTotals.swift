@@ -1,0 +1,71 @@
+import CLarderArena
+
+/// The second half of a recount: what is only right as a whole.
+extension InvariantCheck {
+    /// Every line of the overflow slabs is free or was met in a chain, and not both.
+    mutating func checkOverflowLines() {
+        let process = state.process
+        var freeCount: UInt64 = 0
+        var number = process.pointee.overflowFree
+        while number != 0 {
+            guard isOverflowLine(number) else { return fail("line \(number) is free and no overflow line") }
+            guard linesMet.insert(number).inserted else { return fail("line \(number) is free and in use") }
+            let empty = larder_bucket_match(state.line(number), UInt8(LARDER_TAG_EMPTY))
+            if empty != 1 << UInt32(LARDER_BUCKET_SLOTS) - 1 { fail("free line \(number) has tags") }
+            freeCount += 1
+            number = larder_bucket_block(state.line(number), 0)
+        }
+        if freeCount != process.pointee.overflowLineCount {
+            fail("\(freeCount) overflow lines are free, \(process.pointee.overflowLineCount) are counted")
+        }
+        let slabs = (0..<state.slabCount).count {
+            slabState($0) == LARDER_SLAB_INDEX.rawValue && !directorySlabs.contains($0)
+        }
+        if linesMet.count != slabs * geometry.bucketsPerSlab {
+            fail("\(linesMet.count) overflow lines are known of \(slabs) slabs of them")
+        }
+    }
+
+    /// Whatever expires is waited for: its memory comes back without anyone reading it.
+    mutating func checkHeap() {
+        let entries = state.process.pointee.expiryHeap.entries
+        var awaited: [Int: Int64] = [:]
+        for (place, entry) in entries.enumerated() {
+            if entries[(max(place, 1) - 1) / 2].time > entry.time { fail("the heap is out of order at \(place)") }
+            guard Int(entry.slab) < state.slabCount else {
+                fail("the heap waits for slab \(entry.slab), which does not exist")
+                continue
+            }
+            if state.slabs[Int(entry.slab)].sequence == entry.sequence {
+                awaited[Int(entry.slab)] = min(entry.time, awaited[Int(entry.slab)] ?? Int64.max)
+            }
+        }
+        for slab in 0..<state.slabCount where firstExpiry[slab] != Int64.max {
+            // A fine slab goes when its last item has expired, a run when its only one has.
+            let isRun = slabState(slab) == LARDER_SLAB_RUN_HEAD.rawValue
+            let wanted = isRun ? firstExpiry[slab] : state.slabs[slab].expiry_end_ms
+            guard let time = awaited[slab] else {
+                fail("nobody waits for slab \(slab) to expire")
+                continue
+            }
+            if time > wanted + state.process.pointee.configuration.bucketIntervalMilliseconds {
+                fail("slab \(slab) is waited for until \(time) and expires at \(wanted)")
+            }
+        }
+    }
+
+    mutating func checkCounters() {
+        if state.itemCount() != Int64(itemCount) {
+            fail("\(state.itemCount()) items are counted, \(itemCount) are in the index")
+        }
+        // What a flush took from the index stays counted until its slab is made new.
+        var live = 0
+        for slab in 0..<state.slabCount {
+            live += slabState(slab) == LARDER_SLAB_LIMBO.rawValue
+                ? Int(larder_load_u32(&state.slabs[slab].live_blocks)) : liveBlocks[slab]
+        }
+        if state.liveBlockCount() != Int64(live) {
+            fail("\(state.liveBlockCount()) live blocks are counted, \(live) are there")
+        }
+    }
+}

@@ -1,0 +1,275 @@
+import CLarderArena
+
+extension Store {
+    /// Recounts everything from the index and the slab table, and compares; what is wrong is said
+    /// in words, so that an empty answer means that every invariant holds. It costs a walk over
+    /// the whole arena: for tests and for the repair of a damaged one.
+    ///
+    /// Call it only while no session is in a turn: it reads what turns change.
+    public func checkInvariants() -> [String] {
+        state.lockSpace()
+        defer { state.unlockSpace() }
+        var check = InvariantCheck(state, geometry)
+        check.checkIndex()
+        check.checkLists()
+        check.checkLanes()
+        check.checkSlabs()
+        check.checkOverflowLines()
+        check.checkHeap()
+        check.checkCounters()
+        return check.failures
+    }
+}
+
+/// One recount of a store. Under the space lock, with all sessions between turns.
+///
+/// Invariants:
+/// - every slot leads to a whole item inside a slab that may hold items, whose key hashes to that
+///   slot's bucket and tag; no key and no block has two slots;
+/// - a block is used exactly when one item covers it; a slab's live count is that of its items;
+/// - an item expires within its slab's time bucket, and its slab waits in the heap for that time;
+/// - a slab is in exactly one place: a list, a lane, a run, the index or the metadata;
+/// - an overflow line is free or in one chain.
+///
+/// SAFETY: no number is used as an offset before it was compared with the arena's bounds.
+struct InvariantCheck {
+    let state: StoreState
+    let geometry: Geometry
+    private(set) var failures: [String] = []
+
+    /// Bits of the blocks that items reached through the index cover.
+    private var covered: [UInt64]
+    /// Blocks of those items, by slab.
+    private(set) var liveBlocks: [Int]
+    /// The earliest expiry among a slab's items.
+    private(set) var firstExpiry: [Int64]
+    /// Where each slab was found.
+    private var places: [[String]]
+    private(set) var itemCount = 0
+    private var keys: Set<[UInt8]> = []
+    /// Lines of overflow slabs that were met in a chain or in the free list.
+    var linesMet: Set<UInt32> = []
+    private(set) var directorySlabs: Set<Int> = []
+
+    init(_ state: StoreState, _ geometry: Geometry) {
+        self.state = state
+        self.geometry = geometry
+        covered = Array(repeating: 0, count: (state.slabCount * state.blocksPerSlab + 63) / 64)
+        liveBlocks = Array(repeating: 0, count: state.slabCount)
+        firstExpiry = Array(repeating: Int64.max, count: state.slabCount)
+        places = Array(repeating: [], count: state.slabCount)
+    }
+
+    /// Beyond some dozens, more of the same helps nobody.
+    mutating func fail(_ text: String) {
+        if failures.count < 40 { failures.append(text) }
+    }
+
+    func slabState(_ slab: Int) -> UInt32 { larder_load_u32(&state.slabs[slab].state) }
+
+    // MARK: Index
+
+    mutating func checkIndex() {
+        let count = Int(larder_load_u64(&state.superblock.pointee.bucket_count))
+        let slabsNeeded = (count + geometry.bucketsPerSlab - 1) / geometry.bucketsPerSlab
+        let directoryCount = Int(state.superblock.pointee.index_slab_count)
+        if slabsNeeded > directoryCount || directoryCount > state.slabCount {
+            return fail("\(count) buckets do not fit \(directoryCount) index slabs")
+        }
+        for entry in 0..<directoryCount {
+            let slab = Int(state.directory[entry])
+            guard slab < state.slabCount, slabState(slab) == LARDER_SLAB_INDEX.rawValue else {
+                return fail("directory entry \(entry) names slab \(slab), which is not the index's")
+            }
+            if !directorySlabs.insert(slab).inserted { fail("slab \(slab) is twice in the directory") }
+        }
+        for number in 0..<count { checkChain(number, count: UInt64(count)) }
+    }
+
+    private mutating func checkChain(_ number: Int, count: UInt64) {
+        let bucket = state.bucketAddress(number)
+        if larder_bucket_version(bucket) & 1 == 1 { fail("bucket \(number) is locked") }
+        let last = UInt32(LARDER_BUCKET_SLOTS) - 1
+        var line = bucket
+        while true {
+            for slot in 0..<UInt32(LARDER_BUCKET_SLOTS) {
+                let tag = larder_bucket_tag(line, slot)
+                let block = larder_bucket_block(line, slot)
+                if tag == UInt8(LARDER_TAG_EMPTY) {
+                    if block != 0 { fail("bucket \(number): empty slot \(slot) has block \(block)") }
+                } else if tag != UInt8(LARDER_TAG_LINK) {
+                    checkItem(block, tag: tag, bucket: number, count: count)
+                } else if slot != last {
+                    fail("bucket \(number): a link in slot \(slot)")
+                }
+            }
+            guard larder_bucket_tag(line, last) == UInt8(LARDER_TAG_LINK) else { return }
+            let next = larder_bucket_block(line, last)
+            guard isOverflowLine(next) else { return fail("bucket \(number): link to \(next), no overflow line") }
+            guard linesMet.insert(next).inserted else { return fail("overflow line \(next) is in two chains") }
+            line = state.line(next)
+        }
+    }
+
+    func isOverflowLine(_ line: UInt32) -> Bool {
+        let slab = Int(line) >> Int(state.slabShift - 6)
+        return slab < state.slabCount && slabState(slab) == LARDER_SLAB_INDEX.rawValue
+            && !directorySlabs.contains(slab)
+    }
+
+    private mutating func checkItem(_ block: UInt32, tag: UInt8, bucket: Int, count: UInt64) {
+        let slab = state.slabIndex(ofBlock: block)
+        guard slab < state.slabCount else { return fail("bucket \(bucket): block \(block) is beyond the arena") }
+        let record = state.slabs + slab
+        let isRun = slabState(slab) == LARDER_SLAB_RUN_HEAD.rawValue
+        let mayHoldItems = [LARDER_SLAB_OPEN.rawValue, LARDER_SLAB_SEALED.rawValue].contains(slabState(slab))
+        guard isRun || mayHoldItems else {
+            return fail("bucket \(bucket): block \(block) is in slab \(slab) of state \(slabState(slab))")
+        }
+        let item = Item(state.address(ofBlock: block))
+        let blocks = state.blockCount(forBytes: item.totalBytes)
+        let start = Int(block) - Int(state.firstBlock(ofSlab: slab))
+        let end = isRun ? Int(record.pointee.run_slabs) * state.blocksPerSlab : Int(record.pointee.cursor_blocks)
+        guard start + blocks <= end, slab + Int(record.pointee.run_slabs) <= state.slabCount else {
+            return fail("block \(block): \(blocks) blocks of an item go beyond the \(end) in use of slab \(slab)")
+        }
+        if isRun, start != 0 { fail("run \(slab): its item starts at \(start)") }
+        let hash = KeyHash.hash(item.key, count: item.keyLength, seed: state.hashSeed)
+        if state.bucketNumber(hash, count: count) != bucket { fail("block \(block) is not of bucket \(bucket)") }
+        if KeyHash.tag(hash) != tag { fail("block \(block) is not of tag \(tag)") }
+        let key = [UInt8](UnsafeRawBufferPointer(start: item.key, count: item.keyLength))
+        if !keys.insert(key).inserted { fail("two slots for the key of block \(block)") }
+        cover(Int(block), blocks)
+        liveBlocks[slab] += blocks
+        itemCount += 1
+        checkExpiry(item, slab, isRun: isRun)
+    }
+
+    private mutating func cover(_ first: Int, _ count: Int) {
+        var block = first
+        while block < first + count {
+            let bits = min(64 - block & 63, first + count - block)
+            let mask = (UInt64.max >> UInt64(64 - bits)) << UInt64(block & 63)
+            if covered[block >> 6] & mask != 0 { fail("two items cover a block of \(block)..<\(block + bits)") }
+            covered[block >> 6] |= mask
+            block += bits
+        }
+    }
+
+    private mutating func checkExpiry(_ item: Item, _ slab: Int, isRun: Bool) {
+        let expiry = state.expiry(of: item)
+        firstExpiry[slab] = min(firstExpiry[slab], expiry)
+        let start = state.slabs[slab].expiry_base_ms
+        let end = state.slabs[slab].expiry_end_ms
+        // A run's item may have been touched to a later time in place.
+        let isWithin = end == Int64.max ? expiry == end : start < expiry && (expiry <= end || isRun)
+        if !isWithin { fail("slab \(slab): an item expires at \(expiry), outside \(start)...\(end)") }
+    }
+
+    // MARK: Slabs
+
+    mutating func checkLists() {
+        let process = state.process
+        checkList(process.pointee.freeSlabs, "free", [LARDER_SLAB_FREE.rawValue])
+        checkList(process.pointee.limboSlabs, "limbo", [LARDER_SLAB_LIMBO.rawValue])
+        checkList(
+            process.pointee.freshSlabs, "fresh", [LARDER_SLAB_SEALED.rawValue, LARDER_SLAB_RUN_HEAD.rawValue])
+        checkList(process.pointee.keptSlabs, "kept", [LARDER_SLAB_SEALED.rawValue])
+    }
+
+    private mutating func checkList(_ list: SlabList, _ name: String, _ states: [UInt32]) {
+        var count = 0
+        var previous = SlabList.none
+        var next = list.head
+        while next != SlabList.none {
+            guard Int(next) < state.slabCount, count < state.slabCount else {
+                return fail("the \(name) list leads out of the slab table")
+            }
+            let slab = Int(next)
+            if state.process.pointee.links[slab].previous != previous {
+                fail("the \(name) list is torn before slab \(slab)")
+            }
+            if !states.contains(slabState(slab)) {
+                fail("slab \(slab) of state \(slabState(slab)) is on the \(name) list")
+            }
+            if slabState(slab) == LARDER_SLAB_SEALED.rawValue,
+                (state.slabs[slab].run_slabs == 1) != (name == "kept")
+            {
+                fail("slab \(slab) is on the \(name) list by mistake")
+            }
+            places[slab].append(name)
+            count += 1
+            previous = next
+            next = state.process.pointee.links[slab].next
+        }
+        if previous != list.tail { fail("the \(name) list ends before its tail") }
+        if count != list.count { fail("the \(name) list counts \(list.count) and has \(count)") }
+    }
+
+    mutating func checkLanes() {
+        for place in 0..<SessionSlot.sessionsMax {
+            guard let session = state.sessionSlot(place) else { return }
+            if larder_load_u32(&session.pointee.laneLock) != 0 { fail("lane \(place) is locked") }
+            if session.pointee.openCount > session.pointee.openLimit { fail("lane \(place) has too many slabs open") }
+            for index in 0..<session.pointee.openCount {
+                let open = session.pointee.open[index]
+                let slab = state.slabs + Int(open.slab)
+                places[Int(open.slab)].append("lane \(place)")
+                if slabState(Int(open.slab)) != LARDER_SLAB_OPEN.rawValue {
+                    fail("slab \(open.slab) of lane \(place) is not open")
+                }
+                if slab.pointee.expiry_base_ms != open.bucket.start || slab.pointee.expiry_end_ms != open.bucket.end
+                    || slab.pointee.level != UInt32(bitPattern: open.bucket.level)
+                    || (slab.pointee.run_slabs == 1) != open.isKept
+                {
+                    fail("slab \(open.slab) is not what lane \(place) takes it for")
+                }
+            }
+        }
+    }
+
+    mutating func checkSlabs() {
+        for slab in 0..<state.slabCount {
+            switch slabState(slab) {
+            case LARDER_SLAB_RUN_HEAD.rawValue: checkRun(slab)
+            case LARDER_SLAB_INDEX.rawValue: places[slab].append("index")
+            case LARDER_SLAB_METADATA.rawValue: places[slab].append("metadata")
+            default: break
+            }
+        }
+        for slab in 0..<state.slabCount {
+            if places[slab].count != 1 {
+                fail("slab \(slab) of state \(slabState(slab)) is in \(places[slab])")
+            }
+            if slabState(slab) != LARDER_SLAB_LIMBO.rawValue { checkBlocks(slab) }
+        }
+    }
+
+    private mutating func checkRun(_ head: Int) {
+        let count = Int(state.slabs[head].run_slabs)
+        guard count > 1, head + count <= state.slabCount else { return fail("run \(head) has \(count) slabs") }
+        for slab in head + 1..<head + count {
+            guard slabState(slab) == LARDER_SLAB_RUN_TAIL.rawValue, Int(state.slabs[slab].run_slabs) == slab - head
+            else { return fail("slab \(slab) is not the tail of run \(head)") }
+            places[slab].append("run \(head)")
+        }
+    }
+
+    private mutating func checkBlocks(_ slab: Int) {
+        let counted = Int(larder_load_u32(&state.slabs[slab].live_blocks))
+        if counted != liveBlocks[slab] {
+            fail("slab \(slab) counts \(counted) live blocks and has \(liveBlocks[slab])")
+        }
+        if Int(state.slabs[slab].cursor_blocks) > state.blocksPerSlab { fail("slab \(slab): cursor beyond its end") }
+        // Slabs have whole words of the bitmap to themselves: `Geometry` sees to it.
+        let first = Int(state.firstBlock(ofSlab: slab)) >> 6
+        for word in first..<first + state.blocksPerSlab >> 6 {
+            let used = larder_load_u64(state.bitmap + word)
+            if used != covered[word] {
+                return fail(
+                    "slab \(slab), word \(word): blocks used are \(String(used, radix: 16)), "
+                        + "by the index \(String(covered[word], radix: 16))")
+            }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+/// SplitMix64: small, and the same everywhere for the same seed.
+struct SeededRandom: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+
+    /// A number in a range, cheaper in a debug build than `Int.random`.
+    mutating func number(_ range: ClosedRange<Int>) -> Int {
+        range.lowerBound + Int(next() >> 1) % (range.upperBound - range.lowerBound + 1)
+    }
+
+    /// True once in `count` times.
+    mutating func once(in count: Int) -> Bool { number(1...count) == 1 }
+}

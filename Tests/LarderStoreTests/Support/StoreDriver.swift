@@ -1,0 +1,104 @@
+@testable import LarderStore
+
+/// What a test sees of an item.
+struct FoundItem: Equatable {
+    var value: [UInt8]
+    var clientFlags: UInt32
+    var expiry: Int64
+    var cas: UInt64
+}
+
+/// A session that takes and gives arrays. Each operation belongs to the turn around it.
+final class StoreDriver {
+    let session: Session
+
+    init(_ store: Store) throws { session = try store.makeSession() }
+
+    func turn<Result>(_ now: Int64, _ body: (StoreDriver) throws -> Result) rethrows -> Result {
+        session.begin(now: now)
+        defer { session.end() }
+        return try body(self)
+    }
+
+    private func withKey<Result>(_ key: [UInt8], _ body: (HashedKey) -> Result) -> Result {
+        key.withUnsafeBytes { bytes in
+            // SAFETY: tests' keys are not empty, so there is an address.
+            body(session.hashed(bytes.baseAddress!, length: bytes.count))
+        }
+    }
+
+    func store(
+        _ mode: WriteMode, _ key: [UInt8], _ value: [UInt8], flags: UInt32 = 0, expiry: Int64 = Int64.max,
+        cas: UInt64 = 0, now: Int64
+    ) -> StoreResult {
+        withKey(key) { key in
+            value.withUnsafeBytes { bytes in
+                withUnsafeTemporaryAllocation(byteCount: 1, alignment: 1) { nothing in
+                    session.store(
+                        mode, key, value: UnsafeRawPointer(bytes.baseAddress ?? UnsafeRawPointer(nothing.baseAddress!)),
+                        valueLength: bytes.count, clientFlags: flags, expiry: expiry, cas: cas, now: now)
+                }
+            }
+        }
+    }
+
+    func set(_ key: [UInt8], _ value: [UInt8], expiry: Int64 = Int64.max, now: Int64) -> StoreOutcome {
+        store(.set, key, value, expiry: expiry, now: now).outcome
+    }
+
+    /// - Parameter marks: whether this is a use, as by a client.
+    func find(_ key: [UInt8], now: Int64, marks: Bool = false) -> FoundItem? {
+        withKey(key) { key in
+            guard let item = session.find(key, now: now) else { return nil }
+            if marks { session.markUsed(item) }
+            return FoundItem(
+                value: [UInt8](UnsafeRawBufferPointer(start: item.value, count: item.valueLength)),
+                clientFlags: item.clientFlags, expiry: session.expiry(of: item), cas: session.cas(of: item))
+        }
+    }
+
+    func delete(_ key: [UInt8], cas: UInt64 = 0, now: Int64) -> StoreOutcome {
+        withKey(key) { session.delete($0, cas: cas, now: now) }
+    }
+
+    func touch(_ key: [UInt8], expiry: Int64, now: Int64) -> StoreOutcome {
+        withKey(key) { session.touch($0, expiry: expiry, now: now) }
+    }
+
+    func pin(_ key: [UInt8], now: Int64) -> PinnedValue? {
+        withKey(key) { key in
+            session.find(key, now: now).map { item in
+                let bytes = UnsafeRawBufferPointer(start: item.value, count: item.valueLength)
+                return PinnedValue(pin: session.pin(item), bytes: bytes, copy: [UInt8](bytes))
+            }
+        }
+    }
+}
+
+/// A value that a reply is still being sent from.
+struct PinnedValue {
+    var pin: Pin
+    /// SAFETY: valid until the pin is given back.
+    var bytes: UnsafeRawBufferPointer
+    var copy: [UInt8]
+
+    var isIntact: Bool { bytes.elementsEqual(copy) }
+}
+
+extension [UInt8] {
+    init(key: String) { self = Array(key.utf8) }
+
+    /// Bytes that no other `seed` has, so that a wrong value shows.
+    static func value(_ count: Int, seed: UInt64) -> [UInt8] {
+        var random = SeededRandom(seed: seed)
+        return Self(unsafeUninitializedCapacity: count) { buffer, made in
+            while made < count {
+                let word = random.next()
+                for byte in 0..<Swift.min(8, count - made) {
+                    buffer[made + byte] = UInt8(truncatingIfNeeded: word >> UInt64(8 * byte))
+                }
+                made += Swift.min(8, count - made)
+            }
+        }
+    }
+}
