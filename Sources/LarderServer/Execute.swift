@@ -135,14 +135,29 @@ enum Execute {
             context.state.detail.record(hashed.bytes, length: hashed.length) { $0.sets += 1 }
         }
         let result = context.session.store(
-            WriteMode(rawValue: request.storeMode.rawValue) ?? .set, hashed, value: value,
+            writeMode(request.storeMode), hashed, value: value,
             valueLength: request.valueLength, clientFlags: request.clientFlags,
             expiry: expiry(ofSeconds: request.exptime, now: context.now), cas: request.number, now: context.now)
-        if request.storeMode == .compareAndSwap { countCas(context, result.outcome) }
-        if result.outcome == .noMemory { context.counters.add(.storeNoMemory) }
-        if result.outcome == .tooLarge { context.counters.add(.storeTooLarge) }
+        if case .compareAndSwap = request.storeMode { countCas(context, result.outcome) }
+        switch result.outcome {
+        case .noMemory: context.counters.add(.storeNoMemory)
+        case .tooLarge: context.counters.add(.storeTooLarge)
+        default: break
+        }
         if !request.options.contains(.noReply) {
             connection.reply(reply(to: result.outcome), &context)
+        }
+    }
+
+    @inline(__always)
+    private static func writeMode(_ mode: StoreMode) -> WriteMode {
+        switch mode {
+        case .set: .set
+        case .add: .add
+        case .replace: .replace
+        case .append: .append
+        case .prepend: .prepend
+        case .compareAndSwap: .compareAndSwap
         }
     }
 

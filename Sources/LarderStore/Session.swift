@@ -164,11 +164,16 @@ public struct Session: ~Copyable {
         larder_store_u64(&state.process.pointee.flushAtMilliseconds, UInt64(max(0, time)))
     }
 
-    /// Gives back expired memory and divides the index's fullest buckets, a slice at a time. Does
-    /// nothing when another session is at it.
+    /// Gives back the memory of what has expired or was deleted and divides the index's fullest
+    /// buckets, a slice at a time. Does nothing when another session is at it; only a flush that is
+    /// due is waited for, since the turn must not serve what it drops.
     private func upkeep(now: Int64) {
         state.goOffline(slot)
-        guard state.tryLockSpace() else { return }
+        if UInt64(bitPattern: now) >= larder_load_u64(&state.process.pointee.flushAtMilliseconds) {
+            state.lockSpace()
+        } else {
+            guard state.tryLockSpace() else { return }
+        }
         defer { state.unlockSpace() }
         if UInt64(bitPattern: now) >= larder_load_u64(&state.process.pointee.flushAtMilliseconds) {
             larder_store_u64(&state.process.pointee.flushAtMilliseconds, UInt64(Int64.max))
@@ -176,6 +181,7 @@ public struct Session: ~Copyable {
         }
         let slabsMax = 4
         let emptied = state.reclaimDue(slot, now: now, slabsMax: slabsMax)
+        state.retireEmptied(slot)
         state.recycleLimbo(slot)
         if state.indexIsTooDense { state.growIndex(slot, now: now) }
         let interval = max(1, min(250, state.process.pointee.configuration.bucketIntervalMilliseconds / 4))

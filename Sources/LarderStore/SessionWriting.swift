@@ -47,7 +47,13 @@ extension Session {
                 return refused(mode, key, .tooLarge)
             }
             guard shape.expiryMilliseconds > now else {
-                _ = remove(key, cas: 0)
+                switch mode {
+                case .add: break
+                case .compareAndSwap:
+                    let outcome = remove(key, cas: cas)
+                    guard outcome == .stored else { return StoreResult(outcome) }
+                case .set, .replace, .append, .prepend: _ = remove(key, cas: 0)
+                }
                 return StoreResult(.stored, cas: larder_add_u64(&state.superblock.pointee.cas_last, 1) + 1)
             }
             guard let place = state.reserve(shape, kept: false, now: now, spaceIsLocked: false, slot) else {
@@ -132,8 +138,9 @@ extension Session {
             if frequency != 0 { larder_store_u8(Item(state.address(ofBlock: place.block)).stateField, frequency) }
             larder_bucket_publish(slot.line, slot.number, place.block)
             larder_bucket_unlock(bucket)
-            state.finish(place, self.slot)
+            // First, because to finish a run ends the turn's hold on the old item's slab.
             state.release(block: slot.block, blockCount: state.blockCount(forBytes: present.totalBytes), self.slot)
+            state.finish(place, self.slot)
         } else {
             let isIn = state.insert(block: place.block, tag: tag, into: bucket)
             larder_bucket_unlock(bucket)
@@ -215,7 +222,7 @@ extension Session {
         while true {
             guard let item = find(key, now: now) else { return .notFound }
             guard expiry > now else {
-                _ = remove(key, cas: 0)
+                if remove(key, cas: state.cas(of: item)) == .exists { continue }
                 return .stored
             }
             if state.expiry(of: item) == expiry { return .stored }
@@ -237,12 +244,12 @@ extension Session {
     /// Whether the item's slab is of the right time bucket for a new expiry.
     private func fitsInPlace(_ item: Item, _ expiry: Int64) -> Bool {
         guard item.form.contains(.expires), expiry != Int64.max else { return false }
-        let slab = state.slabs[state.slabIndex(ofBlock: state.block(ofItem: item.base))]
-        if slab.run_slabs > 1 {
+        let slab = state.slabs + state.slabIndex(ofBlock: state.block(ofItem: item.base))
+        if slab.pointee.run_slabs > 1 {
             // A run waits for its own item only: later is well, and found when its time comes.
-            return expiry > slab.expiry_end_ms && expiry - slab.expiry_base_ms <= Int64(UInt32.max)
+            return expiry > state.expiry(of: item) && expiry - slab.pointee.expiry_base_ms <= Int64(UInt32.max)
         }
-        return expiry > slab.expiry_base_ms && expiry <= slab.expiry_end_ms
+        return expiry > slab.pointee.expiry_base_ms && expiry <= slab.pointee.expiry_end_ms
     }
 
     private func touchInPlace(_ item: Item, _ key: HashedKey, _ expiry: Int64) -> Bool {
@@ -275,8 +282,8 @@ extension Session {
         value.copyMemory(from: item.value, byteCount: shape.valueLength)
         larder_bucket_publish(slot.line, slot.number, place.block)
         larder_bucket_unlock(bucket)
-        state.finish(place, self.slot)
         state.release(block: slot.block, blockCount: state.blockCount(forBytes: item.totalBytes), self.slot)
+        state.finish(place, self.slot)
         return true
     }
 }

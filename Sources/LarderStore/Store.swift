@@ -70,6 +70,11 @@ public final class Store: Sendable {
     private static func makeProcessState(
         _ geometry: Geometry, _ configuration: StoreConfiguration
     ) -> UnsafeMutablePointer<ProcessState> {
+        var configuration = configuration
+        // Expiries are kept as 32 bits from a time bucket's start; and nothing is divided by zero.
+        configuration.bucketIntervalMilliseconds = min(
+            max(1, configuration.bucketIntervalMilliseconds), TimeBucket.widthMax)
+        configuration.sessionsExpected = max(1, configuration.sessionsExpected)
         let links = UnsafeMutablePointer<SlabLinks>.allocate(capacity: geometry.slabCount)
         links.initialize(repeating: SlabLinks(), count: geometry.slabCount)
         let pins = UnsafeMutablePointer<UInt32>.allocate(capacity: geometry.slabCount)

@@ -12,7 +12,7 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .memoryOutOfRange(let bytes):
-            "an arena of \(bytes) bytes is out of range: give at least 12 slabs, and at most 4 TiB"
+            "an arena of \(bytes) bytes is out of range: give at least 12 slabs, and at most 256 GiB"
         case .slabBytesOutOfRange(let bytes):
             "slabs of \(bytes) bytes are out of range: give a power of two from 1024 to 67108864"
         case .mappingFailed(let bytes, let errno):

@@ -48,7 +48,7 @@ extension InvariantCheck {
                 fail("nobody waits for slab \(slab) to expire")
                 continue
             }
-            if time > wanted + state.process.pointee.configuration.bucketIntervalMilliseconds {
+            if time - state.process.pointee.configuration.bucketIntervalMilliseconds > wanted {
                 fail("slab \(slab) is waited for until \(time) and expires at \(wanted)")
             }
         }

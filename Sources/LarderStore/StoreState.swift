@@ -112,6 +112,8 @@ struct ProcessState {
     var flushAtMilliseconds: UInt64 = UInt64(Int64.max)
     /// A rotating hand over the slab table, for sampling emptied slabs.
     var sampleHand = 0
+    /// Another, for slabs whose items were all deleted.
+    var emptyHand = 0
     /// Guards the sessions' table.
     var sessionLock: UInt32 = 0
     /// Next look at the time buckets. Atomic.

@@ -32,21 +32,34 @@ package enum StoreMode: UInt8, Sendable {
 }
 
 /// The yes-or-no parts of a request.
+///
+/// Inlinable throughout: they are asked for several times in each request, in another module.
 package struct RequestOptions: OptionSet, Sendable {
     package let rawValue: UInt16
+    @inlinable
     package init(rawValue: UInt16) { self.rawValue = rawValue }
     /// `noreply`: no answer of any kind, errors of execution included.
-    package static let noReply = RequestOptions(rawValue: 1 << 0)
+    @inlinable
+    package static var noReply: RequestOptions { RequestOptions(rawValue: 1 << 0) }
     /// The answer to a retrieval carries the cas (`gets`, `gats`).
-    package static let wantsCas = RequestOptions(rawValue: 1 << 1)
+    @inlinable
+    package static var wantsCas: RequestOptions { RequestOptions(rawValue: 1 << 1) }
     /// The retrieval also sets a new exptime (`gat`, `gats`).
-    package static let touches = RequestOptions(rawValue: 1 << 2)
+    @inlinable
+    package static var touches: RequestOptions { RequestOptions(rawValue: 1 << 2) }
     /// `decr` rather than `incr`.
-    package static let decrements = RequestOptions(rawValue: 1 << 3)
+    @inlinable
+    package static var decrements: RequestOptions { RequestOptions(rawValue: 1 << 3) }
     /// The request named an exptime (`flush_all 10`).
-    package static let hasExptime = RequestOptions(rawValue: 1 << 4)
+    @inlinable
+    package static var hasExptime: RequestOptions { RequestOptions(rawValue: 1 << 4) }
     /// This key begins a retrieval (for the log and for counting commands).
-    package static let firstOfRetrieval = RequestOptions(rawValue: 1 << 5)
+    @inlinable
+    package static var firstOfRetrieval: RequestOptions { RequestOptions(rawValue: 1 << 5) }
+
+    /// Whether all of `options` are set.
+    @inlinable
+    package func contains(_ options: RequestOptions) -> Bool { rawValue & options.rawValue == options.rawValue }
 }
 
 /// One request. Offsets are relative to the buffer that the parser was given; they are

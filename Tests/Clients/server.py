@@ -254,9 +254,15 @@ class Server:
             return connection.stats(argument)
 
     def resident_bytes(self):
-        """Resident memory of the process's own; its program's text, which all processes share, does not count."""
+        return self._memory("VmRSS")
+
+    def own_bytes(self):
+        """Resident memory without the program's files, which all processes share and the system can drop."""
+        return self._memory("RssAnon|RssShmem")
+
+    def _memory(self, names):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return sum(int(kilobytes) for kilobytes in re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+) kB", status, re.M)) * 1024
+        return sum(int(kilobytes) for kilobytes in re.findall(rf"^(?:{names}):\s+(\d+) kB", status, re.M)) * 1024
 
     def descriptor_count(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))

@@ -2,7 +2,7 @@
 
 Bounds on memory, all far below what the clients ask for:
 
-- a full server: 102 % of -m and 8 MB. After every attack memory comes back to this;
+- a full server, all that is resident: 102 % of -m and 8 MB. After every attack its own memory comes back to this;
 - beyond what it was when full: 20 KB for a connection that waits, in whatever state; 64 MB for all half-sent values
   together; 256 KB for a connection whose answers are not read; and 4 MB of slack for the allocator.
 """
@@ -71,19 +71,19 @@ def full_server(start_server):
 
 
 class Memory:
-    """Resident memory against what it was at the start."""
+    """The server's own memory against what it was at the start."""
 
     def __init__(self, server):
         self.server = server
-        self.before = server.resident_bytes()
+        self.before = server.own_bytes()
 
     def assert_grown_at_most(self, allowed):
-        grown = self.server.resident_bytes() - self.before
+        grown = self.server.own_bytes() - self.before
         assert grown <= allowed, f"{grown / MEGABYTE:.1f} MB more, {allowed / MEGABYTE:.1f} MB allowed"
 
     def assert_comes_back(self):
-        poll(lambda: self.server.resident_bytes() <= CAP,
-             lambda: f"{self.server.resident_bytes() / MEGABYTE:.1f} MB come back to {CAP / MEGABYTE:.1f}",
+        poll(lambda: self.server.own_bytes() <= CAP,
+             lambda: f"{self.server.own_bytes() / MEGABYTE:.1f} MB come back to {CAP / MEGABYTE:.1f}",
              seconds=10, interval=0.05)
 
 

@@ -67,7 +67,7 @@ import Testing
         #expect(ResourceLimits.openFiles(for: settings) == 1076)
     }
 
-    @Test func rootNeedsAUserThatExists() {
+    @Test func rootStaysRootUnlessAUserIsNamedThatExists() throws {
         guard geteuid() == 0 else { return }
         try ProcessSetup.dropPrivileges(to: nil)
         try ProcessSetup.dropPrivileges(to: "")

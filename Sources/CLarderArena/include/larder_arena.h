@@ -151,6 +151,10 @@ static inline void larder_prefetch(const void *address) { __builtin_prefetch(add
 
 static inline uint8_t larder_load_u8(const uint8_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline void larder_store_u8(uint8_t *p, uint8_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
+/// An item's first eight bytes, one of which another thread may be changing.
+static inline uint64_t larder_load_head(const void *p) {
+    return __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED);
+}
 static inline uint32_t larder_load_u32(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline void larder_store_u32(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 static inline uint32_t larder_add_u32(uint32_t *p, uint32_t v) {
@@ -162,7 +166,8 @@ static inline uint64_t larder_add_u64(uint64_t *p, uint64_t v) {
     return __atomic_fetch_add(p, v, __ATOMIC_RELAXED);
 }
 static inline void larder_or_u64(uint64_t *p, uint64_t v) { (void)__atomic_fetch_or(p, v, __ATOMIC_RELAXED); }
-static inline void larder_and_u64(uint64_t *p, uint64_t v) { (void)__atomic_fetch_and(p, v, __ATOMIC_RELAXED); }
+/// In order: whoever sees the later of two also sees the earlier one.
+static inline void larder_and_u64(uint64_t *p, uint64_t v) { (void)__atomic_fetch_and(p, v, __ATOMIC_RELEASE); }
 static inline bool larder_exchange_u32_is(uint32_t *p, uint32_t expected, uint32_t desired) {
     return __atomic_compare_exchange_n(p, &expected, desired, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }

@@ -127,7 +127,8 @@ struct Connection {
         let base = UnsafePointer(input.base)
         switch parser.next(base, cursor: &input.start, end: input.end, request: &request) {
         case .request:
-            if request.verb != .retrieve { requestsLeft &-= 1 }
+            // The keys of one retrieval count as one request.
+            if case .retrieve = request.verb {} else { requestsLeft &-= 1 }
             if context.verbosity > 1 { logRequest(base, context.verbosity) }
             // SAFETY: the parser's offsets lie inside the input buffer.
             Execute.run(

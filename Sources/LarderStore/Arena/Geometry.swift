@@ -28,7 +28,7 @@ struct Geometry: Equatable, Sendable {
     ///   - slabBytes: a power of two, or nil to choose: some hundreds of slabs, small enough that
     ///     emptying one takes a fraction of a millisecond.
     init(memoryBytes: Int, slabBytes: Int?) throws(StoreError) {
-        guard memoryBytes >= 64 << 10, memoryBytes <= 1 << 42 else {
+        guard memoryBytes >= 64 << 10, memoryBytes <= 1 << 38 else {
             throw .memoryOutOfRange(bytes: memoryBytes)
         }
         let chosen = slabBytes ?? Self.floorPowerOfTwo(max(16 << 10, min(256 << 10, memoryBytes / 512)))
@@ -41,6 +41,8 @@ struct Geometry: Equatable, Sendable {
 
         blockShift = shift
         slabShift = chosen.trailingZeroBitCount
+        // A slab has whole words of the bitmap to itself.
+        guard slabShift - shift >= 6 else { throw .slabBytesOutOfRange(bytes: chosen) }
         slabCount = memoryBytes / chosen
         guard slabCount >= Self.slabCountMin else { throw .memoryOutOfRange(bytes: memoryBytes) }
         arenaBytes = slabCount * chosen

@@ -57,7 +57,7 @@ public struct Item {
     @inline(__always)
     init(_ base: UnsafeMutableRawPointer) {
         self.base = base
-        head = base.load(as: UInt64.self)
+        head = larder_load_head(base)
     }
 
     @inline(__always)

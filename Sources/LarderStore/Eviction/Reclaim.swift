@@ -8,35 +8,55 @@ import CLarderArena
 extension StoreState {
     /// Slabs looked at to find one with holes.
     private static let samples = 16
+    /// Ticks in which the whole slab table is looked at for emptied slabs.
+    private static let tableParts = 16
     /// Share of the slabs that fresh items may hold before they are the ones to make room.
     private static let freshShareDivisor = 4
 
+    /// How much is saved of the items in the way. What is saved takes room elsewhere, so that it
+    /// may be in vain: items half a slab long fill it with two, and leave no more of the next.
+    enum ReclaimEffort {
+        case saveAll, saveUsed, saveNothing
+    }
+
     /// Empties one slab into limbo; false when there is none that may be.
-    func reclaimSlab(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
+    func reclaimSlab(
+        _ effort: ReclaimEffort, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+    ) -> Bool {
         if reclaimDue(session, now: now, slabsMax: 1) > 0 { return true }
         let evicts = process.pointee.configuration.evicts
-        if let holey = emptiestSample() {
-            let live = Int(larder_load_u32(&slabs[holey].live_blocks))
+        if effort == .saveAll, let holey = emptiestSample() {
             // While a good part of the arena is holes, closing them costs nobody an item.
             let dataBlocks = Int64(slabCount) * Int64(blocksPerSlab)
-            let isRoomy = liveBlockCount() < dataBlocks / 100 * 85
-            let worthwhile = live <= blocksPerSlab / 2 || ((isRoomy || !evicts) && live <= blocksPerSlab / 100 * 90)
+            let isRoomy = liveBlockCount() < dataBlocks * 85 / 100
+            let holes = holes(holey)
+            let worthwhile = holes >= blocksPerSlab / 2 || ((isRoomy || !evicts) && holes * 10 >= blocksPerSlab)
             if worthwhile, closeHoles(holey, session, now: now) { return true }
         }
         guard evicts else { return false }
-        for _ in 0..<slabCount {
-            guard let victim = evictionVictim() else { return false }
-            if larder_load_u32(&slabs[victim].state) == LARDER_SLAB_RUN_HEAD.rawValue {
-                if passOverRun(victim, session) { continue }
-                dropRun(victim, session, now: now)
-                return true
-            }
-            removeSealed(victim)
-            _ = evacuate(victim, .evict, session, now: now)
-            sendToLimbo(victim, session)
+        // A run is passed over three times at most.
+        for _ in 0..<4 * slabCount {
+            guard let victim = evictionVictim() else { break }
+            if passOver(victim) { continue }
+            evict(victim, effort, session, now: now)
             return true
         }
-        return false
+        // Many sessions in a small arena: all there is lies in their open slabs.
+        guard let open = oldestOpenSlab() else { return false }
+        sealWherever(open)
+        evict(open, effort, session, now: now)
+        return true
+    }
+
+    private func evict(
+        _ slab: Int, _ effort: ReclaimEffort, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+    ) {
+        if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue {
+            return dropRun(slab, session, now: now)
+        }
+        removeSealed(slab)
+        _ = evacuate(slab, effort == .saveNothing ? .drop : .evict, session, now: now)
+        sendToLimbo(slab, session)
     }
 
     /// Moves a slab's live items together elsewhere.
@@ -54,20 +74,53 @@ extension StoreState {
         return true
     }
 
-    /// The sealed slab with the fewest live blocks among a few taken in turn; nil if none is sealed.
+    /// The sealed slab with the most holes among a few taken in turn; nil if none has any.
     private func emptiestSample() -> Int? {
-        var best: (live: UInt32, slab: Int)?
-        let sealed = LARDER_SLAB_SEALED.rawValue
+        var best: (holes: Int, slab: Int)?
         for _ in 0..<min(Self.samples, slabCount) {
             process.pointee.sampleHand = (process.pointee.sampleHand + 1) % slabCount
-            let slab = process.pointee.sampleHand
-            let state = larder_load_u32(&slabs[slab].state)
-            let live = larder_load_u32(&slabs[slab].live_blocks)
-            let isEmptyRun = state == LARDER_SLAB_RUN_HEAD.rawValue && live == 0
-            guard state == sealed || isEmptyRun else { continue }
-            if best.map({ live < $0.live }) ?? true { best = (live, slab) }
+            let holes = holes(process.pointee.sampleHand)
+            if holes > best?.holes ?? 0, !isPinned(process.pointee.sampleHand) {
+                best = (holes, process.pointee.sampleHand)
+            }
         }
         return best?.slab
+    }
+
+    /// Blocks that moving a slab's live items together gains. What is free at the end of a sealed
+    /// slab was too short for the next item, and would be again: it counts only where most is.
+    private func holes(_ slab: Int) -> Int {
+        let live = Int(larder_load_u32(&slabs[slab].live_blocks))
+        switch larder_load_u32(&slabs[slab].state) {
+        case LARDER_SLAB_SEALED.rawValue:
+            return live <= blocksPerSlab / 2 ? blocksPerSlab - live : Int(slabs[slab].cursor_blocks) - live
+        case LARDER_SLAB_RUN_HEAD.rawValue: return live == 0 ? blocksPerSlab : 0
+        default: return 0
+        }
+    }
+
+    /// Sends slabs to limbo whose items were all deleted, a part of the slab table at a time.
+    func retireEmptied(_ session: UnsafeMutablePointer<SessionSlot>) {
+        for _ in 0..<(slabCount + Self.tableParts - 1) / Self.tableParts {
+            process.pointee.emptyHand = (process.pointee.emptyHand + 1) % slabCount
+            let slab = process.pointee.emptyHand
+            guard larder_load_u32(&slabs[slab].live_blocks) == 0, holes(slab) == blocksPerSlab else { continue }
+            if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue {
+                retireRun(slab, session)
+            } else {
+                removeSealed(slab)
+                sendToLimbo(slab, session)
+            }
+        }
+    }
+
+    private func isPinned(_ slab: Int) -> Bool { larder_load_u32(process.pointee.pins + slab) != 0 }
+
+    /// The open slab that was opened first, of any lane.
+    private func oldestOpenSlab() -> Int? {
+        (0..<slabCount)
+            .filter { larder_load_u32(&slabs[$0].state) == LARDER_SLAB_OPEN.rawValue && !isPinned($0) }
+            .min { slabs[$0].sequence < slabs[$1].sequence }
     }
 
     private func evictionVictim() -> Int? {
@@ -78,15 +131,26 @@ extension StoreState {
         return kept.first
     }
 
-    /// A large item that was asked for goes to the end of the queue, once for each time.
-    private func passOverRun(_ head: Int, _ session: UnsafeMutablePointer<SessionSlot>) -> Bool {
-        guard larder_load_u32(&slabs[head].live_blocks) > 0 else { return false }
-        let item = Item(address(ofBlock: firstBlock(ofSlab: head)))
-        let state = larder_load_u8(item.stateField)
-        guard state & ItemState.frequencyMask > 0 else { return false }
-        larder_store_u8(item.stateField, state - 1)
-        process.pointee.freshSlabs.remove(head, process.pointee.links)
-        process.pointee.freshSlabs.append(head, process.pointee.links)
+    /// A large item that was asked for goes to the end of the queue, once for each time. So does a
+    /// pinned slab: to empty it would give no memory now.
+    private func passOver(_ slab: Int) -> Bool {
+        let isRun = larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue
+        if isRun, !isPinned(slab) {
+            guard larder_load_u32(&slabs[slab].live_blocks) > 0 else { return false }
+            let item = Item(address(ofBlock: firstBlock(ofSlab: slab)))
+            let state = larder_load_u8(item.stateField)
+            guard state & ItemState.frequencyMask > 0 else { return false }
+            larder_store_u8(item.stateField, state - 1)
+        } else if !isPinned(slab) {
+            return false
+        }
+        if isRun {
+            process.pointee.freshSlabs.remove(slab, process.pointee.links)
+            process.pointee.freshSlabs.append(slab, process.pointee.links)
+        } else {
+            removeSealed(slab)
+            appendSealed(slab)
+        }
         return true
     }
 
@@ -115,8 +179,7 @@ extension StoreState {
                     // No room to sort it: its dead are found when read, and its time comes again.
                     appendSealed(slab)
                     let interval = process.pointee.configuration.bucketIntervalMilliseconds
-                    process.pointee.expiryHeap.push(
-                        ExpiryHeap.Entry(time: now + interval, slab: due.slab, sequence: due.sequence))
+                    awaitAttention(of: slab, at: now + interval)
                 }
             default: continue
             }
@@ -129,11 +192,23 @@ extension StoreState {
         guard larder_load_u32(&slabs[head].live_blocks) > 0 else { return true }
         let expiry = expiry(of: Item(address(ofBlock: firstBlock(ofSlab: head))))
         if expiry > now {
-            process.pointee.expiryHeap.push(
-                ExpiryHeap.Entry(time: expiry, slab: UInt32(head), sequence: slabs[head].sequence))
+            awaitAttention(of: head, at: expiry)
             return false
         }
         return true
+    }
+
+    /// Has `reclaimDue` look at a slab at a time to come. Slabs that are emptied before leave their
+    /// entries behind, which go when they are the most.
+    func awaitAttention(of slab: Int, at time: Int64) {
+        process.pointee.expiryHeap.push(
+            ExpiryHeap.Entry(time: time, slab: UInt32(slab), sequence: slabs[slab].sequence))
+        guard process.pointee.expiryHeap.entries.count > 2 * slabCount else { return }
+        process.pointee.expiryHeap.removeStale { entry in
+            let state = larder_load_u32(&slabs[Int(entry.slab)].state)
+            return slabs[Int(entry.slab)].sequence != entry.sequence || state == LARDER_SLAB_FREE.rawValue
+                || state == LARDER_SLAB_LIMBO.rawValue
+        }
     }
 
     // MARK: Flush

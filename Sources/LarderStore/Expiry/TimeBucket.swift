@@ -15,7 +15,7 @@ struct TimeBucket: Equatable, Sendable {
     static let never = TimeBucket(start: 0, end: Int64.max, level: -1)
 
     /// An item's expiry is kept as 32 bits of milliseconds from its bucket's start.
-    private static let widthMax = Int64(1) << 31
+    static let widthMax = Int64(1) << 31
 
     @inline(__always)
     init(start: Int64, end: Int64, level: Int32) {
@@ -37,9 +37,10 @@ struct TimeBucket: Equatable, Sendable {
             width *= 4
             level += 1
         }
-        // An expiry in the far future of the number range must not overflow the bucket's end.
-        let index = (min(max(1, expiry), Int64.max / 2) &- 1) / width
-        self.init(start: index &* width, end: index &* width &+ width, level: level)
+        let start = (max(1, expiry) &- 1) / width &* width
+        // The last bucket of the number range ends with it; its very last number means "never".
+        let (end, isBeyond) = start.addingReportingOverflow(width)
+        self.init(start: start, end: isBeyond ? Int64.max - 1 : min(end, Int64.max - 1), level: level)
     }
 
     /// When a slab of this bucket wants attention: a fine one when it is all dead, a coarse one
@@ -90,7 +91,7 @@ struct ExpiryHeap {
         }
     }
 
-    /// Drops entries for which `isStale` holds, when they are most of the heap.
+    /// Drops entries for which `isStale` holds; worth its while when they are most of the heap.
     mutating func removeStale(_ isStale: (Entry) -> Bool) {
         let kept = entries.filter { !isStale($0) }
         entries.removeAll(keepingCapacity: true)

@@ -52,7 +52,7 @@ extension StoreState {
 
     @inline(__always)
     func keyMatches(_ item: UnsafeMutableRawPointer, _ key: UnsafeRawPointer, _ keyLength: Int) -> Bool {
-        let head = item.load(as: UInt64.self)
+        let head = larder_load_head(item)
         guard Int(head >> 16 & 0xff) == keyLength else { return false }
         let stored = UnsafeRawPointer(item) + ItemForm(rawValue: UInt8(truncatingIfNeeded: head)).headerBytes
         return memcmp(stored, key, keyLength) == 0
@@ -68,7 +68,7 @@ extension StoreState {
             let bucket = bucketAddress(bucketNumber(hash, count: count))
             let version = larder_bucket_version(bucket)
             if version & 1 == 0 {
-                let found = findInChain(bucket, tag, key, keyLength)
+                let found = findInChain(bucket, version, tag, key, keyLength)
                 if larder_bucket_unchanged(bucket, version),
                     found != nil || larder_load_u64(&superblock.pointee.bucket_count) == count
                 {
@@ -82,7 +82,7 @@ extension StoreState {
 
     @inline(__always)
     private func findInChain(
-        _ bucket: UnsafeMutablePointer<larder_bucket>, _ tag: UInt8,
+        _ bucket: UnsafeMutablePointer<larder_bucket>, _ version: UInt32, _ tag: UInt8,
         _ key: UnsafeRawPointer, _ keyLength: Int
     ) -> UnsafeMutableRawPointer? {
         var current = bucket
@@ -102,7 +102,11 @@ extension StoreState {
             guard larder_bucket_tag(current, UInt32(LARDER_BUCKET_SLOTS) &- 1) == UInt8(LARDER_TAG_LINK) else {
                 return nil
             }
-            current = line(larder_bucket_block(current, UInt32(LARDER_BUCKET_SLOTS) &- 1))
+            let next = larder_bucket_block(current, UInt32(LARDER_BUCKET_SLOTS) &- 1)
+            // Between the two loads the slot may have become an item's, whose number taken for a
+            // line's could lead out of the arena.
+            guard larder_bucket_unchanged(bucket, version) else { return nil }
+            current = line(next)
         }
         return nil
     }
@@ -204,8 +208,8 @@ extension StoreState {
         return true
     }
 
-    /// Empties a slot of a locked bucket's chain, and gives back a chain's last line if that
-    /// leaves it empty.
+    /// Empties a slot of a locked bucket's chain, and gives back the chain's last lines if that
+    /// leaves them empty.
     func removeSlot(_ slot: IndexSlot, from bucket: UnsafeMutablePointer<larder_bucket>) {
         larder_bucket_set_tag(slot.line, slot.number, UInt8(LARDER_TAG_EMPTY))
         larder_bucket_publish(slot.line, slot.number, 0)
@@ -213,22 +217,21 @@ extension StoreState {
         unlinkIfEmpty(slot.line, from: bucket)
     }
 
+    /// A line in the middle holds a link and so is not empty: it goes after those behind it.
     private func unlinkIfEmpty(
-        _ emptied: UnsafeMutablePointer<larder_bucket>, from bucket: UnsafeMutablePointer<larder_bucket>
+        _ line: UnsafeMutablePointer<larder_bucket>, from bucket: UnsafeMutablePointer<larder_bucket>
     ) {
         let all = UInt32(1) << UInt32(LARDER_BUCKET_SLOTS) - 1
-        guard larder_bucket_match(emptied, UInt8(LARDER_TAG_EMPTY)) == all else { return }
         let last = UInt32(LARDER_BUCKET_SLOTS) - 1
-        var previous = bucket
-        while let next = overflow(of: previous) {
-            if next == emptied {
-                let number = larder_bucket_block(previous, last)
-                larder_bucket_set_tag(previous, last, UInt8(LARDER_TAG_EMPTY))
-                larder_bucket_publish(previous, last, 0)
-                giveBackOverflowLine(number)
-                return
-            }
-            previous = next
+        var emptied = line
+        while emptied != bucket, larder_bucket_match(emptied, UInt8(LARDER_TAG_EMPTY)) == all {
+            var previous = bucket
+            while let next = overflow(of: previous), next != emptied { previous = next }
+            let number = larder_bucket_block(previous, last)
+            larder_bucket_set_tag(previous, last, UInt8(LARDER_TAG_EMPTY))
+            larder_bucket_publish(previous, last, 0)
+            giveBackOverflowLine(number)
+            emptied = previous
         }
     }
 }

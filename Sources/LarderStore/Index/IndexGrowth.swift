@@ -22,9 +22,9 @@ extension StoreState {
         let number = process.pointee.overflowFree
         guard number != 0 else { return nil }
         let taken = line(number)
-        process.pointee.overflowFree = taken.pointee.blocks.0
+        process.pointee.overflowFree = larder_bucket_block(taken, 0)
         larder_store_u64(&process.pointee.overflowLineCount, process.pointee.overflowLineCount &- 1)
-        taken.pointee.blocks.0 = 0
+        larder_bucket_publish(taken, 0, 0)
         return number
     }
 
@@ -65,7 +65,7 @@ extension StoreState {
                 directory[slab] = UInt32(taken)
                 superblock.pointee.index_slab_count += 1
             }
-            splitBucket(count: count, session)
+            if !splitBucket(count: count, session), !addOverflowSlab(session, now: now) { return }
         }
     }
 
@@ -93,8 +93,9 @@ extension StoreState {
         return sum
     }
 
-    /// Moves what belongs to the new bucket `count` out of the bucket that it splits from.
-    private func splitBucket(count: UInt64, _ session: UnsafeMutablePointer<SessionSlot>) {
+    /// Moves what belongs to the new bucket `count` out of the bucket that it splits from; false,
+    /// and nothing moved, when the halves could need more overflow lines than there are to spare.
+    private func splitBucket(count: UInt64, _ session: UnsafeMutablePointer<SessionSlot>) -> Bool {
         let low = (1 as UInt64) << UInt64(63 - count.leadingZeroBitCount)
         let source = bucketAddress(Int(count & (low - 1)))
         let target = bucketAddress(Int(count))
@@ -103,6 +104,10 @@ extension StoreState {
         while !larder_bucket_try_lock(source) {
             larder_wait_step(step)
             step &+= 1
+        }
+        guard larder_load_u64(&process.pointee.overflowLineCount) >= overflowReserve + lineCount(after: source) else {
+            larder_bucket_unlock(source)
+            return false
         }
         // Nobody can reach the new bucket before the count says so.
         var current: UnsafeMutablePointer<larder_bucket>? = source
@@ -119,7 +124,7 @@ extension StoreState {
                 let moved = insert(block: block, tag: tag, into: target)
                 removeSlot(IndexSlot(line: lineOfChain, number: number, block: block), from: source)
                 if !moved {
-                    // No overflow line, though a reserve was seen to: an item dropped is a miss,
+                    // More sessions than expected took the lines meanwhile: an item dropped is a miss,
                     // one left in the wrong bucket could come back after its deletion.
                     larder_count(&session.pointee.counters.items, -1)
                     larder_count(&session.pointee.counters.evictions, 1)
@@ -130,6 +135,18 @@ extension StoreState {
         }
         larder_store_u64(&superblock.pointee.bucket_count, count + 1)
         larder_bucket_unlock(source)
+        return true
+    }
+
+    /// Overflow lines in a locked bucket's chain.
+    private func lineCount(after bucket: UnsafeMutablePointer<larder_bucket>) -> UInt64 {
+        var count: UInt64 = 0
+        var current = bucket
+        while let next = overflow(of: current) {
+            count += 1
+            current = next
+        }
+        return count
     }
 
     /// The items' keys are read for their hashes: fetch them together.

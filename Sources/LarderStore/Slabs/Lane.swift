@@ -166,11 +166,8 @@ extension StoreState {
             slab: UInt32(number), bucket: bucket, isKept: kept)
         session.pointee.openCount += 1
         if bucket != .never {
-            process.pointee.expiryHeap.push(
-                ExpiryHeap.Entry(
-                    time: bucket.attention(
-                        now: now, interval: process.pointee.configuration.bucketIntervalMilliseconds),
-                    slab: UInt32(number), sequence: slab.pointee.sequence))
+            let interval = process.pointee.configuration.bucketIntervalMilliseconds
+            awaitAttention(of: number, at: bucket.attention(now: now, interval: interval))
         }
         return true
     }

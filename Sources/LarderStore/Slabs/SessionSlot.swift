@@ -90,7 +90,7 @@ extension StoreState {
         larder_full_fence()
         var oldest = SessionSlot.offline
         for place in 0..<SessionSlot.sessionsMax {
-            guard let slot = sessionSlot(place) else { continue }
+            guard let slot = sessionSlot(place) else { break }
             oldest = min(oldest, larder_load_u64(&slot.pointee.epoch))
         }
         return oldest

@@ -56,13 +56,21 @@ extension StoreState {
         }
         larder_store_u32(&slabs[head].state, LARDER_SLAB_RUN_HEAD.rawValue)
         process.pointee.freshSlabs.append(head, process.pointee.links)
-        if larder_load_u32(&slabs[head].live_blocks) == 0 {
+        if larder_load_u32(&slabs[head].live_blocks) == 0 || !isInIndex(reservation.block) {
             retireRun(head, session)
         } else if slabs[head].expiry_end_ms != Int64.max {
-            process.pointee.expiryHeap.push(
-                ExpiryHeap.Entry(
-                    time: slabs[head].expiry_end_ms, slab: UInt32(head), sequence: slabs[head].sequence))
+            awaitAttention(of: head, at: slabs[head].expiry_end_ms)
         }
+    }
+
+    /// Whether a slot leads to a run's item. A flush that came before the run was on a list has
+    /// taken the one without the other.
+    private func isInIndex(_ block: UInt32) -> Bool {
+        let item = Item(address(ofBlock: block))
+        let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
+        let bucket = lockBucket(hash)
+        defer { larder_bucket_unlock(bucket) }
+        return slot(ofBlock: block, KeyHash.tag(hash), in: bucket) != nil
     }
 
     func runHead(of slab: Int) -> Int {

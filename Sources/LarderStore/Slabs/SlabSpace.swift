@@ -7,22 +7,31 @@ extension StoreState {
     /// Slabs, free or in limbo, below which a session makes room ahead of need, so that the next
     /// one finds a slab whose readers are gone already.
     private static let slabsAhead = 3
-    /// Slabs emptied in a row without one more being free before that is taken for "full".
+    /// Slabs emptied in a row without one more being free before less is saved of the next.
     private static let vainReclaimsMax = 32
 
     /// A slab to open; nil when nothing can be dropped.
     func takeFreeSlab(forKept: Bool, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Int? {
-        if forKept { return popFree() }
+        forKept || makeRoom(session, now: now) ? popFree() : nil
+    }
+
+    /// Sees to it that a slab is free beside the one that eviction itself may need.
+    private func makeRoom(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
         var mayReclaim = true
         // Emptying a slab may fill another, so that going on could move the same items for ever.
         var vainReclaims = 0
         var waits: UInt32 = 0
         func reclaim() {
             let before = process.pointee.freeSlabs.count + unpinnedLimboCount()
-            mayReclaim = reclaimSlab(session, now: now)
+            let effort: ReclaimEffort =
+                switch vainReclaims {
+                case ..<Self.vainReclaimsMax: .saveAll
+                case ..<(2 * Self.vainReclaimsMax): .saveUsed
+                default: .saveNothing
+                }
+            mayReclaim = reclaimSlab(effort, session, now: now)
             let after = process.pointee.freeSlabs.count + unpinnedLimboCount()
             vainReclaims = after > before ? 0 : vainReclaims + 1
-            if vainReclaims > Self.vainReclaimsMax { mayReclaim = false }
         }
         while true {
             recycleLimbo(session)
@@ -32,7 +41,7 @@ extension StoreState {
                 reclaim()
                 continue
             }
-            if free > Self.keptReserve { return popFree() }
+            if free > Self.keptReserve { return true }
             if coming == 0 {
                 guard mayReclaim else { break }
                 reclaim()
@@ -43,7 +52,7 @@ extension StoreState {
             waits &+= 1
         }
         larder_count(&session.pointee.counters.outOfMemory, 1)
-        return nil
+        return false
     }
 
     private func popFree() -> Int? {
@@ -108,8 +117,8 @@ extension StoreState {
     func takeIndexSlab(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Int? {
         var wanted = slabCount - 1
         while wanted > 0, larder_load_u32(&slabs[wanted].state) == LARDER_SLAB_INDEX.rawValue { wanted -= 1 }
-        let taken = claim(wanted, session, now: now) ? wanted : takeFreeSlab(forKept: false, session, now: now)
-        guard let slab = taken else { return nil }
+        guard makeRoom(session, now: now) else { return nil }
+        guard let slab = claim(wanted, session, now: now) ? wanted : popFree() else { return nil }
         // SAFETY: the slab is nobody's; the index needs its lines empty.
         (base + slab << Int(slabShift)).initializeMemory(as: UInt8.self, repeating: 0, count: 1 << Int(slabShift))
         slabs[slab].expiry_end_ms = Int64.max
@@ -128,16 +137,17 @@ extension StoreState {
             larder_store_u32(&slabs[slab].state, LARDER_SLAB_CLAIMED.rawValue)
             return true
         case LARDER_SLAB_SEALED.rawValue:
-            guard process.pointee.configuration.evicts || slabs[slab].live_blocks == 0 else { return false }
-            let isYoung = isYoung(slab)
+            guard process.pointee.configuration.evicts || larder_load_u32(&slabs[slab].live_blocks) == 0
+            else { return false }
+            let isWorthMoving = process.pointee.freeSlabs.count >= Self.slabsAhead || isYoung(slab)
             removeSealed(slab)
-            if !isYoung || !evacuate(slab, .move, session, now: now) {
+            if !isWorthMoving || !evacuate(slab, .move, session, now: now) {
                 _ = evacuate(slab, .evict, session, now: now)
             }
             sendToLimbo(slab, session)
         case LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
             let head = runHead(of: slab)
-            guard process.pointee.configuration.evicts || slabs[head].live_blocks == 0,
+            guard process.pointee.configuration.evicts || larder_load_u32(&slabs[head].live_blocks) == 0,
                 larder_load_u32(process.pointee.pins + head) == 0
             else { return false }
             dropRun(head, session, now: now)

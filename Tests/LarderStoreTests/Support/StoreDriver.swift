@@ -67,9 +67,9 @@ final class StoreDriver {
 
     func pin(_ key: [UInt8], now: Int64) -> PinnedValue? {
         withKey(key) { key in
-            session.find(key, now: now).map { item in
+            session.find(key, now: now).flatMap { item in
                 let bytes = UnsafeRawBufferPointer(start: item.value, count: item.valueLength)
-                return PinnedValue(pin: session.pin(item), bytes: bytes, copy: [UInt8](bytes))
+                return session.pin(item).map { PinnedValue(pin: $0, bytes: bytes, copy: [UInt8](bytes)) }
             }
         }
     }

@@ -1,0 +1,4 @@
+/// Why a run could not be finished.
+struct BenchError: Error {
+    let message: String
+}

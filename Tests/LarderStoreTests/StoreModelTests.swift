@@ -1,0 +1,29 @@
+import Foundation
+import Testing
+
+/// Random operations against a dictionary: a store may lose items when it has to, never change them.
+@Suite struct StoreModelTests {
+    /// Sequences of each kind; `LARDER_MODEL_SEQUENCES` raises it, `LARDER_MODEL_SEED` starts elsewhere.
+    private static let sequences = setting("LARDER_MODEL_SEQUENCES") ?? 700
+    private static let firstSeed = setting("LARDER_MODEL_SEED") ?? 1
+
+    private static func setting(_ name: String) -> Int? { ProcessInfo.processInfo.environment[name].flatMap { Int($0) } }
+
+    @Test(arguments: ModelRun.Room.allCases)
+    func shortSequences(room: ModelRun.Room) throws {
+        for seed in Self.firstSeed..<Self.firstSeed + Self.sequences {
+            let run = try ModelRun(seed: UInt64(seed), room: room, stepsPerCheck: room == .roomy ? 16 : 1)
+            let failure = run.run(steps: 60)
+            try #require(failure == nil, "seed \(seed), \(room)")
+        }
+    }
+
+    @Test(arguments: ModelRun.Room.allCases)
+    func longSequences(room: ModelRun.Room) throws {
+        for seed in Self.firstSeed..<Self.firstSeed + max(1, Self.sequences / 50) {
+            let run = try ModelRun(seed: UInt64(1_000_000 + seed), room: room, stepsPerCheck: 16)
+            let failure = run.run(steps: 1500)
+            try #require(failure == nil, "seed \(seed), \(room)")
+        }
+    }
+}

@@ -1,0 +1,177 @@
+@testable import LarderStore
+
+/// One random sequence of operations on a store and its model, all of it decided by a seed.
+final class ModelRun {
+    /// How big the arena is against what is put in.
+    enum Room: CaseIterable {
+        /// Everything collides: slabs of 1 or 4 KiB, some dozens of them.
+        case tiny
+        /// As `tiny`, but nothing may be dropped.
+        case tinyKeepingAll
+        /// Nothing is ever short.
+        case roomy
+    }
+
+    private var random: SeededRandom
+    private let room: Room
+    private let stepsPerCheck: Int
+    private let store: Store
+    private let slabBytes: Int
+    private var drivers: [StoreDriver] = []
+    private var model: ModelStore
+    private var keys: [[UInt8]] = []
+    private var now: Int64 = 1_700_000_000_000
+    private var valueSeed: UInt64 = 0
+    private var pinned: [PinnedValue] = []
+    private let pins: Bool
+
+    init(seed: UInt64, room: Room, stepsPerCheck: Int) throws {
+        random = SeededRandom(seed: seed)
+        self.room = room
+        self.stepsPerCheck = stepsPerCheck
+        slabBytes = room == .roomy ? 16 << 10 : random.once(in: 2) ? 1024 : 4096
+        let slabs = room == .roomy ? 1024 : slabBytes == 1024 ? random.number(64...80) : random.number(16...64)
+        let sessions = random.number(1...4)
+        var configuration = StoreConfiguration(
+            memoryBytes: slabs * slabBytes, slabBytes: slabBytes, evicts: room != .tinyKeepingAll,
+            bucketIntervalMilliseconds: random.once(in: 4) ? 15_000 : 1000, hashSeed: random.next(),
+            sessionsExpected: random.once(in: 2) ? sessions : 1)
+        configuration.itemBytesMax = 1 << 20
+        store = try Store(configuration)
+        for _ in 0..<sessions { drivers.append(try StoreDriver(store)) }
+        pins = random.once(in: 3)
+        // Runs, pins and unlucky windows: only in plenty of room does everything fit.
+        model = ModelStore(mayLose: room == .tiny, mayRefuse: room != .roomy)
+        for number in 0..<random.number(4...150) {
+            let length = random.once(in: 8) ? random.number(16...250) : random.number(8...20)
+            let text = "key-\(number)-"
+            keys.append(Array(text.utf8) + [UInt8](repeating: 0x78, count: max(0, length - text.count)))
+        }
+    }
+
+    /// What went wrong first, or nil.
+    func run(steps: Int) -> String? {
+        for step in 0..<steps {
+            if let failure = turn() { return "step \(step): \(failure)" }
+            if let torn = pinned.firstIndex(where: { !$0.isIntact }) { return "step \(step): pin \(torn) was not kept" }
+            guard step % stepsPerCheck == stepsPerCheck - 1 || step == steps - 1 else { continue }
+            if let broken = store.checkInvariants().first { return "step \(step): \(broken)" }
+        }
+        if room != .tiny, store.statistics.counters.evictions > 0 { return "items were evicted" }
+        for pin in pinned { drivers[0].session.unpin(pin.pin) }
+        return nil
+    }
+
+    private func turn() -> String? {
+        if random.once(in: 3) { advanceClock() }
+        let driver = drivers[random.number(0...drivers.count - 1)]
+        return driver.turn(now) { driver in
+            model.begin(now: now)
+            for _ in 0..<random.number(1...3) {
+                if let failure = operation(driver) { return failure }
+            }
+            return nil
+        }
+    }
+
+    private func advanceClock() {
+        switch random.number(0...19) {
+        case 0: now += Int64(random.number(1...40)) * 86_400_000
+        case 1...3: now += Int64(random.number(1...600)) * 1000
+        case 4...10: now += Int64(random.number(1...3000))
+        default: now += Int64(random.number(1...100))
+        }
+    }
+
+    private func expiry() -> Int64 {
+        switch random.number(0...19) {
+        case 0...8: Int64.max
+        case 9...12: now + Int64(random.number(1...4000))
+        case 13...15: now + Int64(random.number(1...3600)) * 1000
+        case 16...17: now + Int64(random.number(1...720)) * 3_600_000
+        case 18: now - Int64(random.number(0...2000))
+        default: random.once(in: 2) ? now + (1 << 50) : Int64.max - Int64(random.number(1...2000))
+        }
+    }
+
+    private func value() -> [UInt8] {
+        valueSeed += 1
+        let length = switch random.number(0...19) {
+        case 0...11: random.number(0...100)
+        case 12...16: random.number(0...slabBytes / 3)
+        case 17...18: random.number(0...slabBytes)
+        default: random.number(slabBytes...slabBytes * 4)
+        }
+        return .value(length, seed: valueSeed)
+    }
+
+    private func operation(_ driver: StoreDriver) -> String? {
+        let key = random.number(0...keys.count - 1)
+        switch random.number(0...99) {
+        case 0...29: return write(driver, .set, key)
+        case 30...35: return write(driver, .add, key)
+        case 36...40: return write(driver, .replace, key)
+        case 41...45: return write(driver, .append, key)
+        case 46...50: return write(driver, .prepend, key)
+        case 51...57: return write(driver, .compareAndSwap, key)
+        case 58...66: return delete(driver, key)
+        case 67...75: return touch(driver, key)
+        case 76...77: return flush(driver)
+        case 78...80 where pins:
+            changePins(driver, key)
+            return nil
+        default: return model.find(key, driver.find(keys[key], now: now, marks: random.once(in: 2)), now: now)
+        }
+    }
+
+    private func write(_ driver: StoreDriver, _ mode: WriteMode, _ key: Int) -> String? {
+        var cas = UInt64(0)
+        if mode == .compareAndSwap { cas = (model.live(key, now: now)?.cas ?? 1) &+ (random.once(in: 3) ? 1 : 0) }
+        let wanted = FoundItem(
+            value: value(), clientFlags: random.once(in: 2) ? 0 : UInt32(truncatingIfNeeded: random.next()),
+            expiry: expiry(), cas: cas)
+        let result = driver.store(
+            mode, keys[key], wanted.value, flags: wanted.clientFlags, expiry: wanted.expiry, cas: cas, now: now)
+        if let failure = model.store(mode, key, wanted, result, now: now) { return failure }
+        guard result.outcome == .stored else { return nil }
+        // What was stored by this operation is there, whatever had to go for it.
+        let found = driver.find(keys[key], now: now)
+        if found != model.live(key, now: now) { return "key \(key): not there right after \(mode)" }
+        return nil
+    }
+
+    private func delete(_ driver: StoreDriver, _ key: Int) -> String? {
+        var cas: UInt64 = 0
+        if random.once(in: 2), let live = model.live(key, now: now) { cas = live.cas + (random.once(in: 3) ? 1 : 0) }
+        return model.delete(key, cas: cas, driver.delete(keys[key], cas: cas, now: now), now: now)
+    }
+
+    private func touch(_ driver: StoreDriver, _ key: Int) -> String? {
+        let expiry = expiry()
+        let outcome = driver.touch(keys[key], expiry: expiry, now: now)
+        return model.touch(key, expiry: expiry, outcome, now: now)
+    }
+
+    private func flush(_ driver: StoreDriver) -> String? {
+        switch random.number(0...9) {
+        case 0:
+            driver.session.flush()
+            model.flush()
+        case 1...2:
+            let time = now + Int64(random.number(0...5000))
+            driver.session.flush(atMilliseconds: time)
+            model.flush(at: time)
+        default: break
+        }
+        return nil
+    }
+
+    private func changePins(_ driver: StoreDriver, _ key: Int) {
+        if pinned.count > 2 {
+            let pin = pinned.remove(at: random.number(0...pinned.count - 1))
+            driver.session.unpin(pin.pin)
+        } else if let pin = driver.pin(keys[key], now: now) {
+            pinned.append(pin)
+        }
+    }
+}
