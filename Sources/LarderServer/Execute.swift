@@ -134,10 +134,12 @@ enum Execute {
         if context.detailIsEnabled {
             context.state.detail.record(hashed.bytes, length: hashed.length) { $0.sets += 1 }
         }
+        // Without cas values (`-C`) none can be right; 0 is never given out.
+        let compared = context.casIsEnabled ? request.number : 0
         let result = context.session.store(
             writeMode(request.storeMode), hashed, value: value,
             valueLength: request.valueLength, clientFlags: request.clientFlags,
-            expiry: expiry(ofSeconds: request.exptime, now: context.now), cas: request.number, now: context.now)
+            expiry: expiry(ofSeconds: request.exptime, now: context.now), cas: compared, now: context.now)
         if case .compareAndSwap = request.storeMode { countCas(context, result.outcome) }
         switch result.outcome {
         case .noMemory: context.counters.add(.storeNoMemory)
@@ -145,7 +147,7 @@ enum Execute {
         default: break
         }
         if !request.options.contains(.noReply) {
-            connection.reply(reply(to: result.outcome), &context)
+            connection.reply(reply(to: result.outcome, request.storeMode), &context)
         }
     }
 
@@ -170,14 +172,17 @@ enum Execute {
     }
 
     @inline(__always)
-    private static func reply(to outcome: StoreOutcome) -> Reply {
+    private static func reply(to outcome: StoreOutcome, _ mode: StoreMode) -> Reply {
+        // What an append could not find room for, memcached calls not stored.
+        if case .append = mode, outcome == .tooLarge || outcome == .noMemory { return .notStored }
+        if case .prepend = mode, outcome == .tooLarge || outcome == .noMemory { return .notStored }
         switch outcome {
-        case .stored: .stored
-        case .notStored: .notStored
-        case .exists: .exists
-        case .notFound: .notFound
-        case .tooLarge: .tooLarge
-        case .noMemory: .outOfMemoryStoring
+        case .stored: return .stored
+        case .notStored: return .notStored
+        case .exists: return .exists
+        case .notFound: return .notFound
+        case .tooLarge: return .tooLarge
+        case .noMemory: return .outOfMemoryStoring
         }
     }
 }

@@ -45,8 +45,12 @@ struct Connection {
 
     init(number: Int32) { self.number = number }
 
-    /// A get line may be of any length; this is where its memory ends.
-    private static let inputBytesMax = 1 << 30
+    /// A get line may be of any length; this is where its memory ends: a million keys of 128 bytes.
+    private static let inputBytesMax = 128 << 20
+
+    /// Bytes that a request which is not complete holds, beyond a buffer of the pool.
+    var heldBytes: Int { bodyFilled + longLineBytes }
+    private var longLineBytes: Int { max(0, input.capacity - BufferPool.bufferBytes) }
 
     // MARK: Input
 
@@ -62,7 +66,9 @@ struct Connection {
         if input.room == 0 {
             input.compact()
             if input.room == 0 {
+                let before = longLineBytes
                 guard input.capacity < Self.inputBytesMax, input.grow(to: input.capacity * 2) else { return nil }
+                context.heldBytes += longLineBytes - before
             }
         }
         return UnsafeMutableRawBufferPointer(start: input.base + input.end, count: input.room)
@@ -75,7 +81,7 @@ struct Connection {
         lastActivityMilliseconds = context.now
         if phase == .readingValue {
             bodyFilled &+= count
-            context.bodyBytes &+= count
+            context.heldBytes &+= count
         } else {
             input.end &+= count
         }
@@ -117,8 +123,13 @@ struct Connection {
 
     /// Nothing more to do with what has arrived: an idle connection holds no buffer.
     private mutating func idle(_ context: inout WorkerContext) -> Action {
-        if input.isAllocated, input.count == 0 { context.pool.giveBack(&input) }
+        if input.isAllocated, input.count == 0 { giveBackInput(&context) }
         return .read
+    }
+
+    private mutating func giveBackInput(_ context: inout WorkerContext) {
+        context.heldBytes -= longLineBytes
+        context.pool.giveBack(&input)
     }
 
     /// One step of the parser, and the request that it found; false when it needs more bytes.
@@ -183,7 +194,7 @@ struct Connection {
         body = bytes
         bodyFilled = request.keyLength + arrived
         bodyNeeded = total
-        context.bodyBytes += bodyFilled
+        context.heldBytes += bodyFilled
         request.keyStart = 0
         request.valueStart = request.keyLength
         phase = .readingValue
@@ -204,7 +215,7 @@ struct Connection {
     mutating func dropBody(_ context: inout WorkerContext) {
         guard let bytes = body else { return }
         free(bytes)
-        context.bodyBytes -= bodyFilled
+        context.heldBytes -= bodyFilled
         body = nil
         bodyFilled = 0
         bodyNeeded = 0
@@ -230,7 +241,7 @@ struct Connection {
     /// Gives back everything but the connection itself.
     mutating func dispose(_ context: inout WorkerContext) {
         dropBody(&context)
-        context.pool.giveBack(&input)
+        giveBackInput(&context)
         output.discard(&context.pool, context.session)
     }
 

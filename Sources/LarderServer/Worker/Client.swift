@@ -47,7 +47,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         let count = read(client.pointee.fd, start, room.count)
         if count > 0 {
             client.pointee.connection.didRead(count, &pointee.context)
-            if pointee.context.bodyBytes > pointee.bodyBytesMax { dropStalestBody(except: client) }
+            if pointee.context.heldBytes > pointee.heldBytesMax { dropStalestRequest(except: client) }
             return serve(client)
         }
         if count < 0, errno == EAGAIN || errno == EINTR || errno == EWOULDBLOCK {
@@ -237,13 +237,13 @@ extension UnsafeMutablePointer<WorkerCore> {
             client.pointee.fd, state, atMilliseconds: client.pointee.connection.lastActivityMilliseconds)
     }
 
-    /// Half-sent values hold more memory than they may: the one that has waited longest goes.
-    private func dropStalestBody(except current: ClientPointer) {
+    /// Half-sent requests hold more memory than they may: the one that has waited longest goes.
+    private func dropStalestRequest(except current: ClientPointer) {
         var stalest: ClientPointer?
         var next = pointee.clients
         while let client = next {
             next = client.pointee.next
-            guard client != current, client.pointee.connection.phase == .readingValue else { continue }
+            guard client != current, client.pointee.connection.heldBytes > 0 else { continue }
             let time = client.pointee.connection.lastActivityMilliseconds
             if stalest.map({ time < $0.pointee.connection.lastActivityMilliseconds }) ?? true { stalest = client }
         }

@@ -10,9 +10,9 @@ struct WorkerCore: ~Copyable {
     let loop: Unmanaged<EventLoop>
     let clock: ServerClock
     let connectionTable: ConnectionTable
-    /// Received bytes of half-sent values that this worker holds at most before it drops the
+    /// Received bytes of half-sent requests that this worker holds at most before it drops the
     /// client that has been silent longest.
-    let bodyBytesMax: Int
+    let heldBytesMax: Int
     var clients: ClientPointer?
     var clientCount = 0
     var yieldedFirst: ClientPointer?
@@ -47,12 +47,13 @@ final class Worker: Sendable {
     private let waker = Mutex<Waker?>(nil)
     private let thread = Mutex<SystemThread?>(nil)
 
-    /// Bytes of half-sent values in the whole process.
-    private static let bodyBytesMax = 64 << 20
-    /// How long a value may stand still half-sent.
-    private static let bodyStallMillisecondsMax: Int64 = 60_000
+    /// Bytes of half-sent requests in the whole process.
+    private static let heldBytesMax = 64 << 20
+    /// How long a value or a long line may stand still half-sent.
+    private static let stallMillisecondsMax: Int64 = 60_000
     /// How long clients have to finish when the server stops.
     private static let stopMillisecondsMax: Int64 = 2_000
+    private static let stopTickMilliseconds = 100
 
     init(_ state: ServerState, number: Int) {
         self.state = state
@@ -92,15 +93,18 @@ final class Worker: Sendable {
                 to: WorkerCore(
                     context: try WorkerContext(state, number: number), loop: Unmanaged.passUnretained(loop),
                     clock: state.clock, connectionTable: state.connectionTable,
-                    bodyBytesMax: max(Self.bodyBytesMax / state.settings.threadCount, 1 << 20)))
+                    heldBytesMax: max(Self.heldBytesMax / state.settings.threadCount, 1 << 20)))
         } catch {
             core.deallocate()
             return readiness.fail(.thread(error: ENOMEM))
         }
         do {
-            let wakeup = try Wakeup(on: loop) { [self] in awake(core) }
-            waker.withLock { $0 = wakeup.waker }
             let timer = Timer(on: loop) { [self] in tick(core) }
+            let wakeup = try Wakeup(on: loop) { [self] in
+                awake(core)
+                if core.pointee.isStopping { timer.start(afterMilliseconds: Self.stopTickMilliseconds, repeats: true) }
+            }
+            waker.withLock { $0 = wakeup.waker }
             timer.start(afterMilliseconds: 1000, repeats: true)
             readiness.succeed()
             withExtendedLifetime((wakeup, timer)) { turn(core, loop) }
@@ -150,8 +154,8 @@ final class Worker: Sendable {
         while let client = next {
             next = client.pointee.next
             let silent = core.pointee.context.now - client.pointee.connection.lastActivityMilliseconds
-            if client.pointee.connection.phase == .readingValue {
-                if silent > Self.bodyStallMillisecondsMax { core.close(client) }
+            if client.pointee.connection.heldBytes > 0 {
+                if silent > Self.stallMillisecondsMax { core.close(client) }
             } else if idleMax > 0, silent > idleMax, !client.pointee.isSending {
                 core.pointee.context.counters.add(.idleKicks)
                 core.close(client)

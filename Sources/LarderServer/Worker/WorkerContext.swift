@@ -18,8 +18,8 @@ struct WorkerContext: ~Copyable {
     let itemSizeMax: Int
     let casIsEnabled: Bool
     let requestsPerEventMax: Int
-    /// Bytes of half-sent values that this worker holds.
-    var bodyBytes = 0
+    /// Bytes of half-sent values and long lines that this worker holds.
+    var heldBytes = 0
 
     init(_ server: ServerState, number: Int) throws(StoreError) {
         self.number = number
