@@ -8,25 +8,28 @@ DESTDIR ?=
 ARGS ?=
 # How many compile jobs at once.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# The server that `make compare` measures against; QUICK=1 takes less than two minutes.
+MEMCACHED ?= /usr/bin/memcached
+QUICK ?=
 
 # The dependency check makes the build hold the table of who may import whom.
 SWIFT_FLAGS := -j $(JOBS) --explicit-target-dependency-import-check error
 # The server carries its Swift runtime: it then needs libevent and libc only, and 3 MB less memory.
 RELEASE_FLAGS := $(SWIFT_FLAGS) -c release --static-swift-stdlib
-SOURCES := Package.swift Sources Tests
+SOURCES := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Tests
 VENV := .venv-test
 
 # A crashing test must die at once, not be held up by the backtracer.
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients setup setup-test install format lint clean
+.PHONY: help run build debug test test-swift test-clients setup setup-test install format lint clean bench compare
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
-	@echo "Variables: ARGS (run), PREFIX and DESTDIR (install), JOBS, SWIFT, PYTHON."
+	@echo "Variables: ARGS (run, compare), MEMCACHED and QUICK (compare), PREFIX and DESTDIR (install), JOBS, SWIFT, PYTHON."
 
 run: build ## build optimised and serve on 127.0.0.1:11211 (make run ARGS="-m 1024 -v")
 	@exec .build/release/larder $(ARGS)
@@ -44,6 +47,7 @@ test: setup-test ## build both ways, warnings being errors, then run every test 
 
 test-swift: debug ## run the Swift tests
 	$(SWIFT) test $(SWIFT_FLAGS) --skip-build
+	$(SWIFT) test $(SWIFT_FLAGS) --package-path Benchmarks
 
 test-clients: setup-test build ## run real clients and the container's script against the optimised server
 	$(VENV)/bin/python -m pytest -q -rs Tests/Clients
@@ -65,5 +69,13 @@ format: ## lay the Swift sources out as .swift-format says
 lint: ## report where the layout differs from .swift-format
 	$(SWIFT) format lint --strict --recursive --parallel $(SOURCES)
 
+bench: setup ## build the load generator, Benchmarks/.build/release/larder-bench, and print its options
+	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-bench
+	@Benchmarks/.build/release/larder-bench --help
+
+compare: build ## measure Larder against memcached (make compare MEMCACHED=PATH QUICK=1)
+	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-bench
+	$(PYTHON) Benchmarks/compare.py --memcached "$(MEMCACHED)" $(if $(QUICK),--quick) $(ARGS)
+
 clean: ## remove what was built, and the Python environment of the tests
-	rm -rf .build $(VENV)
+	rm -rf .build Benchmarks/.build $(VENV)

@@ -17,8 +17,7 @@ let package = Package(
         .target(name: "LoadGenerator", dependencies: ["CBenchSystem"], swiftSettings: settings),
         .executableTarget(name: "larder-bench", dependencies: ["LoadGenerator"], swiftSettings: settings),
         .testTarget(
-            name: "LoadGeneratorTests", dependencies: ["LoadGenerator"], path: "Tests/LoadGeneratorTests",
-            swiftSettings: settings),
+            name: "LoadGeneratorTests", dependencies: ["LoadGenerator"], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

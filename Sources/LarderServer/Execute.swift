@@ -14,7 +14,6 @@ enum Execute {
     ) {
         switch request.verb {
         case .retrieve: retrieve(&connection, &context, request, key)
-        case .endOfRetrieval: endRetrieval(&connection, &context)
         case .store: store(&connection, &context, request, key, value)
         case .delete: delete(&connection, &context, request, key)
         case .arithmetic: arithmetic(&connection, &context, request, key)
@@ -76,19 +75,31 @@ enum Execute {
         context.counters.add(touches ? .cmdTouch : .cmdGet)
         let found = context.session.findEvenDead(hashed)
         let isDead = found.map { context.session.isDead($0, now: context.now) } ?? false
-        guard let item = found, !isDead else {
-            return missed(&connection, &context, request, hashed, isDead: isDead)
+        if let item = found, !isDead {
+            answer(&connection, &context, request, hashed, item)
+        } else {
+            missed(&connection, &context, request, hashed, isDead: isDead)
         }
+        if request.options.contains(.lastOfRetrieval) { endRetrieval(&connection, &context) }
+    }
+
+    @inline(__always)
+    private static func answer(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request, _ key: HashedKey,
+        _ item: Item
+    ) {
+        let touches = request.options.contains(.touches)
         context.counters.add(touches ? .touchHits : .getHits)
         context.session.markUsed(item)
-        if context.detailIsEnabled { countPrefix(context, hashed, isHit: true) }
-        if context.verbosity > 1 { connection.logKey("sending key", key, request.keyLength) }
+        if context.detailIsEnabled { countPrefix(context, key, isHit: true) }
+        let bytes = key.bytes.assumingMemoryBound(to: UInt8.self)
+        if context.verbosity > 1 { connection.logKey("sending key", bytes, key.length) }
         let cas = request.options.contains(.wantsCas) ? (context.casIsEnabled ? context.session.cas(of: item) : 0) : nil
-        connection.writeValue(item, key: key, keyLength: request.keyLength, cas: cas, &context)
+        connection.writeValue(item, key: bytes, keyLength: key.length, cas: cas, &context)
         // Last, since the item may move for it. One that dies at once is answered all the same.
         guard touches else { return }
         let expiry = expiry(ofSeconds: request.exptime, now: context.now)
-        _ = context.session.touch(hashed, expiry: expiry, now: context.now)
+        _ = context.session.touch(key, expiry: expiry, now: context.now)
     }
 
     private static func missed(
@@ -109,7 +120,7 @@ enum Execute {
             return connection.outOfReplyMemory(&context)
         }
         connection.output.didWrite(TextEncoder.encodeEnd(at: out))
-        if context.verbosity > 1 { connection.log(">\(connection.number) END") }
+        if context.verbosity > 1 { connection.logEnd() }
     }
 
     static func countPrefix(_ context: borrowing WorkerContext, _ key: HashedKey, isHit: Bool) {

@@ -59,6 +59,8 @@ private final class Server: ConnectionSink {
         let acceptor = try Acceptor(
             listeners, on: loop, limit: state.connectionLimit,
             refusesOverLimit: state.settings.refusesConnectionsOverLimit, sink: self)
+        let ticker = Timer(on: loop) { [unowned self] in for worker in workers { worker.tick() } }
+        ticker.start(afterMilliseconds: 1000, repeats: true)
         announce()
         if let path = state.settings.pidFilePath { PidFile.write(to: path) }
         PortFile.writeIfRequested(listeners)
@@ -69,7 +71,7 @@ private final class Server: ConnectionSink {
         for worker in workers { worker.stop() }
         for worker in workers { worker.join() }
         if state.settings.daemonizes, let path = state.settings.pidFilePath { PidFile.remove(at: path) }
-        withExtendedLifetime((signals, hangUp, stopped)) {}
+        withExtendedLifetime((signals, hangUp, stopped, ticker)) {}
     }
 
     func adopt(_ fd: Int32, isUnixSocket: Bool, listenerIndex: Int) {

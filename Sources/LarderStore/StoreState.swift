@@ -110,9 +110,9 @@ struct ProcessState {
     var overflowLineCount: UInt64 = 0
     /// Atomic; when a delayed flush falls due, `Int64.max` when none is.
     var flushAtMilliseconds: UInt64 = UInt64(Int64.max)
-    /// A rotating hand over the slab table, for sampling emptied slabs.
-    var sampleHand = 0
-    /// Another, for slabs whose items were all deleted.
+    /// Draws the slabs that are looked at for holes.
+    var sampleState: UInt64 = 1
+    /// A rotating hand over the slab table, for slabs whose items were all deleted.
     var emptyHand = 0
     /// Guards the sessions' table.
     var sessionLock: UInt32 = 0

@@ -74,7 +74,9 @@ package struct ConversationParser {
         } else if let time = argument(of: "advance:", in: line) {
             conversation.steps.append(.advance(milliseconds: try parseTime(time)))
         } else if let number = argument(of: "connection:", in: line) {
-            guard let number = Int(number), number > 0 else { throw failure("a connection is a number from 1") }
+            guard let number = Int(number), number > 0 else {
+                throw failure("a connection is a number from 1")
+            }
             conversation.steps.append(.switchTo(connection: number))
         } else {
             throw failure("a line of no known kind")
@@ -136,13 +138,17 @@ package struct ConversationParser {
     /// Neighbouring pieces of bytes as one.
     private func merged(_ elements: [ConversationText.Element]) -> [ConversationText.Element] {
         var result: [ConversationText.Element] = []
+        var pending: [UInt8] = []
         for element in elements {
-            if case .bytes(let more) = element, case .bytes(let bytes)? = result.last {
-                result[result.count - 1] = .bytes(bytes + more)
-            } else {
-                result.append(element)
+            if case .bytes(let bytes) = element {
+                pending += bytes
+                continue
             }
+            if !pending.isEmpty { result.append(.bytes(pending)) }
+            pending = []
+            result.append(element)
         }
+        if !pending.isEmpty { result.append(.bytes(pending)) }
         return result
     }
 }
@@ -187,7 +193,8 @@ private struct TextScanner {
         case "x":
             let digits = bytes[(position + 1)...].prefix(2)
             position += 2
-            guard digits.count == 2, let byte = UInt8(String(decoding: digits, as: UTF8.self), radix: 16) else {
+            guard digits.count == 2, let byte = UInt8(String(decoding: digits, as: UTF8.self), radix: 16)
+            else {
                 return fail("\\x wants two hexadecimal digits")
             }
             return byte
@@ -199,7 +206,9 @@ private struct TextScanner {
     private mutating func scanBlank() -> ConversationText.Element? {
         position += 1
         if position < bytes.count, bytes[position] == UInt8(ascii: "\"") { return scanRepeat() }
-        guard let end = bytes[position...].firstIndex(of: UInt8(ascii: "}")) else { return fail("} is missing") }
+        guard let end = bytes[position...].firstIndex(of: UInt8(ascii: "}")) else {
+            return fail("} is missing")
+        }
         let name = String(decoding: bytes[position..<end], as: UTF8.self)
         position = end + 1
         switch name {
@@ -231,7 +240,16 @@ private struct TextScanner {
         guard rest.hasPrefix("\"*"), let count = Int(rest.dropFirst(2)), count >= 0 else {
             return fail("a repetition is {\"text\"*count}")
         }
-        return .bytes(Array(repeatElement(unit, count: count).joined()))
+        // By doubling: there are values of megabytes.
+        var bytes: [UInt8] = []
+        var power = unit
+        var remaining = count
+        while remaining > 0 {
+            if remaining % 2 == 1 { bytes += power }
+            remaining /= 2
+            if remaining > 0 { power += power }
+        }
+        return .bytes(bytes)
     }
 
     private mutating func fail<Result>(_ problem: String) -> Result? {

@@ -7,7 +7,8 @@ package struct ConversationFailure: Error, CustomStringConvertible, Sendable {
     /// - Parameters:
     ///   - line: The line of the file that was not met.
     ///   - context: How the conversation was being held.
-    package init(_ conversation: Conversation, line: Int, expected: String, actual: [UInt8], context: String) {
+    package init(_ conversation: Conversation, line: Int, expected: String, actual: [UInt8], context: String)
+    {
         description = """
             \(conversation.file):\(line) in "\(conversation.title)", \(context)
             expected: \(expected)
@@ -22,6 +23,7 @@ package struct ConversationRunner {
     private let server: Conversation.Server
     private let endpoint: ServerEndpoint
     private let context: String
+    private let patienceMilliseconds: Int64
     private var clients: [Int: SocketClient] = [:]
     private var current = 1
     private var bindings: ConversationText.Bindings = [:]
@@ -31,13 +33,16 @@ package struct ConversationRunner {
     /// After the last step the client ends its side: whatever still comes is an answer
     /// that nobody expected.
     ///
-    /// - Parameter context: How to call this server in a failure.
+    /// - Parameters:
+    ///   - context: How to call this server in a failure.
+    ///   - patienceMilliseconds: How long to wait for an answer.
     package static func hold(
         _ conversation: Conversation, with server: Conversation.Server, at endpoint: ServerEndpoint,
-        context: String
+        context: String, patienceMilliseconds: Int64 = 10_000
     ) throws {
         var runner = ConversationRunner(
-            conversation: conversation, server: server, endpoint: endpoint, context: context)
+            conversation: conversation, server: server, endpoint: endpoint, context: context,
+            patienceMilliseconds: patienceMilliseconds)
         for step in conversation.steps { try runner.hold(step) }
         try runner.expectSilence()
     }
@@ -57,7 +62,7 @@ package struct ConversationRunner {
 
     private mutating func client() throws -> SocketClient {
         if let client = clients[current] { return client }
-        let client = try SocketClient(endpoint)
+        let client = try SocketClient(endpoint, patienceMilliseconds: patienceMilliseconds)
         clients[current] = client
         return client
     }

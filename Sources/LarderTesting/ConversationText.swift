@@ -115,7 +115,9 @@ package struct ConversationText: Sendable {
                 bindings = attempt
                 return .matched(end: end)
             }
-            guard let newline = input[lineStart...].firstIndex(of: UInt8(ascii: "\n")) else { return .incomplete }
+            guard let newline = input[lineStart...].firstIndex(of: UInt8(ascii: "\n")) else {
+                return .incomplete
+            }
             lineStart = newline + 1
         }
     }
@@ -127,7 +129,9 @@ package struct ConversationText: Sendable {
         // Values are up to megabytes: not byte by byte.
         let isEqual = bytes.withUnsafeBytes { bytes in
             input.withUnsafeBytes { input in
-                guard length > 0, let left = bytes.baseAddress, let right = input.baseAddress else { return true }
+                guard length > 0, let left = bytes.baseAddress, let right = input.baseAddress else {
+                    return true
+                }
                 return memcmp(left, right + start, length) == 0
             }
         }
@@ -167,7 +171,8 @@ extension ConversationText: CustomStringConvertible {
 package func escaped(_ bytes: some Collection<UInt8>) -> String {
     let limit = 600
     guard bytes.count <= limit else {
-        return escaped(bytes.prefix(limit / 2)) + "…(\(bytes.count) bytes)…" + escaped(bytes.suffix(limit / 4))
+        return escaped(bytes.prefix(limit / 2)) + "…(\(bytes.count) bytes)…"
+            + escaped(bytes.suffix(limit / 4))
     }
     return bytes.map { byte in
         switch byte {

@@ -83,7 +83,9 @@ package final class ServerProcess {
 
     /// What `executable -V` prints after the program's name.
     package static func version(of executable: String) throws -> String {
-        let output = FileManager.default.temporaryDirectory.appending(path: "larder-test-\(UUID().uuidString)").path
+        let output = FileManager.default.temporaryDirectory.appending(
+            path: "larder-test-\(UUID().uuidString)"
+        ).path
         defer { try? FileManager.default.removeItem(atPath: output) }
         let child = try ChildProcess(
             executable: executable, arguments: ["-V"], environment: [:], outputPath: output)

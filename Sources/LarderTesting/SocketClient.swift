@@ -109,7 +109,9 @@ package final class SocketClient {
                 return try receive(count: newline + 1)
             }
             searched = received.count
-            guard try receiveMore() else { throw SocketClientError("the server closed in the middle of a line") }
+            guard try receiveMore() else {
+                throw SocketClientError("the server closed in the middle of a line")
+            }
         }
     }
 
@@ -143,7 +145,9 @@ package final class SocketClient {
             var address = sockaddr_un()
             address.sun_family = sa_family_t(AF_UNIX)
             let room = MemoryLayout.size(ofValue: address.sun_path)
-            guard path.utf8.count < room else { throw SocketClientError("the socket's path is too long: \(path)") }
+            guard path.utf8.count < room else {
+                throw SocketClientError("the socket's path is too long: \(path)")
+            }
             withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
             let length = socklen_t(MemoryLayout<sockaddr_un>.size)
             result = withUnsafeBytes(of: &address) { bytes in

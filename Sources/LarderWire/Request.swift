@@ -2,13 +2,11 @@
 ///
 /// Every parser (text now; meta and binary later) fills this one record, and
 /// `Execute` switches over its verb. A retrieval of many keys is a sequence of
-/// requests, one for each key, closed by `.endOfRetrieval`: so it can be cut
-/// anywhere, and a slow reader of a million keys costs no more than of one.
+/// requests, one for each key, the last of them marked: so it can be cut anywhere, and a
+/// slow reader of a million keys costs no more than of one.
 package enum Verb: UInt8, Sendable {
     /// One key of `get`, `gets`, `gat`, `gats` (`wantsCas`, `touches` tell which).
     case retrieve
-    /// The end of a retrieval: `END`.
-    case endOfRetrieval
     /// `set add replace append prepend cas`: `storeMode` tells which.
     case store
     case delete
@@ -36,29 +34,32 @@ package enum StoreMode: UInt8, Sendable {
 /// Inlinable throughout: they are asked for several times in each request, in another module.
 package struct RequestOptions: OptionSet, Sendable {
     package let rawValue: UInt16
-    @inlinable
+    @inlinable @inline(__always)
     package init(rawValue: UInt16) { self.rawValue = rawValue }
     /// `noreply`: no answer of any kind, errors of execution included.
-    @inlinable
+    @inlinable @inline(__always)
     package static var noReply: RequestOptions { RequestOptions(rawValue: 1 << 0) }
     /// The answer to a retrieval carries the cas (`gets`, `gats`).
-    @inlinable
+    @inlinable @inline(__always)
     package static var wantsCas: RequestOptions { RequestOptions(rawValue: 1 << 1) }
     /// The retrieval also sets a new exptime (`gat`, `gats`).
-    @inlinable
+    @inlinable @inline(__always)
     package static var touches: RequestOptions { RequestOptions(rawValue: 1 << 2) }
     /// `decr` rather than `incr`.
-    @inlinable
+    @inlinable @inline(__always)
     package static var decrements: RequestOptions { RequestOptions(rawValue: 1 << 3) }
     /// The request named an exptime (`flush_all 10`).
-    @inlinable
+    @inlinable @inline(__always)
     package static var hasExptime: RequestOptions { RequestOptions(rawValue: 1 << 4) }
     /// This key begins a retrieval (for the log and for counting commands).
-    @inlinable
+    @inlinable @inline(__always)
     package static var firstOfRetrieval: RequestOptions { RequestOptions(rawValue: 1 << 5) }
+    /// This key ends a retrieval: `END` follows its value.
+    @inlinable @inline(__always)
+    package static var lastOfRetrieval: RequestOptions { RequestOptions(rawValue: 1 << 6) }
 
     /// Whether all of `options` are set.
-    @inlinable
+    @inlinable @inline(__always)
     package func contains(_ options: RequestOptions) -> Bool { rawValue & options.rawValue == options.rawValue }
 }
 

@@ -129,7 +129,9 @@ final class DifferentialRun {
             if history.count > 12 { history.removeFirst() }
             let first = try answer(of: left, "larder", to: command)
             let second = try answer(of: right, "memcached", to: command)
-            guard first == second, first.expected == nil else { throw divergence(first.description, second.description) }
+            guard first == second, first.expected == nil else {
+                throw divergence(first.description, second.description)
+            }
             answered += 1
         }
     }

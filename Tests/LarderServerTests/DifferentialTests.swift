@@ -16,7 +16,8 @@ import Testing
     }
 
     private func compare(threads: Int, connections: Int) throws {
-        let seed = TestServers.environment("LARDER_DIFFERENTIAL_SEED").flatMap(UInt64.init)
+        let seed =
+            TestServers.environment("LARDER_DIFFERENTIAL_SEED").flatMap(UInt64.init)
             ?? UInt64.random(in: 1...UInt64(UInt32.max))
         let total = TestServers.environment("LARDER_DIFFERENTIAL_COMMANDS").flatMap(Int.init) ?? 100_000
         print("differential: seed \(seed), \(total) commands, \(threads) threads, \(connections) connections")
@@ -27,7 +28,7 @@ import Testing
             arguments: ["-t", "\(threads)", "-o", "no_lru_maintainer,no_lru_crawler"])
         let runs = try (0..<connections).map { number in
             try DifferentialRun(
-                larder, isNew: true, memcached, isNew: TestServers.memcachedIsNew,
+                larder, isNew: true, memcached, isNew: TestServers.memcachedIsNew(),
                 generator: CommandGenerator(
                     seed: seed &+ UInt64(number), keyPrefix: connections == 1 ? "" : "c\(number):",
                     flushes: connections == 1),

@@ -120,7 +120,9 @@ struct InProcessTalk {
             }
         }
         guard position == output.count else {
-            throw failure(segment.expectations.last?.line ?? conversation.line, "nothing more", Array(output[position...]))
+            throw failure(
+                segment.expectations.last?.line ?? conversation.line, "nothing more",
+                Array(output[position...]))
         }
         guard isClosed == mustBeClosed else {
             throw failure(conversation.line, "an open connection", Array("[closed]".utf8))
@@ -128,7 +130,8 @@ struct InProcessTalk {
     }
 
     private func failure(_ line: Int, _ expected: String, _ actual: [UInt8]) -> ConversationFailure {
-        ConversationFailure(conversation, line: line, expected: expected, actual: actual, context: cut.description)
+        ConversationFailure(
+            conversation, line: line, expected: expected, actual: actual, context: cut.description)
     }
 
     /// Of the server's clock, which began at the real time.

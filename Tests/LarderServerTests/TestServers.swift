@@ -9,18 +9,15 @@ enum TestServers {
     /// The `larder` program: `LARDER_BINARY`, else the one built together with these tests.
     static let larder = environment("LARDER_BINARY") ?? besideTests
 
-    /// The version of `memcached`.
-    static let memcachedVersion: String = {
-        do {
-            return try ServerProcess.version(of: memcached)
-        } catch {
-            fatalError("these tests need a memcached to compare with: \(error)")
-        }
-    }()
+    /// The version of `memcached`; the tests cannot do without one.
+    static func memcachedVersion() throws -> String { try askedVersion.get() }
+
+    private static let askedVersion = Result { try ServerProcess.version(of: memcached) }
 
     /// Whether `memcached` has the text parser of 1.6.40, which Larder follows.
-    static let memcachedIsNew =
-        memcachedVersion.compare("1.6.40", options: .numeric) != .orderedAscending
+    static func memcachedIsNew() throws -> Bool {
+        try memcachedVersion().compare("1.6.40", options: .numeric) != .orderedAscending
+    }
 
     static func environment(_ name: String) -> String? {
         ProcessInfo.processInfo.environment[name].flatMap { $0.isEmpty ? nil : $0 }
@@ -29,7 +26,9 @@ enum TestServers {
     /// In the directory of the test program, which is one of the arguments on some systems.
     private static var besideTests: String {
         for argument in CommandLine.arguments {
-            let candidate = URL(fileURLWithPath: argument).deletingLastPathComponent().appending(path: "larder").path
+            let candidate = URL(fileURLWithPath: argument).deletingLastPathComponent().appending(
+                path: "larder"
+            ).path
             if FileManager.default.isExecutableFile(atPath: candidate) { return candidate }
         }
         return URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()

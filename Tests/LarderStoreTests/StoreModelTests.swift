@@ -1,6 +1,8 @@
 import Foundation
 import Testing
 
+@testable import LarderStore
+
 /// Random operations against a dictionary: a store may lose items when it has to, never change them.
 @Suite struct StoreModelTests {
     /// Sequences of each kind; `LARDER_MODEL_SEQUENCES` raises it, `LARDER_MODEL_SEED` starts elsewhere.
@@ -11,11 +13,20 @@ import Testing
 
     @Test(arguments: ModelRun.Room.allCases)
     func shortSequences(room: ModelRun.Room) throws {
+        var done = StoreCounters()
         for seed in Self.firstSeed..<Self.firstSeed + Self.sequences {
             let run = try ModelRun(seed: UInt64(seed), room: room, stepsPerCheck: room == .roomy ? 16 : 1)
             let failure = run.run(steps: 60)
             try #require(failure == nil, "seed \(seed), \(room)")
+            done.evictions += run.counters.evictions
+            done.itemsMoved += run.counters.itemsMoved
+            done.expired += run.counters.expired
+            done.outOfMemory += run.counters.outOfMemory
         }
+        // Or else the sequences are too tame to show anything.
+        #expect(done.expired > 0 && done.itemsMoved > 0)
+        #expect(room == .tiny ? done.evictions > 0 : done.evictions == 0)
+        #expect(room == .tinyKeepingAll ? done.outOfMemory > 0 : done.outOfMemory == 0)
     }
 
     @Test(arguments: ModelRun.Room.allCases)

@@ -87,7 +87,7 @@ import Testing
                 && (step == .value ? cursor == request.valueStart && valueEnd > end : cursor == valueEnd)
         case .statistics, .shutdown, .administration:
             return request.keyStart >= before && request.keyLength >= 0 && keyEnd <= cursor
-        case .endOfRetrieval, .flushAll, .version, .verbosity, .quit:
+        case .flushAll, .version, .verbosity, .quit:
             return true
         }
     }

@@ -72,6 +72,7 @@ struct WireScript {
             awaitedStore = (words, request.valueLength, request.options.contains(.noReply))
         case .request:
             steps.append(words)
+            if request.options.contains(.lastOfRetrieval) { steps.append("end") }
             isClosed = request.verb == .quit
         }
         return true
@@ -107,8 +108,6 @@ struct WireScript {
             if request.options.contains(.firstOfRetrieval) { words.append("first") }
             if request.options.contains(.wantsCas) { words.append("cas") }
             if request.options.contains(.touches) { words.append("exptime=\(request.exptime)") }
-        case .endOfRetrieval:
-            words = ["end"]
         case .store:
             words = [
                 "\(request.storeMode)", key, "flags=\(request.clientFlags)", "exptime=\(request.exptime)",

@@ -145,6 +145,9 @@ struct OptionParser {
         guard options.keyPrefix.utf8.count + String(keyMaximum).utf8.count <= 250 else {
             throw OptionError(message: "--key-prefix: a key has at most 250 bytes, the number included")
         }
+        guard options.pipeline * (options.dataSize.upperBound + 300) <= 1 << 32 else {
+            throw OptionError(message: "--pipeline times --data-size is more than 4 GB")
+        }
         if options.requests != nil && options.seconds != nil {
             throw OptionError(message: "--requests and --test-time exclude each other")
         }

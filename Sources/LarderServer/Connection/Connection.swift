@@ -139,7 +139,7 @@ struct Connection {
         switch parser.next(base, cursor: &input.start, end: input.end, request: &request) {
         case .request:
             // The keys of one retrieval count as one request.
-            if case .retrieve = request.verb {} else { requestsLeft &-= 1 }
+            if !parser.isInRetrieval { requestsLeft &-= 1 }
             if context.verbosity > 1 { logRequest(base, context.verbosity) }
             // SAFETY: the parser's offsets lie inside the input buffer.
             Execute.run(
@@ -247,27 +247,35 @@ struct Connection {
 
     // MARK: Log (`-vv`)
 
+    @inline(never)
     func log(_ line: String) { StandardError.write(line) }
 
+    @inline(never)
+    func logEnd() { log(">\(number) END") }
+
+    @inline(never)
     private func logReply(_ reply: Reply) {
         let text = TextEncoder.bytes(of: reply)
         let bytes = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount - 2)
         log(">\(number) \(String(decoding: bytes, as: UTF8.self))")
     }
 
+    @inline(never)
     func logKey(_ what: String, _ key: UnsafePointer<UInt8>, _ length: Int) {
         let text = String(decoding: UnsafeBufferPointer(start: key, count: length), as: UTF8.self)
         log(">\(number) \(what) \(text)")
     }
 
+    @inline(never)
     private func logLine(_ base: UnsafePointer<UInt8>) {
         let bytes = UnsafeBufferPointer(start: base + parser.lineStart, count: parser.lineLength)
         log("<\(number) \(String(decoding: bytes, as: UTF8.self))")
     }
 
     /// A retrieval's line is logged with its first key.
+    @inline(never)
     private func logRequest(_ base: UnsafePointer<UInt8>, _ verbosity: Int) {
-        let isRetrieval = request.verb == .retrieve || request.verb == .endOfRetrieval
+        let isRetrieval = request.verb == .retrieve
         if isRetrieval, !request.options.contains(.firstOfRetrieval) { return }
         logLine(base)
     }

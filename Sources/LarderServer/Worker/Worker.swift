@@ -44,6 +44,7 @@ final class Worker: Sendable {
     private let state: ServerState
     private let arrivals = Mutex<[Int32]>([])
     private let stops = Atomic(false)
+    private let ticks = Atomic(false)
     private let waker = Mutex<Waker?>(nil)
     private let thread = Mutex<SystemThread?>(nil)
 
@@ -80,6 +81,13 @@ final class Worker: Sendable {
         waker.withLock { $0 }?.wake()
     }
 
+    /// Asks the thread to look after what time has done. Called once a second by the main thread,
+    /// which spares the worker's loop a timer, and with it two clock calls in every turn.
+    func tick() {
+        ticks.store(true, ordering: .relaxed)
+        waker.withLock { $0 }?.wake()
+    }
+
     func join() { thread.withLock { $0 }?.join() }
 
     // MARK: In the thread
@@ -105,7 +113,6 @@ final class Worker: Sendable {
                 if core.pointee.isStopping { timer.start(afterMilliseconds: Self.stopTickMilliseconds, repeats: true) }
             }
             waker.withLock { $0 = wakeup.waker }
-            timer.start(afterMilliseconds: 1000, repeats: true)
             readiness.succeed()
             withExtendedLifetime((wakeup, timer)) { turn(core, loop) }
         } catch {
@@ -136,6 +143,7 @@ final class Worker: Sendable {
             return taken
         }
         for fd in fds { core.adopt(fd) }
+        if ticks.exchange(false, ordering: .relaxed) { tick(core) }
         if stops.load(ordering: .acquiring), !core.pointee.isStopping { beginStop(core) }
     }
 

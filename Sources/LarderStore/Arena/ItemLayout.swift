@@ -11,14 +11,19 @@ import CLarderArena
 /// the whole cas (8 bytes), the expiry in milliseconds from the slab's base (4), client flags (4),
 /// the upper bits of the value's length (4). An item without expiry and flags costs 8 bytes, its
 /// rounding to a block of 8 and its index slot. `state` may change at any time.
+@usableFromInline
 struct ItemForm: OptionSet {
-    let rawValue: UInt8
-    static let wideCas = ItemForm(rawValue: 1 << 0)
-    static let expires = ItemForm(rawValue: 1 << 1)
-    static let clientFlags = ItemForm(rawValue: 1 << 2)
-    static let longValue = ItemForm(rawValue: 1 << 3)
+    @usableFromInline let rawValue: UInt8
+    @inlinable @inline(__always)
+    static var wideCas: ItemForm { ItemForm(rawValue: 1 << 0) }
+    @inlinable @inline(__always)
+    static var expires: ItemForm { ItemForm(rawValue: 1 << 1) }
+    @inlinable @inline(__always)
+    static var clientFlags: ItemForm { ItemForm(rawValue: 1 << 2) }
+    @inlinable @inline(__always)
+    static var longValue: ItemForm { ItemForm(rawValue: 1 << 3) }
 
-    @inline(__always)
+    @inlinable @inline(__always)
     init(rawValue: UInt8) { self.rawValue = rawValue }
 
     @inline(__always)
@@ -32,16 +37,16 @@ struct ItemForm: OptionSet {
     }
 
     /// Bytes before the key.
-    @inline(__always)
+    @inlinable @inline(__always)
     var headerBytes: Int {
         let bits = Int(rawValue)
         return 8 &+ (bits & 1) << 3 &+ (bits & 2) << 1 &+ (bits & 4) &+ (bits & 8) >> 1
     }
-    @inline(__always)
+    @inlinable @inline(__always)
     var expiryOffset: Int { 8 &+ Int(rawValue & 1) << 3 }
-    @inline(__always)
+    @inlinable @inline(__always)
     var clientFlagsOffset: Int { expiryOffset &+ Int(rawValue & 2) << 1 }
-    @inline(__always)
+    @inlinable @inline(__always)
     var longValueOffset: Int { clientFlagsOffset &+ Int(rawValue & 4) }
 }
 
@@ -50,9 +55,9 @@ struct ItemForm: OptionSet {
 /// SAFETY: `base` comes from the index or from a walk over a slab's used blocks, both under the
 /// protection that `Epochs` describes; the lengths are those its writer checked before publishing.
 public struct Item {
-    let base: UnsafeMutableRawPointer
+    @usableFromInline let base: UnsafeMutableRawPointer
     /// The first eight bytes, as read once.
-    let head: UInt64
+    @usableFromInline let head: UInt64
 
     @inline(__always)
     init(_ base: UnsafeMutableRawPointer) {
@@ -60,21 +65,21 @@ public struct Item {
         head = larder_load_head(base)
     }
 
-    @inline(__always)
+    @inlinable @inline(__always)
     var form: ItemForm { ItemForm(rawValue: UInt8(truncatingIfNeeded: head)) }
-    @inline(__always)
+    @inlinable @inline(__always)
     public var keyLength: Int { Int(head >> 16 & 0xff) }
-    @inline(__always)
+    @inlinable @inline(__always)
     public var key: UnsafeMutableRawPointer { base + form.headerBytes }
-    @inline(__always)
+    @inlinable @inline(__always)
     public var valueLength: Int {
         let low = Int(head >> 48)
         guard form.rawValue & ItemForm.longValue.rawValue != 0 else { return low }
         return low | Int(base.load(fromByteOffset: form.longValueOffset, as: UInt32.self)) << 16
     }
-    @inline(__always)
+    @inlinable @inline(__always)
     public var value: UnsafeMutableRawPointer { base + (form.headerBytes &+ keyLength) }
-    @inline(__always)
+    @inlinable @inline(__always)
     public var clientFlags: UInt32 {
         guard form.rawValue & ItemForm.clientFlags.rawValue != 0 else { return 0 }
         return base.load(fromByteOffset: form.clientFlagsOffset, as: UInt32.self)

@@ -6,8 +6,9 @@ import CLarderArena
 /// have a queue of slabs of their own: what is not asked for while it passes through is dropped
 /// there, so that a scan does not push out what is in use (S3-FIFO, SOSP '23, by slabs).
 extension StoreState {
-    /// Slabs looked at to find one with holes.
+    /// Slabs looked at to find one with holes; and before an item has to go though there are some.
     private static let samples = 16
+    private static let samplesMax = 256
     /// Ticks in which the whole slab table is looked at for emptied slabs.
     private static let tableParts = 16
     /// Share of the slabs that fresh items may hold before they are the ones to make room.
@@ -25,14 +26,7 @@ extension StoreState {
     ) -> Bool {
         if reclaimDue(session, now: now, slabsMax: 1) > 0 { return true }
         let evicts = process.pointee.configuration.evicts
-        if effort == .saveAll, let holey = emptiestSample() {
-            // While a good part of the arena is holes, closing them costs nobody an item.
-            let dataBlocks = Int64(slabCount) * Int64(blocksPerSlab)
-            let isRoomy = liveBlockCount() < dataBlocks * 85 / 100
-            let holes = holes(holey)
-            let worthwhile = holes >= blocksPerSlab / 2 || ((isRoomy || !evicts) && holes * 10 >= blocksPerSlab)
-            if worthwhile, closeHoles(holey, session, now: now) { return true }
-        }
+        if effort == .saveAll, let holey = slabWorthClosing(), closeHoles(holey, session, now: now) { return true }
         guard evicts else { return false }
         // A run is passed over three times at most.
         for _ in 0..<4 * slabCount {
@@ -74,17 +68,28 @@ extension StoreState {
         return true
     }
 
-    /// The sealed slab with the most holes among a few taken in turn; nil if none has any.
-    private func emptiestSample() -> Int? {
+    /// A slab with so many holes that closing them is better than to drop items.
+    private func slabWorthClosing() -> Int? {
+        // While a good part of the arena is holes, closing them costs nobody an item.
+        let dataBlocks = Int64(slabCount) * Int64(blocksPerSlab)
+        let isRoomy = liveBlockCount() < dataBlocks * 85 / 100
+        let isThorough = isRoomy || !process.pointee.configuration.evicts
+        let holesMin = isThorough ? blocksPerSlab / 10 : blocksPerSlab / 2
         var best: (holes: Int, slab: Int)?
-        for _ in 0..<min(Self.samples, slabCount) {
-            process.pointee.sampleHand = (process.pointee.sampleHand + 1) % slabCount
-            let holes = holes(process.pointee.sampleHand)
-            if holes > best?.holes ?? 0, !isPinned(process.pointee.sampleHand) {
-                best = (holes, process.pointee.sampleHand)
-            }
+        for sample in 1...Self.samplesMax {
+            let slab = nextSample()
+            let holes = holes(slab)
+            if holes > max(holesMin, best?.holes ?? 0), !isPinned(slab) { best = (holes, slab) }
+            if sample >= Self.samples, best != nil || !isThorough { break }
         }
         return best?.slab
+    }
+
+    /// A slab at random. Neighbours would not do: they were filled one after the other, and so are
+    /// of one age and much alike.
+    private func nextSample() -> Int {
+        process.pointee.sampleState = process.pointee.sampleState &* 6_364_136_223_846_793_005 &+ 1
+        return Int(process.pointee.sampleState >> 33) % slabCount
     }
 
     /// Blocks that moving a slab's live items together gains. What is free at the end of a sealed

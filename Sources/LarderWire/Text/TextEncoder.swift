@@ -7,10 +7,12 @@ import Glibc
 /// they return, always within that room.
 package enum TextEncoder {
     /// Room for any `Reply`, an `END` or a number.
-    package static let replyLengthMax = 128
+    @inlinable @inline(__always)
+    package static var replyLengthMax: Int { 128 }
 
     /// Room for a value header: a key of 250 bytes, and the rest.
-    package static let valueHeaderLengthMax = 250 + 80
+    @inlinable @inline(__always)
+    package static var valueHeaderLengthMax: Int { 250 + 80 }
 
     /// The line that spells `reply`, its `\r\n` included.
     package static func bytes(of reply: Reply) -> StaticString {

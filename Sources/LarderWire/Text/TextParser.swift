@@ -33,14 +33,15 @@ package struct TextParser: Sendable {
     private var retrievalLength = 0
 
     /// 1 or 2 bytes of line end behind those keys; 0 when no retrieval is at hand.
-    private var retrievalTerminator = 0
+    @usableFromInline var retrievalTerminator = 0
 
     /// The options of the next key of the retrieval at hand.
     private var retrievalOptions: RequestOptions = []
 
     package init() {}
 
-    /// Whether the next step is another key, or the end, of a retrieval begun before.
+    /// Whether the next step is another key of a retrieval begun before.
+    @inlinable @inline(__always)
     package var isInRetrieval: Bool { retrievalTerminator != 0 }
 
     /// Takes the next request from the buffer.
@@ -178,25 +179,16 @@ package struct TextParser: Sendable {
         }
     }
 
-    /// The next key of the retrieval at hand, or its end; `cursor` is at that key.
+    /// The next key of the retrieval at hand; `cursor` is at that key.
     private mutating func nextKey(
         _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ request: inout Request
     ) -> ParseStep {
         // SAFETY: the line was whole when the retrieval began, and the connection keeps what
         // is behind the cursor: `retrievalLength + retrievalTerminator` bytes are there.
-        guard retrievalLength > 0 else {
-            cursor &+= retrievalTerminator
-            retrievalTerminator = 0
-            request.verb = .endOfRetrieval
-            request.options = retrievalOptions
-            // The last key may be gone from the buffer by now.
-            request.keyLength = 0
-            return .request
-        }
         let start = base + cursor
         var tokens = TextTokens(from: start, to: start + retrievalLength)
         let key = tokens.next()
-        _ = tokens.skipSpaces()
+        let isLast = !tokens.skipSpaces()
         request.verb = .retrieve
         request.options = retrievalOptions
         request.keyStart = cursor
@@ -205,6 +197,12 @@ package struct TextParser: Sendable {
         let taken = tokens.position - start
         cursor &+= taken
         retrievalLength &-= taken
+        if isLast {
+            request.options = RequestOptions(
+                rawValue: request.options.rawValue | RequestOptions.lastOfRetrieval.rawValue)
+            cursor &+= retrievalTerminator
+            retrievalTerminator = 0
+        }
         return .request
     }
 

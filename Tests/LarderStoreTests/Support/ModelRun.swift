@@ -16,41 +16,59 @@ final class ModelRun {
     private let room: Room
     private let stepsPerCheck: Int
     private let store: Store
+    /// What the store did in a run that ended well.
+    private(set) var counters = StoreCounters()
     private let slabBytes: Int
-    private var drivers: [StoreDriver] = []
+    private let drivers: [StoreDriver]
     private var model: ModelStore
-    private var keys: [[UInt8]] = []
+    private let keys: [[UInt8]]
     private var now: Int64 = 1_700_000_000_000
     private var valueSeed: UInt64 = 0
     private var pinned: [PinnedValue] = []
     private let pins: Bool
+    /// Small items only, so that there are enough of them for the index to grow and overflow.
+    private let manySmall: Bool
 
     init(seed: UInt64, room: Room, stepsPerCheck: Int) throws {
-        random = SeededRandom(seed: seed)
+        var random = SeededRandom(seed: seed)
+        let sessions = random.number(1...4)
+        let configuration = Self.configuration(room, sessions: sessions, &random)
+        let store = try Store(configuration)
+        drivers = try (0..<sessions).map { _ in try StoreDriver(store) }
+        self.store = store
         self.room = room
         self.stepsPerCheck = stepsPerCheck
-        slabBytes = room == .roomy ? 16 << 10 : random.once(in: 2) ? 1024 : 4096
+        slabBytes = store.geometry.slabBytes
+        pins = random.once(in: 3)
+        manySmall = random.once(in: 3)
+        keys = Self.keys(manySmall: manySmall, &random)
+        // Runs, pins and unlucky windows: only in plenty of room does everything fit.
+        model = ModelStore(mayLose: room == .tiny, mayRefuse: room != .roomy)
+        self.random = random
+    }
+
+    private static func configuration(
+        _ room: Room, sessions: Int, _ random: inout SeededRandom
+    ) -> StoreConfiguration {
+        let slabBytes = room == .roomy ? 16 << 10 : random.once(in: 2) ? 1024 : 4096
         let slabs = room == .roomy ? 1024 : slabBytes == 1024 ? random.number(64...80) : random.number(16...64)
-        let sessions = random.number(1...4)
-        var configuration = StoreConfiguration(
+        return StoreConfiguration(
             memoryBytes: slabs * slabBytes, slabBytes: slabBytes, evicts: room != .tinyKeepingAll,
             bucketIntervalMilliseconds: random.once(in: 4) ? 15_000 : 1000, hashSeed: random.next(),
             sessionsExpected: random.once(in: 2) ? sessions : 1)
-        configuration.itemBytesMax = 1 << 20
-        store = try Store(configuration)
-        for _ in 0..<sessions { drivers.append(try StoreDriver(store)) }
-        pins = random.once(in: 3)
-        // Runs, pins and unlucky windows: only in plenty of room does everything fit.
-        model = ModelStore(mayLose: room == .tiny, mayRefuse: room != .roomy)
-        for number in 0..<random.number(4...150) {
-            let length = random.once(in: 8) ? random.number(16...250) : random.number(8...20)
+    }
+
+    private static func keys(manySmall: Bool, _ random: inout SeededRandom) -> [[UInt8]] {
+        (0..<random.number(4...(manySmall ? 1200 : 150))).map { number in
+            let length = random.once(in: manySmall ? 100 : 8) ? random.number(16...250) : random.number(8...20)
             let text = "key-\(number)-"
-            keys.append(Array(text.utf8) + [UInt8](repeating: 0x78, count: max(0, length - text.count)))
+            return Array(text.utf8) + [UInt8](repeating: 0x78, count: max(0, length - text.count))
         }
     }
 
     /// What went wrong first, or nil.
     func run(steps: Int) -> String? {
+        if random.number(0...3) > 0, let failure = fill() { return "fill: \(failure)" }
         for step in 0..<steps {
             if let failure = turn() { return "step \(step): \(failure)" }
             if let torn = pinned.firstIndex(where: { !$0.isIntact }) { return "step \(step): pin \(torn) was not kept" }
@@ -59,7 +77,20 @@ final class ModelRun {
         }
         if room != .tiny, store.statistics.counters.evictions > 0 { return "items were evicted" }
         for pin in pinned { drivers[0].session.unpin(pin.pin) }
+        counters = store.statistics.counters
         return nil
+    }
+
+    /// Sets all keys, some of them more than once, so that a short sequence starts in a full store.
+    private func fill() -> String? {
+        let driver = drivers[0]
+        return driver.turn(now) { driver in
+            for key in keys.indices {
+                if let failure = write(driver, .set, key) { return failure }
+                if random.once(in: 4), let failure = write(driver, .set, random.number(0...key)) { return failure }
+            }
+            return nil
+        }
     }
 
     private func turn() -> String? {
@@ -96,7 +127,7 @@ final class ModelRun {
 
     private func value() -> [UInt8] {
         valueSeed += 1
-        let length = switch random.number(0...19) {
+        let length = switch manySmall ? 0 : random.number(0...19) {
         case 0...11: random.number(0...100)
         case 12...16: random.number(0...slabBytes / 3)
         case 17...18: random.number(0...slabBytes)

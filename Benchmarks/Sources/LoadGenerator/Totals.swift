@@ -1,0 +1,36 @@
+/// What a worker, or all of them, did.
+struct Totals {
+    var setLatency = LatencyHistogram()
+    var getLatency = LatencyHistogram()
+    var hits: UInt64 = 0
+    var misses: UInt64 = 0
+    /// Requests that the server answered with an error.
+    var errors: UInt64 = 0
+    var firstError: String?
+    var bytesSent: UInt64 = 0
+    var bytesReceived: UInt64 = 0
+    var cpuNanoseconds: UInt64 = 0
+
+    /// Commands answered.
+    var requests: UInt64 { setLatency.count + getLatency.count }
+    /// Keys stored or asked for: what the server did, however it was packed into commands.
+    var operations: UInt64 { setLatency.count + hits + misses }
+
+    var latency: LatencyHistogram {
+        var all = setLatency
+        all.add(getLatency)
+        return all
+    }
+
+    mutating func add(_ other: Totals) {
+        setLatency.add(other.setLatency)
+        getLatency.add(other.getLatency)
+        hits += other.hits
+        misses += other.misses
+        errors += other.errors
+        firstError = firstError ?? other.firstError
+        bytesSent += other.bytesSent
+        bytesReceived += other.bytesReceived
+        cpuNanoseconds += other.cpuNanoseconds
+    }
+}

@@ -1,0 +1,122 @@
+import Testing
+
+@testable import LarderStore
+
+/// A full store: what is put in fits, what is newest is there, and what need not go stays.
+@Suite struct FillTests {
+    private static let now: Int64 = 1_700_000_000_000
+    private static let arenaBytes = 64 << 20
+
+    private static func key(_ number: Int) -> [UInt8] { Array("key-\(number)".utf8) }
+
+    @Test(arguments: [10, 100, 1000, 10_000, 50_000, 100_000, 200_000, 900_000])
+    func threeTimesTheArena(valueBytes: Int) throws {
+        // Small items take long in a debug build.
+        let arenaBytes = valueBytes <= 100 ? Self.arenaBytes / 8 : Self.arenaBytes
+        let store = try Store(StoreConfiguration(memoryBytes: arenaBytes, hashSeed: 1))
+        let driver = try StoreDriver(store)
+        let count = 3 * arenaBytes / (valueBytes + 20)
+        let value = [UInt8].value(valueBytes, seed: 1)
+        for number in 0..<count {
+            let outcome = driver.turn(Self.now) { $0.set(Self.key(number), value, now: Self.now) }
+            try #require(outcome == .stored, "item \(number) of \(count)")
+        }
+        let newest = max(1, arenaBytes / 8 / (valueBytes + 20))
+        for number in count - newest..<count {
+            let found = driver.turn(Self.now) { $0.find(Self.key(number), now: Self.now) }
+            try #require(found?.value == value, "item \(number) of \(count)")
+        }
+        #expect(store.checkInvariants().isEmpty)
+        // Much of the arena is in use.
+        #expect(store.statistics.liveBytes > arenaBytes * 6 / 10)
+    }
+
+    @Test(arguments: 1...4)
+    func threeTimesTheArenaOfMixedSizes(seed: Int) throws {
+        let store = try Store(StoreConfiguration(memoryBytes: Self.arenaBytes, hashSeed: 1))
+        let driver = try StoreDriver(store)
+        var random = SeededRandom(seed: UInt64(seed))
+        var bytes = 0
+        var newest: [(key: [UInt8], value: [UInt8])] = []
+        var number = 0
+        while bytes < 3 * Self.arenaBytes {
+            let length = Self.mixedLength(&random)
+            let value = [UInt8].value(length, seed: UInt64(number))
+            let key = Self.key(number)
+            let outcome = driver.turn(Self.now) { $0.set(key, value, now: Self.now) }
+            try #require(outcome == .stored, "seed \(seed), item \(number) of \(length) bytes")
+            bytes += length
+            number += 1
+            newest.append((key, value))
+            if newest.count > 40 { newest.removeFirst() }
+            for new in newest where number % 16 == 0 {
+                let found = driver.turn(Self.now) { $0.find(new.key, now: Self.now) }
+                try #require(found?.value == new.value, "seed \(seed), item \(number)")
+            }
+        }
+        #expect(store.checkInvariants().isEmpty)
+    }
+
+    /// From 10 bytes to 900 KB, as many of one magnitude as of another.
+    private static func mixedLength(_ random: inout SeededRandom) -> Int {
+        let magnitude = random.number(0...4)
+        var top = 90
+        for _ in 0..<magnitude { top *= 10 }
+        return random.number(10...max(11, top))
+    }
+
+    @Test(arguments: [50, 3000, 60_000, 300_000])
+    func nothingIsLostWhenNothingMayGo(valueBytes: Int) throws {
+        let store = try Store(
+            StoreConfiguration(memoryBytes: 8 << 20, evicts: false, hashSeed: 1))
+        let driver = try StoreDriver(store)
+        let value = [UInt8].value(valueBytes, seed: 1)
+        var count = 0
+        while driver.turn(Self.now, { $0.set(Self.key(count), value, now: Self.now) }) == .stored { count += 1 }
+        #expect(count * (valueBytes + 20) > (8 << 20) * 6 / 10, "\(count) items")
+        for _ in 0..<20 {
+            let outcome = driver.turn(Self.now) { $0.set(Self.key(count), value, now: Self.now) }
+            try #require(outcome == .noMemory)
+        }
+        for number in 0..<count {
+            let found = driver.turn(Self.now) { $0.find(Self.key(number), now: Self.now) }
+            try #require(found?.value == value, "item \(number) of \(count)")
+        }
+        // Room that is made can be used.
+        for number in 0..<count / 2 { _ = driver.turn(Self.now) { $0.delete(Self.key(number), now: Self.now) } }
+        for number in 0..<count / 3 {
+            let outcome = driver.turn(Self.now) { $0.set(Self.key(number), value, now: Self.now) }
+            try #require(outcome == .stored, "item \(number) of \(count)")
+        }
+        #expect(store.statistics.counters.evictions == 0)
+        #expect(store.checkInvariants().isEmpty)
+    }
+
+    /// Live data of a share of the arena, overwritten in random order: holes are closed in time.
+    @Test(arguments: [60, 80], [100, 1000, 5000])
+    func overwritingEvictsNothing(percent: Int, valueBytes: Int) throws {
+        let arenaBytes = 8 << 20
+        let store = try Store(StoreConfiguration(memoryBytes: arenaBytes, hashSeed: 1))
+        let driver = try StoreDriver(store)
+        var random = SeededRandom(seed: UInt64(percent + valueBytes))
+        let value = [UInt8].value(valueBytes * 3 / 2, seed: 1)
+        let count = arenaBytes * percent / 100 / (valueBytes + 24)
+        var written = 0
+        for number in 0... {
+            let key = Self.key(number < count ? number : random.number(0...count - 1))
+            let length = random.number(valueBytes / 2...valueBytes * 3 / 2)
+            let bytes = Array(value[..<length])
+            let outcome = driver.turn(Self.now) { $0.set(key, bytes, now: Self.now) }
+            try #require(outcome == .stored)
+            written += length + 24
+            if written > 20 * arenaBytes { break }
+        }
+        let statistics = store.statistics
+        #expect(statistics.counters.evictions == 0)
+        #expect(statistics.counters.items == count)
+        #expect(store.checkInvariants().isEmpty)
+        print(
+            "live \(percent) %, values around \(valueBytes): "
+                + "\(Double(statistics.counters.itemsMoved) / Double(statistics.counters.itemsStored)) moves a store")
+    }
+}
