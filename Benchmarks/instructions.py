@@ -22,7 +22,10 @@ STREAMS = {
     "set32": (KEYS + ["--pipeline", "32", "--ratio", "1:0"], 1),
     "mget100": (KEYS + ["--ratio", "0:100", "--multi-key-get", "100"], 100),
 }
-SHORT, LONG = 12_800, 64_000
+# Operations of the two runs; each a whole number of batches on each of the connections.
+SHORT, LONG = 16_000, 64_000
+# Several, so that an epoll_wait has several to report, as with real clients.
+CONNECTIONS = 10
 
 # Under valgrind memcached's setrlimit fails, and memcached gives up.
 STUB = """
@@ -86,7 +89,8 @@ def count(kind, path, load, requests, options, directory, stub):
     with server:
         loader = Loader(options.bench, cores[-1:], directory)
         loader.fill(server, load)
-        loader.run(server, load + ["-c", "1", "-n", str(requests), "--seed", "7"])
+        loader.run(server, load + [
+            "-c", str(CONNECTIONS), "-n", str(requests // CONNECTIONS), "--seed", "7"])
     with open(server.log, encoding="utf-8", errors="replace") as log:
         found = re.search(r"I\s+refs:\s+([\d,]+)", log.read())
     if found is None:

@@ -60,7 +60,7 @@ enum Execute {
             let hashed = context.session.hashed(key, length: request.keyLength)
             _ = context.session.delete(hashed, now: context.now)
         }
-        if !request.options.contains(.noReply) { connection.reply(.tooLarge, &context) }
+        if !request.options.noReply { connection.reply(.tooLarge, &context) }
     }
 
     // MARK: Retrieval
@@ -71,7 +71,7 @@ enum Execute {
         _ key: UnsafePointer<UInt8>
     ) {
         let hashed = context.session.hashed(key, length: request.keyLength)
-        let touches = request.options.contains(.touches)
+        let touches = request.options.touches
         context.counters.add(touches ? .cmdTouch : .cmdGet)
         let found = context.session.findEvenDead(hashed)
         let isDead = found.map { context.session.isDead($0, now: context.now) } ?? false
@@ -80,7 +80,7 @@ enum Execute {
         } else {
             missed(&connection, &context, request, hashed, isDead: isDead)
         }
-        if request.options.contains(.lastOfRetrieval) { endRetrieval(&connection, &context) }
+        if request.options.lastOfRetrieval { endRetrieval(&connection, &context) }
     }
 
     @inline(__always)
@@ -88,13 +88,13 @@ enum Execute {
         _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request, _ key: HashedKey,
         _ item: Item
     ) {
-        let touches = request.options.contains(.touches)
+        let touches = request.options.touches
         context.counters.add(touches ? .touchHits : .getHits)
         context.session.markUsed(item)
         if context.detailIsEnabled { countPrefix(context, key, isHit: true) }
         let bytes = key.bytes.assumingMemoryBound(to: UInt8.self)
         if context.verbosity > 1 { connection.logKey("sending key", bytes, key.length) }
-        let cas = request.options.contains(.wantsCas) ? (context.casIsEnabled ? context.session.cas(of: item) : 0) : nil
+        let cas = request.options.wantsCas ? (context.casIsEnabled ? context.session.cas(of: item) : 0) : nil
         connection.writeValue(item, key: bytes, keyLength: key.length, cas: cas, &context)
         // Last, since the item may move for it. One that dies at once is answered all the same.
         guard touches else { return }
@@ -106,7 +106,7 @@ enum Execute {
         _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request, _ key: HashedKey,
         isDead: Bool
     ) {
-        context.counters.add(request.options.contains(.touches) ? .touchMisses : .getMisses)
+        context.counters.add(request.options.touches ? .touchMisses : .getMisses)
         if isDead { context.counters.add(.getExpired) }
         if isDead { context.session.removeDead(key, now: context.now) }
         if context.detailIsEnabled { countPrefix(context, key, isHit: false) }
@@ -157,7 +157,7 @@ enum Execute {
         case .tooLarge: context.counters.add(.storeTooLarge)
         default: break
         }
-        if !request.options.contains(.noReply) {
+        if !request.options.noReply {
             connection.reply(reply(to: result.outcome, request.storeMode), &context)
         }
     }

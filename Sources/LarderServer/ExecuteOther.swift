@@ -16,7 +16,7 @@ extension Execute {
         }
         let isDeleted = context.session.delete(hashed, now: context.now) == .stored
         context.counters.add(isDeleted ? .deleteHits : .deleteMisses)
-        if !request.options.contains(.noReply) { connection.reply(isDeleted ? .deleted : .notFound, &context) }
+        if !request.options.noReply { connection.reply(isDeleted ? .deleted : .notFound, &context) }
     }
 
     /// `incr` and `decr`: reads the number, and stores the new one if the item is still the same.
@@ -25,8 +25,8 @@ extension Execute {
         _ key: UnsafePointer<UInt8>
     ) {
         let hashed = context.session.hashed(key, length: request.keyLength)
-        let decrements = request.options.contains(.decrements)
-        let answers = !request.options.contains(.noReply)
+        let decrements = request.options.decrements
+        let answers = !request.options.noReply
         while true {
             guard let item = context.session.find(hashed, now: context.now) else {
                 context.counters.add(decrements ? .decrMisses : .incrMisses)
@@ -82,19 +82,19 @@ extension Execute {
         let expiry = expiry(ofSeconds: request.exptime, now: context.now)
         let isTouched = context.session.touch(hashed, expiry: expiry, now: context.now) != .notFound
         context.counters.add(isTouched ? .touchHits : .touchMisses)
-        if !request.options.contains(.noReply) { connection.reply(isTouched ? .touched : .notFound, &context) }
+        if !request.options.noReply { connection.reply(isTouched ? .touched : .notFound, &context) }
     }
 
     // MARK: The server as a whole
 
     static func flushAll(_ connection: inout Connection, _ context: inout WorkerContext, _ request: Request) {
         context.counters.add(.cmdFlush)
-        let answers = !request.options.contains(.noReply)
+        let answers = !request.options.noReply
         guard context.state.settings.flushEnabled else {
             if answers { connection.reply(.flushNotAllowed, &context) }
             return
         }
-        let time = request.options.contains(.hasExptime) && request.exptime > 0
+        let time = request.options.hasExptime && request.exptime > 0
             ? expiry(ofSeconds: request.exptime, now: context.now) : context.now
         if time > context.now {
             context.session.flush(atMilliseconds: time)
@@ -110,7 +110,7 @@ extension Execute {
         let level = Int(min(request.exptime, verbosityMax))
         context.state.verbosity.store(level, ordering: .relaxed)
         context.verbosity = level
-        if !request.options.contains(.noReply) { connection.reply(.ok, &context) }
+        if !request.options.noReply { connection.reply(.ok, &context) }
     }
 
     /// `shutdown` stops at once what `-A` allows to be stopped; so does `shutdown graceful`, since
@@ -136,6 +136,6 @@ extension Execute {
         _ line: UnsafePointer<UInt8>
     ) {
         let reply = TextAdministration.reply(to: line, length: request.keyLength)
-        if !request.options.contains(.noReply) { connection.reply(reply, &context) }
+        if !request.options.noReply { connection.reply(reply, &context) }
     }
 }

@@ -34,14 +34,24 @@ public struct HashedKey {
 /// whichever comes first; `pin` keeps its bytes in place for longer. Turns should be short: memory
 /// that others gave back in the meantime is not reused before they end.
 public struct Session: ~Copyable {
-    let state: StoreState
-    let slot: UnsafeMutablePointer<SessionSlot>
-    private let store: Store
+    /// What the operations need, in one place of its own: the handle itself is a pointer, so that
+    /// lending it to a call copies nothing else.
+    private struct Core {
+        let state: StoreState
+        let slot: UnsafeMutablePointer<SessionSlot>
+        /// Keeps the store there as long as the session.
+        let store: Store
+    }
+    private let core: UnsafeMutablePointer<Core>
+
+    @inline(__always)
+    var state: StoreState { core.pointee.state }
+    @inline(__always)
+    var slot: UnsafeMutablePointer<SessionSlot> { core.pointee.slot }
 
     init(_ store: Store, _ slot: UnsafeMutablePointer<SessionSlot>) {
-        self.store = store
-        state = store.state
-        self.slot = slot
+        core = .allocate(capacity: 1)
+        core.initialize(to: Core(state: store.state, slot: slot, store: store))
     }
 
     deinit {
@@ -52,6 +62,8 @@ public struct Session: ~Copyable {
         larder_spin_lock(&state.process.pointee.sessionLock)
         slot.pointee.isUsed = false
         larder_spin_unlock(&state.process.pointee.sessionLock)
+        core.deinitialize(count: 1)
+        core.deallocate()
     }
 
     /// Begins a turn at `now`, in absolute milliseconds; carries out a flush that has fallen due,

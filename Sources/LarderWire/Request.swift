@@ -29,38 +29,25 @@ package enum StoreMode: UInt8, Sendable {
     case set, add, replace, append, prepend, compareAndSwap
 }
 
-/// The yes-or-no parts of a request.
-///
-/// Inlinable throughout: they are asked for several times in each request, in another module.
-package struct RequestOptions: OptionSet, Sendable {
-    package let rawValue: UInt16
-    @inlinable @inline(__always)
-    package init(rawValue: UInt16) { self.rawValue = rawValue }
+/// The yes-or-no parts of a request. Stored one by one rather than as a set of bits: the executing
+/// module then reads them without a call.
+package struct RequestOptions: Sendable {
     /// `noreply`: no answer of any kind, errors of execution included.
-    @inlinable @inline(__always)
-    package static var noReply: RequestOptions { RequestOptions(rawValue: 1 << 0) }
+    package var noReply = false
     /// The answer to a retrieval carries the cas (`gets`, `gats`).
-    @inlinable @inline(__always)
-    package static var wantsCas: RequestOptions { RequestOptions(rawValue: 1 << 1) }
+    package var wantsCas = false
     /// The retrieval also sets a new exptime (`gat`, `gats`).
-    @inlinable @inline(__always)
-    package static var touches: RequestOptions { RequestOptions(rawValue: 1 << 2) }
+    package var touches = false
     /// `decr` rather than `incr`.
-    @inlinable @inline(__always)
-    package static var decrements: RequestOptions { RequestOptions(rawValue: 1 << 3) }
+    package var decrements = false
     /// The request named an exptime (`flush_all 10`).
-    @inlinable @inline(__always)
-    package static var hasExptime: RequestOptions { RequestOptions(rawValue: 1 << 4) }
-    /// This key begins a retrieval (for the log and for counting commands).
-    @inlinable @inline(__always)
-    package static var firstOfRetrieval: RequestOptions { RequestOptions(rawValue: 1 << 5) }
+    package var hasExptime = false
+    /// This key begins a retrieval (for the log).
+    package var firstOfRetrieval = false
     /// This key ends a retrieval: `END` follows its value.
-    @inlinable @inline(__always)
-    package static var lastOfRetrieval: RequestOptions { RequestOptions(rawValue: 1 << 6) }
+    package var lastOfRetrieval = false
 
-    /// Whether all of `options` are set.
-    @inlinable @inline(__always)
-    package func contains(_ options: RequestOptions) -> Bool { rawValue & options.rawValue == options.rawValue }
+    package init(noReply: Bool = false) { self.noReply = noReply }
 }
 
 /// One request. Offsets are relative to the buffer that the parser was given; they are
@@ -68,7 +55,7 @@ package struct RequestOptions: OptionSet, Sendable {
 package struct Request: Sendable {
     package var verb: Verb = .quit
     package var storeMode: StoreMode = .set
-    package var options: RequestOptions = []
+    package var options = RequestOptions()
     /// Key: 1 to 250 bytes. For `.statistics` and `.shutdown` the arguments, and for
     /// `.administration` the whole line, unparsed.
     package var keyStart: Int = 0

@@ -93,7 +93,7 @@ import Testing
     }
 
     /// Live data of a share of the arena, overwritten in random order: holes are closed in time.
-    @Test(arguments: [60, 80], [100, 1000, 5000])
+    @Test(arguments: [60, 80], [100, 600, 1500])
     func overwritingEvictsNothing(percent: Int, valueBytes: Int) throws {
         let arenaBytes = 8 << 20
         let store = try Store(StoreConfiguration(memoryBytes: arenaBytes, hashSeed: 1))

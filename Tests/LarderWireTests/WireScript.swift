@@ -69,10 +69,10 @@ struct WireScript {
             swallowBytes = rejection.swallowBytes
             steps.append("reject \(rejection.reply)" + (rejection.isSilent ? " silent" : ""))
         case .value:
-            awaitedStore = (words, request.valueLength, request.options.contains(.noReply))
+            awaitedStore = (words, request.valueLength, request.options.noReply)
         case .request:
             steps.append(words)
-            if request.options.contains(.lastOfRetrieval) { steps.append("end") }
+            if request.options.lastOfRetrieval { steps.append("end") }
             isClosed = request.verb == .quit
         }
         return true
@@ -105,21 +105,21 @@ struct WireScript {
         switch request.verb {
         case .retrieve:
             words = ["key", key]
-            if request.options.contains(.firstOfRetrieval) { words.append("first") }
-            if request.options.contains(.wantsCas) { words.append("cas") }
-            if request.options.contains(.touches) { words.append("exptime=\(request.exptime)") }
+            if request.options.firstOfRetrieval { words.append("first") }
+            if request.options.wantsCas { words.append("cas") }
+            if request.options.touches { words.append("exptime=\(request.exptime)") }
         case .store:
             words = [
                 "\(request.storeMode)", key, "flags=\(request.clientFlags)", "exptime=\(request.exptime)",
             ]
             if request.storeMode == .compareAndSwap { words.append("cas=\(request.number)") }
         case .arithmetic:
-            words = [request.options.contains(.decrements) ? "decr" : "incr", key, "\(request.number)"]
+            words = [request.options.decrements ? "decr" : "incr", key, "\(request.number)"]
         case .touch:
             words = ["touch", key, "\(request.exptime)"]
         case .flushAll:
             words = ["flushAll"]
-            if request.options.contains(.hasExptime) { words.append("\(request.exptime)") }
+            if request.options.hasExptime { words.append("\(request.exptime)") }
         case .verbosity:
             words = ["verbosity", "\(request.exptime)"]
         case .delete, .statistics, .shutdown, .administration:
@@ -127,7 +127,7 @@ struct WireScript {
         case .version, .quit:
             words = ["\(request.verb)"]
         }
-        if request.options.contains(.noReply) { words.append("noReply") }
+        if request.options.noReply { words.append("noReply") }
         if request.verb == .store, step == .request {
             words.append("value=" + bytes(request.valueStart, request.valueLength))
         }

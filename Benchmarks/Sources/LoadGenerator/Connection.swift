@@ -95,6 +95,7 @@ private func connect(_ options: Options) throws(BenchError) -> Int32 {
         options.unixSocket.map { bench_connect_unix($0) } ?? bench_connect_tcp(options.host, options.port)
     if descriptor >= 0 { return descriptor }
     let reason =
-        descriptor <= -1000 ? String(cString: gai_strerror(descriptor + 1000)) : String(cString: strerror(errno))
+        descriptor <= -1000
+        ? String(cString: gai_strerror(descriptor + 1000)) : String(cString: strerror(errno))
     throw BenchError(message: "cannot connect to \(place): \(reason)")
 }

@@ -19,7 +19,8 @@ func jsonReport(_ options: Options, _ result: RunResult) -> String {
                 (
                     "Runtime",
                     object([
-                        ("Total duration", decimal(seconds * 1000, places: 0)), ("Time unit", text("MILLISECONDS")),
+                        ("Total duration", decimal(seconds * 1000, places: 0)),
+                        ("Time unit", text("MILLISECONDS")),
                     ])
                 ),
                 ("Sets", figures(totals.setLatency, nil, seconds)),

@@ -31,7 +31,8 @@ struct OptionParser {
     private mutating func readOption() throws(OptionError) {
         let word = words.removeFirst()
         if word.hasPrefix("--") {
-            let parts = word.dropFirst(2).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let parts = word.dropFirst(2).split(
+                separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             try apply(String(parts[0]), parts.count > 1 ? String(parts[1]) : nil)
         } else if word.hasPrefix("-"), let letter = word.dropFirst().first {
             guard let name = Self.longNames[letter] else {

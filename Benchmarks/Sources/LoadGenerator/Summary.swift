@@ -27,7 +27,9 @@ func summary(_ options: Options, _ result: RunResult) -> String {
         pipeline \(options.pipeline), \(decimal(result.seconds, places: 2)) s
 
         """
-    text += "Type  " + ["Requests/s", "Hits/s", "Misses/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms"]
+    text +=
+        "Type  "
+        + ["Requests/s", "Hits/s", "Misses/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms"]
         .map { cell($0, 12) }.joined() + "\n"
     let rows = [
         ("Sets  ", totals.setLatency, nil), ("Gets  ", totals.getLatency, totals),
@@ -49,9 +51,11 @@ func summary(_ options: Options, _ result: RunResult) -> String {
     return text
 }
 
-private func row(_ name: String, _ latency: LatencyHistogram, _ counts: Totals?, _ seconds: Double) -> String {
+private func row(_ name: String, _ latency: LatencyHistogram, _ counts: Totals?, _ seconds: Double) -> String
+{
     var cells = [decimal(Double(latency.count) / seconds, places: 0)]
-    cells += counts.map { [$0.hits, $0.misses] }?.map { decimal(Double($0) / seconds, places: 0) } ?? ["-", "-"]
+    cells +=
+        counts.map { [$0.hits, $0.misses] }?.map { decimal(Double($0) / seconds, places: 0) } ?? ["-", "-"]
     cells += [50, 90, 99, 99.9].map { milliseconds(latency.percentile($0)) }
     cells.append(milliseconds(latency.maximum))
     return name + cells.map { cell($0, 12) }.joined() + "\n"
@@ -61,7 +65,8 @@ private func row(_ name: String, _ latency: LatencyHistogram, _ counts: Totals?,
 private func distribution(_ latency: LatencyHistogram) -> String {
     var text = "Percent        ms\n"
     for percent in [1, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 99.999, 100] {
-        text += cell(decimal(percent, places: 3), 7) + cell(milliseconds(latency.percentile(percent)), 11) + "\n"
+        text +=
+            cell(decimal(percent, places: 3), 7) + cell(milliseconds(latency.percentile(percent)), 11) + "\n"
     }
     return text
 }

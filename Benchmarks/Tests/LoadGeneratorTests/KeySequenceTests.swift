@@ -8,7 +8,8 @@ struct KeySequenceTests {
         connections: Int = 1, exponent: Double = 1
     ) -> [UInt64] {
         var sequence = KeySequence(
-            pattern: pattern, keys: range, exponent: exponent, connection: connection, connections: connections)
+            pattern: pattern, keys: range, exponent: exponent, connection: connection,
+            connections: connections)
         var random = SeededRandom(seed: UInt64(connection) + 1)
         return (0..<count).map { _ in sequence.next(&random) }
     }

@@ -21,7 +21,9 @@ struct OptionParserTests {
     }
 
     @Test func everySpellingOfAnOption() throws {
-        for words in ["-p 1 -t 2 -c 3", "-p1 -t2 -c3", "--port 1 --threads 2 --clients 3", "--port=1 -t2 -c 3"] {
+        for words in [
+            "-p 1 -t 2 -c 3", "-p1 -t2 -c3", "--port 1 --threads 2 --clients 3", "--port=1 -t2 -c 3",
+        ] {
             let options = try parse(words)
             #expect(options.port == "1" && options.threads == 2 && options.connections == 3)
         }

@@ -99,7 +99,7 @@ struct Connection {
             switch phase {
             case .readingCommand:
                 if output.isFull { return .send }
-                guard input.count > 0 || parser.isInRetrieval else { return idle(&context) }
+                guard input.count > 0 else { return idle(&context) }
                 guard requestsLeft > 0 else {
                     context.counters.add(.connYields)
                     return .yield
@@ -139,7 +139,7 @@ struct Connection {
         switch parser.next(base, cursor: &input.start, end: input.end, request: &request) {
         case .request:
             // The keys of one retrieval count as one request.
-            if !parser.isInRetrieval { requestsLeft &-= 1 }
+            if case .retrieve = request.verb, !request.options.lastOfRetrieval {} else { requestsLeft &-= 1 }
             if context.verbosity > 1 { logRequest(base, context.verbosity) }
             // SAFETY: the parser's offsets lie inside the input buffer.
             Execute.run(
@@ -183,7 +183,7 @@ struct Connection {
         let total = request.keyLength + needed
         guard let memory = malloc(total) else {
             context.counters.add(.readBufferOutOfMemory)
-            if !request.options.contains(.noReply) { reply(.outOfMemoryStoring, &context) }
+            if !request.options.noReply { reply(.outOfMemoryStoring, &context) }
             return skip(needed)
         }
         let bytes = memory.assumingMemoryBound(to: UInt8.self)
@@ -206,7 +206,7 @@ struct Connection {
         let end = bytes + bodyNeeded
         if end[-2] == UInt8(ascii: "\r"), end[-1] == UInt8(ascii: "\n") {
             Execute.run(&self, &context, request, key: bytes, value: bytes + request.valueStart)
-        } else if !request.options.contains(.noReply) {
+        } else if !request.options.noReply {
             reply(.badDataChunk, &context)
         }
         dropBody(&context)
@@ -276,7 +276,7 @@ struct Connection {
     @inline(never)
     private func logRequest(_ base: UnsafePointer<UInt8>, _ verbosity: Int) {
         let isRetrieval = request.verb == .retrieve
-        if isRetrieval, !request.options.contains(.firstOfRetrieval) { return }
+        if isRetrieval, !request.options.firstOfRetrieval { return }
         logLine(base)
     }
 }

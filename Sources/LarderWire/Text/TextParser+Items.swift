@@ -24,7 +24,7 @@ extension TextParser {
         }
         request.verb = .store
         request.storeMode = mode
-        request.options = isSilent ? .noReply : []
+        request.options = RequestOptions(noReply: isSilent)
         request.keyStart = key.start - base
         request.keyLength = key.length
         request.valueStart = cursor
@@ -67,14 +67,14 @@ extension TextParser {
         guard delay.isAbsent || delay.equals("0") || delay.equals("noreply") else {
             return reject(.badDeleteLine, silently: isSilent)
         }
-        fill(&request, .delete, base, key, isSilent ? .noReply : [])
+        fill(&request, .delete, base, key, isSilent: isSilent)
         return .request
     }
 
     /// `incr <key> <delta> [noreply]` and `decr`
     mutating func arithmetic(
         _ base: UnsafePointer<UInt8>, _ line: TextLine, _ arguments: UnsafePointer<UInt8>,
-        _ options: RequestOptions, _ request: inout Request
+        decrements: Bool, _ request: inout Request
     ) -> ParseStep {
         var tokens = TextTokens(from: arguments, to: line.contentEnd)
         let key = tokens.next()
@@ -82,7 +82,8 @@ extension TextParser {
         let isSilent = line.endsWithNoReply
         guard key.length <= Self.keyLengthMax else { return reject(.badCommandLine, silently: isSilent) }
         guard let delta = tokens.nextUnsigned64() else { return reject(.invalidDelta, silently: isSilent) }
-        fill(&request, .arithmetic, base, key, isSilent ? options.union(.noReply) : options)
+        fill(&request, .arithmetic, base, key, isSilent: isSilent)
+        request.options.decrements = decrements
         request.number = delta
         return .request
     }
@@ -98,17 +99,17 @@ extension TextParser {
         let isSilent = line.endsWithNoReply
         guard key.length <= Self.keyLengthMax else { return reject(.badCommandLine, silently: isSilent) }
         guard let exptime = tokens.nextExptime() else { return reject(.invalidExptime, silently: isSilent) }
-        fill(&request, .touch, base, key, isSilent ? .noReply : [])
+        fill(&request, .touch, base, key, isSilent: isSilent)
         request.exptime = exptime
         return .request
     }
 
     private func fill(
         _ request: inout Request, _ verb: Verb, _ base: UnsafePointer<UInt8>, _ key: TextTokens.Token,
-        _ options: RequestOptions
+        isSilent: Bool
     ) {
         request.verb = verb
-        request.options = options
+        request.options = RequestOptions(noReply: isSilent)
         request.keyStart = key.start - base
         request.keyLength = key.length
     }

@@ -21,11 +21,11 @@ extension TextParser {
             return verbosity(line, arguments, &request)
         case .shutdown:
             request.verb = .shutdown
-            request.options = line.endsWithNoReply ? .noReply : []
+            request.options = RequestOptions(noReply: line.endsWithNoReply)
             setArguments(&request, base, line, arguments)
         case .machinery:
             setLine(&request, base, line)
-            request.options = line.endsWithNoReply ? .noReply : []
+            request.options = RequestOptions(noReply: line.endsWithNoReply)
         default:
             return unknown(line)
         }
@@ -38,7 +38,7 @@ extension TextParser {
     ) -> ParseStep {
         let isSilent = line.endsWithNoReply
         request.verb = .flushAll
-        request.options = isSilent ? .noReply : []
+        request.options = RequestOptions(noReply: isSilent)
         var tokens = TextTokens(from: arguments, to: line.contentEnd)
         let exptime = tokens.next()
         let isOnlyNoReply = exptime.equals("noreply") && tokens.next().isAbsent
@@ -46,7 +46,7 @@ extension TextParser {
         guard let seconds = DecimalText.exactInt32(exptime.start, exptime.length) else {
             return reject(.invalidExptime, silently: isSilent)
         }
-        request.options.insert(.hasExptime)
+        request.options.hasExptime = true
         request.exptime = Int64(seconds)
         return .request
     }
@@ -62,7 +62,7 @@ extension TextParser {
             return reject(.badCommandLine, silently: isSilent)
         }
         request.verb = .verbosity
-        request.options = isSilent ? .noReply : []
+        request.options = RequestOptions(noReply: isSilent)
         request.exptime = Int64(level)
         return .request
     }

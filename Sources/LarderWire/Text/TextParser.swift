@@ -33,15 +33,14 @@ package struct TextParser: Sendable {
     private var retrievalLength = 0
 
     /// 1 or 2 bytes of line end behind those keys; 0 when no retrieval is at hand.
-    @usableFromInline var retrievalTerminator = 0
+    private var retrievalTerminator = 0
 
     /// The options of the next key of the retrieval at hand.
-    private var retrievalOptions: RequestOptions = []
+    private var retrievalOptions = RequestOptions()
 
     package init() {}
 
     /// Whether the next step is another key of a retrieval begun before.
-    @inlinable @inline(__always)
     package var isInRetrieval: Bool { retrievalTerminator != 0 }
 
     /// Takes the next request from the buffer.
@@ -77,7 +76,7 @@ package struct TextParser: Sendable {
         switch UInt32(littleEndian: UnsafeRawPointer(start).loadUnaligned(as: UInt32.self)) {
         case 0x20_74_65_67:  // "get "
             cursor = lineCursor
-            return beginRetrieval(base, &cursor, line, keys: start + 4, [], &request)
+            return beginRetrieval(base, &cursor, line, keys: start + 4, RequestOptions(), &request)
         case 0x20_74_65_73:  // "set "
             return store(base, &cursor, end, line, arguments: start + 4, .set, &request)
         default:
@@ -110,11 +109,12 @@ package struct TextParser: Sendable {
         switch command {
         case .get, .gets, .gat, .gats:
             cursor = line.start - base
-            var options: RequestOptions = command == .gets || command == .gats ? .wantsCas : []
+            var options = RequestOptions()
+            options.wantsCas = command == .gets || command == .gats
             guard command == .gat || command == .gats else {
                 return beginRetrieval(base, &cursor, line, keys: arguments, options, &request)
             }
-            options.insert(.touches)
+            options.touches = true
             return beginTouchingRetrieval(base, &cursor, line, arguments, options, &request)
         case .set: return store(base, &cursor, end, line, arguments: arguments, .set, &request)
         case .add: return store(base, &cursor, end, line, arguments: arguments, .add, &request)
@@ -123,8 +123,8 @@ package struct TextParser: Sendable {
         case .prepend: return store(base, &cursor, end, line, arguments: arguments, .prepend, &request)
         case .cas: return store(base, &cursor, end, line, arguments: arguments, .compareAndSwap, &request)
         case .delete: return delete(base, line, arguments, &request)
-        case .incr: return arithmetic(base, line, arguments, [], &request)
-        case .decr: return arithmetic(base, line, arguments, .decrements, &request)
+        case .incr: return arithmetic(base, line, arguments, decrements: false, &request)
+        case .decr: return arithmetic(base, line, arguments, decrements: true, &request)
         case .touch: return touch(base, line, arguments, &request)
         default: return administer(command, base, line, arguments, &request)
         }
@@ -165,7 +165,8 @@ package struct TextParser: Sendable {
         cursor = tokens.position - base
         retrievalLength = line.contentEnd - tokens.position
         retrievalTerminator = line.terminatorLength
-        retrievalOptions = options.union(.firstOfRetrieval)
+        retrievalOptions = options
+        retrievalOptions.firstOfRetrieval = true
         return nextKey(base, &cursor, &request)
     }
 
@@ -193,13 +194,12 @@ package struct TextParser: Sendable {
         request.options = retrievalOptions
         request.keyStart = cursor
         request.keyLength = key.length
-        retrievalOptions.remove(.firstOfRetrieval)
+        retrievalOptions.firstOfRetrieval = false
         let taken = tokens.position - start
         cursor &+= taken
         retrievalLength &-= taken
         if isLast {
-            request.options = RequestOptions(
-                rawValue: request.options.rawValue | RequestOptions.lastOfRetrieval.rawValue)
+            request.options.lastOfRetrieval = true
             cursor &+= retrievalTerminator
             retrievalTerminator = 0
         }
