@@ -9,6 +9,9 @@ struct SessionSlot {
     /// Sessions of one store at a time.
     static let sessionsMax = 256
 
+    /// How many slabs the lane has open. Under `laneLock`. The first field, since the thread
+    /// sanitizer takes a change of any field for one of the first, and the others are atomic.
+    var openCount = 0
     /// Atomic. The epoch at which the session's turn began; `offline` between turns.
     var epoch: UInt64 = SessionSlot.offline
     /// Held from reserving blocks until the item is published, and by whoever seals a lane's slabs.
@@ -16,8 +19,7 @@ struct SessionSlot {
     var isUsed = false
     /// Slabs this lane may keep open, by configuration.
     var openLimit = 4
-    /// The lane: open slabs, the most recently opened last. Under `laneLock`.
-    var openCount = 0
+    /// The slabs of the lane, the most recently opened last. Under `laneLock`.
     var open: UnsafeMutablePointer<OpenSlab>
     var counters = StoreCounters()
 }
