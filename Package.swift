@@ -29,7 +29,7 @@ let package = Package(
             dependencies: ["LarderWire", "LarderStore", "LarderEventLoop", "CLarderSystem"],
             swiftSettings: settings),
         .executableTarget(
-            name: "larder", dependencies: ["LarderServer", "LarderWire", "CLarderSystem"], swiftSettings: settings),
+            name: "larder", dependencies: ["LarderServer"], swiftSettings: settings),
         .target(
             name: "LarderTesting", dependencies: ["LarderStore", "LarderWire"], swiftSettings: settings),
         .testTarget(

@@ -56,11 +56,24 @@ enum Execute {
         key: UnsafePointer<UInt8>
     ) {
         context.counters.add(.storeTooLarge)
-        if request.storeMode == .set {
+        if case .set = request.storeMode {
             let hashed = context.session.hashed(key, length: request.keyLength)
             _ = context.session.delete(hashed, now: context.now)
         }
         if !request.options.noReply { connection.reply(.tooLarge, &context) }
+    }
+
+    /// Refuses a value for which there is no memory while it arrives.
+    static func refuseForMemory(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        key: UnsafePointer<UInt8>
+    ) {
+        context.counters.add(.storeNoMemory)
+        if case .set = request.storeMode {
+            let hashed = context.session.hashed(key, length: request.keyLength)
+            _ = context.session.delete(hashed, now: context.now)
+        }
+        if !request.options.noReply { connection.reply(.outOfMemoryStoring, &context) }
     }
 
     // MARK: Retrieval

@@ -19,6 +19,9 @@ extension Execute {
         if !request.options.noReply { connection.reply(isDeleted ? .deleted : .notFound, &context) }
     }
 
+    /// A number may have this many bytes, the spaces behind it counted.
+    private static let numberLengthMax = 512 << 10
+
     /// `incr` and `decr`: reads the number, and stores the new one if the item is still the same.
     static func arithmetic(
         _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
@@ -34,7 +37,9 @@ extension Execute {
                 return
             }
             let bytes = UnsafePointer(item.value.assumingMemoryBound(to: UInt8.self))
-            guard let old = DecimalText.unsigned64(bytes, item.valueLength) else {
+            // As in memcached, what is long enough to lie in pieces there is no number.
+            let isShort = item.valueLength <= numberLengthMax
+            guard isShort, let old = DecimalText.unsigned64(bytes, item.valueLength) else {
                 if answers { connection.reply(.nonNumericValue, &context) }
                 return
             }
@@ -59,8 +64,7 @@ extension Execute {
         let oldLength = item.valueLength
         let length = max(DecimalText.length(of: number), oldLength)
         return withUnsafeTemporaryAllocation(byteCount: max(length, DecimalText.lengthMax) + 8, alignment: 8) { raw in
-            // SAFETY: room for the digits, for the padding, and for the eight bytes that `write`
-            // may store beyond its digits.
+            // SAFETY: room for the most digits there are, and for the padding.
             guard let start = raw.baseAddress else { return .noMemory }
             let text = start.bindMemory(to: UInt8.self, capacity: raw.count)
             let digits = DecimalText.write(number, at: text)
@@ -80,9 +84,20 @@ extension Execute {
         let hashed = context.session.hashed(key, length: request.keyLength)
         context.counters.add(.cmdTouch)
         let expiry = expiry(ofSeconds: request.exptime, now: context.now)
-        let isTouched = context.session.touch(hashed, expiry: expiry, now: context.now) != .notFound
-        context.counters.add(isTouched ? .touchHits : .touchMisses)
-        if !request.options.noReply { connection.reply(isTouched ? .touched : .notFound, &context) }
+        let answer: Reply
+        switch context.session.touch(hashed, expiry: expiry, now: context.now) {
+        case .notFound:
+            context.counters.add(.touchMisses)
+            answer = .notFound
+        case .noMemory:
+            // Only under `-M`: it would have had to move to where items of its new time lie.
+            context.counters.add(.storeNoMemory)
+            answer = .outOfMemory
+        default:
+            context.counters.add(.touchHits)
+            answer = .touched
+        }
+        if !request.options.noReply { connection.reply(answer, &context) }
     }
 
     // MARK: The server as a whole

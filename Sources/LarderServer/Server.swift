@@ -39,6 +39,10 @@ private final class Server: ConnectionSink {
     }
 
     func run() throws {
+        defer {
+            for worker in workers { worker.stop() }
+            for worker in workers { worker.join() }
+        }
         let loop = try EventLoop()
         for number in 0..<state.settings.threadCount {
             let worker = Worker(state, number: number)
@@ -70,12 +74,13 @@ private final class Server: ConnectionSink {
         acceptor.stop()
         for worker in workers { worker.stop() }
         for worker in workers { worker.join() }
+        workers = []
         if state.settings.daemonizes, let path = state.settings.pidFilePath { PidFile.remove(at: path) }
         withExtendedLifetime((signals, hangUp, stopped, ticker)) {}
     }
 
     func adopt(_ fd: Int32, isUnixSocket: Bool, listenerIndex: Int) {
-        workers[nextWorker].adopt(fd)
+        workers[nextWorker].adopt(fd, isUnixSocket: isUnixSocket)
         nextWorker = (nextWorker + 1) % workers.count
     }
 

@@ -93,7 +93,7 @@ extension ExtendedOption {
         ignored("slab_sizes", noSlabs, .any),
     ]
 
-    private static let ownEviction = "Larder evicts by how often an item is read for its size"
+    private static let ownEviction = "Larder evicts by slab: what expires, what is mostly holes, then the oldest that nobody asks for"
     private static let expiry = "expired items give their memory back by themselves"
     private static let eviction: [ExtendedOption] = [
         ignored(
@@ -114,8 +114,8 @@ extension ExtendedOption {
     ]
 
     private static let logs: [ExtendedOption] = [
-        ignored("watcher_logbuf_size", "the buffer's size is fixed", .integer(0...Int(UInt32.max))),
-        ignored("worker_logbuf_size", "the buffer's size is fixed", .integer(0...Int(UInt32.max))),
+        ignored("watcher_logbuf_size", "there is no \"watch\" yet", .integer(0...Int(UInt32.max))),
+        ignored("worker_logbuf_size", "there is no \"watch\" yet", .integer(0...Int(UInt32.max))),
         ignored("track_sizes", "\"stats sizes\" answers that it is disabled"),
     ]
 

@@ -13,7 +13,7 @@ extension Option {
                 draft.settings.pidFilePath = text
             }),
         Option(
-            "u", "user", .required("NAME"), .process, "become this user once listening (from root only)",
+            "u", "user", .required("NAME"), .process, "become this user (from root only)",
             effect: { draft, text throws(Ending) in
                 guard !text.isEmpty else { throw .usage("-u takes the name of a user.") }
                 draft.settings.userName = text
@@ -101,7 +101,7 @@ extension Option {
 private func applyProtocol(_ text: String, to draft: inout Draft) throws(Ending) {
     switch text {
     case "ascii": break
-    case "auto": draft.warn("-B auto: Larder serves the text protocol, classic and meta, not the binary one.")
+    case "auto": draft.warn("-B auto: Larder serves the classic text protocol only.")
     case "binary":
         throw .usage("Larder does not serve memcached's binary protocol: leave out -B, or give -B ascii.")
     default:

@@ -40,6 +40,7 @@ extension Option {
             effect: { draft, text throws(Ending) in
                 let threads = try positiveNumber(
                     text, "-t", orElse: "Number of threads must be greater than 0")
+                guard threads <= 256 else { throw .badValue("-t takes at most 256 threads, not \(threads).") }
                 draft.settings.threadCount = threads
                 if threads > 64 {
                     draft.warn("-t \(threads) is more threads than is of use: at most one for each core.")
@@ -74,7 +75,7 @@ extension Option {
             "X", "disable-dumping", .none, .behaviour, "refuse to list keys (stats cachedump, metadump)",
             effect: { draft, _ in draft.settings.dumpEnabled = false }),
         Option(
-            "W", "disable-watch", .none, .behaviour, "refuse the command \"watch\"",
+            "W", "disable-watch", .none, .behaviour, "refuse the command \"watch\", which there is not yet",
             effect: { draft, _ in draft.settings.watchEnabled = false }),
         Option(
             "D", nil, .required("CHAR"), .behaviour,

@@ -17,6 +17,16 @@ struct Buffer {
         self.capacity = capacity
     }
 
+    /// The same bytes in memory of little more than their size; nil when there is none.
+    init?(copying other: Buffer) {
+        let capacity = other.count + 64
+        guard let memory = malloc(capacity) else { return nil }
+        // SAFETY: the new memory is larger than what is copied.
+        memcpy(memory, other.base + other.start, other.count)
+        self.init(base: memory.assumingMemoryBound(to: UInt8.self), capacity: capacity)
+        end = other.count
+    }
+
     @inline(__always)
     var count: Int { end &- start }
     @inline(__always)

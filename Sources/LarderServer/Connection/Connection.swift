@@ -48,7 +48,7 @@ struct Connection {
     /// A get line may be of any length; this is where its memory ends: a million keys of 128 bytes.
     private static let inputBytesMax = 128 << 20
 
-    /// Bytes that a request which is not complete holds, beyond a buffer of the pool.
+    /// Bytes that a value on its way or a long line holds, beyond a buffer of the pool.
     var heldBytes: Int { bodyFilled + longLineBytes }
     private var longLineBytes: Int { max(0, input.capacity - BufferPool.bufferBytes) }
 
@@ -87,28 +87,40 @@ struct Connection {
         }
     }
 
+    /// Half a line that waits for its rest moves out of the pool's buffer into one of its size.
+    mutating func shrinkInput(_ context: inout WorkerContext) {
+        guard phase == .readingCommand, input.capacity == BufferPool.bufferBytes, input.count > 0,
+            input.count <= TextParser.lineLengthMax, let small = Buffer(copying: input)
+        else { return }
+        context.pool.giveBack(&input)
+        input = small
+    }
+
     /// Whether a request has begun and is not complete.
     var isInRequest: Bool { phase == .readingValue || phase == .skipping || input.count > 0 }
 
     // MARK: Requests
 
+    /// What a request takes of its client's share of a turn. A key of a longer retrieval takes 1.
+    private static let requestCost = 64
+
     /// Carries out what has arrived, as far as it may in one go.
     mutating func advance(_ context: inout WorkerContext) -> Action {
-        var requestsLeft = context.requestsPerEventMax
+        var budget = context.requestsPerEventMax &* Self.requestCost
         while true {
             switch phase {
             case .readingCommand:
                 if output.isFull { return .send }
                 guard input.count > 0 else { return idle(&context) }
-                guard requestsLeft > 0 else {
+                guard budget > 0 else {
                     context.counters.add(.connYields)
                     return .yield
                 }
-                guard step(&context, &requestsLeft) else { return idle(&context) }
+                guard step(&context, &budget) else { return idle(&context) }
             case .readingValue:
                 guard bodyFilled == bodyNeeded else { return idle(&context) }
                 finishBody(&context)
-                requestsLeft &-= 1
+                budget &-= Self.requestCost
             case .skipping:
                 let skipped = min(bytesToSkip, input.count)
                 input.start &+= skipped
@@ -134,26 +146,27 @@ struct Connection {
 
     /// One step of the parser, and the request that it found; false when it needs more bytes.
     @inline(__always)
-    private mutating func step(_ context: inout WorkerContext, _ requestsLeft: inout Int) -> Bool {
+    private mutating func step(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
         let base = UnsafePointer(input.base)
         switch parser.next(base, cursor: &input.start, end: input.end, request: &request) {
         case .request:
-            // The keys of one retrieval count as one request.
-            if case .retrieve = request.verb, !request.options.lastOfRetrieval {} else { requestsLeft &-= 1 }
-            if context.verbosity > 1 { logRequest(base, context.verbosity) }
+            let isMidRetrieval: Bool
+            if case .retrieve = request.verb { isMidRetrieval = !request.options.lastOfRetrieval } else { isMidRetrieval = false }
+            budget &-= isMidRetrieval ? 1 : Self.requestCost
+            if context.verbosity > 1 { logRequest(base) }
             // SAFETY: the parser's offsets lie inside the input buffer.
             Execute.run(
                 &self, &context, request, key: base + request.keyStart, value: base + request.valueStart)
             return true
         case .value:
-            requestsLeft &-= 1
-            if context.verbosity > 1 { logRequest(base, context.verbosity) }
+            budget &-= Self.requestCost
+            if context.verbosity > 1 { logRequest(base) }
             beginBody(&context)
             return true
         case .needMore:
             return false
         case .reject:
-            requestsLeft &-= 1
+            budget &-= Self.requestCost
             if context.verbosity > 1 { logLine(base) }
             let rejection = parser.rejection
             if !rejection.isSilent { reply(rejection.reply, &context) }
@@ -183,7 +196,7 @@ struct Connection {
         let total = request.keyLength + needed
         guard let memory = malloc(total) else {
             context.counters.add(.readBufferOutOfMemory)
-            if !request.options.noReply { reply(.outOfMemoryStoring, &context) }
+            Execute.refuseForMemory(&self, &context, request, key: UnsafePointer(input.base) + request.keyStart)
             return skip(needed)
         }
         let bytes = memory.assumingMemoryBound(to: UInt8.self)
@@ -274,7 +287,7 @@ struct Connection {
 
     /// A retrieval's line is logged with its first key.
     @inline(never)
-    private func logRequest(_ base: UnsafePointer<UInt8>, _ verbosity: Int) {
+    private func logRequest(_ base: UnsafePointer<UInt8>) {
         let isRetrieval = request.verb == .retrieve
         if isRetrieval, !request.options.firstOfRetrieval { return }
         logLine(base)

@@ -28,18 +28,18 @@ extension Connection {
 
     private mutating func writeLargeValue(_ item: Item, _ length: Int, _ context: inout WorkerContext) {
         let bytes = UnsafePointer(item.value.assumingMemoryBound(to: UInt8.self))
-        let isAdded: Bool
+        guard output.makeRoomForSegment() else { return outOfReplyMemory(&context) }
         if let pin = context.session.pin(item) {
-            isAdded = output.append(segment: bytes, count: length, pin: pin)
+            output.append(segment: bytes, count: length, pin: pin)
         } else if let copy = malloc(length) {
             // Clients who do not read must not keep the store from making room.
             memcpy(copy, bytes, length)
             let copied = UnsafePointer(copy.assumingMemoryBound(to: UInt8.self))
-            isAdded = output.append(segment: copied, count: length, pin: nil, owned: copy)
+            output.append(segment: copied, count: length, pin: nil, owned: copy)
         } else {
-            isAdded = false
+            return outOfReplyMemory(&context)
         }
-        guard isAdded, let end = output.room(2, &context.pool) else { return outOfReplyMemory(&context) }
+        guard let end = output.room(2, &context.pool) else { return outOfReplyMemory(&context) }
         end[0] = UInt8(ascii: "\r")
         end[1] = UInt8(ascii: "\n")
         output.didWrite(2)

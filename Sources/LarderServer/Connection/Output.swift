@@ -61,17 +61,24 @@ struct Output {
     @inline(__always)
     mutating func didWrite(_ count: Int) { buffer.end &+= count }
 
-    /// Adds bytes that stay where they are; false when there is no memory.
+    /// Makes sure that `append` succeeds; false when there is no memory, or too much to send already.
+    mutating func makeRoomForSegment() -> Bool {
+        if segments == nil {
+            let bytes = Self.segmentsMax * MemoryLayout<Segment>.stride
+            segments = malloc(bytes)?.bindMemory(to: Segment.self, capacity: Self.segmentsMax)
+        }
+        return segments != nil && segmentCount < Self.segmentsMax
+    }
+
+    /// Adds bytes that stay where they are. `makeRoomForSegment` has said yes.
     mutating func append(
         segment bytes: UnsafePointer<UInt8>, count: Int, pin: Pin?, owned: UnsafeMutableRawPointer? = nil
-    ) -> Bool {
-        if segments == nil { segments = .allocate(capacity: Self.segmentsMax) }
-        guard let segments, segmentCount < Self.segmentsMax else { return false }
+    ) {
+        guard let segments, segmentCount < Self.segmentsMax else { return }
         segments[segmentCount] = Segment(
             position: buffer.end, bytes: bytes, count: count, pin: pin, owned: owned)
         segmentCount += 1
         segmentBytes += count
-        return true
     }
 
     // MARK: Sending
@@ -133,7 +140,7 @@ struct Output {
     /// Gives the memory back once everything is sent.
     mutating func reset(_ pool: inout BufferPool) {
         if segments != nil {
-            segments?.deallocate()
+            free(segments)
             segments = nil
             segmentCount = 0
             segmentsSent = 0

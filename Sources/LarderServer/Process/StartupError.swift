@@ -14,6 +14,8 @@ package enum StartupError: Error, Equatable {
     case identity(user: String, error: Int32)
     case daemon(error: Int32)
     case thread(error: Int32)
+    /// A worker could not get what it needs; why.
+    case worker(String)
 
     /// One sentence, memcached's where it has one.
     package var message: String {
@@ -39,6 +41,8 @@ package enum StartupError: Error, Equatable {
             "failed to daemon() in order to daemonize: \(describe(error: error))"
         case .thread(let error):
             "failed to start a thread: \(describe(error: error))"
+        case .worker(let reason):
+            "failed to start a worker: \(reason)"
         }
     }
 

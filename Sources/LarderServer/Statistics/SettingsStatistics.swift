@@ -73,7 +73,7 @@ enum SettingsStatistics {
     }
 
     private static func twoDecimals(_ value: Double) -> String {
-        let hundredths = Int((value * 100).rounded())
+        let hundredths = Int((min(value, 1e9) * 100).rounded())
         let fraction = hundredths % 100
         return "\(hundredths / 100)." + (fraction < 10 ? "0\(fraction)" : "\(fraction)")
     }

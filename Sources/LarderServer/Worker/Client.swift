@@ -1,6 +1,7 @@
 import Glibc
 import LarderEventLoop
 import LarderStore
+import Synchronization
 
 /// A connection with its socket, as a worker keeps it: at a fixed address, which the event loop
 /// and the worker's lists know.
@@ -8,6 +9,7 @@ struct Client {
     var watch = WatchStorage()
     var connection: Connection
     let fd: Int32
+    let isUnixSocket: Bool
     let worker: UnsafeMutablePointer<WorkerCore>
     var next: UnsafeMutablePointer<Client>?
     var previous: UnsafeMutablePointer<Client>?
@@ -30,7 +32,7 @@ func clientIsReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutableRawPoint
     if ready & Interest.write.rawValue != 0, client.pointee.isSending {
         guard worker.send(client) else { return }
         client.pointee.isSending = false
-        worker.watch(client).wants(read: true, write: false)
+        guard worker.watch(client).wants(read: true, write: false) else { return worker.close(client) }
         return worker.serve(client)
     }
     if !client.pointee.isYielded { worker.receive(client) }
@@ -47,7 +49,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         let count = read(client.pointee.fd, start, room.count)
         if count > 0 {
             client.pointee.connection.didRead(count, &pointee.context)
-            if pointee.context.heldBytes > pointee.heldBytesMax { dropStalestRequest(except: client) }
+            if pointee.context.heldBytes != pointee.heldBytesReported { reportHeldBytes(except: client) }
             return serve(client)
         }
         if count < 0, errno == EAGAIN || errno == EINTR || errno == EWOULDBLOCK {
@@ -72,15 +74,14 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     /// Answers what has arrived.
     func serve(_ client: ClientPointer) {
-        while true {
-            let action = client.pointee.connection.advance(&pointee.context)
-            if action == .yield { return yield(client) }
-            guard client.pointee.connection.output.isEmpty || send(client) else { return }
-            switch action {
-            case .send, .yield: continue
-            case .read: return rest(client)
-            case .close: return close(client)
-            }
+        let action = client.pointee.connection.advance(&pointee.context)
+        if action == .yield { return yield(client) }
+        guard client.pointee.connection.output.isEmpty || send(client) else { return }
+        switch action {
+        // A long answer is sent in shares, between which others have their turn.
+        case .send, .yield: yield(client)
+        case .read: rest(client)
+        case .close: close(client)
         }
     }
 
@@ -97,6 +98,8 @@ extension UnsafeMutablePointer<WorkerCore> {
             let sent = sendOnce(client)
             if sent > 0 {
                 pointee.context.counters.add(.bytesWritten, Int64(sent))
+                // Whoever takes its answers is not silent.
+                client.pointee.connection.lastActivityMilliseconds = pointee.context.now
                 client.pointee.connection.output.didSend(sent, pointee.context.session)
                 continue
             }
@@ -132,7 +135,8 @@ extension UnsafeMutablePointer<WorkerCore> {
         note(client)
         guard !client.pointee.isSending else { return }
         client.pointee.isSending = true
-        watch(client).wants(read: false, write: true)
+        // Every caller leaves the client alone from here on.
+        if !watch(client).wants(read: false, write: true) { close(client) }
     }
 
     /// Puts a client behind the others that have something to do.
@@ -160,17 +164,19 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     func watch(_ client: ClientPointer) -> Watch {
-        // SAFETY: the watch is the first thing in a client, which a test pins.
+        // SAFETY: the watch is the first thing in a client.
         Watch(UnsafeMutableRawPointer(client).assumingMemoryBound(to: WatchStorage.self))
     }
 
     // MARK: Coming and going
 
     /// Takes a client in.
-    func adopt(_ fd: Int32) {
+    func adopt(_ fd: Int32, isUnixSocket: Bool) {
         let client = ClientPointer.allocate(capacity: 1)
         client.initialize(
-            to: Client(connection: Connection(number: fd), fd: fd, worker: self, next: pointee.clients))
+            to: Client(
+                connection: Connection(number: fd), fd: fd, isUnixSocket: isUnixSocket, worker: self,
+                next: pointee.clients))
         client.pointee.connection.lastActivityMilliseconds = pointee.context.now
         pointee.clients?.pointee.previous = client
         pointee.clients = client
@@ -235,6 +241,17 @@ extension UnsafeMutablePointer<WorkerCore> {
         }
         pointee.connectionTable.set(
             client.pointee.fd, state, atMilliseconds: client.pointee.connection.lastActivityMilliseconds)
+    }
+
+    /// Adds what this worker's half-sent requests hold to what all hold, and makes room if that is
+    /// too much.
+    private func reportHeldBytes(except current: ClientPointer) {
+        let change = pointee.context.heldBytes - pointee.heldBytesReported
+        pointee.heldBytesReported = pointee.context.heldBytes
+        let state = pointee.context.state
+        let total = state.heldBytes.add(change, ordering: .relaxed).newValue
+        let others = pointee.context.heldBytes - current.pointee.connection.heldBytes
+        if total > state.heldBytesMax, others > 0 { dropStalestRequest(except: current) }
     }
 
     /// Half-sent requests hold more memory than they may: the one that has waited longest goes.

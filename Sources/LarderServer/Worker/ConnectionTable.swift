@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 
 /// What each descriptor is doing, for `stats conns`: written by the workers, read by whoever asks.
@@ -23,10 +24,12 @@ struct ConnectionTable: @unchecked Sendable {
     private let cells: UnsafeMutablePointer<Atomic<Int64>>
     let count: Int
 
-    init(count: Int) {
+    /// - Parameter count: descriptors that are followed; higher ones are not shown.
+    init?(count: Int) {
         self.count = count
-        cells = .allocate(capacity: count)
-        for fd in 0..<count { (cells + fd).initialize(to: Atomic(0)) }
+        // SAFETY: an atomic of zero is eight bytes of zero; pages come when a descriptor is first used.
+        guard let memory = calloc(max(1, count), MemoryLayout<Atomic<Int64>>.stride) else { return nil }
+        cells = memory.bindMemory(to: Atomic<Int64>.self, capacity: count)
     }
 
     @inline(__always)

@@ -1,4 +1,5 @@
 import CLarderSystem
+import Glibc
 package import LarderStore
 import Synchronization
 
@@ -12,6 +13,10 @@ package final class ServerState: Sendable {
     let counters: [Counters]
     /// `-v` level, which the `verbosity` command changes.
     let verbosity: Atomic<Int>
+    /// Bytes of half-sent values and long lines that the workers hold, and how many they may: beyond
+    /// that the client of a worker that has been silent longest goes.
+    let heldBytes = Atomic(0)
+    let heldBytesMax: Int
     /// What `stats reset` leaves out of the sums.
     let baseline = Mutex(StatisticsBaseline())
     /// What each descriptor is doing.
@@ -28,9 +33,14 @@ package final class ServerState: Sendable {
             StoreConfiguration(
                 memoryBytes: settings.memoryLimitBytes, itemBytesMax: settings.maxItemSizeBytes,
                 evicts: settings.evictions, sessionsExpected: settings.threadCount))
+        heldBytesMax = max(64 << 20, 2 * settings.maxItemSizeBytes)
         connectionLimit = ConnectionLimit(maximum: settings.connectionLimit)
         counters = (0..<settings.threadCount).map { _ in Counters() }
-        connectionTable = ConnectionTable(count: ResourceLimits.openFiles(for: settings) + 256)
+        let descriptorCount = min(ResourceLimits.openFiles(for: settings) + 256, 1 << 24)
+        guard let table = ConnectionTable(count: descriptorCount) else {
+            throw .mappingFailed(bytes: descriptorCount * 8, errno: ENOMEM)
+        }
+        connectionTable = table
         verbosity = Atomic(settings.verbosity)
         detail = PrefixStatistics(isEnabled: settings.detailEnabled, delimiter: settings.prefixDelimiter)
     }

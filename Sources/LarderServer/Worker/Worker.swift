@@ -10,9 +10,8 @@ struct WorkerCore: ~Copyable {
     let loop: Unmanaged<EventLoop>
     let clock: ServerClock
     let connectionTable: ConnectionTable
-    /// Received bytes of half-sent requests that this worker holds at most before it drops the
-    /// client that has been silent longest.
-    let heldBytesMax: Int
+    /// What was last added to the server's `heldBytes` for this worker.
+    var heldBytesReported = 0
     var clients: ClientPointer?
     var clientCount = 0
     var yieldedFirst: ClientPointer?
@@ -42,16 +41,16 @@ extension UnsafeMutablePointer<WorkerCore> {
 final class Worker: Sendable {
     private let number: Int
     private let state: ServerState
-    private let arrivals = Mutex<[Int32]>([])
+    private let arrivals = Mutex<[Arrival]>([])
     private let stops = Atomic(false)
     private let ticks = Atomic(false)
     private let waker = Mutex<Waker?>(nil)
     private let thread = Mutex<SystemThread?>(nil)
 
-    /// Bytes of half-sent requests in the whole process.
-    private static let heldBytesMax = 64 << 20
     /// How long a value or a long line may stand still half-sent.
     private static let stallMillisecondsMax: Int64 = 60_000
+    /// How long half a line keeps a whole buffer.
+    private static let partialLineMilliseconds: Int64 = 1_000
     /// How long clients have to finish when the server stops.
     private static let stopMillisecondsMax: Int64 = 2_000
     private static let stopTickMilliseconds = 100
@@ -69,9 +68,14 @@ final class Worker: Sendable {
         if let error = readiness.wait() { throw error }
     }
 
+    private struct Arrival {
+        var fd: Int32
+        var isUnixSocket: Bool
+    }
+
     /// Hands a client over. Called by the accepting thread.
-    func adopt(_ fd: Int32) {
-        arrivals.withLock { $0.append(fd) }
+    func adopt(_ fd: Int32, isUnixSocket: Bool) {
+        arrivals.withLock { $0.append(Arrival(fd: fd, isUnixSocket: isUnixSocket)) }
         waker.withLock { $0 }?.wake()
     }
 
@@ -100,11 +104,10 @@ final class Worker: Sendable {
             core.initialize(
                 to: WorkerCore(
                     context: try WorkerContext(state, number: number), loop: Unmanaged.passUnretained(loop),
-                    clock: state.clock, connectionTable: state.connectionTable,
-                    heldBytesMax: max(Self.heldBytesMax / state.settings.threadCount, 1 << 20)))
+                    clock: state.clock, connectionTable: state.connectionTable))
         } catch {
             core.deallocate()
-            return readiness.fail(.thread(error: ENOMEM))
+            return readiness.fail(.worker("\(error)"))
         }
         do {
             let timer = Timer(on: loop) { [self] in tick(core) }
@@ -116,7 +119,7 @@ final class Worker: Sendable {
             readiness.succeed()
             withExtendedLifetime((wakeup, timer)) { turn(core, loop) }
         } catch {
-            readiness.fail(.thread(error: EMFILE))
+            readiness.fail(.worker("\(error)"))
         }
         waker.withLock { $0 = nil }
         while let client = core.pointee.clients { core.close(client) }
@@ -139,12 +142,12 @@ final class Worker: Sendable {
 
     private func awake(_ core: UnsafeMutablePointer<WorkerCore>) {
         core.beginTurn()
-        let fds = arrivals.withLock { arrivals in
+        let arrived = arrivals.withLock { arrivals in
             let taken = arrivals
             arrivals.removeAll(keepingCapacity: true)
             return taken
         }
-        for fd in fds { core.adopt(fd) }
+        for arrival in arrived { core.adopt(arrival.fd, isUnixSocket: arrival.isUnixSocket) }
         if ticks.exchange(false, ordering: .relaxed) { tick(core) }
         if stops.load(ordering: .acquiring), !core.pointee.isStopping { beginStop(core) }
     }
@@ -164,9 +167,10 @@ final class Worker: Sendable {
         while let client = next {
             next = client.pointee.next
             let silent = core.pointee.context.now - client.pointee.connection.lastActivityMilliseconds
+            if silent > Self.partialLineMilliseconds { client.pointee.connection.shrinkInput(&core.pointee.context) }
             if client.pointee.connection.heldBytes > 0 {
                 if silent > Self.stallMillisecondsMax { core.close(client) }
-            } else if idleMax > 0, silent > idleMax, !client.pointee.isSending {
+            } else if idleMax > 0, silent > idleMax, isIdle(client) {
                 core.pointee.context.counters.add(.idleKicks)
                 core.close(client)
             }
@@ -174,6 +178,12 @@ final class Worker: Sendable {
         if core.pointee.isStopping, core.pointee.context.now >= core.pointee.stopDeadlineMilliseconds {
             while let client = core.pointee.clients { core.close(client) }
         }
+    }
+
+    /// Whether memcached's idle timeout means a client: one on TCP, between values, that takes its answers.
+    private func isIdle(_ client: ClientPointer) -> Bool {
+        !client.pointee.isUnixSocket && !client.pointee.isSending
+            && client.pointee.connection.phase == .readingCommand
     }
 
     /// What has been received is answered; clients with nothing in hand are let go at once.
