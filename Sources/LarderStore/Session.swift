@@ -123,7 +123,9 @@ public struct Session: ~Copyable {
     @inline(__always)
     public func markUsed(_ item: Item) {
         let state = larder_load_u8(item.stateField)
-        let wanted = (state & ItemState.frequencyMask == ItemState.frequencyMask ? state : state &+ 1) | ItemState.fetched
+        let wanted =
+            (state & ItemState.frequencyMask == ItemState.frequencyMask ? state : state &+ 1)
+            | ItemState.fetched
         if wanted != state { larder_store_u8(item.stateField, wanted) }
     }
 
@@ -142,7 +144,9 @@ public struct Session: ~Copyable {
         let last = state.slabIndex(ofBlock: state.block(ofItem: item.base + (item.totalBytes - 1)))
         let pin = Pin(firstSlab: UInt32(first), lastSlab: UInt32(last))
         var added: UInt32 = 0
-        for slab in first...last where larder_add_u32(state.process.pointee.pins + slab, 1) == 0 { added += 1 }
+        for slab in first...last where larder_add_u32(state.process.pointee.pins + slab, 1) == 0 {
+            added += 1
+        }
         let pinned = larder_add_u32(&state.process.pointee.pinnedSlabs, added) + added
         guard Int(pinned) > state.slabCount / Self.pinnedShareMax else { return pin }
         unpin(pin)

@@ -23,6 +23,7 @@ extension Session {
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
         clientFlags: UInt32, expiry: Int64, cas: UInt64 = 0, now: Int64
     ) -> StoreResult {
+        if slot.pointee.mayBeDense { growIndexIfDense(now: now) }
         var refills = 0
         while true {
             if !state.hasOverflowReserve {
@@ -124,7 +125,8 @@ extension Session {
         let present = slot.map { Item(state.address(ofBlock: $0.block)) }
         if mode != .set {
             let live = present.flatMap { state.isDead($0, now: now) ? nil : $0 }
-            let isOther = mode == .append || mode == .prepend ? live.map { state.cas(of: $0) != cas } ?? true : false
+            let isOther =
+                mode == .append || mode == .prepend ? live.map { state.cas(of: $0) != cas } ?? true : false
             let outcome = refusal(mode, live, cas)
             if isOther || outcome != nil {
                 larder_bucket_unlock(bucket)
@@ -135,11 +137,14 @@ extension Session {
         if let slot, let present {
             // A key that is often asked for stays so when its value changes.
             let frequency = present.frequency
-            if frequency != 0 { larder_store_u8(Item(state.address(ofBlock: place.block)).stateField, frequency) }
+            if frequency != 0 {
+                larder_store_u8(Item(state.address(ofBlock: place.block)).stateField, frequency)
+            }
             larder_bucket_publish(slot.line, slot.number, place.block)
             larder_bucket_unlock(bucket)
             // First, because to finish a run ends the turn's hold on the old item's slab.
-            state.release(block: slot.block, blockCount: state.blockCount(forBytes: present.totalBytes), self.slot)
+            state.release(
+                block: slot.block, blockCount: state.blockCount(forBytes: present.totalBytes), self.slot)
             state.finish(place, self.slot)
         } else {
             let isIn = state.insert(block: place.block, tag: tag, into: bucket)
@@ -150,13 +155,17 @@ extension Session {
             }
             larder_count(&self.slot.pointee.counters.items, 1)
             state.finish(place, self.slot)
-            if larder_counted(&self.slot.pointee.counters.items) & 63 == 0 { growIndexIfDense(now: now) }
+            // Looked at by the next store: to make room for the index could cost this very item.
+            if larder_counted(&self.slot.pointee.counters.items) & 63 == 0 {
+                self.slot.pointee.mayBeDense = true
+            }
         }
         larder_count(&self.slot.pointee.counters.itemsStored, 1)
         return StoreResult(.stored, cas: place.cas)
     }
 
     private func growIndexIfDense(now: Int64) {
+        slot.pointee.mayBeDense = false
         guard state.indexIsTooDense else { return }
         state.goOffline(slot)
         defer { state.goOnline(slot) }
@@ -247,7 +256,8 @@ extension Session {
         let slab = state.slabs + state.slabIndex(ofBlock: state.block(ofItem: item.base))
         if slab.pointee.run_slabs > 1 {
             // A run waits for its own item only: later is well, and found when its time comes.
-            return expiry > state.expiry(of: item) && expiry - slab.pointee.expiry_base_ms <= Int64(UInt32.max)
+            return expiry > state.expiry(of: item)
+                && expiry - slab.pointee.expiry_base_ms <= Int64(UInt32.max)
         }
         return expiry > slab.pointee.expiry_base_ms && expiry <= slab.pointee.expiry_end_ms
     }

@@ -15,7 +15,8 @@ public final class Store: Sendable {
         geometry = try Geometry(memoryBytes: configuration.memoryBytes, slabBytes: configuration.slabBytes)
         // SAFETY: a fresh private mapping, unmapped in deinit; pages come when first written.
         let mapping = mmap(
-            nil, geometry.arenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+            nil, geometry.arenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+            0)
         guard let base = mapping, base != MAP_FAILED else {
             throw .mappingFailed(bytes: geometry.arenaBytes, errno: errno)
         }
@@ -23,11 +24,15 @@ public final class Store: Sendable {
         let process = Self.makeProcessState(geometry, configuration)
         state = StoreState(base: base, geometry: geometry, process: process)
         Self.fillFreeList(state, geometry)
+        // Place 0 is for what is moved: see `StoreState.mover`.
+        let mover = makeSlot(sharedBy: 1)
+        mover.pointee.isUsed = true
+        larder_store_u64(state.process.pointee.sessions, UInt64(UInt(bitPattern: mover)))
     }
 
     deinit {
         let process = state.process
-        for place in 0..<SessionSlot.sessionsMax {
+        for place in 0..<SessionSlot.placesMax {
             guard let slot = state.sessionSlot(place) else { break }
             slot.pointee.open.deallocate()
             slot.deinitialize(count: 1)
@@ -79,8 +84,8 @@ public final class Store: Sendable {
         links.initialize(repeating: SlabLinks(), count: geometry.slabCount)
         let pins = UnsafeMutablePointer<UInt32>.allocate(capacity: geometry.slabCount)
         pins.initialize(repeating: 0, count: geometry.slabCount)
-        let sessions = UnsafeMutablePointer<UInt64>.allocate(capacity: SessionSlot.sessionsMax)
-        sessions.initialize(repeating: 0, count: SessionSlot.sessionsMax)
+        let sessions = UnsafeMutablePointer<UInt64>.allocate(capacity: SessionSlot.placesMax)
+        sessions.initialize(repeating: 0, count: SessionSlot.placesMax)
         let process = UnsafeMutablePointer<ProcessState>.allocate(capacity: 1)
         process.initialize(
             to: ProcessState(
@@ -101,13 +106,13 @@ public final class Store: Sendable {
     public func makeSession() throws(StoreError) -> Session {
         larder_spin_lock(&state.process.pointee.sessionLock)
         defer { larder_spin_unlock(&state.process.pointee.sessionLock) }
-        for place in 0..<SessionSlot.sessionsMax {
+        for place in 1..<SessionSlot.placesMax {
             if let slot = state.sessionSlot(place) {
                 guard !slot.pointee.isUsed else { continue }
                 slot.pointee.isUsed = true
                 return Session(self, slot)
             }
-            let slot = makeSlot()
+            let slot = makeSlot(sharedBy: state.process.pointee.configuration.sessionsExpected)
             slot.pointee.isUsed = true
             larder_store_u64(state.process.pointee.sessions + place, UInt64(UInt(bitPattern: slot)))
             return Session(self, slot)
@@ -115,7 +120,8 @@ public final class Store: Sendable {
         throw .tooManySessions(limit: SessionSlot.sessionsMax)
     }
 
-    private func makeSlot() -> UnsafeMutablePointer<SessionSlot> {
+    /// - Parameter sessions: among how many the slabs that may be open are divided.
+    private func makeSlot(sharedBy sessions: Int) -> UnsafeMutablePointer<SessionSlot> {
         // Slots of different threads share no cache line.
         let bytes = (MemoryLayout<SessionSlot>.stride + 127) & ~127
         let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 128)
@@ -123,7 +129,6 @@ public final class Store: Sendable {
         let open = UnsafeMutablePointer<OpenSlab>.allocate(capacity: SessionSlot.openSlabsMax)
         slot.initialize(to: SessionSlot(open: open))
         // Open slabs are partly empty: an eighth of the arena at most is for them.
-        let sessions = state.process.pointee.configuration.sessionsExpected
         slot.pointee.openLimit = max(3, min(SessionSlot.openSlabsMax, state.slabCount / (8 * sessions)))
         return slot
     }
@@ -131,7 +136,7 @@ public final class Store: Sendable {
     /// What the store holds and has done.
     public var statistics: StoreStatistics {
         var counters = state.process.pointee.endedCounters
-        for place in 0..<SessionSlot.sessionsMax {
+        for place in 0..<SessionSlot.placesMax {
             guard let slot = state.sessionSlot(place) else { break }
             counters.add(&slot.pointee.counters)
         }

@@ -31,7 +31,9 @@ extension InvariantCheck {
         let entries = state.process.pointee.expiryHeap.entries
         var awaited: [Int: Int64] = [:]
         for (place, entry) in entries.enumerated() {
-            if entries[(max(place, 1) - 1) / 2].time > entry.time { fail("the heap is out of order at \(place)") }
+            if entries[(max(place, 1) - 1) / 2].time > entry.time {
+                fail("the heap is out of order at \(place)")
+            }
             guard Int(entry.slab) < state.slabCount else {
                 fail("the heap waits for slab \(entry.slab), which does not exist")
                 continue
@@ -61,7 +63,8 @@ extension InvariantCheck {
         // What a flush took from the index stays counted until its slab is made new.
         var live = 0
         for slab in 0..<state.slabCount {
-            live += slabState(slab) == LARDER_SLAB_LIMBO.rawValue
+            live +=
+                slabState(slab) == LARDER_SLAB_LIMBO.rawValue
                 ? Int(larder_load_u32(&state.slabs[slab].live_blocks)) : liveBlocks[slab]
         }
         if state.liveBlockCount() != Int64(live) {

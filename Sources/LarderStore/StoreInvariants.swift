@@ -105,8 +105,12 @@ struct InvariantCheck {
             }
             guard larder_bucket_tag(line, last) == UInt8(LARDER_TAG_LINK) else { return }
             let next = larder_bucket_block(line, last)
-            guard isOverflowLine(next) else { return fail("bucket \(number): link to \(next), no overflow line") }
-            guard linesMet.insert(next).inserted else { return fail("overflow line \(next) is in two chains") }
+            guard isOverflowLine(next) else {
+                return fail("bucket \(number): link to \(next), no overflow line")
+            }
+            guard linesMet.insert(next).inserted else {
+                return fail("overflow line \(next) is in two chains")
+            }
             line = state.line(next)
         }
     }
@@ -119,7 +123,9 @@ struct InvariantCheck {
 
     private mutating func checkItem(_ block: UInt32, tag: UInt8, bucket: Int, count: UInt64) {
         let slab = state.slabIndex(ofBlock: block)
-        guard slab < state.slabCount else { return fail("bucket \(bucket): block \(block) is beyond the arena") }
+        guard slab < state.slabCount else {
+            return fail("bucket \(bucket): block \(block) is beyond the arena")
+        }
         let record = state.slabs + slab
         let isRun = slabState(slab) == LARDER_SLAB_RUN_HEAD.rawValue
         let mayHoldItems = [LARDER_SLAB_OPEN.rawValue, LARDER_SLAB_SEALED.rawValue].contains(slabState(slab))
@@ -129,13 +135,17 @@ struct InvariantCheck {
         let item = Item(state.address(ofBlock: block))
         let blocks = state.blockCount(forBytes: item.totalBytes)
         let start = Int(block) - Int(state.firstBlock(ofSlab: slab))
-        let end = isRun ? Int(record.pointee.run_slabs) * state.blocksPerSlab : Int(record.pointee.cursor_blocks)
+        let end =
+            isRun ? Int(record.pointee.run_slabs) * state.blocksPerSlab : Int(record.pointee.cursor_blocks)
         guard start + blocks <= end, slab + Int(record.pointee.run_slabs) <= state.slabCount else {
-            return fail("block \(block): \(blocks) blocks of an item go beyond the \(end) in use of slab \(slab)")
+            return fail(
+                "block \(block): \(blocks) blocks of an item go beyond the \(end) in use of slab \(slab)")
         }
         if isRun, start != 0 { fail("run \(slab): its item starts at \(start)") }
         let hash = KeyHash.hash(item.key, count: item.keyLength, seed: state.hashSeed)
-        if state.bucketNumber(hash, count: count) != bucket { fail("block \(block) is not of bucket \(bucket)") }
+        if state.bucketNumber(hash, count: count) != bucket {
+            fail("block \(block) is not of bucket \(bucket)")
+        }
         if KeyHash.tag(hash) != tag { fail("block \(block) is not of tag \(tag)") }
         let key = [UInt8](UnsafeRawBufferPointer(start: item.key, count: item.keyLength))
         if !keys.insert(key).inserted { fail("two slots for the key of block \(block)") }
@@ -150,7 +160,9 @@ struct InvariantCheck {
         while block < first + count {
             let bits = min(64 - block & 63, first + count - block)
             let mask = (UInt64.max >> UInt64(64 - bits)) << UInt64(block & 63)
-            if covered[block >> 6] & mask != 0 { fail("two items cover a block of \(block)..<\(block + bits)") }
+            if covered[block >> 6] & mask != 0 {
+                fail("two items cover a block of \(block)..<\(block + bits)")
+            }
             covered[block >> 6] |= mask
             block += bits
         }
@@ -207,10 +219,12 @@ struct InvariantCheck {
     }
 
     mutating func checkLanes() {
-        for place in 0..<SessionSlot.sessionsMax {
+        for place in 0..<SessionSlot.placesMax {
             guard let session = state.sessionSlot(place) else { return }
             if larder_load_u32(&session.pointee.laneLock) != 0 { fail("lane \(place) is locked") }
-            if session.pointee.openCount > session.pointee.openLimit { fail("lane \(place) has too many slabs open") }
+            if session.pointee.openCount > session.pointee.openLimit {
+                fail("lane \(place) has too many slabs open")
+            }
             for index in 0..<session.pointee.openCount {
                 let open = session.pointee.open[index]
                 let slab = state.slabs + Int(open.slab)
@@ -218,7 +232,8 @@ struct InvariantCheck {
                 if slabState(Int(open.slab)) != LARDER_SLAB_OPEN.rawValue {
                     fail("slab \(open.slab) of lane \(place) is not open")
                 }
-                if slab.pointee.expiry_base_ms != open.bucket.start || slab.pointee.expiry_end_ms != open.bucket.end
+                if slab.pointee.expiry_base_ms != open.bucket.start
+                    || slab.pointee.expiry_end_ms != open.bucket.end
                     || slab.pointee.level != UInt32(bitPattern: open.bucket.level)
                     || (slab.pointee.run_slabs == 1) != open.isKept
                 {
@@ -247,9 +262,12 @@ struct InvariantCheck {
 
     private mutating func checkRun(_ head: Int) {
         let count = Int(state.slabs[head].run_slabs)
-        guard count > 1, head + count <= state.slabCount else { return fail("run \(head) has \(count) slabs") }
+        guard count > 1, head + count <= state.slabCount else {
+            return fail("run \(head) has \(count) slabs")
+        }
         for slab in head + 1..<head + count {
-            guard slabState(slab) == LARDER_SLAB_RUN_TAIL.rawValue, Int(state.slabs[slab].run_slabs) == slab - head
+            guard slabState(slab) == LARDER_SLAB_RUN_TAIL.rawValue,
+                Int(state.slabs[slab].run_slabs) == slab - head
             else { return fail("slab \(slab) is not the tail of run \(head)") }
             places[slab].append("run \(head)")
         }
@@ -260,7 +278,9 @@ struct InvariantCheck {
         if counted != liveBlocks[slab] {
             fail("slab \(slab) counts \(counted) live blocks and has \(liveBlocks[slab])")
         }
-        if Int(state.slabs[slab].cursor_blocks) > state.blocksPerSlab { fail("slab \(slab): cursor beyond its end") }
+        if Int(state.slabs[slab].cursor_blocks) > state.blocksPerSlab {
+            fail("slab \(slab): cursor beyond its end")
+        }
         // Slabs have whole words of the bitmap to themselves: `Geometry` sees to it.
         let first = Int(state.firstBlock(ofSlab: slab)) >> 6
         for word in first..<first + state.blocksPerSlab >> 6 {

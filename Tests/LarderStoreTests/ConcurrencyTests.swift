@@ -7,7 +7,8 @@ import Testing
 /// whole, under that key.
 @Suite struct ConcurrencyTests {
     private static let threads = 4
-    private static let rounds = ProcessInfo.processInfo.environment["LARDER_THREAD_ROUNDS"].flatMap { Int($0) } ?? 20_000
+    private static let rounds =
+        ProcessInfo.processInfo.environment["LARDER_THREAD_ROUNDS"].flatMap { Int($0) } ?? 5000
 
     /// What a case stresses.
     enum Load: CaseIterable {
@@ -34,8 +35,11 @@ import Testing
                 do {
                     let driver = try StoreDriver(store)
                     var worker = Worker(
-                        driver: driver, load: load, slabBytes: slabBytes, random: SeededRandom(seed: UInt64(thread)))
-                    if let failure = worker.run(rounds: Self.rounds) { failures.add("thread \(thread): \(failure)") }
+                        driver: driver, load: load, slabBytes: slabBytes,
+                        random: SeededRandom(seed: UInt64(thread)))
+                    if let failure = worker.run(rounds: Self.rounds) {
+                        failures.add("thread \(thread): \(failure)")
+                    }
                 } catch { failures.add("\(error)") }
                 group.leave()
             }.start()
@@ -108,7 +112,8 @@ private struct Worker {
         case 35...36: _ = driver.store(.prepend, key, record(number, 24), now: now)
         case 37...44:
             guard let found = driver.find(key, now: now) else { return nil }
-            let result = driver.store(.compareAndSwap, key, value(number), expiry: expiry(), cas: found.cas, now: now)
+            let result = driver.store(
+                .compareAndSwap, key, value(number), expiry: expiry(), cas: found.cas, now: now)
             if result.outcome == .stored, result.cas <= found.cas { return "cas went back" }
         case 45...52: _ = driver.delete(key, now: now)
         case 53...64: _ = driver.touch(key, expiry: expiry(), now: now)
@@ -117,10 +122,14 @@ private struct Worker {
             guard let pinned = driver.pin(key, now: now) else { return nil }
             defer { driver.session.unpin(pinned.pin) }
             _ = driver.store(.set, key, value(number), now: now)
-            if !pinned.isIntact || !Self.isWhole(pinned.copy, number) { return "a pinned value of key \(number) was torn" }
+            if !pinned.isIntact || !Self.isWhole(pinned.copy, number) {
+                return "a pinned value of key \(number) was torn"
+            }
         default:
             guard let found = driver.find(key, now: now, marks: true) else { return nil }
-            if !Self.isWhole(found.value, number) { return "a torn value of key \(number): \(found.value.prefix(64))" }
+            if !Self.isWhole(found.value, number) {
+                return "a torn value of key \(number): \(found.value.prefix(64))"
+            }
             if found.expiry <= now { return "an expired value of key \(number)" }
         }
         return nil
@@ -139,7 +148,8 @@ private struct Worker {
     /// One or more records; appending and prepending adds some.
     private mutating func value(_ number: Int) -> [UInt8] {
         guard load == .allSizes else { return record(number, random.number(16...120)) }
-        let length = random.once(in: 10) ? random.number(slabBytes...3 * slabBytes) : random.number(16...slabBytes / 2)
+        let length =
+            random.once(in: 10) ? random.number(slabBytes...3 * slabBytes) : random.number(16...slabBytes / 2)
         return record(number, length)
     }
 
@@ -161,7 +171,8 @@ private struct Worker {
             }
             let length = Int(word(0))
             guard length >= 12, length <= rest.count, word(1) == UInt32(number),
-                rest.dropFirst(12).prefix(length - 12).elementsEqual([UInt8].value(length - 12, seed: UInt64(word(2))))
+                rest.dropFirst(12).prefix(length - 12).elementsEqual(
+                    [UInt8].value(length - 12, seed: UInt64(word(2))))
             else { return false }
             rest = rest.dropFirst(length)
         }

@@ -25,7 +25,43 @@ import Testing
         }
         let items = store.statistics.counters.items
         let overhead = Double(arenaBytes) / Double(items) - Double(20 + valueBytes)
-        print("density: values of \(valueBytes): \(items) items, \(Double(Int(overhead * 10)) / 10) bytes of overhead each")
+        print(
+            "density: values of \(valueBytes): \(items) items, \(Double(Int(overhead * 10)) / 10) bytes of overhead each"
+        )
         #expect(overhead <= Double(limit))
+    }
+    /// Lifetimes from a second to a month, as many of one magnitude as of another: the time buckets
+    /// are many, and the slabs that a lane may keep open few.
+    @Test(arguments: [1, 4, 8])
+    func mixedLifetimes(sessions: Int) throws {
+        var now: Int64 = 1_700_000_000_000
+        let store = try Store(
+            StoreConfiguration(memoryBytes: 16 << 20, hashSeed: 1, sessionsExpected: sessions))
+        let drivers = try (0..<sessions).map { _ in try StoreDriver(store) }
+        var random = SeededRandom(seed: 1)
+        let value = [UInt8].value(200, seed: 1)
+        var number = 0
+        while store.statistics.counters.evictions == 0 {
+            now += 300
+            for _ in 0..<300 {
+                let magnitude = random.number(0...21)
+                let expiry = now + Int64(random.number(1000...1000 << magnitude))
+                let driver = drivers[random.number(0...sessions - 1)]
+                let outcome = driver.turn(now) {
+                    $0.set(Array("key-\(number)".utf8), value, expiry: expiry, now: now)
+                }
+                try #require(outcome == .stored)
+                number += 1
+            }
+        }
+        let statistics = store.statistics
+        let live = Double(statistics.liveBytes) / Double(statistics.arenaBytes)
+        let moves = Double(statistics.counters.itemsMoved) / Double(number)
+        print(
+            "density: \(sessions) sessions, mixed lifetimes: \(live) of the arena is live, \(moves) moves a store"
+        )
+        #expect(live > 0.65)
+        #expect(moves < 2)
+        #expect(store.checkInvariants().isEmpty)
     }
 }

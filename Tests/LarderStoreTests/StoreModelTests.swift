@@ -9,7 +9,9 @@ import Testing
     private static let sequences = setting("LARDER_MODEL_SEQUENCES") ?? 700
     private static let firstSeed = setting("LARDER_MODEL_SEED") ?? 1
 
-    private static func setting(_ name: String) -> Int? { ProcessInfo.processInfo.environment[name].flatMap { Int($0) } }
+    private static func setting(_ name: String) -> Int? {
+        ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
+    }
 
     @Test(arguments: ModelRun.Room.allCases)
     func shortSequences(room: ModelRun.Room) throws {

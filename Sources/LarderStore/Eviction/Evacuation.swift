@@ -78,7 +78,7 @@ extension StoreState {
         }
     }
 
-    /// Copies an item to the lane's kept slabs and points its slot there.
+    /// Copies an item to the mover's slabs and points its slot there.
     private func move(
         _ item: Item, _ hash: UInt64, _ purpose: Evacuation, _ session: UnsafeMutablePointer<SessionSlot>,
         now: Int64
@@ -91,26 +91,26 @@ extension StoreState {
             let shape = ItemShape(
                 keyLength: item.keyLength, valueLength: item.valueLength, clientFlags: item.clientFlags,
                 expiryMilliseconds: expiry, cas: cas(of: item), state: state)
-            guard let place = reserve(shape, kept: true, now: now, spaceIsLocked: true, session) else {
+            guard let place = reserve(shape, kept: true, now: now, spaceIsLocked: true, mover) else {
                 return false
             }
             let bucket = lockBucket(hash)
             guard let slot = slot(ofBlock: old, KeyHash.tag(hash), in: bucket) else {
                 larder_bucket_unlock(bucket)
-                giveUp(place, session)
+                giveUp(place, mover)
                 return true
             }
             guard self.expiry(of: item) == expiry else {
                 // Touched in place meanwhile.
                 larder_bucket_unlock(bucket)
-                giveUp(place, session)
+                giveUp(place, mover)
                 continue
             }
             let value = writeHeader(place, shape, key: item.key)
             value.copyMemory(from: item.value, byteCount: shape.valueLength)
             larder_bucket_publish(slot.line, slot.number, place.block)
             larder_bucket_unlock(bucket)
-            finish(place, session)
+            finish(place, mover)
             larder_count(&session.pointee.counters.itemsMoved, 1)
             release(block: old, blockCount: blockCount(forBytes: item.totalBytes), session)
             return true

@@ -26,7 +26,9 @@ extension StoreState {
     ) -> Bool {
         if reclaimDue(session, now: now, slabsMax: 1) > 0 { return true }
         let evicts = process.pointee.configuration.evicts
-        if effort == .saveAll, let holey = slabWorthClosing(), closeHoles(holey, session, now: now) { return true }
+        if effort == .saveAll, let holey = slabWorthClosing(), closeHoles(holey, session, now: now) {
+            return true
+        }
         guard evicts else { return false }
         // A run is passed over three times at most.
         for _ in 0..<4 * slabCount {
@@ -109,7 +111,9 @@ extension StoreState {
         for _ in 0..<(slabCount + Self.tableParts - 1) / Self.tableParts {
             process.pointee.emptyHand = (process.pointee.emptyHand + 1) % slabCount
             let slab = process.pointee.emptyHand
-            guard larder_load_u32(&slabs[slab].live_blocks) == 0, holes(slab) == blocksPerSlab else { continue }
+            guard larder_load_u32(&slabs[slab].live_blocks) == 0, holes(slab) == blocksPerSlab else {
+                continue
+            }
             if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue {
                 retireRun(slab, session)
             } else {
@@ -220,7 +224,7 @@ extension StoreState {
 
     /// Drops every item. Its cost is that of walking the index and the slab table, not the items.
     func flush(_ session: UnsafeMutablePointer<SessionSlot>) {
-        for place in 0..<SessionSlot.sessionsMax {
+        for place in 0..<SessionSlot.placesMax {
             guard let slot = sessionSlot(place) else { break }
             sealLane(slot)
         }

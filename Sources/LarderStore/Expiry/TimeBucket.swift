@@ -43,10 +43,12 @@ struct TimeBucket: Equatable, Sendable {
         self.init(start: start, end: isBeyond ? Int64.max - 1 : min(end, Int64.max - 1), level: level)
     }
 
-    /// When a slab of this bucket wants attention: a fine one when it is all dead, a coarse one
-    /// when its items can be told apart. A wide one that has begun already waits some intervals.
+    /// When a slab of this bucket, opened now, wants attention: a fine one when it is all dead, a
+    /// coarse one when its items can be told apart. One that has begun already, since its lane had
+    /// too many open, only takes items with more than an eighth of its width left: before that is
+    /// over, none is dead.
     func attention(now: Int64, interval: Int64) -> Int64 {
-        level > 0 ? min(end, max(start, now &+ 4 &* interval)) : end
+        level > 0 ? min(end, max(start, now &+ max(interval, (end &- start) / 8))) : end
     }
 }
 

@@ -37,13 +37,15 @@ extension StoreState {
 
     @inline(__always)
     func prefetchBucket(_ hash: UInt64) {
-        larder_prefetch(bucketAddress(bucketNumber(hash, count: larder_load_u64(&superblock.pointee.bucket_count))))
+        larder_prefetch(
+            bucketAddress(bucketNumber(hash, count: larder_load_u64(&superblock.pointee.bucket_count))))
     }
 
     /// Second step of a batch: the item that probably is the one, given that its bucket is near.
     @inline(__always)
     func prefetchItem(_ hash: UInt64) {
-        let bucket = bucketAddress(bucketNumber(hash, count: larder_load_u64(&superblock.pointee.bucket_count)))
+        let bucket = bucketAddress(
+            bucketNumber(hash, count: larder_load_u64(&superblock.pointee.bucket_count)))
         let mask = larder_bucket_match(bucket, KeyHash.tag(hash))
         guard mask != 0 else { return }
         let slot = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
@@ -99,7 +101,8 @@ extension StoreState {
                 }
                 mask &= mask &- 1
             }
-            guard larder_bucket_tag(current, UInt32(LARDER_BUCKET_SLOTS) &- 1) == UInt8(LARDER_TAG_LINK) else {
+            guard larder_bucket_tag(current, UInt32(LARDER_BUCKET_SLOTS) &- 1) == UInt8(LARDER_TAG_LINK)
+            else {
                 return nil
             }
             let next = larder_bucket_block(current, UInt32(LARDER_BUCKET_SLOTS) &- 1)
@@ -135,7 +138,8 @@ extension StoreState {
     /// The slot that holds a key.
     @inline(__always)
     func slot(
-        of key: UnsafeRawPointer, _ keyLength: Int, _ tag: UInt8, in bucket: UnsafeMutablePointer<larder_bucket>
+        of key: UnsafeRawPointer, _ keyLength: Int, _ tag: UInt8,
+        in bucket: UnsafeMutablePointer<larder_bucket>
     ) -> IndexSlot? {
         var current = bucket
         while true {

@@ -76,7 +76,7 @@ extension StoreState {
     /// Items in the index, summed over sessions.
     func itemCount() -> Int64 {
         var sum = process.pointee.endedCounters.items
-        for place in 0..<SessionSlot.sessionsMax {
+        for place in 0..<SessionSlot.placesMax {
             guard let slot = sessionSlot(place) else { break }
             sum &+= larder_counted(&slot.pointee.counters.items)
         }
@@ -86,7 +86,7 @@ extension StoreState {
     /// Blocks of live items, summed over sessions.
     func liveBlockCount() -> Int64 {
         var sum = process.pointee.endedCounters.liveBlocks
-        for place in 0..<SessionSlot.sessionsMax {
+        for place in 0..<SessionSlot.placesMax {
             guard let slot = sessionSlot(place) else { break }
             sum &+= larder_counted(&slot.pointee.counters.liveBlocks)
         }
@@ -105,7 +105,9 @@ extension StoreState {
             larder_wait_step(step)
             step &+= 1
         }
-        guard larder_load_u64(&process.pointee.overflowLineCount) >= overflowReserve + lineCount(after: source) else {
+        guard
+            larder_load_u64(&process.pointee.overflowLineCount) >= overflowReserve + lineCount(after: source)
+        else {
             larder_bucket_unlock(source)
             return false
         }

@@ -25,9 +25,13 @@ extension StoreState {
         while true {
             larder_spin_lock(&session.pointee.laneLock)
             if let reservation = reserveInLane(shape, bucket, kept, session) { return reservation }
-            if session.pointee.openCount >= session.pointee.openLimit, bucket.level >= 0 {
-                bucket = TimeBucket(
+            // Half of the places are for coarse buckets, so that they are not all taken by fine ones.
+            if session.pointee.openCount >= session.pointee.openLimit / 2, bucket.level >= 0 {
+                let coarse = TimeBucket(
                     expiry: shape.expiryMilliseconds, now: now, interval: interval, coarse: true)
+                bucket =
+                    narrowestOpen(shape.expiryMilliseconds, levelMax: coarse.level + 1, kept, session)
+                    ?? coarse
                 if let reservation = reserveInLane(shape, bucket, kept, session) { return reservation }
             }
             larder_spin_unlock(&session.pointee.laneLock)
@@ -43,6 +47,22 @@ extension StoreState {
             }
             guard opened else { return nil }
         }
+    }
+
+    /// The narrowest time bucket open in a lane that an expiry belongs to: better than to seal a slab
+    /// that is almost empty for one more bucket.
+    private func narrowestOpen(
+        _ expiry: Int64, levelMax: Int32, _ kept: Bool, _ session: UnsafeMutablePointer<SessionSlot>
+    ) -> TimeBucket? {
+        var best: TimeBucket?
+        for place in 0..<session.pointee.openCount {
+            let bucket = session.pointee.open[place].bucket
+            guard session.pointee.open[place].isKept == kept, bucket.level >= 0, bucket.level <= levelMax,
+                bucket.start < expiry, expiry <= bucket.end, bucket.level < best?.level ?? Int32.max
+            else { continue }
+            best = bucket
+        }
+        return best
     }
 
     @inline(__always)
@@ -77,6 +97,8 @@ extension StoreState {
         _ = larder_add_u32(&slab.pointee.live_blocks, UInt32(truncatingIfNeeded: count))
         larder_count(&session.pointee.counters.liveBlocks, Int64(count))
         let cas = shape.cas ?? larder_add_u64(&superblock.pointee.cas_last, 1) &+ 1
+        session.pointee.useCount &+= 1
+        session.pointee.open[place].lastUse = session.pointee.useCount
         return Reservation(block: block, blockCount: count, cas: cas, form: form, holdsLane: true)
     }
 
@@ -148,7 +170,9 @@ extension StoreState {
         where session.pointee.open[place].bucket == bucket && session.pointee.open[place].isKept == kept {
             replaced = place
         }
-        if replaced == nil, session.pointee.openCount >= session.pointee.openLimit { replaced = 0 }
+        if replaced == nil, session.pointee.openCount >= session.pointee.openLimit {
+            replaced = leastUsed(session)
+        }
         if let replaced { sealOpenSlab(at: replaced, session) }
         let slab = slabs + number
         superblock.pointee.slab_sequence += 1
@@ -163,13 +187,20 @@ extension StoreState {
         slab.pointee.level = UInt32(bitPattern: bucket.level)
         larder_store_u32(&slab.pointee.state, LARDER_SLAB_OPEN.rawValue)
         session.pointee.open[session.pointee.openCount] = OpenSlab(
-            slab: UInt32(number), bucket: bucket, isKept: kept)
+            slab: UInt32(number), bucket: bucket, isKept: kept, lastUse: session.pointee.useCount)
         session.pointee.openCount += 1
         if bucket != .never {
             let interval = process.pointee.configuration.bucketIntervalMilliseconds
             awaitAttention(of: number, at: bucket.attention(now: now, interval: interval))
         }
         return true
+    }
+
+    /// The place of the lane's slab that was not written to for the longest.
+    private func leastUsed(_ session: UnsafeMutablePointer<SessionSlot>) -> Int? {
+        (0..<session.pointee.openCount).min {
+            session.pointee.open[$0].lastUse < session.pointee.open[$1].lastUse
+        }
     }
 
     /// Seals the lane's slab at `place`. Under the space lock and the lane's lock.
@@ -205,7 +236,7 @@ extension StoreState {
 
     /// Seals an open slab, whichever lane it is in.
     func sealWherever(_ slab: Int) {
-        for place in 0..<SessionSlot.sessionsMax {
+        for place in 0..<SessionSlot.placesMax {
             guard let session = sessionSlot(place) else { return }
             larder_spin_lock(&session.pointee.laneLock)
             defer { larder_spin_unlock(&session.pointee.laneLock) }

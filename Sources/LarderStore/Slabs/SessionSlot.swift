@@ -8,6 +8,8 @@ struct SessionSlot {
     static let openSlabsMax = 32
     /// Sessions of one store at a time.
     static let sessionsMax = 256
+    /// Places of the sessions' table: theirs and the mover's.
+    static let placesMax = sessionsMax + 1
 
     /// How many slabs the lane has open. Under `laneLock`. The first field, since the thread
     /// sanitizer takes a change of any field for one of the first, and the others are atomic.
@@ -17,8 +19,12 @@ struct SessionSlot {
     /// Held from reserving blocks until the item is published, and by whoever seals a lane's slabs.
     var laneLock: UInt32 = 0
     var isUsed = false
+    /// Whether items have come to the index since its density was last looked at. The session's own.
+    var mayBeDense = false
     /// Slabs this lane may keep open, by configuration.
     var openLimit = 4
+    /// Counts the items put in the lane. Under `laneLock`.
+    var useCount: UInt64 = 0
     /// The slabs of the lane, the most recently opened last. Under `laneLock`.
     var open: UnsafeMutablePointer<OpenSlab>
     var counters = StoreCounters()
@@ -30,6 +36,8 @@ struct OpenSlab {
     var bucket: TimeBucket
     /// For items that eviction passed over, rather than fresh ones.
     var isKept: Bool
+    /// The lane's `useCount` when an item was last put there.
+    var lastUse: UInt64
 }
 
 /// Counters of one session: written by it alone, summed by whoever asks.
@@ -91,18 +99,25 @@ extension StoreState {
     func oldestEpoch() -> UInt64 {
         larder_full_fence()
         var oldest = SessionSlot.offline
-        for place in 0..<SessionSlot.sessionsMax {
+        for place in 0..<SessionSlot.placesMax {
             guard let slot = sessionSlot(place) else { break }
             oldest = min(oldest, larder_load_u64(&slot.pointee.epoch))
         }
         return oldest
     }
 
+    /// The lane that items are moved to, whichever session moves them: only one does at a time,
+    /// under the space lock, and so has fewer slabs open than a lane for each would.
+    var mover: UnsafeMutablePointer<SessionSlot> {
+        // SAFETY: the store puts a slot at place 0 before there is any session.
+        UnsafeMutablePointer(bitPattern: UInt(larder_load_u64(process.pointee.sessions))).unsafelyUnwrapped
+    }
+
     /// The slot at `place`, in use or not; nil where none was ever made. Slots are never freed
     /// while the store lives.
     @inline(__always)
     func sessionSlot(_ place: Int) -> UnsafeMutablePointer<SessionSlot>? {
-        // SAFETY: the table has `sessionsMax` entries, each zero or a pointer stored with release.
+        // SAFETY: the table has `placesMax` entries, each zero or a pointer stored with release.
         let bits = larder_load_u64(process.pointee.sessions + place)
         return UnsafeMutablePointer(bitPattern: UInt(bits))
     }

@@ -22,7 +22,11 @@ struct SlabList {
     mutating func remove(_ slab: Int, _ links: UnsafeMutablePointer<SlabLinks>) {
         let link = links[slab]
         if link.previous == Self.none { head = link.next } else { links[Int(link.previous)].next = link.next }
-        if link.next == Self.none { tail = link.previous } else { links[Int(link.next)].previous = link.previous }
+        if link.next == Self.none {
+            tail = link.previous
+        } else {
+            links[Int(link.next)].previous = link.previous
+        }
         links[slab] = SlabLinks()
         count -= 1
     }

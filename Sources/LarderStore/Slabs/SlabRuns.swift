@@ -167,7 +167,9 @@ extension StoreState {
     /// What it costs to empty a slab; nil when it can't be.
     private func evictionCost(_ slab: Int, _ ages: ClosedRange<UInt64>) -> UInt64? {
         let owner = runHead(of: slab)
-        if larder_load_u32(process.pointee.pins + slab) != 0 || larder_load_u32(process.pointee.pins + owner) != 0 {
+        if larder_load_u32(process.pointee.pins + slab) != 0
+            || larder_load_u32(process.pointee.pins + owner) != 0
+        {
             return nil
         }
         switch larder_load_u32(&slabs[slab].state) {

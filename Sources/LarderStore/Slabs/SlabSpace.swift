@@ -120,7 +120,8 @@ extension StoreState {
         guard makeRoom(session, now: now) else { return nil }
         guard let slab = claim(wanted, session, now: now) ? wanted : popFree() else { return nil }
         // SAFETY: the slab is nobody's; the index needs its lines empty.
-        (base + slab << Int(slabShift)).initializeMemory(as: UInt8.self, repeating: 0, count: 1 << Int(slabShift))
+        (base + slab << Int(slabShift)).initializeMemory(
+            as: UInt8.self, repeating: 0, count: 1 << Int(slabShift))
         slabs[slab].expiry_end_ms = Int64.max
         larder_store_u32(&slabs[slab].state, LARDER_SLAB_INDEX.rawValue)
         return slab

@@ -51,7 +51,8 @@ final class ModelRun {
         _ room: Room, sessions: Int, _ random: inout SeededRandom
     ) -> StoreConfiguration {
         let slabBytes = room == .roomy ? 16 << 10 : random.once(in: 2) ? 1024 : 4096
-        let slabs = room == .roomy ? 1024 : slabBytes == 1024 ? random.number(64...80) : random.number(16...64)
+        let slabs =
+            room == .roomy ? 1024 : slabBytes == 1024 ? random.number(64...80) : random.number(16...64)
         return StoreConfiguration(
             memoryBytes: slabs * slabBytes, slabBytes: slabBytes, evicts: room != .tinyKeepingAll,
             bucketIntervalMilliseconds: random.once(in: 4) ? 15_000 : 1000, hashSeed: random.next(),
@@ -60,7 +61,8 @@ final class ModelRun {
 
     private static func keys(manySmall: Bool, _ random: inout SeededRandom) -> [[UInt8]] {
         (0..<random.number(4...(manySmall ? 1200 : 150))).map { number in
-            let length = random.once(in: manySmall ? 100 : 8) ? random.number(16...250) : random.number(8...20)
+            let length =
+                random.once(in: manySmall ? 100 : 8) ? random.number(16...250) : random.number(8...20)
             let text = "key-\(number)-"
             return Array(text.utf8) + [UInt8](repeating: 0x78, count: max(0, length - text.count))
         }
@@ -71,7 +73,9 @@ final class ModelRun {
         if random.number(0...3) > 0, let failure = fill() { return "fill: \(failure)" }
         for step in 0..<steps {
             if let failure = turn() { return "step \(step): \(failure)" }
-            if let torn = pinned.firstIndex(where: { !$0.isIntact }) { return "step \(step): pin \(torn) was not kept" }
+            if let torn = pinned.firstIndex(where: { !$0.isIntact }) {
+                return "step \(step): pin \(torn) was not kept"
+            }
             guard step % stepsPerCheck == stepsPerCheck - 1 || step == steps - 1 else { continue }
             if let broken = store.checkInvariants().first { return "step \(step): \(broken)" }
         }
@@ -87,7 +91,9 @@ final class ModelRun {
         return driver.turn(now) { driver in
             for key in keys.indices {
                 if let failure = write(driver, .set, key) { return failure }
-                if random.once(in: 4), let failure = write(driver, .set, random.number(0...key)) { return failure }
+                if random.once(in: 4), let failure = write(driver, .set, random.number(0...key)) {
+                    return failure
+                }
             }
             return nil
         }
@@ -127,12 +133,13 @@ final class ModelRun {
 
     private func value() -> [UInt8] {
         valueSeed += 1
-        let length = switch manySmall ? 0 : random.number(0...19) {
-        case 0...11: random.number(0...100)
-        case 12...16: random.number(0...slabBytes / 3)
-        case 17...18: random.number(0...slabBytes)
-        default: random.number(slabBytes...slabBytes * 4)
-        }
+        let length =
+            switch manySmall ? 0 : random.number(0...19) {
+            case 0...11: random.number(0...100)
+            case 12...16: random.number(0...slabBytes / 3)
+            case 17...18: random.number(0...slabBytes)
+            default: random.number(slabBytes...slabBytes * 4)
+            }
         return .value(length, seed: valueSeed)
     }
 
@@ -157,12 +164,15 @@ final class ModelRun {
 
     private func write(_ driver: StoreDriver, _ mode: WriteMode, _ key: Int) -> String? {
         var cas = UInt64(0)
-        if mode == .compareAndSwap { cas = (model.live(key, now: now)?.cas ?? 1) &+ (random.once(in: 3) ? 1 : 0) }
+        if mode == .compareAndSwap {
+            cas = (model.live(key, now: now)?.cas ?? 1) &+ (random.once(in: 3) ? 1 : 0)
+        }
         let wanted = FoundItem(
             value: value(), clientFlags: random.once(in: 2) ? 0 : UInt32(truncatingIfNeeded: random.next()),
             expiry: expiry(), cas: cas)
         let result = driver.store(
-            mode, keys[key], wanted.value, flags: wanted.clientFlags, expiry: wanted.expiry, cas: cas, now: now)
+            mode, keys[key], wanted.value, flags: wanted.clientFlags, expiry: wanted.expiry, cas: cas,
+            now: now)
         if let failure = model.store(mode, key, wanted, result, now: now) { return failure }
         guard result.outcome == .stored else { return nil }
         // What was stored by this operation is there, whatever had to go for it.
@@ -173,7 +183,9 @@ final class ModelRun {
 
     private func delete(_ driver: StoreDriver, _ key: Int) -> String? {
         var cas: UInt64 = 0
-        if random.once(in: 2), let live = model.live(key, now: now) { cas = live.cas + (random.once(in: 3) ? 1 : 0) }
+        if random.once(in: 2), let live = model.live(key, now: now) {
+            cas = live.cas + (random.once(in: 3) ? 1 : 0)
+        }
         return model.delete(key, cas: cas, driver.delete(keys[key], cas: cas, now: now), now: now)
     }
 

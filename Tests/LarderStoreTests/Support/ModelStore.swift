@@ -42,7 +42,8 @@ struct ModelStore {
     }
 
     private static func text(_ item: FoundItem?) -> String {
-        item.map { "\($0.value.count) bytes, flags \($0.clientFlags), expiry \($0.expiry), cas \($0.cas)" } ?? "nothing"
+        item.map { "\($0.value.count) bytes, flags \($0.clientFlags), expiry \($0.expiry), cas \($0.cas)" }
+            ?? "nothing"
     }
 
     /// What is wrong with an answer to `store`, or nil.
@@ -50,7 +51,8 @@ struct ModelStore {
         _ mode: WriteMode, _ key: Int, _ wanted: FoundItem, _ result: StoreResult, now: Int64
     ) -> String? {
         let old = live(key, now: now)
-        let failure = "key \(key): \(mode) answered \(result.outcome), there was \(Self.text(old)), cas asked \(wanted.cas)"
+        let failure =
+            "key \(key): \(mode) answered \(result.outcome), there was \(Self.text(old)), cas asked \(wanted.cas)"
         switch result.outcome {
         case .tooLarge: return failure
         case .noMemory:
@@ -74,7 +76,8 @@ struct ModelStore {
         return nil
     }
 
-    private func combined(_ mode: WriteMode, _ old: FoundItem?, _ wanted: FoundItem, cas: UInt64) -> FoundItem {
+    private func combined(_ mode: WriteMode, _ old: FoundItem?, _ wanted: FoundItem, cas: UInt64) -> FoundItem
+    {
         var new = wanted
         if let old, mode == .append || mode == .prepend {
             new = old

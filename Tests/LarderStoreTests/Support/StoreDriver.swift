@@ -35,7 +35,8 @@ final class StoreDriver {
             value.withUnsafeBytes { bytes in
                 withUnsafeTemporaryAllocation(byteCount: 1, alignment: 1) { nothing in
                     session.store(
-                        mode, key, value: UnsafeRawPointer(bytes.baseAddress ?? UnsafeRawPointer(nothing.baseAddress!)),
+                        mode, key,
+                        value: UnsafeRawPointer(bytes.baseAddress ?? UnsafeRawPointer(nothing.baseAddress!)),
                         valueLength: bytes.count, clientFlags: flags, expiry: expiry, cas: cas, now: now)
                 }
             }
