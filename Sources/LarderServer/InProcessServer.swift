@@ -25,6 +25,9 @@ package final class InProcessServer {
 
     /// Lets time pass for all connections.
     package func advanceClock(milliseconds: Int64) { nowMilliseconds += milliseconds }
+
+    /// What is wrong with the store; empty when nothing is.
+    package func checkInvariants() -> [String] { state.store.checkInvariants() }
 }
 
 /// One client of an `InProcessServer`.

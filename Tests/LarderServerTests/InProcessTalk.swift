@@ -70,10 +70,21 @@ struct InProcessTalk {
         return Set(around + sample).filter { $0 > 0 && $0 < input.count }.sorted()
     }
 
+    /// Whatever was said, the store must be in order.
+    private func checkStore() throws {
+        let faults = server.checkInvariants()
+        guard !faults.isEmpty else { return }
+        throw ConversationFailure(
+            conversation, line: conversation.line, expected: "a store in order",
+            actual: Array(faults.joined(separator: "; ").utf8), context: cut.description)
+    }
+
     /// Holds the conversation and returns what was sent for each segment.
     private static func hold(_ conversation: Conversation, _ cut: Cut) throws -> [[UInt8]] {
         var talk = try InProcessTalk(conversation, cut)
         for segment in conversation.segments { try talk.hold(segment) }
+        // Once for each conversation: looking through the whole store takes longer than talking.
+        if case .everywhere = cut { try talk.checkStore() }
         return talk.inputs
     }
 

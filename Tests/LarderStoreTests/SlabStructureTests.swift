@@ -16,9 +16,12 @@ import Testing
             if let place = model.firstIndex(of: slab) {
                 list.remove(slab, links)
                 model.remove(at: place)
-            } else {
+            } else if random.once(in: 2) {
                 list.append(slab, links)
                 model.append(slab)
+            } else {
+                list.prepend(slab, links)
+                model.insert(slab, at: 0)
             }
             #expect(list.count == model.count && list.first == model.first)
         }

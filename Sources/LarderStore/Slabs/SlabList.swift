@@ -19,6 +19,15 @@ struct SlabList {
         count += 1
     }
 
+    /// Puts a slab before all others.
+    mutating func prepend(_ slab: Int, _ links: UnsafeMutablePointer<SlabLinks>) {
+        let number = UInt32(truncatingIfNeeded: slab)
+        links[slab] = SlabLinks(next: head, previous: Self.none)
+        if head == Self.none { tail = number } else { links[Int(head)].previous = number }
+        head = number
+        count += 1
+    }
+
     mutating func remove(_ slab: Int, _ links: UnsafeMutablePointer<SlabLinks>) {
         let link = links[slab]
         if link.previous == Self.none { head = link.next } else { links[Int(link.previous)].next = link.next }

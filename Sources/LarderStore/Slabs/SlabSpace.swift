@@ -82,7 +82,8 @@ extension StoreState {
             guard larder_load_u32(process.pointee.pins + slab) == 0 else { continue }
             process.pointee.limboSlabs.remove(slab, process.pointee.links)
             resetSlab(slab, session)
-            process.pointee.freeSlabs.append(slab, process.pointee.links)
+            // The next to be used: its pages are there already, and may be in the cache.
+            process.pointee.freeSlabs.prepend(slab, process.pointee.links)
         }
     }
 
