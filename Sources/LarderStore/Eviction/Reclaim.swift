@@ -70,6 +70,15 @@ extension StoreState {
         return true
     }
 
+    /// Closes the holes of the oldest slab once most of it is overwritten, although there is room: to
+    /// use its memory again costs less than to touch new pages, and leaves them to others.
+    func closeWornOut(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) {
+        for oldest in [process.pointee.freshSlabs.first, process.pointee.keptSlabs.first] {
+            guard let slab = oldest, !isPinned(slab), holes(slab) >= blocksPerSlab * 3 / 4 else { continue }
+            _ = closeHoles(slab, session, now: now)
+        }
+    }
+
     /// A slab with so many holes that closing them is better than to drop items.
     private func slabWorthClosing() -> Int? {
         // While a good part of the arena is holes, closing them costs nobody an item.

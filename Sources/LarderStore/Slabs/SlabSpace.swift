@@ -33,6 +33,7 @@ extension StoreState {
             let after = process.pointee.freeSlabs.count + unpinnedLimboCount()
             vainReclaims = after > before ? 0 : vainReclaims + 1
         }
+        if process.pointee.freeSlabs.count > Self.slabsAhead { closeWornOut(session, now: now) }
         while true {
             recycleLimbo(session)
             let free = process.pointee.freeSlabs.count
