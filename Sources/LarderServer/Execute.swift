@@ -50,30 +50,17 @@ enum Execute {
         return request.valueLength > context.itemSizeMax &- header &- request.keyLength
     }
 
-    /// Refuses a value that is too large; a `set` must not leave the old value to be read.
-    static func refuseTooLarge(
+    /// Refuses a value whose request is read; a `set` must not leave the old value to be read.
+    static func refuse(
         _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
-        key: UnsafePointer<UInt8>
+        key: UnsafePointer<UInt8>, _ reply: Reply, counting counter: Counter
     ) {
-        context.counters.add(.storeTooLarge)
+        context.counters.add(counter)
         if case .set = request.storeMode {
             let hashed = context.session.hashed(key, length: request.keyLength)
             _ = context.session.delete(hashed, now: context.now)
         }
-        if !request.options.noReply { connection.reply(.tooLarge, &context) }
-    }
-
-    /// Refuses a value for which there is no memory while it arrives.
-    static func refuseForMemory(
-        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
-        key: UnsafePointer<UInt8>
-    ) {
-        context.counters.add(.storeNoMemory)
-        if case .set = request.storeMode {
-            let hashed = context.session.hashed(key, length: request.keyLength)
-            _ = context.session.delete(hashed, now: context.now)
-        }
-        if !request.options.noReply { connection.reply(.outOfMemoryStoring, &context) }
+        if !request.options.noReply { connection.reply(reply, &context) }
     }
 
     // MARK: Retrieval
@@ -151,7 +138,7 @@ enum Execute {
         _ key: UnsafePointer<UInt8>, _ value: UnsafePointer<UInt8>
     ) {
         if isTooLarge(request, context) {
-            return refuseTooLarge(&connection, &context, request, key: key)
+            return refuse(&connection, &context, request, key: key, .tooLarge, counting: .storeTooLarge)
         }
         context.counters.add(.cmdSet)
         let hashed = context.session.hashed(key, length: request.keyLength)

@@ -9,6 +9,7 @@ Bounds on memory, all far below what the clients ask for:
 
 import os
 import random
+import select
 import socket
 import threading
 import time
@@ -307,7 +308,7 @@ def send_what_fits(connection, data):
         try:
             view = view[connection.socket.send(view):]
         except BlockingIOError:
-            time.sleep(0.001)
+            select.select([], [connection.socket], [], 0.001)
         if not view:
             return
 

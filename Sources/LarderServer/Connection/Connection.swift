@@ -190,13 +190,15 @@ struct Connection {
     private mutating func beginBody(_ context: inout WorkerContext) {
         let needed = request.valueLength + 2
         if Execute.isTooLarge(request, context) {
-            Execute.refuseTooLarge(&self, &context, request, key: UnsafePointer(input.base) + request.keyStart)
+            let key = UnsafePointer(input.base) + request.keyStart
+            Execute.refuse(&self, &context, request, key: key, .tooLarge, counting: .storeTooLarge)
             return skip(needed)
         }
         let total = request.keyLength + needed
         guard let memory = malloc(total) else {
             context.counters.add(.readBufferOutOfMemory)
-            Execute.refuseForMemory(&self, &context, request, key: UnsafePointer(input.base) + request.keyStart)
+            let key = UnsafePointer(input.base) + request.keyStart
+            Execute.refuse(&self, &context, request, key: key, .outOfMemoryStoring, counting: .storeNoMemory)
             return skip(needed)
         }
         let bytes = memory.assumingMemoryBound(to: UInt8.self)

@@ -1,3 +1,5 @@
+import LarderTesting
+
 @testable import LarderStore
 
 /// One random sequence of operations on a store and its model, all of it decided by a seed.

@@ -1,3 +1,5 @@
+import LarderTesting
+
 @testable import LarderStore
 
 /// What a test sees of an item.
