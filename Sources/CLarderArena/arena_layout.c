@@ -2,8 +2,8 @@
 #include "larder_arena.h"
 
 _Static_assert(offsetof(larder_superblock, arena_bytes) == 16, "format");
-_Static_assert(offsetof(larder_superblock, hash_seed) == 64, "format");
-_Static_assert(offsetof(larder_superblock, bucket_count) == 72, "format");
+_Static_assert(offsetof(larder_superblock, hash_seed) == 56, "format");
+_Static_assert(offsetof(larder_superblock, bucket_count) == 64, "format");
 _Static_assert(offsetof(larder_slab, sequence) == 8, "format");
 _Static_assert(offsetof(larder_slab, cas_base) == 32, "format");
 _Static_assert(offsetof(larder_slab, limbo_epoch) == 56, "format");

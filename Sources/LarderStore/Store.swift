@@ -59,7 +59,6 @@ public final class Store: Sendable {
         superblock.pointee.metadata_slab_count = UInt32(geometry.metadataSlabCount)
         superblock.pointee.slab_table_offset = UInt64(geometry.slabTableOffset)
         superblock.pointee.directory_offset = UInt64(geometry.directoryOffset)
-        superblock.pointee.bitmap_offset = UInt64(geometry.bitmapOffset)
         superblock.pointee.hash_seed = seed
         superblock.pointee.bucket_count = UInt64(geometry.bucketsPerSlab)
         superblock.pointee.index_slab_count = 1

@@ -1,6 +1,6 @@
 /// How a store is to be made.
 public struct StoreConfiguration: Sendable {
-    /// All of the arena: items, index, bitmaps and tables, in bytes.
+    /// All of the arena: items, index and tables, in bytes.
     public var memoryBytes: Int
     /// Bytes of a slab, a power of two; nil chooses from `memoryBytes`.
     public var slabBytes: Int?

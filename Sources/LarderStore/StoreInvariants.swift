@@ -26,7 +26,8 @@ extension Store {
 /// Invariants:
 /// - every slot leads to a whole item inside a slab that may hold items, whose key hashes to that
 ///   slot's bucket and tag; no key and no block has two slots;
-/// - a block is used exactly when one item covers it; a slab's live count is that of its items;
+/// - the items of a slab follow each other up to its cursor, and one is marked dead exactly when no
+///   slot leads to it; no block belongs to two; a slab's live count is that of its items;
 /// - an item expires within its slab's time bucket, and its slab waits in the heap for that time;
 /// - a slab is in exactly one place: a list, a lane, a run, the index or the metadata;
 /// - an overflow line is free or in one chain.
@@ -39,6 +40,8 @@ struct InvariantCheck {
 
     /// Bits of the blocks that items reached through the index cover.
     private var covered: [UInt64]
+    /// First blocks of those items.
+    private var starts: Set<Int> = []
     /// Blocks of those items, by slab.
     private(set) var liveBlocks: [Int]
     /// The earliest expiry among a slab's items.
@@ -150,6 +153,7 @@ struct InvariantCheck {
         let key = [UInt8](UnsafeRawBufferPointer(start: item.key, count: item.keyLength))
         if !keys.insert(key).inserted { fail("two slots for the key of block \(block)") }
         cover(Int(block), blocks)
+        starts.insert(Int(block))
         liveBlocks[slab] += blocks
         itemCount += 1
         checkExpiry(item, slab, isRun: isRun)
@@ -281,15 +285,17 @@ struct InvariantCheck {
         if Int(state.slabs[slab].cursor_blocks) > state.blocksPerSlab {
             fail("slab \(slab): cursor beyond its end")
         }
-        // Slabs have whole words of the bitmap to themselves: `Geometry` sees to it.
-        let first = Int(state.firstBlock(ofSlab: slab)) >> 6
-        for word in first..<first + state.blocksPerSlab >> 6 {
-            let used = larder_load_u64(state.bitmap + word)
-            if used != covered[word] {
-                return fail(
-                    "slab \(slab), word \(word): blocks used are \(String(used, radix: 16)), "
-                        + "by the index \(String(covered[word], radix: 16))")
+        let isRun = slabState(slab) == LARDER_SLAB_RUN_HEAD.rawValue
+        let first = Int(state.firstBlock(ofSlab: slab))
+        let end = isRun ? first + 1 : first + Int(state.slabs[slab].cursor_blocks)
+        var position = first
+        while position < end, end - first <= state.blocksPerSlab {
+            let item = Item(state.address(ofBlock: UInt32(position)))
+            if item.form.contains(.dead) == starts.contains(position) {
+                return fail("slab \(slab): the item at \(position) is dead and in the index, or neither")
             }
+            position += state.blockCount(forBytes: item.totalBytes)
         }
+        if position != end, !isRun { fail("slab \(slab): its items end at \(position), not at \(end)") }
     }
 }

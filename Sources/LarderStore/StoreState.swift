@@ -14,7 +14,6 @@ struct StoreState: @unchecked Sendable {
     let superblock: UnsafeMutablePointer<larder_superblock>
     let slabs: UnsafeMutablePointer<larder_slab>
     let directory: UnsafeMutablePointer<UInt32>
-    let bitmap: UnsafeMutablePointer<UInt64>
     let process: UnsafeMutablePointer<ProcessState>
     let blockShift: UInt32
     let slabShift: UInt32
@@ -27,7 +26,6 @@ struct StoreState: @unchecked Sendable {
         superblock = base.assumingMemoryBound(to: larder_superblock.self)
         slabs = (base + geometry.slabTableOffset).assumingMemoryBound(to: larder_slab.self)
         directory = (base + geometry.directoryOffset).assumingMemoryBound(to: UInt32.self)
-        bitmap = (base + geometry.bitmapOffset).assumingMemoryBound(to: UInt64.self)
         self.process = process
         blockShift = UInt32(geometry.blockShift)
         slabShift = UInt32(geometry.slabShift)

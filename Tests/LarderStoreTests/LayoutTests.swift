@@ -12,10 +12,9 @@ import Testing
         // Parts follow each other, aligned, and are inside the metadata slabs.
         #expect(geometry.slabTableOffset >= 4096 && geometry.slabTableOffset % 64 == 0)
         #expect(geometry.directoryOffset >= geometry.slabTableOffset + geometry.slabCount * 64)
-        #expect(geometry.bitmapOffset >= geometry.directoryOffset + geometry.slabCount * 4)
-        #expect(geometry.bitmapOffset % 64 == 0)
         let blocks = geometry.slabCount * geometry.blocksPerSlab
-        #expect(geometry.metadataSlabCount * geometry.slabBytes >= geometry.bitmapOffset + blocks / 8)
+        let tablesEnd = geometry.directoryOffset + geometry.slabCount * 4
+        #expect(geometry.metadataSlabCount * geometry.slabBytes >= tablesEnd)
         #expect(blocks <= 1 << 32 && geometry.blocksPerSlab >= 64)
         // Some hundreds of slabs, and little of the arena for its own tables.
         #expect(geometry.metadataSlabCount * 5 <= geometry.slabCount)

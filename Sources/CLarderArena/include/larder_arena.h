@@ -5,7 +5,7 @@
 // Fields that other threads change are only touched through the functions below.
 //
 //   slab 0 ............................ metadata slabs | data slabs ............ | index slabs
-//   superblock, slab table, directory, bitmap          | items, in blocks        | (from the end down)
+//   superblock, slab table, directory                  | items, in blocks        | (from the end down)
 #ifndef LARDER_ARENA_H
 #define LARDER_ARENA_H
 
@@ -33,7 +33,6 @@ typedef struct larder_superblock {
     uint32_t reserved;
     uint64_t slab_table_offset;
     uint64_t directory_offset;
-    uint64_t bitmap_offset;
     uint64_t hash_seed;
     uint64_t bucket_count;    // atomic; buckets of the linear hash index
     uint64_t cas_last;        // atomic; the last cas given out

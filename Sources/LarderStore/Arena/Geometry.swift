@@ -11,7 +11,6 @@ struct Geometry: Equatable, Sendable {
     let metadataSlabCount: Int
     let slabTableOffset: Int
     let directoryOffset: Int
-    let bitmapOffset: Int
 
     var slabBytes: Int { 1 << slabShift }
     var blocksPerSlab: Int { 1 << (slabShift - blockShift) }
@@ -24,7 +23,7 @@ struct Geometry: Equatable, Sendable {
     private static let slabRecordBytes = 64
 
     /// - Parameters:
-    ///   - memoryBytes: the whole of it: index, bitmaps and tables are inside.
+    ///   - memoryBytes: the whole of it: index and tables are inside.
     ///   - slabBytes: a power of two, or nil to choose: some hundreds of slabs, small enough that
     ///     emptying one takes a fraction of a millisecond.
     init(memoryBytes: Int, slabBytes: Int?) throws(StoreError) {
@@ -41,7 +40,6 @@ struct Geometry: Equatable, Sendable {
 
         blockShift = shift
         slabShift = chosen.trailingZeroBitCount
-        // A slab has whole words of the bitmap to itself.
         guard slabShift - shift >= 6 else { throw .slabBytesOutOfRange(bytes: chosen) }
         slabCount = memoryBytes / chosen
         guard slabCount >= Self.slabCountMin else { throw .memoryOutOfRange(bytes: memoryBytes) }
@@ -49,10 +47,7 @@ struct Geometry: Equatable, Sendable {
         slabTableOffset = Self.superblockBytes
         directoryOffset = slabTableOffset + slabCount * Self.slabRecordBytes
         let directoryEnd = directoryOffset + slabCount * 4
-        bitmapOffset = (directoryEnd + 63) & ~63
-        let bitmapBytes = max(8, arenaBytes >> (shift + 3))
-        let metadataBytes = bitmapOffset + bitmapBytes
-        metadataSlabCount = (metadataBytes + chosen - 1) / chosen
+        metadataSlabCount = (directoryEnd + chosen - 1) / chosen
         guard slabCount - metadataSlabCount >= 8 else { throw .memoryOutOfRange(bytes: memoryBytes) }
     }
 

@@ -7,10 +7,11 @@ import CLarderArena
 /// | form  | state | key len | cas (24) | value length | optional fields | key | value | padding
 /// ```
 ///
-/// `form` never changes and says which optional fields there are, in this order, each aligned:
+/// `form` says which optional fields there are, in this order, each aligned:
 /// the whole cas (8 bytes), the expiry in milliseconds from the slab's base (4), client flags (4),
 /// the upper bits of the value's length (4). An item without expiry and flags costs 8 bytes, its
-/// rounding to a block of 8 and its index slot. `state` may change at any time.
+/// rounding to a block of 8 and its index slot. Of `form` only `dead` ever changes, once; `state` may
+/// change at any time.
 @usableFromInline
 struct ItemForm: OptionSet {
     @usableFromInline let rawValue: UInt8
@@ -22,6 +23,9 @@ struct ItemForm: OptionSet {
     static var clientFlags: ItemForm { ItemForm(rawValue: 1 << 2) }
     @inlinable @inline(__always)
     static var longValue: ItemForm { ItemForm(rawValue: 1 << 3) }
+    /// The item was deleted, replaced, dropped or moved: see `SlabWalk.swift`.
+    @inlinable @inline(__always)
+    static var dead: ItemForm { ItemForm(rawValue: 1 << 7) }
 
     @inlinable @inline(__always)
     init(rawValue: UInt8) { self.rawValue = rawValue }

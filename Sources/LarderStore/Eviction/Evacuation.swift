@@ -23,10 +23,11 @@ extension StoreState {
         let end = isRun ? start + 1 : start + Int(slabs[slab].cursor_blocks)
         var keptBlocksLeft = blocksPerSlab / 4 * 3
         var position = start
-        while let block = nextUsedBlock(from: position, end: end) {
-            let item = Item(address(ofBlock: UInt32(truncatingIfNeeded: block)))
+        while position < end, larder_load_u32(&slabs[slab].live_blocks) != 0 {
+            let item = Item(address(ofBlock: UInt32(truncatingIfNeeded: position)))
             let count = blockCount(forBytes: item.totalBytes)
-            position = block + count
+            position += count
+            if item.form.contains(.dead) { continue }
             if position < end { larder_prefetch(address(ofBlock: UInt32(truncatingIfNeeded: position))) }
             let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
             let keeps: Bool

@@ -93,7 +93,6 @@ extension StoreState {
         guard cursor &+ count <= blocksPerSlab else { return nil }
         slab.pointee.cursor_blocks = UInt32(truncatingIfNeeded: cursor &+ count)
         let block = firstBlock(ofSlab: number) &+ UInt32(truncatingIfNeeded: cursor)
-        setBlocks(block, count: count)
         _ = larder_add_u32(&slab.pointee.live_blocks, UInt32(truncatingIfNeeded: count))
         larder_count(&session.pointee.counters.liveBlocks, Int64(count))
         let cas = shape.cas ?? larder_add_u64(&superblock.pointee.cas_last, 1) &+ 1
@@ -152,6 +151,7 @@ extension StoreState {
 
     /// Gives a reservation back: the item will not be stored after all.
     func giveUp(_ reservation: Reservation, _ session: UnsafeMutablePointer<SessionSlot>) {
+        writeDeadItem(reservation)
         release(block: reservation.block, blockCount: reservation.blockCount, session)
         finish(reservation, session)
     }

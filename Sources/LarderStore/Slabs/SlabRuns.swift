@@ -36,7 +36,6 @@ extension StoreState {
         slabs[head].cas_base = cas
         let blocks = blockCount(forBytes: bytes)
         let block = firstBlock(ofSlab: head)
-        setBlocks(block, count: blocks)
         larder_store_u32(&slabs[head].live_blocks, UInt32(truncatingIfNeeded: blocks))
         larder_count(&session.pointee.counters.liveBlocks, Int64(blocks))
         return Reservation(block: block, blockCount: blocks, cas: cas, form: form, holdsLane: false)
@@ -88,7 +87,7 @@ extension StoreState {
     func retireRun(_ head: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
         process.pointee.freshSlabs.remove(head, process.pointee.links)
         let count = Int(slabs[head].run_slabs)
-        // The live count belongs to the head; blocks of the tails are cleared with their slabs.
+        // The live count belongs to the head; the tails have none.
         for slab in head..<head + count { sendToLimbo(slab, session) }
     }
 

@@ -1,0 +1,32 @@
+import CLarderArena
+
+/// Items lie in a slab without gaps, from its first block to its cursor: each one's length tells where
+/// the next begins. One that is no more has `dead` set in its form, so that a walk can pass it over.
+///
+/// The flag saves work and is no proof: whether an item lives, the index says. It is set once, by
+/// whoever took the item's slot, and no other thread writes that byte.
+extension StoreState {
+    /// Gives an item's blocks back: its index slot is gone already.
+    @inline(__always)
+    func release(block: UInt32, blockCount: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
+        // SAFETY: the first byte of an item is its form.
+        let form = address(ofBlock: block).assumingMemoryBound(to: UInt8.self)
+        larder_store_u8(form, larder_load_u8(form) | ItemForm.dead.rawValue)
+        let slab = slabIndex(ofBlock: block)
+        _ = larder_add_u32(&slabs[slab].live_blocks, 0 &- UInt32(truncatingIfNeeded: blockCount))
+        larder_count(&session.pointee.counters.liveBlocks, Int64(0 &- blockCount))
+    }
+
+    /// Makes blocks that were reserved, and not published, one dead item.
+    func writeDeadItem(_ reservation: Reservation) {
+        let form: ItemForm = [.dead, .longValue]
+        // An item has a key, so two blocks of 8 bytes at least: enough for this header.
+        let valueLength = max(0, reservation.blockCount << Int(blockShift) - form.headerBytes)
+        let item = address(ofBlock: reservation.block)
+        let low = UInt64(UInt16(truncatingIfNeeded: valueLength))
+        item.storeBytes(of: UInt64(form.rawValue) | low << 48, as: UInt64.self)
+        item.storeBytes(
+            of: UInt32(truncatingIfNeeded: valueLength >> 16), toByteOffset: form.longValueOffset,
+            as: UInt32.self)
+    }
+}
