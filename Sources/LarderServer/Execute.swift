@@ -21,7 +21,7 @@ enum Execute {
         case .flushAll: flushAll(&connection, &context, request)
         case .version: connection.write("VERSION \(Version.memcached)\r\n", &context)
         case .verbosity: verbosity(&connection, &context, request)
-        case .statistics: Statistics.answer(&connection, &context, request, key)
+        case .statistics: statistics(&connection, &context, request, key)
         case .shutdown: shutdown(&connection, &context, request, key)
         case .administration: administer(&connection, &context, request, key)
         case .quit: connection.phase = .closing

@@ -128,6 +128,21 @@ extension Execute {
         if !request.options.noReply { connection.reply(.ok, &context) }
     }
 
+    static func statistics(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        _ arguments: UnsafePointer<UInt8>
+    ) {
+        let bytes = UnsafeBufferPointer(start: arguments, count: request.keyLength)
+        let words = String(decoding: bytes, as: UTF8.self).split(separator: " ")
+        switch Statistics.answer(words, &context) {
+        case .reply(let reply): connection.reply(reply, &context)
+        case .stream(let stream): connection.begin(stream)
+        case .list(let list):
+            connection.write(list, &context)
+            connection.writeEndOfStatistics(&context)
+        }
+    }
+
     /// `shutdown` stops at once what `-A` allows to be stopped; so does `shutdown graceful`, since
     /// requests in hand are always finished.
     static func shutdown(

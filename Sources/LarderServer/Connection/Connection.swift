@@ -14,6 +14,8 @@ struct Connection {
         case readingValue
         /// Throwing away a value that cannot be stored.
         case skipping
+        /// Writing an answer that is made piece by piece.
+        case streaming
         case closing
     }
 
@@ -39,6 +41,9 @@ struct Connection {
     var bodyFilled = 0
     var bodyNeeded = 0
     var bytesToSkip = 0
+    /// What a connection that is `.streaming` writes. Unmanaged, so that a connection stays a plain
+    /// value: `endStream` releases it.
+    var stream: Unmanaged<AnswerStream>?
     /// For the log and `stats conns`.
     let number: Int32
     var lastActivityMilliseconds: Int64 = 0
@@ -127,6 +132,15 @@ struct Connection {
                 bytesToSkip &-= skipped
                 guard bytesToSkip == 0 else { return idle(&context) }
                 phase = .readingCommand
+            case .streaming:
+                if output.isFull { return .send }
+                guard budget > 0 else { return .yield }
+                budget &-= Self.requestCost
+                switch streamPiece(&context) {
+                case .more: break
+                case .waiting: return waitInStream(&context)
+                case .done: if phase == .streaming { phase = .readingCommand }
+                }
             case .closing:
                 return .close
             }
@@ -137,6 +151,12 @@ struct Connection {
     private mutating func idle(_ context: inout WorkerContext) -> Action {
         if input.isAllocated, input.count == 0 { giveBackInput(&context) }
         return .read
+    }
+
+    /// Nothing to say to a client that listens only; what it says itself is passed over.
+    private mutating func waitInStream(_ context: inout WorkerContext) -> Action {
+        input.start = input.end
+        return idle(&context)
     }
 
     private mutating func giveBackInput(_ context: inout WorkerContext) {
@@ -255,6 +275,7 @@ struct Connection {
 
     /// Gives back everything but the connection itself.
     mutating func dispose(_ context: inout WorkerContext) {
+        endStream(&context)
         dropBody(&context)
         giveBackInput(&context)
         output.discard(&context.pool, context.session)

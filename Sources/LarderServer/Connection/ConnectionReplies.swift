@@ -64,4 +64,22 @@ extension Connection {
         memcpy(out, start, bytes.count)
         output.didWrite(bytes.count)
     }
+
+    // MARK: Statistics
+
+    /// Names and values, without the end of the list.
+    mutating func write(_ list: StatisticsList, _ context: inout WorkerContext) {
+        list.forEach { name, value in
+            let length = TextEncoder.statisticOverhead + name.count + value.count
+            guard let out = output.room(length, &context.pool) else { return outOfReplyMemory(&context) }
+            output.didWrite(TextEncoder.encodeStatistic(name: name, value: value, at: out))
+        }
+    }
+
+    mutating func writeEndOfStatistics(_ context: inout WorkerContext) {
+        guard let out = output.room(TextEncoder.replyLengthMax, &context.pool) else {
+            return outOfReplyMemory(&context)
+        }
+        output.didWrite(TextEncoder.encodeEnd(at: out))
+    }
 }

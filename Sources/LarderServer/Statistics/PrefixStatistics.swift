@@ -39,13 +39,33 @@ package final class PrefixStatistics: Sendable {
 
     func reset() { prefixes.withLock { $0.removeAll() } }
 
-    /// The lines of `stats detail dump`, without the closing `END`.
-    func dump() -> [UInt8] {
+    /// What has been counted until now.
+    var counts: [[UInt8]: Counts] { prefixes.withLock { $0 } }
+}
+
+/// `stats detail dump`: a line for each prefix, as they were when it was asked for.
+final class PrefixDump: AnswerStream {
+    private static let prefixesMax = 64
+    private let counts: [[UInt8]: PrefixStatistics.Counts]
+    private var next: Dictionary<[UInt8], PrefixStatistics.Counts>.Index
+
+    init(_ statistics: PrefixStatistics) {
+        counts = statistics.counts
+        next = counts.startIndex
+    }
+
+    override func writePiece(_ connection: inout Connection, _ context: inout WorkerContext) -> Progress {
         var text: [UInt8] = []
-        for (prefix, counts) in prefixes.withLock({ $0 }) {
-            text += Array("PREFIX ".utf8) + prefix
-            text += Array(" get \(counts.gets) hit \(counts.hits) set \(counts.sets) del \(counts.deletes)\r\n".utf8)
+        for _ in 0..<Self.prefixesMax where next != counts.endIndex {
+            let (prefix, count) = counts[next]
+            text += "PREFIX ".utf8
+            text += prefix
+            text += " get \(count.gets) hit \(count.hits) set \(count.sets) del \(count.deletes)\r\n".utf8
+            next = counts.index(after: next)
         }
-        return text
+        let isLast = next == counts.endIndex
+        if isLast { text += "END\r\n".utf8 }
+        text.withUnsafeBufferPointer { connection.write($0, &context) }
+        return isLast ? .done : .more
     }
 }

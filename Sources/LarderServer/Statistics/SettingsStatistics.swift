@@ -2,7 +2,7 @@ import Synchronization
 
 /// `stats settings`: memcached's names in memcached's order.
 enum SettingsStatistics {
-    static func write(_ state: ServerState, _ lines: inout StatisticsText) {
+    static func write(_ state: ServerState, _ lines: inout StatisticsList) {
         limits(state, &lines)
         fixed(
             [
@@ -33,7 +33,7 @@ enum SettingsStatistics {
             ], &lines)
     }
 
-    private static func limits(_ state: ServerState, _ lines: inout StatisticsText) {
+    private static func limits(_ state: ServerState, _ lines: inout StatisticsList) {
         let settings = state.settings
         lines.add("maxbytes", settings.memoryLimitBytes)
         lines.add("maxconns", settings.connectionLimit)
@@ -68,7 +68,7 @@ enum SettingsStatistics {
         lines.add("slab_chunk_max", settings.slabChunkMaxBytes)
     }
 
-    private static func fixed(_ values: [(String, String)], _ lines: inout StatisticsText) {
+    private static func fixed(_ values: [(String, String)], _ lines: inout StatisticsList) {
         for (name, value) in values { lines.add(name, value) }
     }
 

@@ -8,43 +8,37 @@ import Synchronization
 /// The `stats` command: memcached's names in memcached's order, with true values, or memcached's
 /// value for "off" where the thing does not exist here (memcached, `doc/protocol.txt`).
 enum Statistics {
-    static func answer(
-        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
-        _ arguments: UnsafePointer<UInt8>
-    ) {
-        let text = String(
-            decoding: UnsafeBufferPointer(start: arguments, count: request.keyLength), as: UTF8.self)
-        let words = text.split(separator: " ")
+    /// - Parameter words: what stands behind `stats`.
+    static func answer(_ words: [Substring], _ context: inout WorkerContext) -> StatisticsAnswer {
         let state = context.state
-        var lines = StatisticsText()
+        var lines = StatisticsList()
         switch words.first {
         case nil: general(state, now: context.now, &lines)
         case "settings": SettingsStatistics.write(state, &lines)
         case "items": items(state, &lines)
         case "slabs": slabs(state, &lines)
         case "sizes": lines.add("sizes_status", "disabled")
-        case "conns": connections(state, now: context.now, &lines)
+        case "conns": return .stream(ConnectionStatistics())
         case "reset":
             reset(state)
-            return connection.reply(.reset, &context)
-        case "detail": return detail(&connection, &context, words.dropFirst().first.map(String.init))
-        case "cachedump": return cachedump(&connection, &context, words.dropFirst().map(String.init))
-        default: return connection.reply(.unknownCommand, &context)
+            return .reply(.reset)
+        case "detail": return detail(&context, words.dropFirst().first)
+        case "cachedump": return cachedump(context, words.dropFirst())
+        default: return .reply(.unknownCommand)
         }
-        lines.end()
-        lines.bytes.withUnsafeBufferPointer { connection.write($0, &context) }
+        return .list(lines)
     }
 
     // MARK: stats
 
-    private static func general(_ state: ServerState, now: Int64, _ lines: inout StatisticsText) {
+    private static func general(_ state: ServerState, now: Int64, _ lines: inout StatisticsList) {
         process(state, now: now, &lines)
         commands(state, &lines)
         machinery(state, &lines)
         itemTotals(state, &lines)
     }
 
-    private static func process(_ state: ServerState, now: Int64, _ lines: inout StatisticsText) {
+    private static func process(_ state: ServerState, now: Int64, _ lines: inout StatisticsList) {
         let used = larder_process_cpu_time()
         let limit = state.connectionLimit
         lines.add("pid", getpid())
@@ -77,7 +71,7 @@ enum Statistics {
         return "\(microseconds / 1_000_000)." + String(repeating: "0", count: max(0, 6 - micros.count)) + micros
     }
 
-    private static func commands(_ state: ServerState, _ lines: inout StatisticsText) {
+    private static func commands(_ state: ServerState, _ lines: inout StatisticsList) {
         lines.add("cmd_get", state.total(.cmdGet))
         lines.add("cmd_set", state.total(.cmdSet))
         lines.add("cmd_flush", state.total(.cmdFlush))
@@ -109,7 +103,7 @@ enum Statistics {
     }
 
     /// What memcached says of its threads, its slab mover, its crawler and its log.
-    private static func machinery(_ state: ServerState, _ lines: inout StatisticsText) {
+    private static func machinery(_ state: ServerState, _ lines: inout StatisticsList) {
         let store = state.store.statistics
         let limit = state.connectionLimit
         lines.add("limit_maxbytes", state.settings.memoryLimitBytes)
@@ -134,7 +128,7 @@ enum Statistics {
         ] { lines.add(name, 0) }
     }
 
-    private static func itemTotals(_ state: ServerState, _ lines: inout StatisticsText) {
+    private static func itemTotals(_ state: ServerState, _ lines: inout StatisticsList) {
         let store = state.store.statistics
         let base = state.baseline.withLock { $0 }
         lines.add("bytes", store.liveBytes)
@@ -177,38 +171,31 @@ enum Statistics {
 
     // MARK: stats detail, stats cachedump
 
-    private static func detail(
-        _ connection: inout Connection, _ context: inout WorkerContext, _ argument: String?
-    ) {
+    private static func detail(_ context: inout WorkerContext, _ argument: Substring?) -> StatisticsAnswer {
         let state = context.state
-        guard state.settings.dumpEnabled else { return connection.reply(.detailNotAllowed, &context) }
+        guard state.settings.dumpEnabled else { return .reply(.detailNotAllowed) }
         switch argument {
-        case "on":
-            state.detail.setEnabled(true)
-            connection.reply(.ok, &context)
-        case "off":
-            state.detail.setEnabled(false)
-            connection.reply(.ok, &context)
-        case "dump":
-            let text = state.detail.dump() + Array("END\r\n".utf8)
-            text.withUnsafeBufferPointer { connection.write($0, &context) }
-        default: connection.reply(.detailUsage, &context)
+        case "on": state.detail.setEnabled(true)
+        case "off": state.detail.setEnabled(false)
+        case "dump": return .stream(PrefixDump(state.detail))
+        default: return .reply(.detailUsage)
         }
         context.detailIsEnabled = state.detail.isEnabled
+        return .reply(.ok)
     }
 
     private static let slabClassMax: UInt32 = 63
 
     /// Items are not kept by class and order of use, so there is none to list.
     private static func cachedump(
-        _ connection: inout Connection, _ context: inout WorkerContext, _ arguments: [String]
-    ) {
-        guard context.state.settings.dumpEnabled else { return connection.reply(.cachedumpNotAllowed, &context) }
-        guard arguments.count >= 2 else { return connection.reply(.tooFewArguments, &context) }
-        guard let slabClass = UInt32(arguments[0]), UInt32(arguments[1]) != nil else {
-            return connection.reply(.badCommandLine, &context)
+        _ context: borrowing WorkerContext, _ arguments: ArraySlice<Substring>
+    ) -> StatisticsAnswer {
+        guard context.state.settings.dumpEnabled else { return .reply(.cachedumpNotAllowed) }
+        guard arguments.count >= 2, let first = arguments.first else { return .reply(.tooFewArguments) }
+        guard let slabClass = UInt32(first), UInt32(arguments[arguments.startIndex + 1]) != nil else {
+            return .reply(.badCommandLine)
         }
-        guard slabClass <= slabClassMax else { return connection.reply(.illegalSlabClass, &context) }
-        connection.write("END\r\n", &context)
+        guard slabClass <= slabClassMax else { return .reply(.illegalSlabClass) }
+        return .list(StatisticsList())
     }
 }

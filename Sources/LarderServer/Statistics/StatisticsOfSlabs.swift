@@ -1,10 +1,10 @@
 import LarderStore
 import Synchronization
 
-/// `stats items`, `stats slabs`, `stats conns`. There are no slab classes here: all items are shown
+/// `stats items` and `stats slabs`. There are no slab classes here: all items are shown
 /// as one class, 1, whose chunks are the store's blocks.
 extension Statistics {
-    static func items(_ state: ServerState, _ lines: inout StatisticsText) {
+    static func items(_ state: ServerState, _ lines: inout StatisticsList) {
         let store = state.store.statistics
         let base = state.baseline.withLock { $0 }
         guard store.counters.items > 0 else { return }
@@ -27,7 +27,7 @@ extension Statistics {
         for (name, value) in values { lines.add("items:1:\(name)", value) }
     }
 
-    static func slabs(_ state: ServerState, _ lines: inout StatisticsText) {
+    static func slabs(_ state: ServerState, _ lines: inout StatisticsList) {
         let store = state.store.statistics
         let pages = store.slabs.used + store.slabs.open
         if store.counters.items > 0 {
@@ -46,20 +46,5 @@ extension Statistics {
         }
         lines.add("active_slabs", store.counters.items > 0 ? 1 : 0)
         lines.add("total_malloced", store.arenaBytes - store.slabs.free * store.slabBytes)
-    }
-
-    static func connections(_ state: ServerState, now: Int64, _ lines: inout StatisticsText) {
-        for fd in 0..<state.connectionTable.count {
-            guard let entry = state.connectionTable.entry(fd) else { continue }
-            let local = SocketAddress.local(of: Int32(fd))
-            if entry.state == .listening {
-                lines.add("\(fd):addr", local?.text ?? "?")
-            } else {
-                lines.add("\(fd):addr", SocketAddress.peer(of: Int32(fd))?.text ?? "?")
-                lines.add("\(fd):listen_addr", local?.text ?? "?")
-            }
-            lines.add("\(fd):state", entry.state.name)
-            lines.add("\(fd):secs_since_last_cmd", max(0, (now - entry.milliseconds) / 1000))
-        }
     }
 }

@@ -236,6 +236,7 @@ extension UnsafeMutablePointer<WorkerCore> {
             switch client.pointee.connection.phase {
             case .readingValue: state = .readingValue
             case .skipping: state = .skipping
+            case .streaming: state = .watching
             default: state = .reading
             }
         }

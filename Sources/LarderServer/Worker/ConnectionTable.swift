@@ -6,7 +6,7 @@ import Synchronization
 /// SAFETY: `@unchecked Sendable` because the cells are atomics, and live as long as the server.
 struct ConnectionTable: @unchecked Sendable {
     enum State: Int64 {
-        case none = 0, reading, readingValue, skipping, sending, listening
+        case none = 0, reading, readingValue, skipping, sending, listening, watching
 
         /// memcached's word for it.
         var name: String {
@@ -17,6 +17,7 @@ struct ConnectionTable: @unchecked Sendable {
             case .skipping: "conn_swallow"
             case .sending: "conn_mwrite"
             case .listening: "conn_listening"
+            case .watching: "conn_watch"
             }
         }
     }

@@ -110,6 +110,22 @@ package enum TextEncoder {
         return endLine(out, length)
     }
 
+    /// What `encodeStatistic` needs room for beside name and value.
+    package static var statisticOverhead: Int { 16 }
+
+    /// Writes `STAT <name> <value>`; `out` has room for both and `statisticOverhead` bytes.
+    package static func encodeStatistic(
+        name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, at out: UnsafeMutablePointer<UInt8>
+    ) -> Int {
+        // SAFETY: five bytes, the name, a space, the value and a line end.
+        store(0x20_54_41_54_53, at: out)
+        if let start = name.baseAddress { memcpy(out + 5, start, name.count) }
+        let middle = 5 &+ name.count
+        out[middle] = UInt8(ascii: " ")
+        if let start = value.baseAddress { memcpy(out + middle + 1, start, value.count) }
+        return endLine(out, middle &+ 1 &+ value.count)
+    }
+
     /// Puts the line end behind `length` bytes and returns the new length.
     @inline(__always)
     private static func endLine(_ out: UnsafeMutablePointer<UInt8>, _ length: Int) -> Int {

@@ -1,16 +1,3 @@
-/// Lines of statistics: `STAT name value`, closed by `END`.
-struct StatisticsText {
-    private(set) var bytes: [UInt8] = []
-
-    mutating func add(_ name: String, _ value: some CustomStringConvertible) {
-        bytes += "STAT \(name) \(value)\r\n".utf8
-    }
-
-    mutating func add(_ name: String, _ value: Bool) { add(name, value ? "yes" : "no") }
-
-    mutating func end() { bytes += "END\r\n".utf8 }
-}
-
 /// What the counters stood at when they were last reset.
 struct StatisticsBaseline: Sendable {
     var counters = [Int64](repeating: 0, count: Counter.allCases.count)
