@@ -25,6 +25,7 @@ enum Execute {
         case .shutdown: shutdown(&connection, &context, request, key)
         case .administration: administer(&connection, &context, request, key)
         case .quit: connection.phase = .closing
+        case .noOperation: connection.reply(.noOperation, &context)
         }
     }
 
@@ -33,10 +34,9 @@ enum Execute {
     private static let relativeSecondsMax: Int64 = 60 * 60 * 24 * 30
 
     /// memcached's exptime as absolute milliseconds: 0 never, negative at once, up to 30 days from
-    /// now, else Unix time. Only 32 bits count, as there: libmemcached sends -1 as 4294967295.
+    /// now, else Unix time.
     @inline(__always)
-    static func expiry(ofSeconds sent: Int64, now: Int64) -> Int64 {
-        let seconds = Int64(Int32(truncatingIfNeeded: sent))
+    static func expiry(ofSeconds seconds: Int64, now: Int64) -> Int64 {
         if seconds == 0 { return Int64.max }
         if seconds < 0 { return 0 }
         return seconds <= relativeSecondsMax ? now &+ seconds &* 1000 : seconds &* 1000
@@ -146,7 +146,7 @@ enum Execute {
             context.state.detail.record(hashed.bytes, length: hashed.length) { $0.sets += 1 }
         }
         // Without cas values (`-C`) none can be right; 0 is never given out.
-        let compared = context.casIsEnabled ? request.number : 0
+        let compared = context.casIsEnabled ? request.cas : 0
         let result = context.session.store(
             writeMode(request.storeMode), hashed, value: value,
             valueLength: request.valueLength, clientFlags: request.clientFlags,

@@ -1,15 +1,26 @@
 /// What the command line decided, as plain values. `larder` fills it; the server only reads it.
 /// Defaults are memcached's, but for the address: without `-l` Larder listens on loopback only.
 package struct Settings: Sendable {
+    /// What the clients of a listener speak: `-B`, or `proto[...]:` before an address of `-l`.
+    package enum BindingProtocol: Sendable, Equatable {
+        /// The first byte of a connection tells.
+        case negotiating
+        case ascii
+        case binary
+    }
+
     /// One TCP address to listen on: what `-l` named, not yet looked up. The host may be a name, an IPv4 or
     /// an IPv6 address (without brackets), or `*` for every address of both families.
     package struct ListenAddress: Sendable, Equatable {
         package var host: String
         /// nil: the port of `-p`. 0 and -1: any free port.
         package var port: Int?
-        package init(host: String, port: Int? = nil) {
+        /// nil: that of `-B`.
+        package var bindingProtocol: BindingProtocol?
+        package init(host: String, port: Int? = nil, bindingProtocol: BindingProtocol? = nil) {
             self.host = host
             self.port = port
+            self.bindingProtocol = bindingProtocol
         }
     }
 
@@ -19,6 +30,10 @@ package struct Settings: Sendable {
     package var listenAddresses: [ListenAddress] = []
     /// `-l` as given, several joined by commas, for `stats settings`; nil without `-l`.
     package var interfaces: String?
+    /// `-B`
+    package var bindingProtocol = BindingProtocol.negotiating
+    /// `-S`: SASL before anything else, over the binary protocol only.
+    package var saslEnabled = false
     /// `-s`: when set, there is no TCP listener.
     package var unixSocketPath: String?
     /// `-a`: octal mode bits of the socket file.

@@ -5,8 +5,8 @@ package enum ParseStep: UInt8, Sendable {
     case request
     /// A `.store` request is parsed, and its value is not all in the buffer yet. The request is
     /// filled but for the value itself, and the cursor stands at `valueStart`. The
-    /// connection takes the next `valueLength + 2` bytes of input and answers
-    /// `.badDataChunk` when they do not end in `\r\n`.
+    /// connection takes the next `valueLength` bytes of input, and in text two more: it answers
+    /// `.badDataChunk` when those are not `\r\n`.
     case value
     /// There is no whole request yet; the cursor has not moved.
     case needMore
@@ -26,10 +26,13 @@ package struct Rejection: Sendable, Equatable {
     /// How many bytes behind the cursor to throw away: the value that was announced.
     /// They may well not have arrived yet.
     package var swallowBytes: Int
+    /// The connection ends with the reply.
+    package var closes: Bool
 
-    package init(reply: Reply, isSilent: Bool = false, swallowBytes: Int = 0) {
+    package init(reply: Reply, isSilent: Bool = false, swallowBytes: Int = 0, closes: Bool = false) {
         self.reply = reply
         self.isSilent = isSilent
         self.swallowBytes = swallowBytes
+        self.closes = closes
     }
 }

@@ -10,6 +10,8 @@ package enum Reply: UInt8, Sendable, CaseIterable {
     case touched
     case ok
     case reset
+    /// `MN`: the answer to an empty request.
+    case noOperation
     /// `ERROR`: a command that does not exist.
     case unknownCommand
     /// `CLIENT_ERROR bad command line format`
@@ -30,6 +32,8 @@ package enum Reply: UInt8, Sendable, CaseIterable {
     case outOfMemoryStoring
     /// `SERVER_ERROR out of memory`: incr and decr.
     case outOfMemory
+    /// `CLIENT_ERROR authentication failure`; in binary `Auth failure.`
+    case authenticationFailure
     /// `ERROR Too many open connections`
     case tooManyConnections
     /// `SERVER_ERROR: shutdown not enabled`

@@ -1,6 +1,6 @@
 /// What a client asks for, in the words of the store and of no dialect.
 ///
-/// Every parser (text now; meta and binary later) fills this one record, and
+/// Every parser fills this one record, and
 /// `Execute` switches over its verb. A retrieval of many keys is a sequence of
 /// requests, one for each key, the last of them marked: so it can be cut anywhere, and a
 /// slow reader of a million keys costs no more than of one.
@@ -19,6 +19,8 @@ package enum Verb: UInt8, Sendable {
     case statistics
     case shutdown
     case quit
+    /// Answered, and nothing else: binary `noop`, which ends a batch of quiet requests.
+    case noOperation
     /// Commands about machinery that Larder does not have, answered as memcached answers
     /// when the feature is off. `keyStart`/`keyLength` span the whole line.
     case administration
@@ -34,6 +36,16 @@ package enum StoreMode: UInt8, Sendable {
 package struct RequestOptions: Sendable {
     /// `noreply`: no answer of any kind, errors of execution included.
     package var noReply = false
+    /// Success is not answered, and neither is a miss of a retrieval; every error is.
+    package var isQuiet = false
+    /// A retrieval that finds nothing is answered.
+    package var answersMiss = false
+    /// The answer to a retrieval carries the key although the dialect need not say it.
+    package var wantsKey = false
+    /// The answer to a retrieval leaves the value out.
+    package var omitsValue = false
+    /// Arithmetic on a key that is not there stores `initialValue`, to expire at `exptime`.
+    package var createsItem = false
     /// The answer to a retrieval carries the cas (`gets`, `gats`).
     package var wantsCas = false
     /// The retrieval also sets a new exptime (`gat`, `gats`).
@@ -67,8 +79,27 @@ package struct Request: Sendable {
     /// Seconds as sent: 0 never, negative at once, up to 30 days relative, else Unix time.
     /// For `.verbosity`: the level.
     package var exptime: Int64 = 0
-    /// The cas to compare with, or the delta of `.arithmetic`.
+    /// The delta of `.arithmetic`.
     package var number: UInt64 = 0
+    /// The cas to compare with. Of a `.store` that is no `compareAndSwap`, of a `.delete` and of
+    /// `.arithmetic`, 0 compares nothing.
+    package var cas: UInt64 = 0
+    /// What `.arithmetic` stores under a key that is not there, if it `createsItem`.
+    package var initialValue: UInt64 = 0
+    /// What the answer repeats of a binary request.
+    package var packetTag = PacketTag()
 
     package init() {}
+}
+
+/// What a binary answer repeats of its request.
+package struct PacketTag: Sendable, Equatable {
+    package var opcode: UInt8 = 0
+    /// As it lay in the packet, whatever the order of its bytes.
+    package var opaque: UInt32 = 0
+
+    package init(opcode: UInt8 = 0, opaque: UInt32 = 0) {
+        self.opcode = opcode
+        self.opaque = opaque
+    }
 }

@@ -112,7 +112,7 @@ struct WireScript {
             words = [
                 "\(request.storeMode)", key, "flags=\(request.clientFlags)", "exptime=\(request.exptime)",
             ]
-            if request.storeMode == .compareAndSwap { words.append("cas=\(request.number)") }
+            if request.storeMode == .compareAndSwap { words.append("cas=\(request.cas)") }
         case .arithmetic:
             words = [request.options.decrements ? "decr" : "incr", key, "\(request.number)"]
         case .touch:
@@ -124,7 +124,7 @@ struct WireScript {
             words = ["verbosity", "\(request.exptime)"]
         case .delete, .statistics, .shutdown, .administration:
             words = ["\(request.verb)", key]
-        case .version, .quit:
+        case .version, .quit, .noOperation:
             words = ["\(request.verb)"]
         }
         if request.options.noReply { words.append("noReply") }

@@ -31,7 +31,7 @@ extension TextParser {
         request.valueLength = valueLength
         request.clientFlags = clientFlags
         request.exptime = exptime
-        request.number = cas
+        request.cas = cas
         return takeValue(base, &cursor, end, valueLength, isSilent)
     }
 
@@ -135,13 +135,15 @@ extension TextTokens {
         return DecimalText.unsigned32(token.start, token.length)
     }
 
-    /// nil when the next word is no signed number of 64 bits, or missing.
+    /// nil when the next word is no signed number of 64 bits, or missing. Only 32 bits count, as in
+    /// memcached: libmemcached sends -1 as 4294967295.
     @inline(__always)
     mutating func nextExptime() -> Int64? {
         let plain = nextPlainNumber()
-        if plain >= 0 { return plain }
+        if plain >= 0 { return Int64(Int32(truncatingIfNeeded: plain)) }
         let token = next()
-        return DecimalText.signed64(token.start, token.length)
+        guard let seconds = DecimalText.signed64(token.start, token.length) else { return nil }
+        return Int64(Int32(truncatingIfNeeded: seconds))
     }
 
     /// nil when the next word is no length from 0 to 2^31 - 3, or missing.
