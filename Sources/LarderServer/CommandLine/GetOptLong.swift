@@ -14,7 +14,7 @@ enum GetOptEvent: Equatable {
 /// abbreviations (`--mem 64`), `--` and options behind plain words, all as memcached has them.
 func getOptLong(_ arguments: [String], options: [Option]) -> [GetOptEvent] {
     var letters = ""
-    for option in options {
+    for option in options where option.hasLetter {
         letters.append(option.letter)
         if case .required = option.argument { letters.append(":") }
     }
@@ -26,7 +26,7 @@ func getOptLong(_ arguments: [String], options: [Option]) -> [GetOptEvent] {
     let names = longNames.map { option in
         larder_getopt_name(
             name: strdup(option.longName ?? ""), argument: option.argument.getOptCode,
-            letter: Int32(option.letter.asciiValue ?? 0))
+            letter: option.code)
     }
     argv.append(nil)
     defer {
@@ -49,12 +49,12 @@ func getOptLong(_ arguments: [String], options: [Option]) -> [GetOptEvent] {
 }
 
 private func event(_ found: larder_getopt_found, options: [Option]) -> GetOptEvent {
-    let letter = Character(UnicodeScalar(UInt8(truncatingIfNeeded: found.letter)))
+    let letter = character(found.letter)
     guard letter == "?" || letter == ":" else {
         return .option(letter, found.argument.map { String(cString: $0) })
     }
     let word = found.word.map { String(cString: $0) } ?? ""
-    let meant = Character(UnicodeScalar(UInt8(truncatingIfNeeded: found.meant)))
+    let meant = character(found.meant)
     let option = options.first { $0.letter == meant }
     let longName = option?.longName ?? ""
     if letter == ":" {
@@ -66,6 +66,10 @@ private func event(_ found: larder_getopt_found, options: [Option]) -> GetOptEve
     // A known letter comes back as wrong only when its long name was given an argument.
     return .wrong(
         option == nil ? "invalid option -- '\(meant)'" : "option '--\(longName)' doesn't allow an argument")
+}
+
+private func character(_ code: Int32) -> Character {
+    Character(UnicodeScalar(UInt32(truncatingIfNeeded: code)) ?? "?")
 }
 
 private func unknownLongName(_ word: String, options: [Option]) -> String {

@@ -57,8 +57,8 @@ package enum Help {
         """
 
     private static func lines(for option: Option) -> String {
-        var usage = "  -\(option.letter)"
-        if let longName = option.longName { usage += ", --\(longName)" }
+        var usage = option.hasLetter ? "  -\(option.letter)" : ""
+        if let longName = option.longName { usage += (option.hasLetter ? ", " : "      ") + "--\(longName)" }
         if case .required(let name) = option.argument {
             usage += option.longName == nil ? " \(name)" : "=\(name)"
         }

@@ -29,6 +29,7 @@ struct Option: Sendable {
 
     typealias Effect = @Sendable (inout Draft, String) throws(Ending) -> Void
 
+    /// What getopt knows it by. An option without a short form has one that nobody can type.
     let letter: Character
     /// nil: `-D` has none.
     let longName: String?
@@ -51,7 +52,23 @@ struct Option: Sendable {
         self.effect = effect
     }
 
-    /// Every option of memcached 1.6.45, in the order of `-h`.
+    /// An option that has a long name only, as Larder's own have: memcached's letters are memcached's.
+    init(
+        long name: String, _ argument: Argument, _ group: Group, _ help: String, effect: @escaping Effect
+    ) {
+        // A hash of the name, in a plane of Unicode that is nobody's: a test sees to it that no two meet.
+        let hash = name.utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 }
+        let scalar = UnicodeScalar(0xF0000 + hash % 0xFFF0) ?? "\u{F0000}"
+        self.init(Character(scalar), name, argument, group, help, effect: effect)
+    }
+
+    /// Whether `-X` is a way to write it.
+    var hasLetter: Bool { letter.isASCII }
+
+    /// getopt's number for it.
+    var code: Int32 { Int32(letter.unicodeScalars.first?.value ?? 0) }
+
+    /// Every option of memcached 1.6.45 and Larder's own, in the order of `-h`.
     static let all = listening + memory + load + behaviour + process + accepted
 }
 
