@@ -8,11 +8,12 @@ package final class InProcessServer {
     fileprivate let context: UnsafeMutablePointer<WorkerContext>
     fileprivate var nowMilliseconds: Int64
 
-    /// - Throws: `StoreError` when the settings ask for an arena that cannot be.
+    /// - Throws: `StoreError` when the settings ask for an arena that cannot be, `StartupError` when they name
+    ///   a file of users that cannot be read.
     package init(settings: Settings) throws {
         var settings = settings
         settings.threadCount = 1
-        state = try ServerState(settings)
+        state = try ServerState(settings, authenticator: Authenticator(settings))
         nowMilliseconds = state.clock.startMilliseconds
         context = .allocate(capacity: 1)
         context.initialize(to: try WorkerContext(state, number: 0))
@@ -39,7 +40,7 @@ package final class InProcessConnection {
 
     package init(_ server: InProcessServer) {
         self.server = server
-        connection = Connection(number: 1)
+        connection = Connection(number: 1, phase: server.context.pointee.firstPhase)
     }
 
     deinit { connection.dispose(&server.context.pointee) }

@@ -8,8 +8,10 @@ import Synchronization
 package func serve(_ settings: Settings) -> Int32 {
     do {
         larder_tune_malloc()
+        // What only root may read is read as root, and relative paths before a daemon leaves the directory.
+        let authenticator = try Authenticator(settings)
         try ProcessSetup.prepare(settings)
-        let server = try Server(settings)
+        let server = try Server(settings, authenticator)
         try server.run()
         return ExitCode.success
     } catch let error as StartupError {
@@ -32,10 +34,10 @@ private final class Server: ConnectionSink {
     private var nextWorker = 0
     private var isStopping = false
 
-    init(_ settings: Settings) throws {
+    init(_ settings: Settings, _ authenticator: Authenticator?) throws {
         // Before anything is allocated for a server that cannot listen.
         listeners = try Listener.openAll(settings)
-        state = try ServerState(settings)
+        state = try ServerState(settings, authenticator: authenticator)
     }
 
     func run() throws {
@@ -58,8 +60,8 @@ private final class Server: ConnectionSink {
         let signals = try [SIGTERM, SIGINT, SIGUSR1].map { signal in
             try SignalWatch(on: loop, signal: signal) { [unowned self] in isStopping = true }
         }
-        // Nothing to read again yet; without a handler the signal would end the server.
-        let hangUp = try SignalWatch(on: loop, signal: SIGHUP) {}
+        // Watched even when there is nothing to read again: without a handler it would end the server.
+        let hangUp = try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in state.authenticator?.reload() }
         let acceptor = try Acceptor(
             listeners, on: loop, limit: state.connectionLimit,
             refusesOverLimit: state.settings.refusesConnectionsOverLimit, sink: self)

@@ -74,6 +74,8 @@ package struct Settings: Sendable {
     package var userName: String?
     package var raisesCoreLimit = false
     package var locksMemory = false
+    /// `-Y`: the file of names and passwords.
+    package var userFilePath: String?
     /// `-D`: the character that ends a key's prefix in `stats detail`.
     package var prefixDelimiter: UInt8 = UInt8(ascii: ":")
     package var detailEnabled = false

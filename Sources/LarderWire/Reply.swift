@@ -44,6 +44,19 @@ package enum Reply: UInt8, Sendable, CaseIterable {
     /// with an argument that is neither 0 nor noreply.
     case badDeleteLine
 
+    // MARK: Logging in
+
+    /// `CLIENT_ERROR unauthenticated`
+    case unauthenticated
+    /// `CLIENT_ERROR authentication failure`
+    case loginFailed
+    /// `CLIENT_ERROR bad authentication token format`: no space between name and password.
+    case badLoginFormat
+    /// `CLIENT_ERROR bad command line termination`: behind name and password.
+    case badLoginTermination
+    /// `CLIENT_ERROR auth token too long`
+    case loginTooLong
+
     // MARK: Statistics
 
     /// `CLIENT_ERROR bad command line`: `stats cachedump` with too few arguments.

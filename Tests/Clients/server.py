@@ -48,9 +48,12 @@ def free_port(host="127.0.0.1"):
 
 
 class Connection:
-    """A blocking connection that speaks bytes; every wait ends after `timeout` seconds."""
+    """A blocking connection that speaks bytes; every wait ends after `timeout` seconds.
 
-    def __init__(self, address, timeout=10.0, receive_buffer=None):
+    `tls` is an ssl.SSLContext to speak through, `login` a name and a password to begin with.
+    """
+
+    def __init__(self, address, timeout=10.0, receive_buffer=None, tls=None, login=None):
         family = socket.AF_UNIX if isinstance(address, str) else (
             socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self.socket = socket.socket(family, socket.SOCK_STREAM)
@@ -65,6 +68,15 @@ class Connection:
         if family != socket.AF_UNIX:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = bytearray()
+        try:
+            if tls is not None:
+                self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
+            if login is not None:
+                answer = self.set(b"login", b"%b %b" % login)
+                assert answer == b"STORED", answer
+        except BaseException:
+            self.socket.close()
+            raise
 
     def send(self, data):
         self.socket.sendall(data)
@@ -175,9 +187,13 @@ class Server:
     """A running server. `addresses` are where it listens; `address` is the first of them.
 
     `unix` is True, or the path of the socket. `listen=None` leaves -l and -p to the arguments.
+    `tls` and `login` are what its connections begin with.
     """
 
-    def __init__(self, *arguments, unix=False, mask="0700", listen="127.0.0.1", threads=None, port="-1"):
+    def __init__(
+            self, *arguments, unix=False, mask="0700", listen="127.0.0.1", threads=None, port="-1", tls=None,
+            login=None):
+        self.connection_options = {"tls": tls, "login": login}
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="larder-"))
         self.port_file = self.directory / "ports"
         self.socket_path = str(self.directory / "socket") if unix is True else unix or None
@@ -216,7 +232,7 @@ class Server:
         if not self.addresses:
             return False
         try:
-            with Connection(self.address) as connection:
+            with self.connect() as connection:
                 return connection.ask(b"version\r\n").startswith(b"VERSION ")
         except (ConnectionRefusedError, FileNotFoundError):
             return False
@@ -247,7 +263,7 @@ class Server:
         return self.stdout + self.stderr
 
     def connect(self, **options):
-        return Connection(self.address, **options)
+        return Connection(self.address, **{**self.connection_options, **options})
 
     def stats(self, argument=""):
         with self.connect() as connection:

@@ -78,9 +78,6 @@ extension Option {
             "S", "enable-sasl", .none, "refused: no SASL",
             "This server is not built with SASL support: it would let everyone in, so it does not start."),
         refused(
-            "Y", "auth-file", .required("FILE"), "refused: no password file",
-            "Larder has no password file (-Y): it would let everyone in, so it does not start."),
-        refused(
             "Z", "enable-ssl", .none, "refused: no TLS",
             "This server is not built with TLS support: it would talk in the clear, so it does not start."),
         refused(

@@ -78,6 +78,10 @@ extension Option {
             "W", "disable-watch", .none, .behaviour, "refuse the command \"watch\", which there is not yet",
             effect: { draft, _ in draft.settings.watchEnabled = false }),
         Option(
+            "Y", "auth-file", .required("FILE"), .behaviour,
+            "clients must log in; FILE has a line name:password for\neach, and is read again on SIGHUP",
+            effect: { draft, text in draft.settings.userFilePath = text }),
+        Option(
             "D", nil, .required("CHAR"), .behaviour,
             "what ends a key's prefix in \"stats detail\", which this\nturns on (default :)",
             effect: { draft, text throws(Ending) in

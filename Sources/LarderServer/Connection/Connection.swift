@@ -10,6 +10,8 @@ import LarderWire
 struct Connection {
     enum Phase: UInt8 {
         case readingCommand
+        /// Nothing but a name and a password is listened to.
+        case loggingIn
         /// Collecting a value that was not all in the input buffer.
         case readingValue
         /// Throwing away a value that cannot be stored.
@@ -31,7 +33,8 @@ struct Connection {
         case close
     }
 
-    var phase = Phase.readingCommand
+    var phase: Phase
+    var login = TextLogin()
     var parser = TextParser()
     var request = Request()
     var input = Buffer.empty
@@ -48,7 +51,10 @@ struct Connection {
     let number: Int32
     var lastActivityMilliseconds: Int64 = 0
 
-    init(number: Int32) { self.number = number }
+    init(number: Int32, phase: Phase) {
+        self.number = number
+        self.phase = phase
+    }
 
     /// A get line may be of any length; this is where its memory ends: a million keys of 128 bytes.
     private static let inputBytesMax = 128 << 20
@@ -94,7 +100,7 @@ struct Connection {
 
     /// Half a line that waits for its rest moves out of the pool's buffer into one of its size.
     mutating func shrinkInput(_ context: inout WorkerContext) {
-        guard phase == .readingCommand, input.capacity == BufferPool.bufferBytes, input.count > 0,
+        guard phase == .readingCommand || phase == .loggingIn, input.capacity == BufferPool.bufferBytes, input.count > 0,
             input.count <= TextParser.lineLengthMax, let small = Buffer(copying: input)
         else { return }
         context.pool.giveBack(&input)
@@ -122,6 +128,9 @@ struct Connection {
                     return .yield
                 }
                 guard step(&context, &budget) else { return idle(&context) }
+            case .loggingIn:
+                if output.isFull { return .send }
+                guard input.count > 0, logIn(&context) else { return idle(&context) }
             case .readingValue:
                 guard bodyFilled == bodyNeeded else { return idle(&context) }
                 finishBody(&context)

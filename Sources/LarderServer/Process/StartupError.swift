@@ -14,6 +14,7 @@ package enum StartupError: Error, Equatable {
     case identity(user: String, error: Int32)
     case daemon(error: Int32)
     case thread(error: Int32)
+    case userFile(UserFileError)
     /// A worker could not get what it needs; why.
     case worker(String)
 
@@ -41,6 +42,8 @@ package enum StartupError: Error, Equatable {
             "failed to daemon() in order to daemonize: \(describe(error: error))"
         case .thread(let error):
             "failed to start a thread: \(describe(error: error))"
+        case .userFile(let error):
+            error.message
         case .worker(let reason):
             "failed to start a worker: \(reason)"
         }
@@ -50,7 +53,7 @@ package enum StartupError: Error, Equatable {
     package var exitCode: Int32 {
         switch self {
         case .unknownUser: 67
-        case .daemon: 1
+        case .daemon, .userFile: 1
         default: 71
         }
     }

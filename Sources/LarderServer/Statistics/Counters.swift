@@ -9,6 +9,7 @@ enum Counter: Int, CaseIterable {
     case casHits, casMisses, casBadval
     case touchHits, touchMisses
     case storeTooLarge, storeNoMemory
+    case authCmds, authErrors
     case idleKicks, connYields
     case bytesRead, bytesWritten
     case responseOutOfMemory, readBufferOutOfMemory

@@ -57,7 +57,7 @@ enum SettingsStatistics {
         lines.add("tcp_backlog", settings.listenBacklog)
         lines.add("binding_protocol", "auto-negotiate")
         lines.add("auth_enabled_sasl", false)
-        lines.add("auth_enabled_ascii", "no")
+        lines.add("auth_enabled_ascii", settings.userFilePath ?? "no")
         lines.add("item_size_max", settings.maxItemSizeBytes)
         lines.add("maxconns_fast", settings.refusesConnectionsOverLimit)
         lines.add("hashpower_init", settings.hashPowerInit)

@@ -95,8 +95,8 @@ enum Statistics {
         lines.add("touch_misses", state.total(.touchMisses))
         lines.add("store_too_large", state.total(.storeTooLarge))
         lines.add("store_no_memory", state.total(.storeNoMemory))
-        lines.add("auth_cmds", 0)
-        lines.add("auth_errors", 0)
+        lines.add("auth_cmds", state.total(.authCmds))
+        lines.add("auth_errors", state.total(.authErrors))
         if state.settings.idleTimeoutSeconds > 0 { lines.add("idle_kicks", state.total(.idleKicks)) }
         lines.add("bytes_read", state.total(.bytesRead))
         lines.add("bytes_written", state.total(.bytesWritten))

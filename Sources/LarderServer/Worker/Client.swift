@@ -175,7 +175,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         let client = ClientPointer.allocate(capacity: 1)
         client.initialize(
             to: Client(
-                connection: Connection(number: fd), fd: fd, isUnixSocket: isUnixSocket, worker: self,
+                connection: Connection(number: fd, phase: pointee.context.firstPhase), fd: fd, isUnixSocket: isUnixSocket, worker: self,
                 next: pointee.clients))
         client.pointee.connection.lastActivityMilliseconds = pointee.context.now
         pointee.clients?.pointee.previous = client

@@ -9,6 +9,8 @@ package final class ServerState: Sendable {
     let store: Store
     let connectionLimit: ConnectionLimit
     let clock: ServerClock
+    /// Who may log in; nil: everybody may do everything.
+    let authenticator: Authenticator?
     /// Counters of each worker, by its number.
     let counters: [Counters]
     /// `-v` level, which the `verbosity` command changes.
@@ -26,9 +28,12 @@ package final class ServerState: Sendable {
     /// Set once; who is to stop the server when a `shutdown` command asks for it.
     let stopRequest = Mutex<(@Sendable () -> Void)?>(nil)
 
-    package init(_ settings: Settings, clock: ServerClock = ServerClock()) throws(StoreError) {
+    package init(
+        _ settings: Settings, clock: ServerClock = ServerClock(), authenticator: Authenticator? = nil
+    ) throws(StoreError) {
         self.settings = settings
         self.clock = clock
+        self.authenticator = authenticator
         store = try Store(
             StoreConfiguration(
                 memoryBytes: settings.memoryLimitBytes, itemBytesMax: settings.maxItemSizeBytes,

@@ -182,8 +182,9 @@ final class Worker: Sendable {
 
     /// Whether memcached's idle timeout means a client: one on TCP, between values, that takes its answers.
     private func isIdle(_ client: ClientPointer) -> Bool {
-        !client.pointee.isUnixSocket && !client.pointee.isSending
-            && client.pointee.connection.phase == .readingCommand
+        let phase = client.pointee.connection.phase
+        return !client.pointee.isUnixSocket && !client.pointee.isSending
+            && (phase == .readingCommand || phase == .loggingIn)
     }
 
     /// What has been received is answered; clients with nothing in hand are let go at once.

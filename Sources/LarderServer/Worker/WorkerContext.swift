@@ -18,6 +18,8 @@ struct WorkerContext: ~Copyable {
     let itemSizeMax: Int
     let casIsEnabled: Bool
     let requestsPerEventMax: Int
+    /// How a client of the text protocol begins.
+    let firstPhase: Connection.Phase
     /// Bytes of half-sent values and long lines that this worker holds.
     var heldBytes = 0
 
@@ -29,6 +31,7 @@ struct WorkerContext: ~Copyable {
         itemSizeMax = server.settings.maxItemSizeBytes
         casIsEnabled = server.settings.casEnabled
         requestsPerEventMax = server.settings.requestsPerEventMax
+        firstPhase = server.authenticator == nil ? .readingCommand : .loggingIn
     }
 
     deinit { pool.deallocate() }

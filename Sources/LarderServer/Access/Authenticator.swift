@@ -1,0 +1,80 @@
+import Glibc
+import Synchronization
+
+/// Who may log in, read from a file and read again on SIGHUP. Any thread may ask.
+package final class Authenticator: Sendable {
+    private let path: String
+    private let users: Mutex<UserTable>
+
+    /// Reads the file that the settings name; nil when they name none.
+    package convenience init?(_ settings: Settings) throws(StartupError) {
+        guard let path = settings.userFilePath else { return nil }
+        do throws(UserFileError) {
+            try self.init(path: path)
+        } catch {
+            throw .userFile(error)
+        }
+    }
+
+    init(path: String) throws(UserFileError) {
+        // A daemon leaves the directory that a relative path begins at.
+        self.path = absolutePath(path)
+        users = Mutex(try Self.read(self.path, calledBy: path))
+    }
+
+    /// Reads the file again. One that cannot be used changes nothing, and is worth a line.
+    func reload() {
+        do throws(UserFileError) {
+            let table = try Self.read(path, calledBy: path)
+            users.withLock { $0 = table }
+        } catch {
+            StandardError.write("\(error.message); the users stay as they were.")
+        }
+    }
+
+    /// Whether somebody of this name has this password. Takes the same time for every name and password.
+    func accepts(name: UnsafeRawBufferPointer, password: UnsafeRawBufferPointer) -> Bool {
+        let table = users.withLock { $0 }
+        return table.accepts(name: name, password: password)
+    }
+
+    /// SASL's PLAIN: who to act as, a NUL, a name, a NUL, a password. Who to act as is ignored, as by
+    /// memcached: there is only one thing that anybody may do here.
+    func acceptsPlain(_ message: UnsafeRawBufferPointer) -> Bool {
+        guard let first = message.firstIndex(of: 0),
+            let second = message[(first + 1)...].firstIndex(of: 0)
+        else { return false }
+        return accepts(
+            name: UnsafeRawBufferPointer(rebasing: message[first + 1..<second]),
+            password: UnsafeRawBufferPointer(rebasing: message[(second + 1)...]))
+    }
+
+    /// More than so many users can take.
+    private static let fileBytesMax = UserTable.usersMax * 2 * (UserTable.fieldLengthMax + 1)
+
+    private static func read(_ path: String, calledBy name: String) throws(UserFileError) -> UserTable {
+        // Not blocking: a pipe in the place of the file must not hold the server up.
+        let fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard fd >= 0 else { throw .unreadable(path: name, error: errno) }
+        defer { close(fd) }
+        var contents: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 4096)
+        while true {
+            // SAFETY: at most the array's own length is read into it.
+            let count = Glibc.read(fd, &piece, piece.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw .unreadable(path: name, error: errno) }
+            if count == 0 { break }
+            contents += piece[..<count]
+            guard contents.count <= fileBytesMax else { throw .tooLarge(path: name) }
+        }
+        return try UserTable(contents: contents, path: name)
+    }
+}
+
+/// The path as it is from the root, so that it means the same after a change of directory.
+func absolutePath(_ path: String) -> String {
+    guard !path.isEmpty, !path.hasPrefix("/"), let directory = getcwd(nil, 0) else { return path }
+    defer { free(directory) }
+    return String(cString: directory) + "/" + path
+}
