@@ -48,8 +48,6 @@ package enum Reply: UInt8, Sendable, CaseIterable {
 
     /// `CLIENT_ERROR unauthenticated`
     case unauthenticated
-    /// `CLIENT_ERROR authentication failure`
-    case loginFailed
     /// `CLIENT_ERROR bad authentication token format`: no space between name and password.
     case badLoginFormat
     /// `CLIENT_ERROR bad command line termination`: behind name and password.

@@ -25,7 +25,7 @@ extension Connection {
         context.counters.add(.authCmds)
         guard isAccepted else {
             context.counters.add(.authErrors)
-            return reply(.loginFailed, &context)
+            return reply(.authenticationFailure, &context)
         }
         phase = .readingCommand
         reply(.stored, &context)

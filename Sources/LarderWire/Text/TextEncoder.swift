@@ -42,7 +42,6 @@ package enum TextEncoder {
         case .invalidShutdownMode: "CLIENT_ERROR invalid shutdown mode\r\n"
         case .badDeleteLine: "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n"
         case .unauthenticated: "CLIENT_ERROR unauthenticated\r\n"
-        case .loginFailed: "CLIENT_ERROR authentication failure\r\n"
         case .badLoginFormat: "CLIENT_ERROR bad authentication token format\r\n"
         case .badLoginTermination: "CLIENT_ERROR bad command line termination\r\n"
         case .loginTooLong: "CLIENT_ERROR auth token too long\r\n"
