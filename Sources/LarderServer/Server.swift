@@ -81,8 +81,8 @@ private final class Server: ConnectionSink {
         withExtendedLifetime((signals, hangUp, stopped, ticker)) {}
     }
 
-    func adopt(_ fd: Int32, isUnixSocket: Bool, listenerIndex: Int) {
-        workers[nextWorker].adopt(fd, isUnixSocket: isUnixSocket)
+    func adopt(_ fd: Int32, from listener: Listener) {
+        workers[nextWorker].adopt(fd, from: listener)
         nextWorker = (nextWorker + 1) % workers.count
     }
 

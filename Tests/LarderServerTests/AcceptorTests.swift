@@ -7,10 +7,10 @@ import Testing
 
 /// Keeps what it is handed until the test ends.
 private final class CollectingSink: ConnectionSink {
-    var adopted: [(fd: Int32, isUnixSocket: Bool, listenerIndex: Int)] = []
+    var adopted: [(fd: Int32, listener: Listener)] = []
 
-    func adopt(_ fd: Int32, isUnixSocket: Bool, listenerIndex: Int) {
-        adopted.append((fd, isUnixSocket, listenerIndex))
+    func adopt(_ fd: Int32, from listener: Listener) {
+        adopted.append((fd, listener))
     }
 
     deinit {
@@ -61,8 +61,8 @@ private struct Scene {
         let scene = try Scene(ephemeralSettings(hosts: ["127.0.0.1", "127.0.0.2"]))
         let client = try TestClient(to: scene.listeners[1])
         scene.turn(untilAdopted: 1)
-        #expect(scene.sink.adopted[0].listenerIndex == 1)
-        #expect(!scene.sink.adopted[0].isUnixSocket)
+        #expect(scene.sink.adopted[0].listener.fd == scene.listeners[1].fd)
+        #expect(!scene.sink.adopted[0].listener.isUnixSocket)
         withExtendedLifetime(client) {}
     }
 
@@ -73,7 +73,7 @@ private struct Scene {
         let scene = try Scene(settings)
         let clients = try scene.connect()
         scene.turn(untilAdopted: 1)
-        #expect(scene.sink.adopted[0].isUnixSocket)
+        #expect(scene.sink.adopted[0].listener.isUnixSocket)
         withExtendedLifetime(clients) {}
     }
 

@@ -4,8 +4,8 @@ package import LarderEventLoop
 
 /// Takes over accepted descriptors: the server, which deals them out to its workers.
 package protocol ConnectionSink: AnyObject {
-    /// Now owns `fd` (non-blocking, closed on exec) and its place in the `ConnectionLimit`.
-    func adopt(_ fd: Int32, isUnixSocket: Bool, listenerIndex: Int)
+    /// Now owns `fd` (non-blocking, closed on exec) and its place in the `ConnectionLimit`; `listener` says what its client is served.
+    func adopt(_ fd: Int32, from listener: Listener)
 }
 
 /// Accepts clients on the main thread's loop and hands them on; refuses or delays those over the limit.
@@ -48,7 +48,7 @@ package final class Acceptor {
         self.sink = sink
         slots = .allocate(capacity: listeners.count)
         for (index, listener) in listeners.enumerated() {
-            slots.initializeElement(at: index, to: ListenerSlot(listener, index: index))
+            slots.initializeElement(at: index, to: ListenerSlot(listener))
         }
         for slot in slots.indices { assign(slot) }
         retryTimer = Timer(on: loop) { [unowned self] in resume(from: .waitingForDescriptors) }
@@ -77,7 +77,7 @@ package final class Acceptor {
     // MARK: - Accepting
 
     /// Some of the clients that wait; libevent calls again while there are more, after other events.
-    fileprivate func accept(from listener: Listener, index: Int) {
+    fileprivate func accept(from listener: Listener) {
         for _ in 0..<Self.acceptsPerEventMax {
             if !refusesOverLimit, limit.isFull {
                 if limit.waitForRelease() { return pause(for: .waitingForRelease) }
@@ -89,7 +89,7 @@ package final class Acceptor {
             }
             lacksDescriptors = false
             if limit.tryAcquire() {
-                sink.adopt(fd, isUnixSocket: listener.isUnixSocket, listenerIndex: index)
+                sink.adopt(fd, from: listener)
             } else {
                 refuse(fd)
             }
@@ -190,17 +190,15 @@ package final class Acceptor {
 private struct ListenerSlot {
     var watch = WatchStorage()
     let listener: Listener
-    let index: Int
     var acceptor: Unmanaged<Acceptor>?
 
-    init(_ listener: Listener, index: Int) {
+    init(_ listener: Listener) {
         self.listener = listener
-        self.index = index
     }
 }
 
 private func acceptClients(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutableRawPointer?) {
     // SAFETY: the context is the slot; the acceptor takes its watch off the loop before either is freed.
     guard let slot = context?.assumingMemoryBound(to: ListenerSlot.self).pointee else { return }
-    slot.acceptor?.takeUnretainedValue().accept(from: slot.listener, index: slot.index)
+    slot.acceptor?.takeUnretainedValue().accept(from: slot.listener)
 }

@@ -171,12 +171,12 @@ extension UnsafeMutablePointer<WorkerCore> {
     // MARK: Coming and going
 
     /// Takes a client in.
-    func adopt(_ fd: Int32, isUnixSocket: Bool) {
+    func adopt(_ fd: Int32, from listener: Listener) {
         let client = ClientPointer.allocate(capacity: 1)
         client.initialize(
             to: Client(
-                connection: Connection(number: fd, phase: pointee.context.firstPhase), fd: fd, isUnixSocket: isUnixSocket, worker: self,
-                next: pointee.clients))
+                connection: Connection(number: fd, phase: pointee.context.firstPhase), fd: fd,
+                isUnixSocket: listener.isUnixSocket, worker: self, next: pointee.clients))
         client.pointee.connection.lastActivityMilliseconds = pointee.context.now
         pointee.clients?.pointee.previous = client
         pointee.clients = client

@@ -70,12 +70,12 @@ final class Worker: Sendable {
 
     private struct Arrival {
         var fd: Int32
-        var isUnixSocket: Bool
+        var listener: Listener
     }
 
-    /// Hands a client over. Called by the accepting thread.
-    func adopt(_ fd: Int32, isUnixSocket: Bool) {
-        arrivals.withLock { $0.append(Arrival(fd: fd, isUnixSocket: isUnixSocket)) }
+    /// Hands a client over, and where it comes from. Called by the accepting thread.
+    func adopt(_ fd: Int32, from listener: Listener) {
+        arrivals.withLock { $0.append(Arrival(fd: fd, listener: listener)) }
         waker.withLock { $0 }?.wake()
     }
 
@@ -147,7 +147,7 @@ final class Worker: Sendable {
             arrivals.removeAll(keepingCapacity: true)
             return taken
         }
-        for arrival in arrived { core.adopt(arrival.fd, isUnixSocket: arrival.isUnixSocket) }
+        for arrival in arrived { core.adopt(arrival.fd, from: arrival.listener) }
         if ticks.exchange(false, ordering: .relaxed) { tick(core) }
         if stops.load(ordering: .acquiring), !core.pointee.isStopping { beginStop(core) }
     }
