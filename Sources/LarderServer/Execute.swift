@@ -43,11 +43,12 @@ enum Execute {
     }
 
     /// Whether memcached would refuse an item for its size: it counts its own header, so the same
-    /// value is the first to be refused here.
+    /// value is the first to be refused here. uWSGI counts the value, and so does a cache of its kind.
     @inline(__always)
     static func isTooLarge(_ request: Request, _ context: borrowing WorkerContext) -> Bool {
         let header = 59 &+ (request.clientFlags != 0 ? 4 : 0) &- (context.casIsEnabled ? 0 : 8)
-        return request.valueLength > context.itemSizeMax &- header &- request.keyLength
+        let overhead = (header &+ request.keyLength) & context.limits.overheadMask
+        return request.valueLength > context.limits.sizeMax &- overhead
     }
 
     /// Refuses a value whose request is read; a `set` must not leave the old value to be read.
@@ -95,7 +96,9 @@ enum Execute {
         let bytes = key.bytes.assumingMemoryBound(to: UInt8.self)
         if context.verbosity > 1 { connection.logKey("sending key", bytes, key.length) }
         let cas = request.options.wantsCas ? (context.casIsEnabled ? context.session.cas(of: item) : 0) : nil
-        connection.writeValue(item, key: bytes, keyLength: key.length, cas: cas, &context)
+        // The client is told the key that it asked for, the cache's name before it included.
+        let prefix = connection.routePrefixLength
+        connection.writeValue(item, key: bytes - prefix, keyLength: key.length &+ prefix, cas: cas, &context)
         // Last, since the item may move for it. One that dies at once is answered all the same.
         guard touches else { return }
         let expiry = expiry(ofSeconds: request.exptime, now: context.now)

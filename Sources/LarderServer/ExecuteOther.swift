@@ -32,6 +32,10 @@ extension Execute {
         let answers = !request.options.noReply
         while true {
             guard let item = context.session.find(hashed, now: context.now) else {
+                if let initial = context.limits.mathInitial {
+                    guard create(from: initial, &connection, &context, request, hashed) else { continue }
+                    return
+                }
                 context.counters.add(decrements ? .decrMisses : .incrMisses)
                 if answers { connection.reply(.notFound, &context) }
                 return
@@ -55,6 +59,34 @@ extension Execute {
             default: continue
             }
         }
+    }
+
+    /// Makes the number that is missing, from what `math_initial` says; false when somebody else has.
+    private static func create(
+        from initial: UInt64, _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        _ key: HashedKey
+    ) -> Bool {
+        let decrements = request.options.decrements
+        let number = decrements ? initial &- min(initial, request.number) : initial &+ request.number
+        let outcome = withUnsafeTemporaryAllocation(byteCount: DecimalText.lengthMax + 8, alignment: 8) { raw in
+            // SAFETY: room for the most digits there are.
+            guard let start = raw.baseAddress else { return StoreOutcome.noMemory }
+            let digits = DecimalText.write(number, at: start.bindMemory(to: UInt8.self, capacity: raw.count))
+            return context.session.store(
+                .add, key, value: UnsafeRawPointer(start), valueLength: digits, clientFlags: 0, expiry: Int64.max,
+                now: context.now
+            ).outcome
+        }
+        guard outcome != .notStored else { return false }
+        context.counters.add(decrements ? .decrMisses : .incrMisses)
+        if !request.options.noReply {
+            if outcome == .stored {
+                connection.writeNumber(number, &context)
+            } else {
+                connection.reply(.outOfMemory, &context)
+            }
+        }
+        return true
     }
 
     /// Stores a number as text; a shorter one keeps the old length, with spaces behind it.

@@ -27,8 +27,8 @@ package final class InProcessServer {
     /// Lets time pass for all connections.
     package func advanceClock(milliseconds: Int64) { nowMilliseconds += milliseconds }
 
-    /// What is wrong with the store; empty when nothing is.
-    package func checkInvariants() -> [String] { state.store.checkInvariants() }
+    /// What is wrong with the stores; empty when nothing is.
+    package func checkInvariants() -> [String] { state.caches.flatMap { $0.store.checkInvariants() } }
 }
 
 /// One client of an `InProcessServer`.
@@ -38,8 +38,10 @@ package final class InProcessConnection {
     /// The server has closed the connection.
     package private(set) var isClosed = false
 
-    package init(_ server: InProcessServer) {
+    /// - Parameter cacheNumber: the cache whose listener the client came by, in the order of `stats caches`.
+    package init(_ server: InProcessServer, cacheNumber: Int = 0) {
         self.server = server
+        defer { connection.cacheNumber = cacheNumber }
         connection = Connection(number: 1, phase: server.context.pointee.firstPhase)
     }
 

@@ -88,7 +88,7 @@ private final class Server: ConnectionSink {
 
     /// The one line that says where, how much, how many, and how to stop.
     private func announce() {
-        let places = listeners.map { $0.address?.text ?? "?" }.joined(separator: ", ")
+        let places = listeners.filter { $0.cacheNumber == 0 }.map { $0.address?.text ?? "?" }.joined(separator: ", ")
         let settings = state.settings
         let threads = settings.threadCount == 1 ? "1 thread" : "\(settings.threadCount) threads"
         let isDefault = settings.listenAddresses.isEmpty && settings.unixSocketPath == nil
@@ -96,5 +96,9 @@ private final class Server: ConnectionSink {
         StandardError.write(
             "larder \(Version.larder) serves \(places)\(scope) with \(settings.memoryLimitBytes >> 20) MB"
                 + " and \(threads); stop it with Ctrl-C or kill \(getpid())")
+        for (number, cache) in state.caches.enumerated() where !cache.settings.isMemcachedShaped {
+            let places = listeners.filter { $0.cacheNumber == number }.map { $0.address?.text ?? "?" }
+            StandardError.write(cache.settings.summary(places: places, isRouted: settings.routesKeys))
+        }
     }
 }

@@ -84,6 +84,18 @@ package struct Settings: Sendable {
     package var chunkSizeBytes = 48
     package var hashPowerInit = 0
     package var slabChunkMaxBytes = 512 << 10
+    /// `--cache`, in their order. One called `default` is the main port's.
+    package var caches: [CacheSettings] = []
+    /// `--key-route`: on the main port a key may name its cache.
+    package var routesKeys = false
 
     package init() {}
+
+    /// The caches there are, the main port's first: the one that is called `default`, or one of
+    /// memcached's kind, so that a cache that is added changes nothing for those who were there before.
+    package var orderedCaches: [CacheSettings] {
+        let name = CacheSettings.defaultName
+        let main = caches.first { $0.name == name } ?? CacheSettings(name: name)
+        return [main] + caches.filter { $0.name != name }
+    }
 }

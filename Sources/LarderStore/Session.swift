@@ -142,7 +142,7 @@ public struct Session: ~Copyable {
     public func pin(_ item: Item) -> Pin? {
         let first = state.slabIndex(ofBlock: state.block(ofItem: item.base))
         let last = state.slabIndex(ofBlock: state.block(ofItem: item.base + (item.totalBytes - 1)))
-        let pin = Pin(firstSlab: UInt32(first), lastSlab: UInt32(last))
+        let pin = Pin(process: state.process, firstSlab: UInt32(first), lastSlab: UInt32(last))
         var added: UInt32 = 0
         for slab in first...last where larder_add_u32(state.process.pointee.pins + slab, 1) == 0 {
             added += 1
@@ -156,11 +156,12 @@ public struct Session: ~Copyable {
     /// One in this many slabs may be pinned.
     private static let pinnedShareMax = 3
 
+    /// Any session may take a pin off, that of another store too.
     public func unpin(_ pin: Pin) {
         var removed: UInt32 = 0
         for slab in Int(pin.firstSlab)...Int(pin.lastSlab)
-        where larder_add_u32(state.process.pointee.pins + slab, UInt32.max) == 1 { removed += 1 }
-        _ = larder_add_u32(&state.process.pointee.pinnedSlabs, 0 &- removed)
+        where larder_add_u32(pin.process.pointee.pins + slab, UInt32.max) == 1 { removed += 1 }
+        _ = larder_add_u32(&pin.process.pointee.pinnedSlabs, 0 &- removed)
     }
 
     // MARK: Flush and upkeep
@@ -206,8 +207,11 @@ public struct Session: ~Copyable {
     }
 }
 
-/// Keeps an item's bytes in place: see `Session.pin`.
-public struct Pin: Sendable {
+/// Keeps an item's bytes in place: see `Session.pin`. To be taken off while its store lives.
+///
+/// SAFETY: `@unchecked Sendable` because what it points to are atomics of the store's.
+public struct Pin: @unchecked Sendable {
+    let process: UnsafeMutablePointer<ProcessState>
     let firstSlab: UInt32
     let lastSlab: UInt32
 }

@@ -41,6 +41,7 @@ private func parseServing(_ arguments: [String]) throws(Ending) -> Draft {
             throw .usage("There is no command and no option \"\(word)\"; larder -h lists what there is.")
         }
     }
+    try applyCaches(to: &draft)
     try checkTogether(draft)
     return draft
 }
@@ -60,7 +61,7 @@ private func checkTogether(_ draft: Draft) throws(Ending) {
     if settings.maxItemSizeBytes > 1 << 30 {
         throw .usage("Cannot set item size limit higher than a gigabyte.")
     }
-    if settings.tcpPort == 0, settings.unixSocketPath == nil {
+    if settings.tcpPort == 0, settings.unixSocketPath == nil, settings.caches.allSatisfy(\.places.isEmpty) {
         throw .usage("-p 0 leaves nothing to listen on: give a port, or a socket file with -s.")
     }
 }

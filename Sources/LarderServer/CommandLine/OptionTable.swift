@@ -23,6 +23,7 @@ struct Option: Sendable {
         case memory = "Memory"
         case load = "Threads and connections"
         case behaviour = "Behaviour"
+        case caches = "Named caches"
         case process = "Logging and process"
         case accepted = "Accepted for memcached's sake"
     }
@@ -69,7 +70,7 @@ struct Option: Sendable {
     var code: Int32 { Int32(letter.unicodeScalars.first?.value ?? 0) }
 
     /// Every option of memcached 1.6.45 and Larder's own, in the order of `-h`.
-    static let all = listening + memory + load + behaviour + process + accepted
+    static let all = listening + memory + load + behaviour + caches + process + accepted
 }
 
 /// The end of a command line that does not lead to serving: what to print, and the exit code.
@@ -104,6 +105,9 @@ struct Draft {
     private(set) var warnings: [String] = []
     /// `-N`, checked against `-t` at the end.
     var napiIDs = 0
+    /// Each `--cache` as given: what they mean depends on `--compat`, which may stand behind them.
+    var cacheTexts: [String] = []
+    var isCompatible = false
 
     /// Notes a warning, once however often its reason is given.
     mutating func warn(_ message: String) {

@@ -47,6 +47,11 @@ struct Connection {
     /// What a connection that is `.streaming` writes. Unmanaged, so that a connection stays a plain
     /// value: `endStream` releases it.
     var stream: Unmanaged<AnswerStream>?
+    /// The cache of the listener that it came by.
+    var cacheNumber = 0
+    /// With `--key-route`: the cache that the request's key names, and the length of the name and its `/`.
+    var routedCacheNumber = 0
+    var routePrefixLength = 0
     /// For the log and `stats conns`.
     let number: Int32
     var lastActivityMilliseconds: Int64 = 0
@@ -88,6 +93,7 @@ struct Connection {
     /// Takes note of bytes that were put into `inputRoom`.
     @inline(__always)
     mutating func didRead(_ count: Int, _ context: inout WorkerContext) {
+        context.select(cacheNumber)
         context.counters.add(.bytesRead, Int64(count))
         lastActivityMilliseconds = context.now
         if phase == .readingValue {
@@ -117,6 +123,7 @@ struct Connection {
 
     /// Carries out what has arrived, as far as it may in one go.
     mutating func advance(_ context: inout WorkerContext) -> Action {
+        context.select(cacheNumber)
         var budget = context.requestsPerEventMax &* Self.requestCost
         while true {
             switch phase {
@@ -183,6 +190,7 @@ struct Connection {
             if case .retrieve = request.verb { isMidRetrieval = !request.options.lastOfRetrieval } else { isMidRetrieval = false }
             budget &-= isMidRetrieval ? 1 : Self.requestCost
             if context.verbosity > 1 { logRequest(base) }
+            if context.routesKeys { route(base, &context) }
             // SAFETY: the parser's offsets lie inside the input buffer.
             Execute.run(
                 &self, &context, request, key: base + request.keyStart, value: base + request.valueStart)
@@ -190,6 +198,7 @@ struct Connection {
         case .value:
             budget &-= Self.requestCost
             if context.verbosity > 1 { logRequest(base) }
+            if context.routesKeys { route(base, &context) }
             beginBody(&context)
             return true
         case .needMore:
@@ -223,7 +232,9 @@ struct Connection {
             Execute.refuse(&self, &context, request, key: key, .tooLarge, counting: .storeTooLarge)
             return skip(needed)
         }
-        let total = request.keyLength + needed
+        // The name of a routed key comes along: the answer may repeat it.
+        let headLength = routePrefixLength + request.keyLength
+        let total = headLength + needed
         guard let memory = malloc(total) else {
             context.counters.add(.readBufferOutOfMemory)
             let key = UnsafePointer(input.base) + request.keyStart
@@ -231,16 +242,16 @@ struct Connection {
             return skip(needed)
         }
         let bytes = memory.assumingMemoryBound(to: UInt8.self)
-        memcpy(bytes, input.base + request.keyStart, request.keyLength)
+        memcpy(bytes, input.base + request.keyStart - routePrefixLength, headLength)
         let arrived = min(input.count, needed)
-        memcpy(bytes + request.keyLength, input.base + input.start, arrived)
+        memcpy(bytes + headLength, input.base + input.start, arrived)
         input.start += arrived
         body = bytes
-        bodyFilled = request.keyLength + arrived
+        bodyFilled = headLength + arrived
         bodyNeeded = total
         context.heldBytes += bodyFilled
-        request.keyStart = 0
-        request.valueStart = request.keyLength
+        request.keyStart = routePrefixLength
+        request.valueStart = headLength
         phase = .readingValue
     }
 
@@ -249,7 +260,9 @@ struct Connection {
         guard let bytes = body else { return }
         let end = bytes + bodyNeeded
         if end[-2] == UInt8(ascii: "\r"), end[-1] == UInt8(ascii: "\n") {
-            Execute.run(&self, &context, request, key: bytes, value: bytes + request.valueStart)
+            if context.routesKeys { context.select(routedCacheNumber) }
+            Execute.run(
+                &self, &context, request, key: bytes + request.keyStart, value: bytes + request.valueStart)
         } else if !request.options.noReply {
             reply(.badDataChunk, &context)
         }

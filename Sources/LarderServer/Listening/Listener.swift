@@ -5,34 +5,60 @@ import Glibc
 package struct Listener: Sendable {
     /// The listening descriptor, non-blocking.
     package let fd: Int32
-    /// Whether it is the socket of `-s`.
+    /// Whether it is a socket file.
     package let isUnixSocket: Bool
+    /// The number of the cache that its clients work with.
+    package var cacheNumber = 0
 
     /// Where it listens, as the kernel tells it.
     package var address: SocketAddress? { SocketAddress.local(of: fd) }
 
-    /// Opens every listener that `settings` name, or none.
+    /// Opens every listener that `settings` name, those of the named caches included, or none.
     package static func openAll(_ settings: Settings) throws(StartupError) -> [Listener] {
-        if let path = settings.unixSocketPath {
-            let mask = mode_t(settings.unixSocketMask)
-            return [try openUnix(path: path, mask: mask, backlog: settings.listenBacklog)]
-        }
-        guard settings.tcpPort != 0 else { return [] }
         var opened: [Listener] = []
         do throws(StartupError) {
-            if settings.listenAddresses.isEmpty {
-                // Loopback only: a cache without a password does not offer itself to the network.
-                opened = try openTCP(hosts: ["127.0.0.1", "::1"], port: settings.tcpPort, settings)
-            }
-            for address in settings.listenAddresses {
-                let port = address.port ?? settings.tcpPort
-                opened += try openTCP(hosts: [address.host], port: port, settings)
+            try openMain(settings, &opened)
+            for (number, cache) in settings.orderedCaches.enumerated() {
+                for place in cache.places { try open(place, settings, cacheNumber: number, &opened) }
             }
         } catch {
             for listener in opened { close(listener.fd) }
             throw error
         }
         return opened
+    }
+
+    private static func openMain(_ settings: Settings, _ opened: inout [Listener]) throws(StartupError) {
+        if let path = settings.unixSocketPath {
+            return opened.append(try openUnix(path: path, settings))
+        }
+        guard settings.tcpPort != 0 else { return }
+        if settings.listenAddresses.isEmpty {
+            opened += try openTCP(hosts: loopback, port: settings.tcpPort, settings)
+        }
+        for address in settings.listenAddresses {
+            let port = address.port ?? settings.tcpPort
+            opened += try openTCP(hosts: [address.host], port: port, settings)
+        }
+    }
+
+    /// Without an address: loopback only. A cache without a password does not offer itself to the network.
+    private static let loopback = ["127.0.0.1", "::1"]
+
+    /// One place of a named cache.
+    private static func open(
+        _ place: CacheSettings.Place, _ settings: Settings, cacheNumber: Int, _ opened: inout [Listener]
+    ) throws(StartupError) {
+        var listeners: [Listener]
+        switch place {
+        case .unix(let path):
+            listeners = [try openUnix(path: path, settings)]
+        case .tcp(let host, let port):
+            let main = settings.listenAddresses.isEmpty ? loopback : settings.listenAddresses.map(\.host)
+            listeners = try openTCP(hosts: host.map { [$0] } ?? main, port: port == 0 ? -1 : port, settings)
+        }
+        for index in listeners.indices { listeners[index].cacheNumber = cacheNumber }
+        opened += listeners
     }
 
     // MARK: - TCP
@@ -122,9 +148,7 @@ package struct Listener: Sendable {
 
     // MARK: - Unix
 
-    private static func openUnix(
-        path: String, mask: mode_t, backlog: Int
-    ) throws(StartupError) -> Listener {
+    private static func openUnix(path: String, _ settings: Settings) throws(StartupError) -> Listener {
         guard let address = SocketAddress(unixPath: path) else {
             throw .unixListener(path: path, error: ENAMETOOLONG)
         }
@@ -134,7 +158,7 @@ package struct Listener: Sendable {
         guard fd >= 0 else { throw .unixListener(path: path, error: errno) }
         // The mask is set around bind, so that the file is never open to more than it should be. The
         // file is not removed at the end: by then it may be the next server's.
-        let former = umask(~mask & 0o777)
+        let former = umask(~mode_t(settings.unixSocketMask) & 0o777)
         let bound = address.withSockaddr { bind(fd, $0, $1) } == 0
         let error = errno
         umask(former)
@@ -142,7 +166,7 @@ package struct Listener: Sendable {
             close(fd)
             throw .unixListener(path: path, error: error)
         }
-        guard Glibc.listen(fd, Int32(backlog)) == 0 else {
+        guard Glibc.listen(fd, Int32(settings.listenBacklog)) == 0 else {
             let error = errno
             close(fd)
             throw .unixListener(path: path, error: error)

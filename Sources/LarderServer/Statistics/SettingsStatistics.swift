@@ -2,8 +2,8 @@ import Synchronization
 
 /// `stats settings`: memcached's names in memcached's order.
 enum SettingsStatistics {
-    static func write(_ state: ServerState, _ lines: inout StatisticsList) {
-        limits(state, &lines)
+    static func write(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {
+        limits(state, cache, &lines)
         fixed(
             [
                 ("lru_crawler", "no"), ("lru_crawler_sleep", "100"), ("lru_crawler_tocrawl", "0"),
@@ -33,16 +33,16 @@ enum SettingsStatistics {
             ], &lines)
     }
 
-    private static func limits(_ state: ServerState, _ lines: inout StatisticsList) {
+    private static func limits(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {
         let settings = state.settings
-        lines.add("maxbytes", settings.memoryLimitBytes)
+        lines.add("maxbytes", cache.contentBytesMax)
         lines.add("maxconns", settings.connectionLimit)
         lines.add("tcpport", settings.unixSocketPath == nil ? settings.tcpPort : 0)
         lines.add("udpport", 0)
         lines.add("inter", settings.interfaces ?? "NULL")
         lines.add("verbosity", state.verbosity.load(ordering: .relaxed))
         lines.add("oldest", 0)
-        lines.add("evictions", settings.evictions ? "on" : "off")
+        lines.add("evictions", cache.evicts ? "on" : "off")
         lines.add("domain_socket", settings.unixSocketPath ?? "NULL")
         lines.add("umask", String(settings.unixSocketMask, radix: 8))
         lines.add("shutdown_command", settings.shutdownCommandEnabled)
@@ -58,7 +58,7 @@ enum SettingsStatistics {
         lines.add("binding_protocol", "auto-negotiate")
         lines.add("auth_enabled_sasl", false)
         lines.add("auth_enabled_ascii", settings.userFilePath ?? "no")
-        lines.add("item_size_max", settings.maxItemSizeBytes)
+        lines.add("item_size_max", cache.sizeMax)
         lines.add("maxconns_fast", settings.refusesConnectionsOverLimit)
         lines.add("hashpower_init", settings.hashPowerInit)
         lines.add("slab_reassign", "no")

@@ -11,16 +11,18 @@ enum Statistics {
     /// - Parameter words: what stands behind `stats`.
     static func answer(_ words: [Substring], _ context: inout WorkerContext) -> StatisticsAnswer {
         let state = context.state
+        let cache = state.caches[context.cacheNumber]
         var lines = StatisticsList()
         switch words.first {
-        case nil: general(state, now: context.now, &lines)
-        case "settings": SettingsStatistics.write(state, &lines)
-        case "items": items(state, &lines)
-        case "slabs": slabs(state, &lines)
+        case nil: general(state, cache, now: context.now, &lines)
+        case "settings": SettingsStatistics.write(state, cache, &lines)
+        case "items": items(cache, &lines)
+        case "slabs": slabs(cache, &lines)
+        case "caches": caches(state, &lines)
         case "sizes": lines.add("sizes_status", "disabled")
         case "conns": return .stream(ConnectionStatistics())
         case "reset":
-            reset(state)
+            reset(state, cache)
             return .reply(.reset)
         case "detail": return detail(&context, words.dropFirst().first)
         case "cachedump": return cachedump(context, words.dropFirst())
@@ -31,14 +33,14 @@ enum Statistics {
 
     // MARK: stats
 
-    private static func general(_ state: ServerState, now: Int64, _ lines: inout StatisticsList) {
-        process(state, now: now, &lines)
-        commands(state, &lines)
-        machinery(state, &lines)
-        itemTotals(state, &lines)
+    private static func general(_ state: ServerState, _ cache: ServedCache, now: Int64, _ lines: inout StatisticsList) {
+        process(state, cache, now: now, &lines)
+        commands(state, cache, &lines)
+        machinery(state, cache, &lines)
+        itemTotals(state, cache, &lines)
     }
 
-    private static func process(_ state: ServerState, now: Int64, _ lines: inout StatisticsList) {
+    private static func process(_ state: ServerState, _ cache: ServedCache, now: Int64, _ lines: inout StatisticsList) {
         let used = larder_process_cpu_time()
         let limit = state.connectionLimit
         lines.add("pid", getpid())
@@ -55,13 +57,13 @@ enum Statistics {
         lines.add("total_connections", limit.total)
         if state.settings.refusesConnectionsOverLimit { lines.add("rejected_connections", limit.rejected) }
         lines.add("connection_structures", limit.current)
-        lines.add("response_obj_oom", state.total(.responseOutOfMemory))
+        lines.add("response_obj_oom", cache.total(.responseOutOfMemory))
         lines.add("response_obj_count", 0)
         lines.add("response_obj_bytes", 0)
         lines.add("read_buf_count", 0)
         lines.add("read_buf_bytes", 0)
         lines.add("read_buf_bytes_free", 0)
-        lines.add("read_buf_oom", state.total(.readBufferOutOfMemory))
+        lines.add("read_buf_oom", cache.total(.readBufferOutOfMemory))
         lines.add("reserved_fds", state.settings.threadCount * 5)
     }
 
@@ -71,47 +73,47 @@ enum Statistics {
         return "\(microseconds / 1_000_000)." + String(repeating: "0", count: max(0, 6 - micros.count)) + micros
     }
 
-    private static func commands(_ state: ServerState, _ lines: inout StatisticsList) {
-        lines.add("cmd_get", state.total(.cmdGet))
-        lines.add("cmd_set", state.total(.cmdSet))
-        lines.add("cmd_flush", state.total(.cmdFlush))
-        lines.add("cmd_touch", state.total(.cmdTouch))
+    private static func commands(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {
+        lines.add("cmd_get", cache.total(.cmdGet))
+        lines.add("cmd_set", cache.total(.cmdSet))
+        lines.add("cmd_flush", cache.total(.cmdFlush))
+        lines.add("cmd_touch", cache.total(.cmdTouch))
         lines.add("cmd_meta", 0)
-        lines.add("get_hits", state.total(.getHits))
-        lines.add("get_misses", state.total(.getMisses))
-        lines.add("get_expired", state.total(.getExpired))
+        lines.add("get_hits", cache.total(.getHits))
+        lines.add("get_misses", cache.total(.getMisses))
+        lines.add("get_expired", cache.total(.getExpired))
         // A flush takes the items out at once: there is nothing flushed to be found later.
         lines.add("get_flushed", 0)
-        lines.add("delete_misses", state.total(.deleteMisses))
-        lines.add("delete_hits", state.total(.deleteHits))
-        lines.add("incr_misses", state.total(.incrMisses))
-        lines.add("incr_hits", state.total(.incrHits))
-        lines.add("decr_misses", state.total(.decrMisses))
-        lines.add("decr_hits", state.total(.decrHits))
-        lines.add("cas_misses", state.total(.casMisses))
-        lines.add("cas_hits", state.total(.casHits))
-        lines.add("cas_badval", state.total(.casBadval))
-        lines.add("touch_hits", state.total(.touchHits))
-        lines.add("touch_misses", state.total(.touchMisses))
-        lines.add("store_too_large", state.total(.storeTooLarge))
-        lines.add("store_no_memory", state.total(.storeNoMemory))
-        lines.add("auth_cmds", state.total(.authCmds))
-        lines.add("auth_errors", state.total(.authErrors))
-        if state.settings.idleTimeoutSeconds > 0 { lines.add("idle_kicks", state.total(.idleKicks)) }
-        lines.add("bytes_read", state.total(.bytesRead))
-        lines.add("bytes_written", state.total(.bytesWritten))
+        lines.add("delete_misses", cache.total(.deleteMisses))
+        lines.add("delete_hits", cache.total(.deleteHits))
+        lines.add("incr_misses", cache.total(.incrMisses))
+        lines.add("incr_hits", cache.total(.incrHits))
+        lines.add("decr_misses", cache.total(.decrMisses))
+        lines.add("decr_hits", cache.total(.decrHits))
+        lines.add("cas_misses", cache.total(.casMisses))
+        lines.add("cas_hits", cache.total(.casHits))
+        lines.add("cas_badval", cache.total(.casBadval))
+        lines.add("touch_hits", cache.total(.touchHits))
+        lines.add("touch_misses", cache.total(.touchMisses))
+        lines.add("store_too_large", cache.total(.storeTooLarge))
+        lines.add("store_no_memory", cache.total(.storeNoMemory))
+        lines.add("auth_cmds", cache.total(.authCmds))
+        lines.add("auth_errors", cache.total(.authErrors))
+        if state.settings.idleTimeoutSeconds > 0 { lines.add("idle_kicks", cache.total(.idleKicks)) }
+        lines.add("bytes_read", cache.total(.bytesRead))
+        lines.add("bytes_written", cache.total(.bytesWritten))
     }
 
     /// What memcached says of its threads, its slab mover, its crawler and its log.
-    private static func machinery(_ state: ServerState, _ lines: inout StatisticsList) {
-        let store = state.store.statistics
+    private static func machinery(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {
+        let store = cache.store.statistics
         let limit = state.connectionLimit
-        lines.add("limit_maxbytes", state.settings.memoryLimitBytes)
+        lines.add("limit_maxbytes", cache.contentBytesMax)
         lines.add("accepting_conns", limit.isAccepting ? 1 : 0)
         lines.add("listen_disabled_num", limit.listenDisabledCount)
         lines.add("time_in_listen_disabled_us", limit.listenDisabledMicroseconds)
         lines.add("threads", state.settings.threadCount)
-        lines.add("conn_yields", state.total(.connYields))
+        lines.add("conn_yields", cache.total(.connYields))
         lines.add("hash_power_level", Int.bitWidth - 1 - store.bucketCount.leadingZeroBitCount)
         lines.add("hash_bytes", store.slabs.index * store.slabBytes)
         lines.add("hash_is_expanding", 0)
@@ -120,7 +122,7 @@ enum Statistics {
             "slab_reassign_busy_items", "slab_reassign_busy_deletes", "slab_reassign_busy_nomem",
             "slab_reassign_last_busy_status", "slab_reassign_running",
         ] { lines.add(name, 0) }
-        lines.add("slabs_moved", store.counters.slabsReclaimed - state.baseline.withLock { $0.slabsReclaimed })
+        lines.add("slabs_moved", store.counters.slabsReclaimed - cache.baseline.withLock { $0.slabsReclaimed })
         for name in [
             "lru_crawler_running", "lru_crawler_starts", "lru_maintainer_juggles", "malloc_fails",
             "log_worker_dropped", "log_worker_written", "log_watcher_skipped", "log_watcher_sent", "log_watchers",
@@ -128,9 +130,9 @@ enum Statistics {
         ] { lines.add(name, 0) }
     }
 
-    private static func itemTotals(_ state: ServerState, _ lines: inout StatisticsList) {
-        let store = state.store.statistics
-        let base = state.baseline.withLock { $0 }
+    private static func itemTotals(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {
+        let store = cache.store.statistics
+        let base = cache.baseline.withLock { $0 }
         lines.add("bytes", store.liveBytes)
         lines.add("curr_items", store.counters.items)
         lines.add("total_items", store.counters.itemsStored - base.itemsStored)
@@ -149,12 +151,12 @@ enum Statistics {
 
     // MARK: stats reset
 
-    private static func reset(_ state: ServerState) {
+    private static func reset(_ state: ServerState, _ cache: ServedCache) {
         let counters = Counter.allCases.map { counter in
-            state.counters.reduce(Int64(0)) { $0 &+ $1.value(counter) }
+            cache.counters.reduce(Int64(0)) { $0 &+ $1.value(counter) }
         }
-        let store = state.store.statistics.counters
-        state.baseline.withLock { base in
+        let store = cache.store.statistics.counters
+        cache.baseline.withLock { base in
             base.counters = counters
             base.itemsStored = store.itemsStored
             base.evictions = store.evictions

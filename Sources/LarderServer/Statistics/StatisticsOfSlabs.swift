@@ -4,9 +4,9 @@ import Synchronization
 /// `stats items` and `stats slabs`. There are no slab classes here: all items are shown
 /// as one class, 1, whose chunks are the store's blocks.
 extension Statistics {
-    static func items(_ state: ServerState, _ lines: inout StatisticsList) {
-        let store = state.store.statistics
-        let base = state.baseline.withLock { $0 }
+    static func items(_ cache: ServedCache, _ lines: inout StatisticsList) {
+        let store = cache.store.statistics
+        let base = cache.baseline.withLock { $0 }
         guard store.counters.items > 0 else { return }
         let zero: Int64 = 0
         let evicted = store.counters.evictions - base.evictions
@@ -22,13 +22,13 @@ extension Statistics {
             ("evicted_active", zero), ("crawler_reclaimed", zero), ("crawler_items_checked", zero),
             ("lrutail_reflocked", zero), ("moves_to_cold", zero), ("moves_to_warm", zero),
             ("moves_within_lru", zero), ("direct_reclaims", zero), ("hits_to_hot", zero), ("hits_to_warm", zero),
-            ("hits_to_cold", state.total(.getHits)), ("hits_to_temp", zero),
+            ("hits_to_cold", cache.total(.getHits)), ("hits_to_temp", zero),
         ]
         for (name, value) in values { lines.add("items:1:\(name)", value) }
     }
 
-    static func slabs(_ state: ServerState, _ lines: inout StatisticsList) {
-        let store = state.store.statistics
+    static func slabs(_ cache: ServedCache, _ lines: inout StatisticsList) {
+        let store = cache.store.statistics
         let pages = store.slabs.used + store.slabs.open
         if store.counters.items > 0 {
             let chunksPerPage = store.slabBytes / store.blockBytes
@@ -37,10 +37,10 @@ extension Statistics {
                 ("chunk_size", store.blockBytes), ("chunks_per_page", chunksPerPage), ("total_pages", pages),
                 ("total_chunks", pages * chunksPerPage), ("used_chunks", used),
                 ("free_chunks", max(0, pages * chunksPerPage - used)), ("free_chunks_end", 0),
-                ("get_hits", Int(state.total(.getHits))), ("cmd_set", Int(state.total(.cmdSet))),
-                ("delete_hits", Int(state.total(.deleteHits))), ("incr_hits", Int(state.total(.incrHits))),
-                ("decr_hits", Int(state.total(.decrHits))), ("cas_hits", Int(state.total(.casHits))),
-                ("cas_badval", Int(state.total(.casBadval))), ("touch_hits", Int(state.total(.touchHits))),
+                ("get_hits", Int(cache.total(.getHits))), ("cmd_set", Int(cache.total(.cmdSet))),
+                ("delete_hits", Int(cache.total(.deleteHits))), ("incr_hits", Int(cache.total(.incrHits))),
+                ("decr_hits", Int(cache.total(.decrHits))), ("cas_hits", Int(cache.total(.casHits))),
+                ("cas_badval", Int(cache.total(.casBadval))), ("touch_hits", Int(cache.total(.touchHits))),
             ]
             for (name, value) in values { lines.add("1:\(name)", value) }
         }

@@ -177,6 +177,7 @@ extension UnsafeMutablePointer<WorkerCore> {
             to: Client(
                 connection: Connection(number: fd, phase: pointee.context.firstPhase), fd: fd,
                 isUnixSocket: listener.isUnixSocket, worker: self, next: pointee.clients))
+        client.pointee.connection.cacheNumber = listener.cacheNumber
         client.pointee.connection.lastActivityMilliseconds = pointee.context.now
         pointee.clients?.pointee.previous = client
         pointee.clients = client

@@ -6,21 +6,18 @@ import Synchronization
 /// What all workers of a server share.
 package final class ServerState: Sendable {
     let settings: Settings
-    let store: Store
+    /// The caches, the main port's first.
+    package let caches: [ServedCache]
     let connectionLimit: ConnectionLimit
     let clock: ServerClock
     /// Who may log in; nil: everybody may do everything.
     let authenticator: Authenticator?
-    /// Counters of each worker, by its number.
-    let counters: [Counters]
     /// `-v` level, which the `verbosity` command changes.
     let verbosity: Atomic<Int>
     /// Bytes of half-sent values and long lines that the workers hold, and how many they may: beyond
     /// that the client of a worker that has been silent longest goes.
     let heldBytes = Atomic(0)
     let heldBytesMax: Int
-    /// What `stats reset` leaves out of the sums.
-    let baseline = Mutex(StatisticsBaseline())
     /// What each descriptor is doing.
     let connectionTable: ConnectionTable
     /// `stats detail`
@@ -34,13 +31,12 @@ package final class ServerState: Sendable {
         self.settings = settings
         self.clock = clock
         self.authenticator = authenticator
-        store = try Store(
-            StoreConfiguration(
-                memoryBytes: settings.memoryLimitBytes, itemBytesMax: settings.maxItemSizeBytes,
-                evicts: settings.evictions, sessionsExpected: settings.threadCount))
-        heldBytesMax = max(64 << 20, 2 * settings.maxItemSizeBytes)
+        var caches: [ServedCache] = []
+        for cache in settings.orderedCaches { caches.append(try ServedCache(cache, server: settings)) }
+        self.caches = caches
+        let largest = caches.reduce(0) { max($0, $1.sizeMax) }
+        heldBytesMax = max(64 << 20, 2 * largest)
         connectionLimit = ConnectionLimit(maximum: settings.connectionLimit)
-        counters = (0..<settings.threadCount).map { _ in Counters() }
         let descriptorCount = min(ResourceLimits.openFiles(for: settings) + 256, 1 << 24)
         guard let table = ConnectionTable(count: descriptorCount) else {
             throw .mappingFailed(bytes: descriptorCount * 8, errno: ENOMEM)
@@ -50,10 +46,12 @@ package final class ServerState: Sendable {
         detail = PrefixStatistics(isEnabled: settings.detailEnabled, delimiter: settings.prefixDelimiter)
     }
 
-    /// The sum of a counter over all workers, since the start or the last `stats reset`.
-    func total(_ counter: Counter) -> Int64 {
-        let sum = counters.reduce(Int64(0)) { $0 &+ $1.value(counter) }
-        return sum &- baseline.withLock { $0.counters[counter.rawValue] }
+    /// The number of the cache that is called so, in bytes from outside.
+    func cacheNumber(named name: UnsafeRawBufferPointer) -> Int? {
+        caches.firstIndex { cache in
+            var text = cache.settings.name
+            return text.withUTF8 { UnsafeRawBufferPointer($0).elementsEqual(name) }
+        }
     }
 
     func requestStop() {

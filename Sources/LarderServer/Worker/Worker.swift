@@ -156,10 +156,13 @@ final class Worker: Sendable {
     /// still are let go.
     private func tick(_ core: UnsafeMutablePointer<WorkerCore>) {
         core.beginTurn()
-        // In slices, so that other workers find the store free in between.
-        for _ in 0..<64 where core.pointee.context.session.isUpkeepDue(now: core.pointee.context.now) {
-            core.endTurn()
-            core.beginTurn()
+        for cache in 0..<core.pointee.context.cacheCount {
+            core.pointee.context.select(cache)
+            // In slices, so that other workers find the store free in between.
+            for _ in 0..<64 where core.pointee.context.session.isUpkeepDue(now: core.pointee.context.now) {
+                core.endTurn()
+                core.beginTurn()
+            }
         }
         if core.pointee.context.pool.shrink() { larder_trim_malloc() }
         let idleMax = Int64(state.settings.idleTimeoutSeconds) * 1000

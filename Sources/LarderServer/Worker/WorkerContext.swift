@@ -2,12 +2,19 @@ import LarderStore
 import LarderWire
 import Synchronization
 
-/// One worker's own things, which nobody else touches: its session, its buffers, its counters, and
+/// One worker's own things, which nobody else touches: its sessions, its buffers, its counters, and
 /// the settings that it asks for at each request.
+///
+/// It works on one cache at a time, whose session lies here; those of the others are parked, and
+/// change places when a client of theirs, or a key of theirs, has its turn. So a request meets its
+/// cache where a server of one cache would have it.
 struct WorkerContext: ~Copyable {
     let number: Int
-    let session: Session
-    let counters: Counters
+    /// The cache worked on.
+    private(set) var cacheNumber = 0
+    private(set) var session: Session
+    private(set) var counters: Counters
+    private(set) var limits: CacheLimits
     let server: Unmanaged<ServerState>
     var pool = BufferPool()
     /// Absolute milliseconds, read once at the beginning of a turn.
@@ -15,26 +22,47 @@ struct WorkerContext: ~Copyable {
     /// This turn's `-v` level.
     var verbosity = 0
     var detailIsEnabled = false
-    let itemSizeMax: Int
     let casIsEnabled: Bool
     let requestsPerEventMax: Int
     /// How a client of the text protocol begins.
     let firstPhase: Connection.Phase
+    /// Whether a key on the main port may name its cache.
+    let routesKeys: Bool
     /// Bytes of half-sent values and long lines that this worker holds.
     var heldBytes = 0
+
+    let cacheCount: Int
+    private var isInTurn = false
+    private let parked: UnsafeMutablePointer<ParkedCache>
+    /// Where each cache is parked; of no meaning for the one worked on.
+    private let places: UnsafeMutablePointer<Int>
+    private var parkedInTurn = 0
 
     init(_ server: ServerState, number: Int) throws(StoreError) {
         self.number = number
         self.server = Unmanaged.passUnretained(server)
-        session = try server.store.makeSession()
-        counters = server.counters[number]
-        itemSizeMax = server.settings.maxItemSizeBytes
+        let main = server.caches[0]
+        // First what can fail, and the session last of it.
+        let parked = try ParkedCache.all(server.caches.dropFirst(), worker: number)
+        session = try main.store.makeSession()
+        counters = main.counters[number]
+        limits = CacheLimits(main)
+        self.parked = parked
+        cacheCount = server.caches.count
+        places = .allocate(capacity: cacheCount)
+        for cache in 0..<cacheCount { (places + cache).initialize(to: cache - 1) }
         casIsEnabled = server.settings.casEnabled
         requestsPerEventMax = server.settings.requestsPerEventMax
         firstPhase = server.authenticator == nil ? .readingCommand : .loggingIn
+        routesKeys = server.settings.routesKeys
     }
 
-    deinit { pool.deallocate() }
+    deinit {
+        pool.deallocate()
+        for place in 0..<cacheCount - 1 { (parked + place).deinitialize(count: 1) }
+        parked.deallocate()
+        places.deallocate()
+    }
 
     /// Off the hot path: everything that is not copied into the context.
     var state: ServerState { server.takeUnretainedValue() }
@@ -43,8 +71,78 @@ struct WorkerContext: ~Copyable {
         self.now = now
         verbosity = server._withUnsafeGuaranteedRef { $0.verbosity.load(ordering: .relaxed) }
         detailIsEnabled = server._withUnsafeGuaranteedRef { $0.detail.isEnabled }
+        isInTurn = true
         session.begin(now: now)
     }
 
-    func endTurn() { session.end() }
+    mutating func endTurn() {
+        session.end()
+        isInTurn = false
+        if parkedInTurn > 0 { endParkedTurns() }
+    }
+
+    private mutating func endParkedTurns() {
+        for place in 0..<cacheCount - 1 where parked[place].isInTurn {
+            parked[place].session.end()
+            parked[place].isInTurn = false
+        }
+        parkedInTurn = 0
+    }
+
+    /// Works on a cache from here on.
+    @inline(__always)
+    mutating func select(_ cache: Int) {
+        if cache != cacheNumber { exchange(for: cache) }
+    }
+
+    @inline(never)
+    private mutating func exchange(for cache: Int) {
+        let place = places[cache]
+        swap(&session, &parked[place].session)
+        swap(&counters, &parked[place].counters)
+        swap(&limits, &parked[place].limits)
+        places[cacheNumber] = place
+        cacheNumber = cache
+        let hasBegun = parked[place].isInTurn
+        parked[place].isInTurn = isInTurn
+        guard isInTurn else { return }
+        if hasBegun { return }
+        parkedInTurn += 1
+        session.begin(now: now)
+    }
+}
+
+/// What a worker has of a cache that it is not working on.
+private struct ParkedCache: ~Copyable {
+    var session: Session
+    var counters: Counters
+    var limits: CacheLimits
+    /// Its session's turn has begun.
+    var isInTurn = false
+
+    static func all(_ caches: ArraySlice<ServedCache>, worker: Int) throws(StoreError) -> UnsafeMutablePointer<ParkedCache> {
+        let parked = UnsafeMutablePointer<ParkedCache>.allocate(capacity: caches.count)
+        for (place, cache) in caches.enumerated() {
+            let session = try cache.store.makeSession()
+            (parked + place).initialize(
+                to: ParkedCache(session: session, counters: cache.counters[worker], limits: CacheLimits(cache)))
+        }
+        return parked
+    }
+}
+
+/// What a worker asks a cache's settings for at each request.
+struct CacheLimits {
+    /// The largest item or value.
+    let sizeMax: Int
+    /// All ones where `sizeMax` means the item, as memcached counts it; 0 where it means the value.
+    let overheadMask: Int
+    /// What `incr` starts from where there is no item; nil: it answers so.
+    let mathInitial: UInt64?
+
+    init(_ cache: ServedCache) {
+        sizeMax = cache.sizeMax
+        overheadMask = cache.settings.isMemcachedShaped ? -1 : 0
+        mathInitial = cache.settings.mathInitial
+    }
 }

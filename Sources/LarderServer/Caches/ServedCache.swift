@@ -1,0 +1,54 @@
+package import LarderStore
+import Synchronization
+
+/// One cache as the server has it: its store, its settings, and what its clients did.
+package final class ServedCache: Sendable {
+    package let settings: CacheSettings
+    package let store: Store
+    /// Counters of each worker, by its number.
+    let counters: [Counters]
+    /// The largest item (memcached's kind of cache) or the largest value (uWSGI's).
+    let sizeMax: Int
+    /// What it may hold: `-m`, or all blocks.
+    let contentBytesMax: Int
+    /// Whether it drops items when full.
+    let evicts: Bool
+    /// What `stats reset` leaves out of the sums.
+    let baseline = Mutex(StatisticsBaseline())
+
+    init(_ settings: CacheSettings, server: Settings) throws(StoreError) {
+        self.settings = settings
+        contentBytesMax =
+            settings.isMemcachedShaped
+            ? server.memoryLimitBytes : settings.blocks.multipliedReportingOverflow(by: settings.blockBytes).partialValue
+        evicts = settings.isMemcachedShaped ? server.evictions : settings.purgesLeastRecentlyUsed
+        sizeMax = settings.isMemcachedShaped ? server.maxItemSizeBytes : settings.valueBytesMax
+        store = try Store(Self.configuration(settings, server))
+        counters = (0..<server.threadCount).map { _ in Counters() }
+    }
+
+    package var name: String { settings.name }
+
+    /// The sum of a counter over all workers, since the start or the last `stats reset`.
+    func total(_ counter: Counter) -> Int64 {
+        let sum = counters.reduce(Int64(0)) { $0 &+ $1.value(counter) }
+        return sum &- baseline.withLock { $0.counters[counter.rawValue] }
+    }
+
+    private static func configuration(_ cache: CacheSettings, _ server: Settings) -> StoreConfiguration {
+        let interval = Int64(cache.bucketIntervalSeconds) * 1000
+        guard !cache.isMemcachedShaped else {
+            return StoreConfiguration(
+                memoryBytes: server.memoryLimitBytes, itemBytesMax: server.maxItemSizeBytes,
+                evicts: server.evictions, bucketIntervalMilliseconds: interval,
+                sessionsExpected: server.threadCount)
+        }
+        let arena = StoreSize.arena(cache, sessions: server.threadCount)
+        return StoreConfiguration(
+            memoryBytes: arena.bytes, slabBytes: arena.slabBytes,
+            itemBytesMax: cache.valueBytesMax + keyAndHeaderBytesMax, evicts: false,
+            bucketIntervalMilliseconds: interval, sessionsExpected: server.threadCount)
+    }
+
+    private static let keyAndHeaderBytesMax = 512
+}

@@ -1,0 +1,28 @@
+import LarderStore
+
+/// `stats caches`: every cache with the fields of uWSGI's statistics, under its name.
+extension Statistics {
+    static func caches(_ state: ServerState, _ lines: inout StatisticsList) {
+        for cache in state.caches {
+            let store = cache.store.statistics
+            let settings = cache.settings
+            func add(_ field: String, _ value: some CustomStringConvertible) {
+                lines.add("\(cache.name):\(field)", value)
+            }
+            let isLimited = !settings.isMemcachedShaped
+            add("name", cache.name)
+            add("hash", isLimited ? settings.hashName : "wyhash")
+            add("hashsize", isLimited ? settings.hashSize : store.bucketCount)
+            add("keysize", isLimited ? settings.keyBytesMax : 250)
+            // 0: as many as there is memory for.
+            add("max_items", settings.itemsMax)
+            add("blocks", isLimited ? settings.blocks : store.arenaBytes / store.blockBytes)
+            add("blocksize", isLimited ? settings.blockBytes : store.blockBytes)
+            add("items", store.counters.items)
+            add("hits", cache.total(.getHits) + cache.total(.touchHits))
+            add("miss", cache.total(.getMisses) + cache.total(.touchMisses))
+            add("full", 0)
+            add("last_modified_at", 0)
+        }
+    }
+}
