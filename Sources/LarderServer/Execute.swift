@@ -91,7 +91,7 @@ enum Execute {
     ) {
         let touches = request.options.touches
         context.counters.add(touches ? .touchHits : .getHits)
-        context.session.markUsed(item)
+        context.session.markUsed(item, now: context.now)
         if context.detailIsEnabled { countPrefix(context, key, isHit: true) }
         let bytes = key.bytes.assumingMemoryBound(to: UInt8.self)
         if context.verbosity > 1 { connection.logKey("sending key", bytes, key.length) }

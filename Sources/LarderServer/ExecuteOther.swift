@@ -101,10 +101,13 @@ extension Execute {
             let text = start.bindMemory(to: UInt8.self, capacity: raw.count)
             let digits = DecimalText.write(number, at: text)
             if digits < length { memset(text + digits, 0x20, length - digits) }
+            var options = WriteOptions()
+            options.version = context.session.version(of: item)
+            options.keepsMarks = true
+            options.setsExpiry = false
             return context.session.store(
-                .compareAndSwap, key, value: UnsafeRawPointer(text), valueLength: length,
-                clientFlags: item.clientFlags, expiry: context.session.expiry(of: item),
-                cas: context.session.cas(of: item), now: context.now
+                .replace, key, value: UnsafeRawPointer(text), valueLength: length, clientFlags: 0,
+                expiry: Int64.max, options, now: context.now
             ).outcome
         }
     }

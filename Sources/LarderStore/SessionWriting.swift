@@ -1,15 +1,43 @@
 import CLarderArena
 import Glibc
 
-/// What a write did, and the cas that the item has now.
+/// What a write did, and the cas and length that the item has now.
 public struct StoreResult: Sendable {
     public var outcome: StoreOutcome
     public var cas: UInt64
+    public var valueLength: Int
     @inline(__always)
-    init(_ outcome: StoreOutcome, cas: UInt64 = 0) {
+    init(_ outcome: StoreOutcome, cas: UInt64 = 0, valueLength: Int = 0) {
         self.outcome = outcome
         self.cas = cas
+        self.valueLength = valueLength
     }
+}
+
+/// What a write asks beyond its mode. The plain writes ask for nothing.
+public struct WriteOptions: Sendable {
+    /// The cas that the item must have; nil: any. `.compareAndSwap` takes nil for one that no item has.
+    public var cas: UInt64?
+    /// The cas that the item is to have, whatever others have; nil: the next number.
+    public var newCas: UInt64?
+    /// Only over this very write of the item: `Session.version`.
+    public var version: UInt64?
+    /// `.compareAndSwap`: an item with a higher cas is overwritten, too, and is stale then: it keeps its
+    /// expiry, and whether a win was sent.
+    public var acceptsOlder = false
+    /// `.append`, `.prepend`: a missing item is made.
+    public var createsMissing = false
+    /// `.replace`, `.append`, `.prepend`: the item takes the expiry of the call rather than keep its own.
+    public var setsExpiry = true
+    /// `.replace`: the client flags, and the marks of an item whose length stays the same, stay.
+    public var keepsMarks = false
+    /// The key was given in base64.
+    public var keyIsBinary = false
+    /// The item begins with a win sent.
+    var beginsWon = false
+    /// `.append`: the item is stale afterwards, free for the next to win it, and was not accessed.
+    var marksStale = false
+    public init() {}
 }
 
 extension Session {
@@ -18,10 +46,25 @@ extension Session {
     ///   - key: 1 to 250 bytes.
     ///   - expiry: absolute milliseconds, `Int64.max` for never; one that is past stores an item
     ///     that nobody will see. `append` and `prepend` keep the old one, and the old flags.
-    ///   - cas: what `.compareAndSwap` compares with.
+    ///   - cas: what `.compareAndSwap` compares with; 0 equals none.
     public func store(
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
         clientFlags: UInt32, expiry: Int64, cas: UInt64 = 0, now: Int64
+    ) -> StoreResult {
+        var options = WriteOptions()
+        if mode != .set {
+            if mode == .compareAndSwap, cas != 0 { options.cas = cas }
+            if mode == .append || mode == .prepend { options.setsExpiry = false }
+        }
+        return store(
+            mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry,
+            options, now: now)
+    }
+
+    /// As above, with conditions and marks. All of it is one step for every other session.
+    public func store(
+        _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
+        clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
     ) -> StoreResult {
         if slot.pointee.mayBeDense { growIndexIfDense(now: now) }
         var refills = 0
@@ -32,36 +75,32 @@ extension Session {
             }
             var shape = ItemShape(
                 keyLength: key.length, valueLength: valueLength, clientFlags: clientFlags,
-                expiryMilliseconds: expiry)
+                expiryMilliseconds: expiry, cas: options.newCas, keyIsBinary: options.keyIsBinary,
+                accessed: ItemState.accessed(now))
             var old: OldValue?
             if mode != .set {
                 let existing = find(key, now: now)
-                if let outcome = refusal(mode, existing, cas) { return StoreResult(outcome) }
-                if let existing, mode == .append || mode == .prepend {
-                    old = OldValue(length: existing.valueLength, cas: state.cas(of: existing))
-                    shape.valueLength += existing.valueLength
-                    shape.clientFlags = existing.clientFlags
-                    shape.expiryMilliseconds = state.expiry(of: existing)
-                }
+                if let outcome = refusal(mode, existing, options) { return StoreResult(outcome) }
+                if let existing { old = reshape(&shape, over: existing, mode, options) }
+                if options.beginsWon { shape.state = ItemState.winSent }
             }
             if shape.totalBytes(wideCas: false) > state.process.pointee.configuration.itemBytesMax {
                 return refused(mode, key, .tooLarge)
             }
             guard shape.expiryMilliseconds > now else {
-                switch mode {
-                case .add: break
-                case .compareAndSwap:
-                    let outcome = remove(key, cas: cas)
-                    guard outcome == .stored else { return StoreResult(outcome) }
-                case .set, .replace, .append, .prepend: _ = remove(key, cas: 0)
+                let outcome = removeInstead(mode, key, old, options)
+                if outcome != .stored {
+                    if old != nil { continue }
+                    return StoreResult(outcome)
                 }
-                return StoreResult(.stored, cas: larder_add_u64(&state.superblock.pointee.cas_last, 1) + 1)
+                let next = larder_add_u64(&state.superblock.pointee.cas_last, 1) + 1
+                return StoreResult(.stored, cas: shape.cas ?? next, valueLength: shape.valueLength)
             }
             guard let place = state.reserve(shape, kept: false, now: now, spaceIsLocked: false, slot) else {
                 return refused(mode, key, .noMemory)
             }
             let target = state.writeHeader(place, shape, key: key.bytes)
-            if let old {
+            if let old, mode == .append || mode == .prepend {
                 guard copyBesideOld(old, key, mode, value, valueLength, to: target, now: now) else {
                     // It was replaced, deleted or evicted meanwhile: look again.
                     state.giveUp(place, slot)
@@ -70,32 +109,102 @@ extension Session {
             } else {
                 target.copyMemory(from: value, byteCount: valueLength)
             }
-            if let result = publish(place, mode, key, cas: old?.cas ?? cas, now: now) { return result }
+            if var result = publish(place, mode, key, options, old, now: now) {
+                result.valueLength = shape.valueLength
+                return result
+            }
         }
     }
 
-    /// What an `append` found before it had room for the result.
+    /// What a write that depends on the old item found before it had room for the new one.
     private struct OldValue {
         var length: Int
-        var cas: UInt64
+        var order: UInt64
+        /// What the new item took over, and so has to be there still.
+        var expiry: Int64?
+        /// Marks that go on to the new item as they are at the end.
+        var keptState: UInt8
     }
 
     /// Why a conditional write cannot be, or nil.
     @inline(__always)
-    private func refusal(_ mode: WriteMode, _ existing: Item?, _ cas: UInt64) -> StoreOutcome? {
+    private func refusal(
+        _ mode: WriteMode, _ existing: Item?, _ options: WriteOptions
+    ) -> StoreOutcome? {
         switch mode {
         case .set: return nil
         case .add: return existing == nil ? nil : .notStored
-        case .replace, .append, .prepend: return existing == nil ? .notStored : nil
+        case .replace, .append, .prepend:
+            guard let existing else {
+                return options.createsMissing && mode != .replace ? nil : .notStored
+            }
+            if let version = options.version, state.order(of: existing) != version { return .exists }
+            if let cas = options.cas, state.cas(of: existing) != cas { return .exists }
+            return nil
         case .compareAndSwap:
             guard let existing else { return .notFound }
-            return state.cas(of: existing) == cas ? nil : .exists
+            guard let cas = options.cas else { return .exists }
+            let present = state.cas(of: existing)
+            return present == cas || options.acceptsOlder && cas < present ? nil : .exists
         }
+    }
+
+    /// Gives a new item what it takes over from the old one; nil when it takes over nothing.
+    private func reshape(
+        _ shape: inout ItemShape, over existing: Item, _ mode: WriteMode, _ options: WriteOptions
+    ) -> OldValue? {
+        var old = OldValue(
+            length: existing.valueLength, order: state.order(of: existing), expiry: nil, keptState: 0)
+        switch mode {
+        case .append, .prepend:
+            shape.valueLength += existing.valueLength
+            shape.clientFlags = existing.clientFlags
+            shape.keyIsBinary = existing.keyIsBinary || shape.keyIsBinary
+            if options.marksStale {
+                old.keptState = ItemState.fetched
+                shape.accessed = larder_load_u16(existing.accessedField)
+            }
+        case .replace where options.version != nil:
+            if options.keepsMarks {
+                shape.clientFlags = existing.clientFlags
+                shape.keyIsBinary = existing.keyIsBinary
+                if shape.valueLength == existing.valueLength {
+                    old.keptState = ItemState.fetched | ItemState.marksMask
+                }
+            }
+        case .compareAndSwap where options.acceptsOlder:
+            guard options.cas != state.cas(of: existing) else { return old }
+            shape.state = ItemState.stale
+            old.keptState = ItemState.winSent
+            shape.expiryMilliseconds = state.expiry(of: existing)
+            old.expiry = shape.expiryMilliseconds
+            return old
+        default: return nil
+        }
+        if options.marksStale { shape.state = ItemState.stale }
+        if !options.setsExpiry {
+            shape.expiryMilliseconds = state.expiry(of: existing)
+            old.expiry = shape.expiryMilliseconds
+        }
+        return old
+    }
+
+    /// An item that would be dead at once is not stored: only what it replaces goes.
+    private func removeInstead(
+        _ mode: WriteMode, _ key: HashedKey, _ old: OldValue?, _ options: WriteOptions
+    ) -> StoreOutcome {
+        if let old { return remove(key, order: old.order) }
+        switch mode {
+        case .add: break
+        case .compareAndSwap: return remove(key, cas: options.cas)
+        case .set, .replace, .append, .prepend: _ = remove(key)
+        }
+        return .stored
     }
 
     /// A set that cannot be stored must not leave the old value to be read.
     private func refused(_ mode: WriteMode, _ key: HashedKey, _ outcome: StoreOutcome) -> StoreResult {
-        if mode == .set { _ = remove(key, cas: 0) }
+        if mode == .set { _ = remove(key) }
         return StoreResult(outcome)
     }
 
@@ -103,7 +212,7 @@ extension Session {
         _ old: OldValue, _ key: HashedKey, _ mode: WriteMode, _ value: UnsafeRawPointer, _ valueLength: Int,
         to target: UnsafeMutableRawPointer, now: Int64
     ) -> Bool {
-        guard let existing = find(key, now: now), state.cas(of: existing) == old.cas,
+        guard let existing = find(key, now: now), state.order(of: existing) == old.order,
             existing.valueLength == old.length
         else { return false }
         let first = mode == .append ? UnsafeRawPointer(existing.value) : value
@@ -117,28 +226,31 @@ extension Session {
     /// Puts a written item into the index; nil when it has to be tried again.
     @inline(__always)
     private func publish(
-        _ place: Reservation, _ mode: WriteMode, _ key: HashedKey, cas: UInt64, now: Int64
+        _ place: Reservation, _ mode: WriteMode, _ key: HashedKey, _ options: WriteOptions,
+        _ old: OldValue?, now: Int64
     ) -> StoreResult? {
         let tag = KeyHash.tag(key.hash)
         let bucket = state.lockBucket(key.hash)
         let slot = state.slot(of: key.bytes, key.length, tag, in: bucket)
         let present = slot.map { Item(state.address(ofBlock: $0.block)) }
+        var keptState = ItemState.frequencyMask
         if mode != .set {
             let live = present.flatMap { state.isDead($0, now: now) ? nil : $0 }
-            let isOther =
-                mode == .append || mode == .prepend ? live.map { state.cas(of: $0) != cas } ?? true : false
-            let outcome = refusal(mode, live, cas)
+            let isOther = !isStill(old, live, mode)
+            let outcome = refusal(mode, live, options)
             if isOther || outcome != nil {
                 larder_bucket_unlock(bucket)
                 state.giveUp(place, self.slot)
-                return isOther ? nil : outcome.map { StoreResult($0) }
+                return outcome.map { StoreResult($0) }
             }
+            if let old { keptState |= old.keptState }
         }
         if let slot, let present {
             // A key that is often asked for stays so when its value changes.
-            let frequency = present.frequency
-            if frequency != 0 {
-                larder_store_u8(Item(state.address(ofBlock: place.block)).stateField, frequency)
+            let kept = larder_load_u8(present.stateField) & keptState
+            if kept != 0 {
+                let field = Item(state.address(ofBlock: place.block)).stateField
+                larder_store_u8(field, larder_load_u8(field) | kept)
             }
             larder_bucket_publish(slot.line, slot.number, place.block)
             larder_bucket_unlock(bucket)
@@ -162,6 +274,18 @@ extension Session {
         }
         larder_count(&self.slot.pointee.counters.itemsStored, 1)
         return StoreResult(.stored, cas: place.cas)
+    }
+
+    /// Whether what the new item took over is still what there is.
+    @inline(__always)
+    private func isStill(_ old: OldValue?, _ live: Item?, _ mode: WriteMode) -> Bool {
+        guard let old else {
+            // Made for a missing item: then it has to be missing still.
+            return live == nil || mode != .append && mode != .prepend
+        }
+        guard let live, state.order(of: live) == old.order else { return false }
+        guard let expiry = old.expiry else { return true }
+        return state.expiry(of: live) == expiry
     }
 
     private func growIndexIfDense(now: Int64) {
@@ -190,6 +314,11 @@ extension Session {
     /// - Parameter cas: if not 0, only when the item has this cas; otherwise `.exists`.
     /// - Returns: `.stored` when it was deleted.
     public func delete(_ key: HashedKey, cas: UInt64 = 0, now: Int64) -> StoreOutcome {
+        delete(key, ifCas: cas == 0 ? nil : cas, now: now)
+    }
+
+    /// - Parameter cas: only when the item has this cas; nil: whatever it has.
+    public func delete(_ key: HashedKey, ifCas cas: UInt64?, now: Int64) -> StoreOutcome {
         guard let existing = state.find(key.bytes, key.length, hash: key.hash) else { return .notFound }
         let isDead = state.isDead(Item(existing), now: now)
         let outcome = remove(key, cas: cas, onlyDeadAt: isDead ? now : nil)
@@ -197,18 +326,25 @@ extension Session {
     }
 
     /// Gives an expired item's memory back before its time bucket's turn.
-    public func removeDead(_ key: HashedKey, now: Int64) { _ = remove(key, cas: 0, onlyDeadAt: now) }
+    public func removeDead(_ key: HashedKey, now: Int64) { _ = remove(key, onlyDeadAt: now) }
 
-    private func remove(_ key: HashedKey, cas: UInt64, onlyDeadAt: Int64? = nil) -> StoreOutcome {
+    /// - Parameters:
+    ///   - cas: what clients must see.
+    ///   - order: the write that it must be.
+    func remove(
+        _ key: HashedKey, cas: UInt64? = nil, order: UInt64? = nil, onlyDeadAt: Int64? = nil
+    ) -> StoreOutcome {
         let bucket = state.lockBucket(key.hash)
         guard let slot = state.slot(of: key.bytes, key.length, KeyHash.tag(key.hash), in: bucket) else {
             larder_bucket_unlock(bucket)
             return .notFound
         }
         let item = Item(state.address(ofBlock: slot.block))
-        let isKept: Bool
-        if let now = onlyDeadAt { isKept = !state.isDead(item, now: now) } else { isKept = false }
-        guard !isKept, cas == 0 || state.cas(of: item) == cas else {
+        var isKept = false
+        if let now = onlyDeadAt { isKept = !state.isDead(item, now: now) }
+        if let cas, state.cas(of: item) != cas { isKept = true }
+        if let order, state.order(of: item) != order { isKept = true }
+        guard !isKept else {
             larder_bucket_unlock(bucket)
             return .exists
         }
@@ -231,7 +367,7 @@ extension Session {
         while true {
             guard let item = find(key, now: now) else { return .notFound }
             guard expiry > now else {
-                if remove(key, cas: state.cas(of: item)) == .exists { continue }
+                if remove(key, order: state.order(of: item)) == .exists { continue }
                 return .stored
             }
             if state.expiry(of: item) == expiry { return .stored }
@@ -239,14 +375,14 @@ extension Session {
                 if touchInPlace(item, key, expiry) { return .stored }
                 continue
             }
-            let cas = state.cas(of: item)
             let shape = ItemShape(
                 keyLength: key.length, valueLength: item.valueLength, clientFlags: item.clientFlags,
-                expiryMilliseconds: expiry, cas: cas, state: larder_load_u8(item.stateField))
+                expiryMilliseconds: expiry, cas: state.cas(of: item), order: state.order(of: item),
+                keyIsBinary: item.keyIsBinary)
             guard let place = state.reserve(shape, kept: false, now: now, spaceIsLocked: false, slot) else {
                 return .noMemory
             }
-            if moveTouched(key, place, shape, cas: cas, now: now) { return .stored }
+            if moveTouched(key, place, shape, now: now) { return .stored }
         }
     }
 
@@ -276,18 +412,23 @@ extension Session {
 
     /// Copies the item to its new place; false when it changed meanwhile.
     private func moveTouched(
-        _ key: HashedKey, _ place: Reservation, _ shape: ItemShape, cas: UInt64, now: Int64
+        _ key: HashedKey, _ place: Reservation, _ shape: ItemShape, now: Int64
     ) -> Bool {
+        var shape = shape
         let tag = KeyHash.tag(key.hash)
         let bucket = state.lockBucket(key.hash)
         guard let slot = state.slot(of: key.bytes, key.length, tag, in: bucket),
             case let item = Item(state.address(ofBlock: slot.block)),
-            state.cas(of: item) == cas, item.valueLength == shape.valueLength, !state.isDead(item, now: now)
+            state.order(of: item) == shape.order, item.valueLength == shape.valueLength,
+            !state.isDead(item, now: now)
         else {
             larder_bucket_unlock(bucket)
             state.giveUp(place, self.slot)
             return false
         }
+        // Under the lock, since marks are set under it.
+        shape.state = larder_load_u8(item.stateField)
+        shape.accessed = larder_load_u16(item.accessedField)
         let value = state.writeHeader(place, shape, key: key.bytes)
         value.copyMemory(from: item.value, byteCount: shape.valueLength)
         larder_bucket_publish(slot.line, slot.number, place.block)

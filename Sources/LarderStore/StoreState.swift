@@ -65,6 +65,11 @@ struct StoreState: @unchecked Sendable {
         if item.form.rawValue & ItemForm.wideCas.rawValue != 0 {
             return item.base.load(fromByteOffset: 8, as: UInt64.self)
         }
+        return order(of: item)
+    }
+    /// The number of the write that made the item; moving it may raise it, never beyond a later one.
+    @inline(__always)
+    func order(of item: Item) -> UInt64 {
         let slab = slabIndex(ofBlock: block(ofItem: item.base))
         return slabs[slab].cas_base &+ (item.head >> 24 & 0xff_ffff)
     }

@@ -51,25 +51,25 @@ import Testing
         func form(_ valueLength: Int, _ flags: UInt32, expires: Bool, wideCas: Bool) -> ItemForm {
             ItemForm(valueLength: valueLength, clientFlags: flags, expires: expires, wideCas: wideCas)
         }
-        #expect(form(0, 0, expires: false, wideCas: false).headerBytes == 8)
-        #expect(form(0xffff, 0, expires: false, wideCas: false).headerBytes == 8)
-        #expect(form(0x10000, 0, expires: false, wideCas: false).headerBytes == 12)
-        #expect(form(0, 1, expires: false, wideCas: false).headerBytes == 12)
-        #expect(form(0, 0, expires: true, wideCas: false).headerBytes == 12)
-        #expect(form(0, 0, expires: false, wideCas: true).headerBytes == 16)
+        #expect(form(0, 0, expires: false, wideCas: false).headerBytes == 10)
+        #expect(form(0xffff, 0, expires: false, wideCas: false).headerBytes == 10)
+        #expect(form(0x10000, 0, expires: false, wideCas: false).headerBytes == 14)
+        #expect(form(0, 1, expires: false, wideCas: false).headerBytes == 14)
+        #expect(form(0, 0, expires: true, wideCas: false).headerBytes == 14)
+        #expect(form(0, 0, expires: false, wideCas: true).headerBytes == 18)
         let all = form(0x10000, 1, expires: true, wideCas: true)
-        #expect(all.headerBytes == 28)
-        #expect(all.expiryOffset == 16 && all.clientFlagsOffset == 20 && all.longValueOffset == 24)
+        #expect(all.headerBytes == 30)
+        #expect(all.expiryOffset == 16 && all.clientFlagsOffset == 20 && all.longValueOffset == 24 && all.accessedOffset == 28)
         let some = form(0x10000, 0, expires: true, wideCas: false)
         #expect(some.expiryOffset == 8 && some.longValueOffset == 12)
     }
 
     @Test func shapesCountTheirHeader() {
         var shape = ItemShape(keyLength: 20, valueLength: 100, clientFlags: 0, expiryMilliseconds: Int64.max)
-        #expect(shape.totalBytes(wideCas: false) == 128)
+        #expect(shape.totalBytes(wideCas: false) == 130)
         shape.expiryMilliseconds = 5
         shape.clientFlags = 5
-        #expect(shape.totalBytes(wideCas: false) == 136)
-        #expect(shape.totalBytes(wideCas: true) == 144)
+        #expect(shape.totalBytes(wideCas: false) == 138)
+        #expect(shape.totalBytes(wideCas: true) == 146)
     }
 }

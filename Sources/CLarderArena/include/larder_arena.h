@@ -56,11 +56,11 @@ enum larder_slab_state {
 
 typedef struct larder_slab {
     uint32_t state;        // atomic, enum larder_slab_state; changed under the space lock
-    uint32_t generation;   // atomic; counts how often the slab was given back
+    uint32_t opened_seconds;  // the store's clock when it was opened: no item in it is older
     uint64_t sequence;     // superblock.slab_sequence when it was opened: its age
     int64_t expiry_base_ms;  // the start of its time bucket; items count from here
     int64_t expiry_end_ms;   // the end of its time bucket; INT64_MAX: items without expiry
-    uint64_t cas_base;       // items' 24-bit cas counts from here
+    uint64_t cas_base;       // items' 24-bit order of writing counts from here
     uint32_t cursor_blocks;  // blocks handed out so far, from the slab's start
     uint32_t live_blocks;    // atomic; blocks of live items
     uint32_t run_slabs;      // RUN_HEAD: slabs in the run
@@ -150,6 +150,11 @@ static inline void larder_prefetch(const void *address) { __builtin_prefetch(add
 
 static inline uint8_t larder_load_u8(const uint8_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline void larder_store_u8(uint8_t *p, uint8_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
+static inline bool larder_exchange_u8_is(uint8_t *p, uint8_t expected, uint8_t desired) {
+    return __atomic_compare_exchange_n(p, &expected, desired, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+static inline uint16_t larder_load_u16(const uint16_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+static inline void larder_store_u16(uint16_t *p, uint16_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
 /// An item's first eight bytes, one of which another thread may be changing.
 static inline uint64_t larder_load_head(const void *p) {
     return __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED);

@@ -3,15 +3,17 @@ import CLarderArena
 /// An item's bytes, from the first of its blocks:
 ///
 /// ```
-/// 0       1       2         3          6              8
-/// | form  | state | key len | cas (24) | value length | optional fields | key | value | padding
+/// 0       1       2         3            6              8
+/// | form  | state | key len | order (24) | value length | optional fields | accessed | key | value | padding
 /// ```
 ///
 /// `form` says which optional fields there are, in this order, each aligned:
-/// the whole cas (8 bytes), the expiry in milliseconds from the slab's base (4), client flags (4),
-/// the upper bits of the value's length (4). An item without expiry and flags costs 8 bytes, its
-/// rounding to a block of 8 and its index slot. Of `form` only `dead` ever changes, once; `state` may
-/// change at any time.
+/// a cas other than the order (8 bytes), the expiry in milliseconds from the slab's base (4), client
+/// flags (4), the upper bits of the value's length (4). `order` is the number of the write, from the
+/// slab's base: of two copies of an item the later one has the higher number, whatever cas a client
+/// gave it. `accessed` (2) is the second of the last access, its low 16 bits. An item without expiry
+/// and flags costs 10 bytes, its rounding to a block of 8 and its index slot. Of `form` only
+/// `dead` ever changes, once; `state` and `accessed` may change at any time.
 @usableFromInline
 struct ItemForm: OptionSet {
     @usableFromInline let rawValue: UInt8
@@ -26,13 +28,16 @@ struct ItemForm: OptionSet {
     /// The item was deleted, replaced, dropped or moved: see `SlabWalk.swift`.
     @inlinable @inline(__always)
     static var dead: ItemForm { ItemForm(rawValue: 1 << 7) }
+    /// The key was given in base64, and is given back so.
+    @inlinable @inline(__always)
+    static var binaryKey: ItemForm { ItemForm(rawValue: 1 << 4) }
 
     @inlinable @inline(__always)
     init(rawValue: UInt8) { self.rawValue = rawValue }
 
     @inline(__always)
-    init(valueLength: Int, clientFlags: UInt32, expires: Bool, wideCas: Bool) {
-        var bits: UInt8 = 0
+    init(valueLength: Int, clientFlags: UInt32, expires: Bool, wideCas: Bool, binaryKey: Bool = false) {
+        var bits: UInt8 = binaryKey ? Self.binaryKey.rawValue : 0
         if wideCas { bits |= Self.wideCas.rawValue }
         if expires { bits |= Self.expires.rawValue }
         if clientFlags != 0 { bits |= Self.clientFlags.rawValue }
@@ -44,8 +49,11 @@ struct ItemForm: OptionSet {
     @inlinable @inline(__always)
     var headerBytes: Int {
         let bits = Int(rawValue)
-        return 8 &+ (bits & 1) << 3 &+ (bits & 2) << 1 &+ (bits & 4) &+ (bits & 8) >> 1
+        return 10 &+ (bits & 1) << 3 &+ (bits & 2) << 1 &+ (bits & 4) &+ (bits & 8) >> 1
     }
+    /// The last two bytes before the key.
+    @inline(__always)
+    var accessedOffset: Int { headerBytes &- 2 }
     @inlinable @inline(__always)
     var expiryOffset: Int { 8 &+ Int(rawValue & 1) << 3 }
     @inlinable @inline(__always)
@@ -91,18 +99,54 @@ public struct Item {
     @inline(__always)
     var totalBytes: Int { form.headerBytes &+ keyLength &+ valueLength }
 
+    /// Whether the item was found since it was stored, as of when this view was taken.
+    @inlinable @inline(__always)
+    public var wasFetched: Bool { head & UInt64(ItemState.fetched) << 8 != 0 }
+    /// Whether the item was marked stale, as of when this view was taken.
+    @inlinable @inline(__always)
+    public var isStale: Bool { head & UInt64(ItemState.stale) << 8 != 0 }
+    /// Whether a client was told to make the value anew, as of when this view was taken.
+    @inlinable @inline(__always)
+    public var isWinSent: Bool { head & UInt64(ItemState.winSent) << 8 != 0 }
+    /// Stale, or a client told to make it anew: both are rare.
+    @inlinable @inline(__always)
+    public var isMarked: Bool { head & UInt64(ItemState.marksMask) << 8 != 0 }
+    /// Whether the key was given in base64 when the item was stored.
+    @inlinable @inline(__always)
+    public var keyIsBinary: Bool { form.rawValue & ItemForm.binaryKey.rawValue != 0 }
+
     /// Times this item was found of late: 0 to 3, counted down when eviction passes it over.
     @inline(__always)
     var frequency: UInt8 { larder_load_u8(stateField) & ItemState.frequencyMask }
     @inline(__always)
     var stateField: UnsafeMutablePointer<UInt8> { (base + 1).assumingMemoryBound(to: UInt8.self) }
+    /// Low 16 bits of the second of the last access.
+    @inline(__always)
+    var accessedField: UnsafeMutablePointer<UInt16> {
+        (base + form.accessedOffset).assumingMemoryBound(to: UInt16.self)
+    }
 }
 
-/// The byte of an item that changes while it lives.
+/// The byte of an item that changes while it lives: by compare-and-exchange, so that no bit is lost
+/// to a change of another. The marks are set under the bucket's lock only.
+@usableFromInline
 enum ItemState {
     static let frequencyMask: UInt8 = 0x03
     /// Found at least once since it was stored.
-    static let fetched: UInt8 = 0x04
+    @inlinable @inline(__always)
+    static var fetched: UInt8 { 0x04 }
+    /// To be made anew: whoever is told so first does it.
+    @inlinable @inline(__always)
+    static var stale: UInt8 { 0x10 }
+    /// A client was told to make the value anew.
+    @inlinable @inline(__always)
+    static var winSent: UInt8 { 0x20 }
+    @inlinable @inline(__always)
+    static var marksMask: UInt8 { 0x30 }
+
+    /// Seconds as they are kept in an item.
+    @inline(__always)
+    static func accessed(_ now: Int64) -> UInt16 { UInt16(truncatingIfNeeded: now / 1000) }
 }
 
 /// Everything that decides an item's size and header, before it has a place.
@@ -112,16 +156,21 @@ struct ItemShape {
     var clientFlags: UInt32
     /// Absolute milliseconds; `Int64.max`: never.
     var expiryMilliseconds: Int64
-    /// The cas to keep when an item moves; nil gives it a new one.
+    /// The cas that clients are to see; nil: that of the order.
     var cas: UInt64?
-    /// The state byte to keep when an item moves.
+    /// The order of writing to keep when an item moves; nil gives it a new one.
+    var order: UInt64?
+    /// The state byte to begin with.
     var state: UInt8 = 0
+    var keyIsBinary = false
+    /// Low 16 bits of the second of the last access.
+    var accessed: UInt16 = 0
 
     @inline(__always)
     func form(wideCas: Bool) -> ItemForm {
         ItemForm(
             valueLength: valueLength, clientFlags: clientFlags,
-            expires: expiryMilliseconds != Int64.max, wideCas: wideCas)
+            expires: expiryMilliseconds != Int64.max, wideCas: wideCas, binaryKey: keyIsBinary)
     }
     @inline(__always)
     func totalBytes(wideCas: Bool) -> Int {
@@ -133,7 +182,9 @@ struct ItemShape {
 struct Reservation {
     var block: UInt32
     var blockCount: Int
+    /// What clients see.
     var cas: UInt64
+    var order: UInt64
     var form: ItemForm
     /// The session's lane is locked until the item is published or given up.
     var holdsLane: Bool

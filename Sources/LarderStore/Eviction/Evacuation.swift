@@ -87,11 +87,10 @@ extension StoreState {
         let old = block(ofItem: item.base)
         while true {
             let expiry = expiry(of: item)
-            var state = larder_load_u8(item.stateField)
-            if purpose == .evict, state & ItemState.frequencyMask > 0 { state -= 1 }
-            let shape = ItemShape(
+            var shape = ItemShape(
                 keyLength: item.keyLength, valueLength: item.valueLength, clientFlags: item.clientFlags,
-                expiryMilliseconds: expiry, cas: cas(of: item), state: state)
+                expiryMilliseconds: expiry, cas: cas(of: item), order: order(of: item),
+                keyIsBinary: item.keyIsBinary)
             guard let place = reserve(shape, kept: true, now: now, spaceIsLocked: true, mover) else {
                 return false
             }
@@ -107,6 +106,10 @@ extension StoreState {
                 giveUp(place, mover)
                 continue
             }
+            // Under the lock, since marks are set under it.
+            shape.state = larder_load_u8(item.stateField)
+            shape.accessed = larder_load_u16(item.accessedField)
+            if purpose == .evict, shape.state & ItemState.frequencyMask > 0 { shape.state -= 1 }
             let value = writeHeader(place, shape, key: item.key)
             value.copyMemory(from: item.value, byteCount: shape.valueLength)
             larder_bucket_publish(slot.line, slot.number, place.block)

@@ -158,7 +158,8 @@ extension StoreState {
             let item = Item(address(ofBlock: firstBlock(ofSlab: slab)))
             let state = larder_load_u8(item.stateField)
             guard state & ItemState.frequencyMask > 0 else { return false }
-            larder_store_u8(item.stateField, state - 1)
+            // A hit at this very moment keeps its count.
+            _ = larder_exchange_u8_is(item.stateField, state, state - 1)
         } else if !isPinned(slab) {
             return false
         }

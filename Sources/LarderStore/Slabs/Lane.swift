@@ -6,9 +6,9 @@ import CLarderArena
 /// the item is published, so whoever holds the lane's lock knows that nothing in its slabs is half
 /// written.
 extension StoreState {
-    /// 24 bits of cas in an item's header, less a margin for those given out meanwhile.
-    private static let casSpan: UInt64 = 1 << 24
-    private static let casMargin: UInt64 = 1 << 20
+    /// 24 bits of order in an item's header, less a margin for those given out meanwhile.
+    private static let orderSpan: UInt64 = 1 << 24
+    private static let orderMargin: UInt64 = 1 << 20
 
     /// Takes blocks for an item. On success the session's lane is locked (unless the item has a run
     /// of slabs to itself) until `publish` or `giveUp`. Items found before are no longer valid.
@@ -79,13 +79,17 @@ extension StoreState {
         let number = Int(session.pointee.open[place].slab)
         let slab = slabs + number
 
-        var wideCas = false
-        if let cas = shape.cas {
-            wideCas = cas < slab.pointee.cas_base || cas &- slab.pointee.cas_base >= Self.casSpan
+        var order = slab.pointee.cas_base
+        if let kept = shape.order {
+            // An older write is raised to the slab's first: every later one has a higher number still.
+            if kept > order { order = kept }
+            guard order &- slab.pointee.cas_base < Self.orderSpan else { return nil }
         } else {
-            let given = larder_load_u64(&superblock.pointee.cas_last) &- slab.pointee.cas_base
-            guard given < Self.casSpan &- Self.casMargin else { return nil }
+            let given = larder_load_u64(&superblock.pointee.cas_last) &- order
+            guard given < Self.orderSpan &- Self.orderMargin else { return nil }
         }
+        // A new write takes its number last, and then its cas is one that was asked for, or that number.
+        let wideCas = shape.cas.map { $0 != order || shape.order == nil } ?? false
         let form = shape.form(wideCas: wideCas)
         let bytes = form.headerBytes &+ shape.keyLength &+ shape.valueLength
         let count = blockCount(forBytes: bytes)
@@ -95,10 +99,11 @@ extension StoreState {
         let block = firstBlock(ofSlab: number) &+ UInt32(truncatingIfNeeded: cursor)
         _ = larder_add_u32(&slab.pointee.live_blocks, UInt32(truncatingIfNeeded: count))
         larder_count(&session.pointee.counters.liveBlocks, Int64(count))
-        let cas = shape.cas ?? larder_add_u64(&superblock.pointee.cas_last, 1) &+ 1
+        if shape.order == nil { order = larder_add_u64(&superblock.pointee.cas_last, 1) &+ 1 }
         session.pointee.useCount &+= 1
         session.pointee.open[place].lastUse = session.pointee.useCount
-        return Reservation(block: block, blockCount: count, cas: cas, form: form, holdsLane: true)
+        return Reservation(
+            block: block, blockCount: count, cas: shape.cas ?? order, order: order, form: form, holdsLane: true)
     }
 
     /// Writes an item's header, key and flags into its place, and returns where its value goes.
@@ -110,7 +115,7 @@ extension StoreState {
         let slab = slabs + slabIndex(ofBlock: reservation.block)
         let form = reservation.form
         let wide = form.rawValue & ItemForm.wideCas.rawValue != 0
-        let delta = wide ? 0 : (reservation.cas &- slab.pointee.cas_base) & 0xff_ffff
+        let delta = (reservation.order &- slab.pointee.cas_base) & 0xff_ffff
         // Built piece by piece: one long expression takes the type checker seconds.
         var head = UInt64(form.rawValue)
         head |= UInt64(shape.state) << 8
@@ -132,6 +137,7 @@ extension StoreState {
                 of: UInt32(truncatingIfNeeded: shape.valueLength >> 16), toByteOffset: form.longValueOffset,
                 as: UInt32.self)
         }
+        item.storeBytes(of: shape.accessed, toByteOffset: form.accessedOffset, as: UInt16.self)
         let target = item + form.headerBytes
         target.copyMemory(from: key, byteCount: shape.keyLength)
         return target + shape.keyLength
@@ -180,8 +186,9 @@ extension StoreState {
         slab.pointee.expiry_base_ms = bucket.start
         slab.pointee.expiry_end_ms = bucket.end
         let given = larder_load_u64(&superblock.pointee.cas_last)
-        // Kept items have older cas values on both sides of the first one's.
-        slab.pointee.cas_base = kept ? given - min(given, Self.casSpan - Self.casMargin) : given
+        // Kept items are of older writes on both sides of the first one's.
+        slab.pointee.cas_base = kept ? given - min(given, Self.orderSpan - Self.orderMargin) : given
+        slab.pointee.opened_seconds = UInt32(truncatingIfNeeded: now / 1000)
         slab.pointee.cursor_blocks = 0
         slab.pointee.run_slabs = kept ? 1 : 0
         slab.pointee.level = UInt32(bitPattern: bucket.level)

@@ -22,7 +22,7 @@ extension StoreState {
             return nil
         }
         superblock.pointee.slab_sequence += 1
-        let cas = shape.cas ?? larder_add_u64(&superblock.pointee.cas_last, 1) + 1
+        let order = shape.order ?? larder_add_u64(&superblock.pointee.cas_last, 1) + 1
         for slab in head..<head + count {
             slabs[slab].sequence = superblock.pointee.slab_sequence
             slabs[slab].run_slabs = UInt32(slab == head ? count : slab - head)
@@ -33,12 +33,14 @@ extension StoreState {
         slabs[head].expiry_base_ms = expires ? shape.expiryMilliseconds - 1 : 0
         slabs[head].expiry_end_ms = shape.expiryMilliseconds
         slabs[head].level = 0
-        slabs[head].cas_base = cas
+        slabs[head].cas_base = order
+        slabs[head].opened_seconds = UInt32(truncatingIfNeeded: now / 1000)
         let blocks = blockCount(forBytes: bytes)
         let block = firstBlock(ofSlab: head)
         larder_store_u32(&slabs[head].live_blocks, UInt32(truncatingIfNeeded: blocks))
         larder_count(&session.pointee.counters.liveBlocks, Int64(blocks))
-        return Reservation(block: block, blockCount: blocks, cas: cas, form: form, holdsLane: false)
+        return Reservation(
+            block: block, blockCount: blocks, cas: shape.cas ?? order, order: order, form: form, holdsLane: false)
     }
 
     /// Lets a published run (or one given up) join the others.

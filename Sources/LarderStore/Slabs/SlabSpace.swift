@@ -105,7 +105,6 @@ extension StoreState {
         let left = larder_load_u32(&slabs[slab].live_blocks)
         if left != 0 { larder_count(&session.pointee.counters.liveBlocks, -Int64(left)) }
         larder_store_u32(&slabs[slab].live_blocks, 0)
-        _ = larder_add_u32(&slabs[slab].generation, 1)
         slabs[slab].cursor_blocks = 0
         slabs[slab].run_slabs = 0
         larder_store_u32(&slabs[slab].state, LARDER_SLAB_FREE.rawValue)

@@ -22,7 +22,7 @@ final class StoreDriver {
         return try body(self)
     }
 
-    private func withKey<Result>(_ key: [UInt8], _ body: (HashedKey) -> Result) -> Result {
+    func withHashed<Result>(_ key: [UInt8], _ body: (HashedKey) -> Result) -> Result {
         key.withUnsafeBytes { bytes in
             // SAFETY: tests' keys are not empty, so there is an address.
             body(session.hashed(bytes.baseAddress!, length: bytes.count))
@@ -33,7 +33,7 @@ final class StoreDriver {
         _ mode: WriteMode, _ key: [UInt8], _ value: [UInt8], flags: UInt32 = 0, expiry: Int64 = Int64.max,
         cas: UInt64 = 0, now: Int64
     ) -> StoreResult {
-        withKey(key) { key in
+        withHashed(key) { key in
             value.withUnsafeBytes { bytes in
                 withUnsafeTemporaryAllocation(byteCount: 1, alignment: 1) { nothing in
                     session.store(
@@ -45,15 +45,48 @@ final class StoreDriver {
         }
     }
 
+    /// As above, with conditions and marks.
+    func store(
+        _ mode: WriteMode, _ key: [UInt8], _ value: [UInt8], flags: UInt32 = 0, expiry: Int64 = Int64.max,
+        _ options: WriteOptions, now: Int64
+    ) -> StoreResult {
+        withHashed(key) { key in
+            value.withUnsafeBytes { bytes in
+                session.store(
+                    mode, key, value: bytes.baseAddress ?? key.bytes, valueLength: bytes.count,
+                    clientFlags: flags, expiry: expiry, options, now: now)
+            }
+        }
+    }
+
+    func vivify(_ key: [UInt8], expiry: Int64, now: Int64) -> StoreResult {
+        withHashed(key) { session.vivify($0, expiry: expiry, newCas: nil, keyIsBinary: false, now: now) }
+    }
+
+    /// `.gone` also when the item is not there.
+    func claimWin(_ key: [UInt8], now: Int64) -> WinClaim {
+        withHashed(key) { key in
+            session.find(key, now: now).map { session.claimWin($0, key) } ?? .gone
+        }
+    }
+
+    func revise(_ key: [UInt8], _ revision: Revision, now: Int64) -> StoreOutcome {
+        withHashed(key) { session.revise($0, revision, now: now) }
+    }
+
+    func version(_ key: [UInt8], now: Int64) -> UInt64? {
+        withHashed(key) { key in session.find(key, now: now).map { session.version(of: $0) } }
+    }
+
     func set(_ key: [UInt8], _ value: [UInt8], expiry: Int64 = Int64.max, now: Int64) -> StoreOutcome {
         store(.set, key, value, expiry: expiry, now: now).outcome
     }
 
     /// - Parameter marks: whether this is a use, as by a client.
     func find(_ key: [UInt8], now: Int64, marks: Bool = false) -> FoundItem? {
-        withKey(key) { key in
+        withHashed(key) { key in
             guard let item = session.find(key, now: now) else { return nil }
-            if marks { session.markUsed(item) }
+            if marks { session.markUsed(item, now: now) }
             return FoundItem(
                 value: [UInt8](UnsafeRawBufferPointer(start: item.value, count: item.valueLength)),
                 clientFlags: item.clientFlags, expiry: session.expiry(of: item), cas: session.cas(of: item))
@@ -61,15 +94,15 @@ final class StoreDriver {
     }
 
     func delete(_ key: [UInt8], cas: UInt64 = 0, now: Int64) -> StoreOutcome {
-        withKey(key) { session.delete($0, cas: cas, now: now) }
+        withHashed(key) { session.delete($0, cas: cas, now: now) }
     }
 
     func touch(_ key: [UInt8], expiry: Int64, now: Int64) -> StoreOutcome {
-        withKey(key) { session.touch($0, expiry: expiry, now: now) }
+        withHashed(key) { session.touch($0, expiry: expiry, now: now) }
     }
 
     func pin(_ key: [UInt8], now: Int64) -> PinnedValue? {
-        withKey(key) { key in
+        withHashed(key) { key in
             session.find(key, now: now).flatMap { item in
                 let bytes = UnsafeRawBufferPointer(start: item.value, count: item.valueLength)
                 return session.pin(item).map { PinnedValue(pin: $0, bytes: bytes, copy: [UInt8](bytes)) }

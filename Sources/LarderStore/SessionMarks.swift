@@ -1,0 +1,109 @@
+import CLarderArena
+
+/// What a call of `Session.claimWin` came to.
+public enum WinClaim: Sendable {
+    /// The caller is the one that makes the value anew.
+    case won
+    /// Another one is at it.
+    case alreadySent
+    /// The item is no longer the one under its key: look again.
+    case gone
+}
+
+/// What `Session.revise` makes of an item.
+public struct Revision: Sendable {
+    /// The cas that the item must have; nil: any.
+    public var cas: UInt64?
+    /// The cas that it gets; nil: the next number, or its old one when it is only emptied.
+    public var newCas: UInt64?
+    /// Its new expiry; nil: as before, or never when it is emptied.
+    public var expiry: Int64?
+    public var marksStale = false
+    /// The value goes, and `clientFlags` take the place of the old ones.
+    public var empties = false
+    public var clientFlags: UInt32 = 0
+    public var keyIsBinary = false
+    public init() {}
+}
+
+/// Stale items, wins and times of access: what lets many clients share the making of one value.
+extension Session {
+    /// The number of the write that made an item: while it stays, so do its value and its flags.
+    @inline(__always)
+    public func version(of item: Item) -> UInt64 { state.order(of: item) }
+
+    /// Bytes of the arena that an item takes.
+    public func size(of item: Item) -> Int {
+        state.blockCount(forBytes: item.totalBytes) << Int(state.blockShift)
+    }
+
+    /// Seconds since the last access, as far as accesses are noted (`markUsed`).
+    ///
+    /// Items keep 16 bits of it, 18 hours. What was never found is as old as its slab, which tells how
+    /// often they have gone round since; of others the latest time that fits is taken.
+    public func secondsSinceAccess(_ item: Item, now: Int64) -> Int {
+        let record = state.slabs[state.slabIndex(ofBlock: state.block(ofItem: item.base))]
+        let slabAge = Int(Int32(bitPattern: UInt32(truncatingIfNeeded: now / 1000) &- record.opened_seconds))
+        let age = Int(ItemState.accessed(now) &- larder_load_u16(item.accessedField))
+        // Workers read the clock at different moments: a second ahead is no 18 hours ago.
+        let aheadMax = 60
+        if age > 0xffff - aheadMax, slabAge < 0xffff - aheadMax { return 0 }
+        let isFetched = larder_load_u8(item.stateField) & ItemState.fetched != 0
+        guard !isFetched, slabAge > age else { return age }
+        return age + ((slabAge - age) & ~0xffff)
+    }
+
+    /// Takes the win of an item that was found in this turn: of all who ask, one gets it, until the
+    /// item is stored or marked stale again.
+    public func claimWin(_ item: Item, _ key: HashedKey) -> WinClaim {
+        let bucket = state.lockBucket(key.hash)
+        defer { larder_bucket_unlock(bucket) }
+        let block = state.block(ofItem: item.base)
+        guard state.slot(ofBlock: block, KeyHash.tag(key.hash), in: bucket) != nil else { return .gone }
+        while true {
+            let before = larder_load_u8(item.stateField)
+            if before & ItemState.winSent != 0 { return .alreadySent }
+            if larder_exchange_u8_is(item.stateField, before, before | ItemState.winSent) { return .won }
+        }
+    }
+
+    /// Stores an empty item with its win sent where there is none: of all who ask, one gets `.stored`,
+    /// and the others `.notStored`.
+    public func vivify(
+        _ key: HashedKey, expiry: Int64, newCas: UInt64?, keyIsBinary: Bool, now: Int64
+    ) -> StoreResult {
+        var options = WriteOptions()
+        options.newCas = newCas
+        options.keyIsBinary = keyIsBinary
+        options.beginsWon = true
+        return store(
+            .add, key, value: key.bytes, valueLength: 0, clientFlags: 0, expiry: expiry, options, now: now)
+    }
+
+    /// Marks an item stale, with a new cas and free for the next to win it, or empties it, or both.
+    /// - Returns: `.stored`, `.notFound`, `.exists` for another cas, or `.noMemory`.
+    public func revise(_ key: HashedKey, _ revision: Revision, now: Int64) -> StoreOutcome {
+        while true {
+            guard let item = find(key, now: now) else { return .notFound }
+            if let cas = revision.cas, state.cas(of: item) != cas { return .exists }
+            var options = WriteOptions()
+            options.version = state.order(of: item)
+            options.newCas = revision.newCas
+            options.keyIsBinary = revision.keyIsBinary || item.keyIsBinary
+            options.marksStale = revision.marksStale
+            if revision.empties, !revision.marksStale, revision.newCas == nil {
+                options.newCas = state.cas(of: item)
+            }
+            // An append of nothing is the old value once more.
+            options.setsExpiry = revision.empties || revision.expiry != nil
+            let result = store(
+                revision.empties ? .replace : .append, key, value: key.bytes, valueLength: 0,
+                clientFlags: revision.clientFlags, expiry: revision.expiry ?? Int64.max, options, now: now)
+            switch result.outcome {
+            case .stored: return .stored
+            case .noMemory, .tooLarge: return .noMemory
+            default: continue
+            }
+        }
+    }
+}
