@@ -42,7 +42,7 @@ import Testing
         let state = store.state
         let block = state.firstBlock(ofSlab: store.geometry.metadataSlabCount)
         state.writeDeadItem(
-            Reservation(block: block, blockCount: blockCount, cas: 1, form: .wideCas, holdsLane: false))
+            Reservation(block: block, blockCount: blockCount, cas: 1, order: 1, form: .wideCas, holdsLane: false))
         let item = Item(state.address(ofBlock: block))
         #expect(item.form.contains(.dead))
         #expect(state.blockCount(forBytes: item.totalBytes) == blockCount)
