@@ -19,13 +19,14 @@ enum Execute {
         case .arithmetic: arithmetic(&connection, &context, request, key)
         case .touch: touch(&connection, &context, request, key)
         case .flushAll: flushAll(&connection, &context, request)
-        case .version: connection.write("VERSION \(Version.memcached)\r\n", &context)
+        case .version: connection.writeVersion(&context)
         case .verbosity: verbosity(&connection, &context, request)
         case .statistics: statistics(&connection, &context, request, key)
         case .shutdown: shutdown(&connection, &context, request, key)
         case .administration: administer(&connection, &context, request, key)
-        case .quit: connection.phase = .closing
+        case .quit: connection.quit(&context)
         case .noOperation: connection.reply(.noOperation, &context)
+        case .listMechanisms, .authenticate: connection.reply(.unknownCommand, &context)
         }
     }
 
@@ -116,6 +117,10 @@ enum Execute {
         if context.verbosity > 1 {
             connection.logKey("NOT FOUND", key.bytes.assumingMemoryBound(to: UInt8.self), key.length)
         }
+        if request.options.answersMiss {
+            let bytes = key.bytes.assumingMemoryBound(to: UInt8.self)
+            connection.writeMiss(key: bytes, keyLength: key.length, &context)
+        }
     }
 
     private static func endRetrieval(_ connection: inout Connection, _ context: inout WorkerContext) {
@@ -150,27 +155,30 @@ enum Execute {
         }
         // Without cas values (`-C`) none can be right; 0 is never given out.
         let compared = context.casIsEnabled ? request.cas : 0
+        let mode = writeMode(request.storeMode, comparing: compared)
         let result = context.session.store(
-            writeMode(request.storeMode), hashed, value: value,
+            mode, hashed, value: value,
             valueLength: request.valueLength, clientFlags: request.clientFlags,
             expiry: expiry(ofSeconds: request.exptime, now: context.now), cas: compared, now: context.now)
-        if case .compareAndSwap = request.storeMode { countCas(context, result.outcome) }
+        if case .compareAndSwap = mode { countCas(context, result.outcome) }
         switch result.outcome {
         case .noMemory: context.counters.add(.storeNoMemory)
         case .tooLarge: context.counters.add(.storeTooLarge)
         default: break
         }
         if !request.options.noReply {
-            connection.reply(reply(to: result.outcome, request.storeMode), &context)
+            let cas = context.casIsEnabled ? result.cas : 0
+            connection.reply(reply(to: result.outcome, request.storeMode), cas: cas, &context)
         }
     }
 
+    /// A binary `set`, `add` or `replace` with a cas is a compare-and-swap.
     @inline(__always)
-    private static func writeMode(_ mode: StoreMode) -> WriteMode {
+    private static func writeMode(_ mode: StoreMode, comparing cas: UInt64) -> WriteMode {
         switch mode {
-        case .set: .set
-        case .add: .add
-        case .replace: .replace
+        case .set: cas == 0 ? .set : .compareAndSwap
+        case .add: cas == 0 ? .add : .compareAndSwap
+        case .replace: cas == 0 ? .replace : .compareAndSwap
         case .append: .append
         case .prepend: .prepend
         case .compareAndSwap: .compareAndSwap

@@ -14,9 +14,18 @@ extension Execute {
         if context.detailIsEnabled {
             context.state.detail.record(hashed.bytes, length: hashed.length) { $0.deletes += 1 }
         }
-        let isDeleted = context.session.delete(hashed, now: context.now) == .stored
-        context.counters.add(isDeleted ? .deleteHits : .deleteMisses)
-        if !request.options.noReply { connection.reply(isDeleted ? .deleted : .notFound, &context) }
+        let answer: Reply
+        switch context.session.delete(hashed, cas: request.cas, now: context.now) {
+        case .stored:
+            context.counters.add(.deleteHits)
+            answer = .deleted
+        case .exists:
+            answer = .exists
+        default:
+            context.counters.add(.deleteMisses)
+            answer = .notFound
+        }
+        if !request.options.noReply { connection.reply(answer, &context) }
     }
 
     /// A number may have this many bytes, the spaces behind it counted.
@@ -29,76 +38,81 @@ extension Execute {
     ) {
         let hashed = context.session.hashed(key, length: request.keyLength)
         let decrements = request.options.decrements
-        let answers = !request.options.noReply
         while true {
-            guard let item = context.session.find(hashed, now: context.now) else {
-                if let initial = context.limits.mathInitial {
-                    guard create(from: initial, &connection, &context, request, hashed) else { continue }
-                    return
+            let number: UInt64
+            let result: StoreResult
+            if let item = context.session.find(hashed, now: context.now) {
+                guard let old = storedNumber(item) else {
+                    return answer(&connection, &context, request, .nonNumericValue)
                 }
+                guard request.cas == 0 || request.cas == context.session.cas(of: item) else {
+                    return answer(&connection, &context, request, .exists)
+                }
+                number = decrements ? old &- min(old, request.number) : old &+ request.number
+                result = storeNumber(number, over: item, hashed, &context)
+                if result.outcome == .stored { context.counters.add(decrements ? .decrHits : .incrHits) }
+            } else if request.options.createsItem {
+                number = request.initialValue
+                let expiry = expiry(ofSeconds: request.exptime, now: context.now)
+                result = createNumber(number, expiry: expiry, hashed, &context)
+            } else if let initial = context.limits.mathInitial {
+                number = decrements ? initial &- min(initial, request.number) : initial &+ request.number
+                result = createNumber(number, expiry: Int64.max, hashed, &context)
+                if result.outcome != .notStored { context.counters.add(decrements ? .decrMisses : .incrMisses) }
+            } else {
                 context.counters.add(decrements ? .decrMisses : .incrMisses)
-                if answers { connection.reply(.notFound, &context) }
-                return
+                return answer(&connection, &context, request, .notFound)
             }
-            let bytes = UnsafePointer(item.value.assumingMemoryBound(to: UInt8.self))
-            // As in memcached, what is long enough to lie in pieces there is no number.
-            let isShort = item.valueLength <= numberLengthMax
-            guard isShort, let old = DecimalText.unsigned64(bytes, item.valueLength) else {
-                if answers { connection.reply(.nonNumericValue, &context) }
-                return
-            }
-            let new = decrements ? old &- min(old, request.number) : old &+ request.number
-            switch storeNumber(new, over: item, hashed, &context) {
+            switch result.outcome {
             case .stored:
-                context.counters.add(decrements ? .decrHits : .incrHits)
-                if answers { connection.writeNumber(new, &context) }
+                let cas = context.casIsEnabled ? result.cas : 0
+                if !request.options.noReply { connection.writeNumber(number, cas: cas, &context) }
                 return
             case .noMemory, .tooLarge:
-                if answers { connection.reply(.outOfMemory, &context) }
-                return
+                return answer(&connection, &context, request, .outOfMemory)
+            // Another client was quicker.
             default: continue
             }
         }
     }
 
-    /// Makes the number that is missing, from what `math_initial` says; false when somebody else has.
-    private static func create(
-        from initial: UInt64, _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
-        _ key: HashedKey
-    ) -> Bool {
-        let decrements = request.options.decrements
-        let number = decrements ? initial &- min(initial, request.number) : initial &+ request.number
-        let outcome = withUnsafeTemporaryAllocation(byteCount: DecimalText.lengthMax + 8, alignment: 8) { raw in
+    private static func answer(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request, _ reply: Reply
+    ) {
+        if !request.options.noReply { connection.reply(reply, &context) }
+    }
+
+    /// The number that an item holds; nil when it holds none.
+    private static func storedNumber(_ item: Item) -> UInt64? {
+        // As in memcached, what is long enough to lie in pieces there is no number.
+        guard item.valueLength <= numberLengthMax else { return nil }
+        let bytes = UnsafePointer(item.value.assumingMemoryBound(to: UInt8.self))
+        return DecimalText.unsigned64(bytes, item.valueLength)
+    }
+
+    /// Stores a number under a key that is not there.
+    private static func createNumber(
+        _ number: UInt64, expiry: Int64, _ key: HashedKey, _ context: inout WorkerContext
+    ) -> StoreResult {
+        withUnsafeTemporaryAllocation(byteCount: DecimalText.lengthMax + 8, alignment: 8) { raw in
             // SAFETY: room for the most digits there are.
-            guard let start = raw.baseAddress else { return StoreOutcome.noMemory }
-            let digits = DecimalText.write(number, at: start.bindMemory(to: UInt8.self, capacity: raw.count))
+            let text = raw.bindMemory(to: UInt8.self).baseAddress!
+            let length = DecimalText.write(number, at: text)
             return context.session.store(
-                .add, key, value: UnsafeRawPointer(start), valueLength: digits, clientFlags: 0, expiry: Int64.max,
-                now: context.now
-            ).outcome
+                .add, key, value: UnsafeRawPointer(text), valueLength: length, clientFlags: 0,
+                expiry: expiry, now: context.now)
         }
-        guard outcome != .notStored else { return false }
-        context.counters.add(decrements ? .decrMisses : .incrMisses)
-        if !request.options.noReply {
-            if outcome == .stored {
-                connection.writeNumber(number, &context)
-            } else {
-                connection.reply(.outOfMemory, &context)
-            }
-        }
-        return true
     }
 
     /// Stores a number as text; a shorter one keeps the old length, with spaces behind it.
     private static func storeNumber(
         _ number: UInt64, over item: Item, _ key: HashedKey, _ context: inout WorkerContext
-    ) -> StoreOutcome {
+    ) -> StoreResult {
         let oldLength = item.valueLength
         let length = max(DecimalText.length(of: number), oldLength)
         return withUnsafeTemporaryAllocation(byteCount: max(length, DecimalText.lengthMax) + 8, alignment: 8) { raw in
             // SAFETY: room for the most digits there are, and for the padding.
-            guard let start = raw.baseAddress else { return .noMemory }
-            let text = start.bindMemory(to: UInt8.self, capacity: raw.count)
+            let text = raw.bindMemory(to: UInt8.self).baseAddress!
             let digits = DecimalText.write(number, at: text)
             if digits < length { memset(text + digits, 0x20, length - digits) }
             var options = WriteOptions()
@@ -107,8 +121,7 @@ extension Execute {
             options.setsExpiry = false
             return context.session.store(
                 .replace, key, value: UnsafeRawPointer(text), valueLength: length, clientFlags: 0,
-                expiry: Int64.max, options, now: context.now
-            ).outcome
+                expiry: Int64.max, options, now: context.now)
         }
     }
 

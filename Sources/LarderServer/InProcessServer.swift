@@ -42,7 +42,7 @@ package final class InProcessConnection {
     package init(_ server: InProcessServer, cacheNumber: Int = 0) {
         self.server = server
         defer { connection.cacheNumber = cacheNumber }
-        connection = Connection(number: 1, phase: server.context.pointee.firstPhase)
+        connection = Connection(number: 1, nil, server.context.pointee)
     }
 
     deinit { connection.dispose(&server.context.pointee) }

@@ -7,6 +7,15 @@ package struct Settings: Sendable {
         case negotiating
         case ascii
         case binary
+
+        /// memcached's word for it.
+        var name: String {
+            switch self {
+            case .negotiating: "auto-negotiating"
+            case .ascii: "ascii"
+            case .binary: "binary"
+            }
+        }
     }
 
     /// One TCP address to listen on: what `-l` named, not yet looked up. The host may be a name, an IPv4 or

@@ -65,6 +65,10 @@ package struct ConversationParser {
             expect(.text(try parseText(text, endsLine: true)), in: &conversation)
         } else if let text = argument(of: "<=", in: line) {
             expect(.text(try parseText(text, endsLine: false)), in: &conversation)
+        } else if let packet = argument(of: ">>", in: line) {
+            conversation.steps.append(.send(try parsePacket(packet, isAnswer: false), line: lineNumber))
+        } else if let packet = argument(of: "<<", in: line) {
+            expect(.text(try parsePacket(packet, isAnswer: true)), in: &conversation)
         } else if line == "closed" {
             expect(.closes, in: &conversation)
         } else if let rest = argument(of: "peer", in: line) {
@@ -95,7 +99,7 @@ package struct ConversationParser {
         conversation.steps.append(.expect(.init(line: lineNumber, answer: answer)))
     }
 
-    /// `1.6.18: TEXT`, `1.6.18 nothing` or `1.6.18 closed`, after the line it stands for.
+    /// `1.6.18: TEXT`, `1.6.18 << PACKET`, `1.6.18 nothing` or `1.6.18 closed`, after the line it stands for.
     private func readPeer(
         _ rest: Substring, into conversation: inout Conversation
     ) throws(ConversationSyntaxError) {
@@ -110,6 +114,8 @@ package struct ConversationParser {
         case " nothing": break
         case " closed": answers.append(.closes)
         case ":": answers.append(.text(try parseText("", endsLine: true)))
+        case _ where what.hasPrefix(" << "):
+            answers.append(.text(try parsePacket(what.dropFirst(4), isAnswer: true)))
         default:
             guard what.hasPrefix(": ") else { throw failure("peer VERSION: TEXT, or nothing, or closed") }
             answers.append(.text(try parseText(what.dropFirst(2), endsLine: true)))
@@ -126,10 +132,21 @@ package struct ConversationParser {
 
     // MARK: Text
 
+    private func parsePacket(
+        _ text: Substring, isAnswer: Bool
+    ) throws(ConversationSyntaxError) -> ConversationText {
+        if isAnswer, text == "{packets}" { return ConversationText([.packets]) }
+        var problem = ""
+        guard let elements = ConversationPacket.elements(text, isAnswer: isAnswer, problem: &problem) else {
+            throw failure(problem)
+        }
+        return ConversationText(merged(elements))
+    }
+
     private func parseText(
         _ text: Substring, endsLine: Bool
     ) throws(ConversationSyntaxError) -> ConversationText {
-        var scanner = TextScanner(bytes: Array(text.utf8))
+        var scanner = ConversationTextScanner(bytes: Array(text.utf8))
         guard var elements = scanner.scan() else { throw failure(scanner.problem) }
         if endsLine { elements.append(.bytes([0x0D, 0x0A])) }
         return ConversationText(merged(elements))
@@ -154,7 +171,7 @@ package struct ConversationParser {
 }
 
 /// Turns escapes into bytes and `{...}` into blanks.
-private struct TextScanner {
+struct ConversationTextScanner {
     var bytes: [UInt8]
     var position = 0
     var problem = ""

@@ -15,6 +15,10 @@ package struct ConversationText: Sendable {
         /// `{cas name}`: digits. The first match gives the name its value; later ones must
         /// equal it, and a sent line repeats it.
         case cas(String)
+        /// A cas of a binary packet: as `cas`, in eight bytes.
+        case binaryCas(String)
+        /// `{packets}`: any number of whole binary packets.
+        case packets
         /// `{now+5}`: the server's Unix time plus this.
         case now(Int64)
     }
@@ -29,6 +33,7 @@ package struct ConversationText: Sendable {
     package var casNames: Set<String> {
         var names: Set<String> = []
         for case .cas(let name) in elements { names.insert(name) }
+        for case .binaryCas(let name) in elements { names.insert(name) }
         return names
     }
 
@@ -42,7 +47,9 @@ package struct ConversationText: Sendable {
             case .bytes(let bytes): bytes
             case .cas(let name): bindings[name] ?? [UInt8(ascii: "0")]
             case .now(let offset): Array(String(unixTime + offset).utf8)
-            case .number, .word, .rest, .lines: []
+            case .binaryCas(let name):
+                Self.bytes(of: bindings[name].flatMap { UInt64(String(decoding: $0, as: UTF8.self)) } ?? 0)
+            case .number, .word, .rest, .lines, .packets: []
             }
         }
     }
@@ -84,6 +91,15 @@ package struct ConversationText: Sendable {
             end = skip(input, start) { $0 > UInt8(ascii: " ") }
         case .rest:
             end = skip(input, start) { $0 != UInt8(ascii: "\r") && $0 != UInt8(ascii: "\n") }
+        case .packets:
+            return matchPackets(before: others, input, start, &bindings, unixTime)
+        case .binaryCas(let name):
+            guard input.count - start >= 8 else { return .incomplete }
+            end = start + 8
+            let number = input[start..<end].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+            let digits = Array(String(number).utf8)
+            if let known = bindings[name], known != digits { return .mismatch }
+            bindings[name] = digits
         case .lines:
             return matchLines(before: others, input, start, &bindings, unixTime)
         case .cas(let name):
@@ -98,7 +114,7 @@ package struct ConversationText: Sendable {
             if end == start { return .mismatch }
         case .rest:
             if end == input.count { return .incomplete }
-        case .bytes, .now, .lines: break
+        case .bytes, .now, .lines, .binaryCas, .packets: break
         }
         return match(others, input, end, &bindings, unixTime)
     }
@@ -120,6 +136,27 @@ package struct ConversationText: Sendable {
             }
             lineStart = newline + 1
         }
+    }
+
+    private static func bytes(of number: UInt64) -> [UInt8] {
+        withUnsafeBytes(of: number.bigEndian) { Array($0) }
+    }
+
+    /// Tries `others` before each packet, the earliest first; the last of all packets when there are none.
+    private static func matchPackets(
+        before others: ArraySlice<Element>, _ input: [UInt8], _ start: Int, _ bindings: inout Bindings,
+        _ unixTime: Int64
+    ) -> Match {
+        let headerLength = 24
+        var packetStart = start
+        while input.count - packetStart >= headerLength {
+            let length = input[packetStart + 8..<packetStart + 12].reduce(0) { $0 << 8 | Int($1) }
+            // An empty packet ends a list.
+            if length == 0 { return match(others, input, packetStart, &bindings, unixTime) }
+            guard input.count - packetStart >= headerLength + length else { break }
+            packetStart += headerLength + length
+        }
+        return .incomplete
     }
 
     /// Moves `end` over the part of `bytes` that `input` has; false when they differ.
@@ -161,6 +198,8 @@ extension ConversationText: CustomStringConvertible {
             case .rest: "{rest}"
             case .lines: "{lines}"
             case .cas(let name): "{cas \(name)}"
+            case .binaryCas(let name): "{binary cas \(name)}"
+            case .packets: "{packets}"
             case .now(let offset): "{now\(offset < 0 ? "" : "+")\(offset)}"
             }
         }.joined()

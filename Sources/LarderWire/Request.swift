@@ -21,6 +21,11 @@ package enum Verb: UInt8, Sendable {
     case quit
     /// Answered, and nothing else: binary `noop`, which ends a batch of quiet requests.
     case noOperation
+    /// Binary only: the names of the ways to authenticate.
+    case listMechanisms
+    /// Binary only: SASL. The key is the mechanism's name, the value what it takes; `continues`
+    /// tells a later step from the first.
+    case authenticate
     /// Commands about machinery that Larder does not have, answered as memcached answers
     /// when the feature is off. `keyStart`/`keyLength` span the whole line.
     case administration
@@ -36,7 +41,7 @@ package enum StoreMode: UInt8, Sendable {
 package struct RequestOptions: Sendable {
     /// `noreply`: no answer of any kind, errors of execution included.
     package var noReply = false
-    /// Success is not answered, and neither is a miss of a retrieval; every error is.
+    /// Success is not answered, but every error is.
     package var isQuiet = false
     /// A retrieval that finds nothing is answered.
     package var answersMiss = false
@@ -46,6 +51,8 @@ package struct RequestOptions: Sendable {
     package var omitsValue = false
     /// Arithmetic on a key that is not there stores `initialValue`, to expire at `exptime`.
     package var createsItem = false
+    /// A further step of an authentication that has begun.
+    package var continues = false
     /// The answer to a retrieval carries the cas (`gets`, `gats`).
     package var wantsCas = false
     /// The retrieval also sets a new exptime (`gat`, `gats`).

@@ -100,8 +100,9 @@ private func warnings(_ line: String) -> [String]? {
             ]
         ),
         ("-l a -l b -l a", [.init(host: "a"), .init(host: "b")]),
-        ("-l proto[ascii]:tag[one]:a:1", [.init(host: "a", port: 1)]),
-        ("-l proto[negotiating]:[::1]:5", [.init(host: "::1", port: 5)]),
+        ("-l proto[ascii]:tag[one]:a:1", [.init(host: "a", port: 1, bindingProtocol: .ascii)]),
+        ("-l proto[binary]:a", [.init(host: "a", bindingProtocol: .binary)]),
+        ("-l proto[negotiating]:[::1]:5", [.init(host: "::1", port: 5, bindingProtocol: .negotiating)]),
         ("-l tag_one_:a", [.init(host: "a")]),
         ("-l a:-1", [.init(host: "a", port: -1)]),
     ])
@@ -160,7 +161,7 @@ private func warnings(_ line: String) -> [String]? {
         ("-c 99999999999", "-c"), ("-m abc", "-m"), ("-m ''", "-m"), ("-m 99999999999999999999", "-m"),
         ("-I 2000x", "-I"), ("-a zz", "-a"), ("-a 1777", "-a"), ("-b -1", "-b"), ("-l ''", "-l"),
         ("-l ,", "-l"), ("-s ''", "-s"), ("-P ''", "-P"), ("-u ''", "-u"), ("-p 0", "-p 0"),
-        ("-U 11211", "UDP"), ("-U abc", "UDP"), ("-B binary", "binary"), ("-l proto[binary]:a", "binary"),
+        ("-U 11211", "UDP"), ("-U abc", "UDP"),
         ("-S", "SASL"), ("-Z", "TLS"), ("-e /mnt/file", "-e"),
         ("-o proxy_config=x", "proxy"), ("-o idle_timeout=5x", "idle_timeout"),
         ("start", "\"start\""), ("-m 64 m", "\"m\""), ("-v -- -d", "\"-d\""), ("''", "\"\""),
@@ -172,13 +173,13 @@ private func warnings(_ line: String) -> [String]? {
         #expect(ending.text.filter { $0 == "\n" }.count == 1)
     }
 
-    @Test(arguments: ["-f 1.1", "-n 96", "-f 1.1 -n 96", "-L", "-N 2", "-B auto", "-t 65", "-L -L"])
+    @Test(arguments: ["-f 1.1", "-n 96", "-f 1.1 -n 96", "-L", "-N 2", "-t 65", "-L -L"])
     func warnsOnceForEachOptionThatIsIgnored(line: String) throws {
         let count = line == "-f 1.1 -n 96" ? 2 : 1
         #expect(try #require(warnings(line)).count == count)
     }
 
-    @Test(arguments: ["", "-B ascii", "-U 0", "-v", "-m 64 -c 1024 -t 4", "-k", "-t 64"])
+    @Test(arguments: ["", "-B ascii", "-B auto", "-B binary", "-U 0", "-v", "-m 64 -c 1024 -t 4", "-k", "-t 64"])
     func hasNoWordForWhatItDoes(line: String) {
         #expect(warnings(line) == [])
     }

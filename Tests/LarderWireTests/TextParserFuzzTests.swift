@@ -88,7 +88,7 @@ import Testing
                 && (step == .value ? cursor == request.valueStart && valueEnd > end : cursor == valueEnd)
         case .statistics, .shutdown, .administration:
             return request.keyStart >= before && request.keyLength >= 0 && keyEnd <= cursor
-        case .flushAll, .version, .verbosity, .quit, .noOperation:
+        case .flushAll, .version, .verbosity, .quit, .noOperation, .listMechanisms, .authenticate:
             return true
         }
     }

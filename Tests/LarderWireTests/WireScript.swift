@@ -122,9 +122,9 @@ struct WireScript {
             if request.options.hasExptime { words.append("\(request.exptime)") }
         case .verbosity:
             words = ["verbosity", "\(request.exptime)"]
-        case .delete, .statistics, .shutdown, .administration:
+        case .delete, .statistics, .shutdown, .administration, .authenticate:
             words = ["\(request.verb)", key]
-        case .version, .quit, .noOperation:
+        case .version, .quit, .noOperation, .listMechanisms:
             words = ["\(request.verb)"]
         }
         if request.options.noReply { words.append("noReply") }

@@ -65,7 +65,7 @@ private func listenAddress(_ text: Substring) throws(Ending) -> Settings.ListenA
         // As memcached without -Z.
         throw .osError("'\(prefix)' option is valid only when SSL is enabled")
     }
-    try dropProtocol(&rest)
+    let bindingProtocol = try takeProtocol(&rest)
     try dropTag(&rest)
 
     var host = rest
@@ -86,26 +86,40 @@ private func listenAddress(_ text: Substring) throws(Ending) -> Settings.ListenA
         port = rest[rest.index(after: colon)...]
     }
     guard !host.isEmpty else { throw .osError("-l \"\(text)\" names no address.") }
-    guard let port else { return Settings.ListenAddress(host: String(host)) }
+    guard let port else { return Settings.ListenAddress(host: String(host), bindingProtocol: bindingProtocol) }
     let number = LeadingInteger(port)
     guard number.isWhole, (-1...65535).contains(number.value) else {
         throw .osError("Invalid port number: \"\(port)\"")
     }
-    return Settings.ListenAddress(host: String(host), port: number.value)
+    return Settings.ListenAddress(host: String(host), port: number.value, bindingProtocol: bindingProtocol)
 }
 
-/// `proto[ascii]:` and the like. Text is what every listener speaks.
-private func dropProtocol(_ rest: inout Substring) throws(Ending) {
-    guard rest.hasPrefix("proto[") else { return }
+/// `-B`
+func bindingProtocol(_ name: String) throws(Ending) -> Settings.BindingProtocol {
+    switch name {
+    case "auto": return .negotiating
+    case "ascii": return .ascii
+    case "binary": return .binary
+    default:
+        throw .usage("Invalid value for binding protocol: \(name)\n -- should be one of auto, binary, or ascii")
+    }
+}
+
+/// `proto[ascii]:` and the like; nil without one.
+private func takeProtocol(_ rest: inout Substring) throws(Ending) -> Settings.BindingProtocol? {
+    guard rest.hasPrefix("proto[") else { return nil }
     guard let end = rest.firstRange(of: "]:") else { throw .osError("Invalid protocol spec: \"\(rest)\"") }
     let name = rest[..<end.lowerBound].dropFirst("proto[".count)
+    let bindingProtocol: Settings.BindingProtocol
     switch name {
-    case "ascii", "negotiating": break
-    case "binary": throw .usage("Larder does not serve memcached's binary protocol: leave out proto[binary].")
+    case "ascii": bindingProtocol = .ascii
+    case "binary": bindingProtocol = .binary
+    case "negotiating": bindingProtocol = .negotiating
     case "proxy": throw .osError("Server not built with proxy: \"\(rest)\"")
     default: throw .osError("Invalid protocol spec: \"\(rest)\"")
     }
     rest = rest[end.upperBound...]
+    return bindingProtocol
 }
 
 /// `tag[NAME]:` and `tag_NAME_:` name a listener for memcached's proxy, which is not there.

@@ -44,8 +44,11 @@ extension Option {
                 }
             }),
         Option(
-            "B", "protocol", .required("NAME"), .accepted, "ascii or auto, which here is ascii too",
-            effect: { draft, text throws(Ending) in try applyProtocol(text, to: &draft) }),
+            "B", "protocol", .required("NAME"), .listening,
+            "ascii, binary, or auto: what the first byte tells\n(default auto)",
+            effect: { draft, text throws(Ending) in
+                draft.settings.bindingProtocol = try bindingProtocol(text)
+            }),
         Option(
             "f", "slab-growth-factor", .required("NUM"), .accepted, "ignored: there are no slab classes",
             effect: { draft, text throws(Ending) in
@@ -92,17 +95,5 @@ extension Option {
         Option(
             letter, longName, argument, .accepted, help,
             effect: { _, _ throws(Ending) in throw .usage(message) })
-    }
-}
-
-private func applyProtocol(_ text: String, to draft: inout Draft) throws(Ending) {
-    switch text {
-    case "ascii": break
-    case "auto": draft.warn("-B auto: Larder serves the classic text protocol only.")
-    case "binary":
-        throw .usage("Larder does not serve memcached's binary protocol: leave out -B, or give -B ascii.")
-    default:
-        throw .usage(
-            "Invalid value for binding protocol: \(text)\n -- should be one of auto, binary, or ascii")
     }
 }

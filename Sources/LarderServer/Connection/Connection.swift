@@ -35,7 +35,10 @@ struct Connection {
 
     var phase: Phase
     var login = TextLogin()
+    /// Whose bytes are spoken here; the first byte tells when the listener does not.
+    private(set) var dialect: Dialect
     var parser = TextParser()
+    var binaryParser = BinaryParser()
     var request = Request()
     var input = Buffer.empty
     var output = Output()
@@ -56,9 +59,19 @@ struct Connection {
     let number: Int32
     var lastActivityMilliseconds: Int64 = 0
 
-    init(number: Int32, phase: Phase) {
+    /// Who has to log in first can do it in one dialect only, so that no other is a way around it.
+    ///
+    /// - Parameter bindingProtocol: what the listener says; nil: what `-B` says.
+    init(number: Int32, _ bindingProtocol: Settings.BindingProtocol?, _ context: borrowing WorkerContext) {
         self.number = number
-        self.phase = phase
+        let login = context.login
+        phase = login == .text ? .loggingIn : .readingCommand
+        switch (login, bindingProtocol ?? context.bindingProtocol) {
+        case (.text, _), (.none, .ascii): dialect = .text
+        case (.sasl, _), (.none, .binary): dialect = .binary
+        case (.none, .negotiating): dialect = .undecided
+        }
+        binaryParser.isAuthenticated = login != .sasl
     }
 
     /// A get line may be of any length; this is where its memory ends: a million keys of 128 bytes.
@@ -184,10 +197,16 @@ struct Connection {
     @inline(__always)
     private mutating func step(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
         let base = UnsafePointer(input.base)
-        switch parser.next(base, cursor: &input.start, end: input.end, request: &request) {
+        let step: ParseStep
+        if dialect == .text {
+            step = parser.next(base, cursor: &input.start, end: input.end, request: &request)
+        } else {
+            step = binaryStep(base, &context)
+        }
+        switch step {
         case .request:
             let isMidRetrieval: Bool
-            if case .retrieve = request.verb { isMidRetrieval = !request.options.lastOfRetrieval } else { isMidRetrieval = false }
+            if case .retrieve = request.verb { isMidRetrieval = !request.options.firstOfRetrieval } else { isMidRetrieval = false }
             budget &-= isMidRetrieval ? 1 : Self.requestCost
             if context.verbosity > 1 { logRequest(base) }
             if context.routesKeys { route(base, &context) }
@@ -206,13 +225,33 @@ struct Connection {
         case .reject:
             budget &-= Self.requestCost
             if context.verbosity > 1 { logLine(base) }
-            let rejection = parser.rejection
-            if !rejection.isSilent { reply(rejection.reply, &context) }
-            skip(rejection.swallowBytes)
+            reject(dialect == .binary ? binaryParser.rejection : parser.rejection, &context)
             return true
         case .close:
             phase = .closing
             return true
+        }
+    }
+
+    /// The next request of a client that does not speak text, or has not spoken yet.
+    @inline(__always)
+    private mutating func binaryStep(_ base: UnsafePointer<UInt8>, _ context: inout WorkerContext) -> ParseStep {
+        if dialect == .undecided {
+            dialect = .begun(by: base[input.start])
+            if context.verbosity > 1 { logDialect() }
+            if dialect == .text {
+                return parser.next(base, cursor: &input.start, end: input.end, request: &request)
+            }
+        }
+        return binaryParser.next(base, cursor: &input.start, end: input.end, request: &request)
+    }
+
+    private mutating func reject(_ rejection: Rejection, _ context: inout WorkerContext) {
+        if !rejection.isSilent { reply(rejection.reply, &context) }
+        if rejection.closes {
+            phase = .closing
+        } else {
+            skip(rejection.swallowBytes)
         }
     }
 
@@ -226,8 +265,8 @@ struct Connection {
 
     /// Makes room for a value of which some is still to come, or refuses it.
     private mutating func beginBody(_ context: inout WorkerContext) {
-        let needed = request.valueLength + 2
-        if Execute.isTooLarge(request, context) {
+        let needed = request.valueLength + dialect.valueTerminatorLength
+        if case .store = request.verb, Execute.isTooLarge(request, context) {
             let key = UnsafePointer(input.base) + request.keyStart
             Execute.refuse(&self, &context, request, key: key, .tooLarge, counting: .storeTooLarge)
             return skip(needed)
@@ -259,7 +298,7 @@ struct Connection {
         phase = .readingCommand
         guard let bytes = body else { return }
         let end = bytes + bodyNeeded
-        if end[-2] == UInt8(ascii: "\r"), end[-1] == UInt8(ascii: "\n") {
+        if dialect == .binary || (end[-2] == UInt8(ascii: "\r") && end[-1] == UInt8(ascii: "\n")) {
             if context.routesKeys { context.select(routedCacheNumber) }
             Execute.run(
                 &self, &context, request, key: bytes + request.keyStart, value: bytes + request.valueStart)
@@ -280,8 +319,10 @@ struct Connection {
 
     // MARK: Replies
 
+    /// - Parameter cas: what the item has now, where the dialect tells it.
     @inline(__always)
-    mutating func reply(_ reply: Reply, _ context: inout WorkerContext) {
+    mutating func reply(_ reply: Reply, cas: UInt64 = 0, _ context: inout WorkerContext) {
+        if dialect == .binary { return replyInBinary(reply, cas: cas, &context) }
         guard let out = output.room(TextEncoder.replyLengthMax, &context.pool) else {
             return outOfReplyMemory(&context)
         }
@@ -301,40 +342,5 @@ struct Connection {
         dropBody(&context)
         giveBackInput(&context)
         output.discard(&context.pool, context.session)
-    }
-
-    // MARK: Log (`-vv`)
-
-    @inline(never)
-    func log(_ line: String) { StandardError.write(line) }
-
-    @inline(never)
-    func logEnd() { log(">\(number) END") }
-
-    @inline(never)
-    private func logReply(_ reply: Reply) {
-        let text = TextEncoder.bytes(of: reply)
-        let bytes = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount - 2)
-        log(">\(number) \(String(decoding: bytes, as: UTF8.self))")
-    }
-
-    @inline(never)
-    func logKey(_ what: String, _ key: UnsafePointer<UInt8>, _ length: Int) {
-        let text = String(decoding: UnsafeBufferPointer(start: key, count: length), as: UTF8.self)
-        log(">\(number) \(what) \(text)")
-    }
-
-    @inline(never)
-    private func logLine(_ base: UnsafePointer<UInt8>) {
-        let bytes = UnsafeBufferPointer(start: base + parser.lineStart, count: parser.lineLength)
-        log("<\(number) \(String(decoding: bytes, as: UTF8.self))")
-    }
-
-    /// A retrieval's line is logged with its first key.
-    @inline(never)
-    private func logRequest(_ base: UnsafePointer<UInt8>) {
-        let isRetrieval = request.verb == .retrieve
-        if isRetrieval, !request.options.firstOfRetrieval { return }
-        logLine(base)
     }
 }

@@ -9,6 +9,9 @@ extension Connection {
     mutating func writeValue(
         _ item: Item, key: UnsafePointer<UInt8>, keyLength: Int, cas: UInt64?, _ context: inout WorkerContext
     ) {
+        if dialect == .binary {
+            return writeInBinary(item, key: key, keyLength: keyLength, cas: cas ?? 0, &context)
+        }
         let length = item.valueLength
         let isCopied = length <= Output.copiedValueMax
         let needed = TextEncoder.valueHeaderLengthMax &+ (isCopied ? length : 0) &+ 2
@@ -23,10 +26,12 @@ extension Connection {
         } else {
             output.didWrite(header)
             writeLargeValue(item, length, &context)
+            endLargeValue(&context)
         }
     }
 
-    private mutating func writeLargeValue(_ item: Item, _ length: Int, _ context: inout WorkerContext) {
+    /// A value that stays where it is until it is sent.
+    mutating func writeLargeValue(_ item: Item, _ length: Int, _ context: inout WorkerContext) {
         let bytes = UnsafePointer(item.value.assumingMemoryBound(to: UInt8.self))
         guard output.makeRoomForSegment() else { return outOfReplyMemory(&context) }
         if let pin = context.session.pin(item) {
@@ -39,13 +44,17 @@ extension Connection {
         } else {
             return outOfReplyMemory(&context)
         }
+    }
+
+    private mutating func endLargeValue(_ context: inout WorkerContext) {
         guard let end = output.room(2, &context.pool) else { return outOfReplyMemory(&context) }
         end[0] = UInt8(ascii: "\r")
         end[1] = UInt8(ascii: "\n")
         output.didWrite(2)
     }
 
-    mutating func writeNumber(_ number: UInt64, _ context: inout WorkerContext) {
+    mutating func writeNumber(_ number: UInt64, cas: UInt64, _ context: inout WorkerContext) {
+        if dialect == .binary { return writeNumberInBinary(number, cas: cas, &context) }
         guard let out = output.room(TextEncoder.replyLengthMax, &context.pool) else {
             return outOfReplyMemory(&context)
         }
@@ -69,6 +78,7 @@ extension Connection {
 
     /// Names and values, without the end of the list.
     mutating func write(_ list: StatisticsList, _ context: inout WorkerContext) {
+        if dialect == .binary { return writeInBinary(list, &context) }
         list.forEach { name, value in
             let length = TextEncoder.statisticOverhead + name.count + value.count
             guard let out = output.room(length, &context.pool) else { return outOfReplyMemory(&context) }
@@ -77,6 +87,7 @@ extension Connection {
     }
 
     mutating func writeEndOfStatistics(_ context: inout WorkerContext) {
+        if dialect == .binary { return replyInBinary(.ok, cas: 0, &context) }
         guard let out = output.room(TextEncoder.replyLengthMax, &context.pool) else {
             return outOfReplyMemory(&context)
         }

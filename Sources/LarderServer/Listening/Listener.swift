@@ -9,6 +9,8 @@ package struct Listener: Sendable {
     package let isUnixSocket: Bool
     /// The number of the cache that its clients work with.
     package var cacheNumber = 0
+    /// What its clients speak; nil: what `-B` says.
+    package var bindingProtocol: Settings.BindingProtocol?
 
     /// Where it listens, as the kernel tells it.
     package var address: SocketAddress? { SocketAddress.local(of: fd) }
@@ -38,7 +40,9 @@ package struct Listener: Sendable {
         }
         for address in settings.listenAddresses {
             let port = address.port ?? settings.tcpPort
-            opened += try openTCP(hosts: [address.host], port: port, settings)
+            var listeners = try openTCP(hosts: [address.host], port: port, settings)
+            for index in listeners.indices { listeners[index].bindingProtocol = address.bindingProtocol }
+            opened += listeners
         }
     }
 

@@ -175,7 +175,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         let client = ClientPointer.allocate(capacity: 1)
         client.initialize(
             to: Client(
-                connection: Connection(number: fd, phase: pointee.context.firstPhase), fd: fd,
+                connection: Connection(number: fd, listener.bindingProtocol, pointee.context), fd: fd,
                 isUnixSocket: listener.isUnixSocket, worker: self, next: pointee.clients))
         client.pointee.connection.cacheNumber = listener.cacheNumber
         client.pointee.connection.lastActivityMilliseconds = pointee.context.now
@@ -186,7 +186,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         watch.assign(to: pointee.loop.takeUnretainedValue(), fd: fd, interest: .read, handler: clientIsReady, context: client)
         note(client)
         if pointee.context.verbosity > 1 {
-            StandardError.write("<\(fd) new auto-negotiating client connection")
+            StandardError.write("<\(fd) new \((listener.bindingProtocol ?? pointee.context.bindingProtocol).name) client connection")
         }
         if !watch.add() { close(client) }
     }

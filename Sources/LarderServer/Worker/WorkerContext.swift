@@ -24,8 +24,8 @@ struct WorkerContext: ~Copyable {
     var detailIsEnabled = false
     let casIsEnabled: Bool
     let requestsPerEventMax: Int
-    /// How a client of the text protocol begins.
-    let firstPhase: Connection.Phase
+    let login: LoginMethod
+    let bindingProtocol: Settings.BindingProtocol
     /// Whether a key on the main port may name its cache.
     let routesKeys: Bool
     /// Bytes of half-sent values and long lines that this worker holds.
@@ -53,7 +53,8 @@ struct WorkerContext: ~Copyable {
         for cache in 0..<cacheCount { (places + cache).initialize(to: cache - 1) }
         casIsEnabled = server.settings.casEnabled
         requestsPerEventMax = server.settings.requestsPerEventMax
-        firstPhase = server.authenticator == nil ? .readingCommand : .loggingIn
+        login = server.settings.saslEnabled ? .sasl : server.authenticator == nil ? .none : .text
+        bindingProtocol = server.settings.bindingProtocol
         routesKeys = server.settings.routesKeys
     }
 
