@@ -49,6 +49,8 @@ package struct Settings: Sendable {
     package var unixSocketMask: UInt32 = 0o700
     /// `-m`, in bytes.
     package var memoryLimitBytes = 64 << 20
+    /// `-e`, `--store`: the file that the items lie in; nil: memory only.
+    package var storePath: String?
     /// `-I`, in bytes.
     package var maxItemSizeBytes = 1 << 20
     /// `-M` turns this off: a full store answers an error.

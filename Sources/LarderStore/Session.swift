@@ -183,15 +183,19 @@ public struct Session: ~Copyable {
     public func flush() {
         state.goOffline(slot)
         state.lockSpace()
-        larder_store_u64(&state.process.pointee.flushAtMilliseconds, UInt64(Int64.max))
         state.flush(slot)
+        state.writeFlushTime(Int64.max)
         state.unlockSpace()
         state.goOnline(slot)
     }
 
     /// Drops, at a time to come, every item stored until then.
     public func flush(atMilliseconds time: Int64) {
-        larder_store_u64(&state.process.pointee.flushAtMilliseconds, UInt64(max(0, time)))
+        state.goOffline(slot)
+        state.lockSpace()
+        state.writeFlushTime(max(0, time))
+        state.unlockSpace()
+        state.goOnline(slot)
     }
 
     /// Gives back the memory of what has expired or was deleted and divides the index's fullest
@@ -206,8 +210,8 @@ public struct Session: ~Copyable {
         }
         defer { state.unlockSpace() }
         if UInt64(bitPattern: now) >= larder_load_u64(&state.process.pointee.flushAtMilliseconds) {
-            larder_store_u64(&state.process.pointee.flushAtMilliseconds, UInt64(Int64.max))
             state.flush(slot)
+            state.writeFlushTime(Int64.max)
         }
         let slabsMax = 4
         let emptied = state.reclaimDue(slot, now: now, slabsMax: slabsMax)

@@ -76,7 +76,7 @@ extension Session {
             var shape = ItemShape(
                 keyLength: key.length, valueLength: valueLength, clientFlags: clientFlags,
                 expiryMilliseconds: expiry, cas: options.newCas, keyIsBinary: options.keyIsBinary,
-                accessed: ItemState.accessed(now))
+                accessed: ItemState.accessed(now), checked: state.checked)
             var old: OldValue?
             if mode != .set {
                 let existing = find(key, now: now)
@@ -109,6 +109,7 @@ extension Session {
             } else {
                 target.copyMemory(from: value, byteCount: valueLength)
             }
+            state.sign(place)
             if var result = publish(place, mode, key, options, old, now: now) {
                 result.valueLength = shape.valueLength
                 return result
@@ -252,13 +253,16 @@ extension Session {
                 let field = Item(state.address(ofBlock: place.block)).stateField
                 larder_store_u8(field, larder_load_u8(field) | kept)
             }
+            state.settle(place)
             larder_bucket_publish(slot.line, slot.number, place.block)
-            larder_bucket_unlock(bucket)
-            // First, because to finish a run ends the turn's hold on the old item's slab.
+            // Before the bucket is unlocked, so that a kill leaves one item of a key that anybody saw;
+            // and before the end of a run's making, which is the end of this turn's hold on the old slab.
             state.release(
                 block: slot.block, blockCount: state.blockCount(forBytes: present.totalBytes), self.slot)
+            larder_bucket_unlock(bucket)
             state.finish(place, self.slot)
         } else {
+            state.settle(place)
             let isIn = state.insert(block: place.block, tag: tag, into: bucket)
             larder_bucket_unlock(bucket)
             guard isIn else {
@@ -349,13 +353,13 @@ extension Session {
             return .exists
         }
         state.removeSlot(slot, from: bucket)
-        larder_bucket_unlock(bucket)
         if onlyDeadAt != nil {
             state.countDropped(item, isDead: true, self.slot)
         } else {
             larder_count(&self.slot.pointee.counters.items, -1)
         }
         state.release(block: slot.block, blockCount: state.blockCount(forBytes: item.totalBytes), self.slot)
+        larder_bucket_unlock(bucket)
         return .stored
     }
 
@@ -378,7 +382,7 @@ extension Session {
             let shape = ItemShape(
                 keyLength: key.length, valueLength: item.valueLength, clientFlags: item.clientFlags,
                 expiryMilliseconds: expiry, cas: state.cas(of: item), order: state.order(of: item),
-                keyIsBinary: item.keyIsBinary)
+                keyIsBinary: item.keyIsBinary, checked: state.checked)
             guard let place = state.reserve(shape, kept: false, now: now, spaceIsLocked: false, slot) else {
                 return .noMemory
             }
@@ -431,9 +435,11 @@ extension Session {
         shape.accessed = larder_load_u16(item.accessedField)
         let value = state.writeHeader(place, shape, key: key.bytes)
         value.copyMemory(from: item.value, byteCount: shape.valueLength)
+        state.sign(place)
+        state.settle(place)
         larder_bucket_publish(slot.line, slot.number, place.block)
-        larder_bucket_unlock(bucket)
         state.release(block: slot.block, blockCount: state.blockCount(forBytes: item.totalBytes), self.slot)
+        larder_bucket_unlock(bucket)
         state.finish(place, self.slot)
         return true
     }

@@ -9,29 +9,53 @@ public final class Store: Sendable {
     let state: StoreState
     let geometry: Geometry
 
-    /// Maps an anonymous arena and makes it empty.
-    /// - Throws: `StoreError` when the configuration is out of range or the mapping is refused.
+    /// Where the arena lies; nil: in memory only.
+    let file: StoreFile?
+
+    /// Makes a store: an empty one in memory, or with `filePath` one of what that file holds.
+    ///
+    /// With `defersRecovery` a file's items are not there before `recover` was called and has returned,
+    /// and no turn may begin before.
+    /// - Throws: `StoreError` when the configuration is out of range, the mapping is refused, or the file
+    ///   must not be used.
     public init(_ configuration: StoreConfiguration) throws(StoreError) {
         geometry = try Geometry(memoryBytes: configuration.memoryBytes, slabBytes: configuration.slabBytes)
-        // SAFETY: a fresh private mapping, unmapped in deinit; pages come when first written.
-        let mapping = mmap(
-            nil, geometry.arenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-            0)
-        guard let base = mapping, base != MAP_FAILED else {
-            throw .mappingFailed(bytes: geometry.arenaBytes, errno: errno)
+        let base: UnsafeMutableRawPointer
+        if let path = configuration.filePath {
+            let opened = try StoreFile(path, geometry, configuration)
+            file = opened
+            base = opened.base
+        } else {
+            file = nil
+            // SAFETY: a fresh private mapping, unmapped in deinit; pages come when first written.
+            let mapping = mmap(
+                nil, geometry.arenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                -1, 0)
+            guard let mapped = mapping, mapped != MAP_FAILED else {
+                throw .mappingFailed(bytes: geometry.arenaBytes, errno: errno)
+            }
+            base = mapped
+            Self.format(base, geometry, seed: configuration.hashSeed ?? UInt64.random(in: .min ... .max))
         }
-        Self.format(base, geometry, seed: configuration.hashSeed ?? UInt64.random(in: .min ... .max))
         let process = Self.makeProcessState(geometry, configuration)
         state = StoreState(base: base, geometry: geometry, process: process)
-        Self.fillFreeList(state, geometry)
         // Place 0 is for what is moved: see `StoreState.mover`.
         let mover = makeSlot(sharedBy: 1)
         mover.pointee.isUsed = true
         larder_store_u64(state.process.pointee.sessions, UInt64(UInt(bitPattern: mover)))
+        guard let file else {
+            Self.fillFreeList(state, geometry)
+            return
+        }
+        process.pointee.secondSuperblock = file.secondSuperblock
+        larder_store_u32(&process.pointee.isReady, 0)
+        larder_store_u64(&process.pointee.nextTickMilliseconds, UInt64.max)
+        if !configuration.defersRecovery { recover() }
     }
 
     deinit {
         let process = state.process
+        let wasReady = isReady
         for place in 0..<SessionSlot.placesMax {
             guard let slot = state.sessionSlot(place) else { break }
             slot.pointee.open.deallocate()
@@ -44,24 +68,16 @@ public final class Store: Sendable {
         pthread_mutex_destroy(&process.pointee.spaceLock)
         process.deinitialize(count: 1)
         process.deallocate()
-        munmap(state.base, geometry.arenaBytes)
+        if file == nil {
+            munmap(state.base, geometry.arenaBytes)
+        } else if wasReady {
+            state.superblock.pointee.clean = 1
+        }
     }
 
     /// Writes the superblock and the slab table of an empty arena.
-    private static func format(_ base: UnsafeMutableRawPointer, _ geometry: Geometry, seed: UInt64) {
-        let superblock = base.bindMemory(to: larder_superblock.self, capacity: 1)
-        superblock.pointee.magic = UInt64(LARDER_ARENA_MAGIC)
-        superblock.pointee.version = UInt32(LARDER_ARENA_VERSION)
-        superblock.pointee.block_shift = UInt32(geometry.blockShift)
-        superblock.pointee.arena_bytes = UInt64(geometry.arenaBytes)
-        superblock.pointee.slab_shift = UInt32(geometry.slabShift)
-        superblock.pointee.slab_count = UInt32(geometry.slabCount)
-        superblock.pointee.metadata_slab_count = UInt32(geometry.metadataSlabCount)
-        superblock.pointee.slab_table_offset = UInt64(geometry.slabTableOffset)
-        superblock.pointee.directory_offset = UInt64(geometry.directoryOffset)
-        superblock.pointee.hash_seed = seed
-        superblock.pointee.bucket_count = UInt64(geometry.bucketsPerSlab)
-        superblock.pointee.index_slab_count = 1
+    static func format(_ base: UnsafeMutableRawPointer, _ geometry: Geometry, seed: UInt64) {
+        FileSuperblock.write(base.bindMemory(to: larder_superblock.self, capacity: 1), geometry, seed: seed)
         let table = (base + geometry.slabTableOffset).bindMemory(
             to: larder_slab.self, capacity: geometry.slabCount)
         for slab in 0..<geometry.metadataSlabCount { table[slab].state = LARDER_SLAB_METADATA.rawValue }
@@ -94,7 +110,7 @@ public final class Store: Sendable {
         return process
     }
 
-    private static func fillFreeList(_ state: StoreState, _ geometry: Geometry) {
+    static func fillFreeList(_ state: StoreState, _ geometry: Geometry) {
         for slab in geometry.metadataSlabCount..<geometry.slabCount - 1 {
             state.process.pointee.freeSlabs.append(slab, state.process.pointee.links)
         }

@@ -15,10 +15,22 @@ public struct StoreConfiguration: Sendable {
     public var hashSeed: UInt64?
     /// Threads that are expected to hold a session; decides how many slabs each may keep open.
     public var sessionsExpected: Int
+    /// The file that the arena lies in, so that it outlives the process; nil: memory only.
+    public var filePath: String?
+    /// Seconds between the times when a file's pages are handed to the disk, for the sake of what a
+    /// power failure leaves; 0: when the system pleases.
+    public var fileSyncSeconds = 0
+    /// A file that cannot be used is deleted, instead of being set aside under another name.
+    public var deletesBadFile = false
+    /// `Store.recover` is called by whoever opened the store, and not before it is there.
+    public var defersRecovery = false
+    /// The time at which a file is opened, in absolute milliseconds; nil: the wall clock's.
+    public var openedAtMilliseconds: Int64?
 
     public init(
         memoryBytes: Int, slabBytes: Int? = nil, itemBytesMax: Int = 1 << 20, evicts: Bool = true,
-        bucketIntervalMilliseconds: Int64 = 15_000, hashSeed: UInt64? = nil, sessionsExpected: Int = 1
+        bucketIntervalMilliseconds: Int64 = 15_000, hashSeed: UInt64? = nil, sessionsExpected: Int = 1,
+        filePath: String? = nil
     ) {
         self.memoryBytes = memoryBytes
         self.slabBytes = slabBytes
@@ -27,5 +39,6 @@ public struct StoreConfiguration: Sendable {
         self.bucketIntervalMilliseconds = max(1, bucketIntervalMilliseconds)
         self.hashSeed = hashSeed
         self.sessionsExpected = max(1, sessionsExpected)
+        self.filePath = filePath
     }
 }

@@ -1,3 +1,5 @@
+import Glibc
+
 /// What keeps a store from being opened. Each description says what to do about it.
 public enum StoreError: Error, Equatable, CustomStringConvertible {
     /// The arena is too small to hold its own tables and some slabs, or absurdly large.
@@ -8,6 +10,8 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
     case mappingFailed(bytes: Int, errno: Int32)
     /// More sessions than the store has places for.
     case tooManySessions(limit: Int)
+    /// The file cannot be used, and is not the store's to replace.
+    case fileRefused(path: String, FileRefusal)
 
     public var description: String {
         switch self {
@@ -19,6 +23,39 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
             "cannot map an arena of \(bytes) bytes (errno \(errno)): lower the memory limit"
         case .tooManySessions(let limit):
             "a store has at most \(limit) sessions at a time: use fewer threads"
+        case .fileRefused(let path, let refusal): "cannot use \(path) as a store: \(refusal)"
         }
     }
+}
+
+/// Why a file cannot be a store's.
+public enum FileRefusal: Equatable, Sendable, CustomStringConvertible {
+    case symbolicLink
+    /// A directory, a fifo, a socket or a device.
+    case notAFile
+    case otherOwner
+    /// Another process has it open as its store.
+    case inUse(processID: UInt64?)
+    case noSpace(bytes: Int)
+    /// It is no store, and could not be given another name.
+    case cannotBeSetAside(errno: Int32)
+    case system(errno: Int32)
+
+    public var description: String {
+        switch self {
+        case .symbolicLink: "it is a symbolic link; name the file itself"
+        case .notAFile: "it is not a regular file; name another"
+        case .otherOwner: "it belongs to another user; name another file, or change its owner"
+        case .inUse(let processID):
+            "the server with pid \(processID.map { String($0) } ?? "unknown") is using it; stop that one, or name "
+                + "another file"
+        case .noSpace(let bytes):
+            "there is no space for its \(bytes) bytes; make room, name a file elsewhere, or lower the memory limit"
+        case .cannotBeSetAside(let error):
+            "it is no store of this version and could not be renamed (\(Self.text(error))); move it away"
+        case .system(let error): "\(Self.text(error))"
+        }
+    }
+
+    private static func text(_ error: Int32) -> String { String(cString: strerror(error)) }
 }

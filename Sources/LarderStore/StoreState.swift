@@ -20,6 +20,8 @@ struct StoreState: @unchecked Sendable {
     let slabCount: Int
     let blocksPerSlab: Int
     let hashSeed: UInt64
+    /// In files `ItemForm.checked`, else 0: the bit of items with a checksum.
+    let checked: UInt8
 
     init(base: UnsafeMutableRawPointer, geometry: Geometry, process: UnsafeMutablePointer<ProcessState>) {
         self.base = base
@@ -32,6 +34,7 @@ struct StoreState: @unchecked Sendable {
         slabCount = geometry.slabCount
         blocksPerSlab = geometry.blocksPerSlab
         hashSeed = superblock.pointee.hash_seed
+        checked = process.pointee.configuration.filePath == nil ? 0 : ItemForm.checked.rawValue
     }
 
     @inline(__always)
@@ -113,6 +116,12 @@ struct ProcessState {
     var overflowLineCount: UInt64 = 0
     /// Atomic; when a delayed flush falls due, `Int64.max` when none is.
     var flushAtMilliseconds: UInt64 = UInt64(Int64.max)
+    /// The superblock's copy behind the arena of a file.
+    var secondSuperblock: UnsafeMutablePointer<larder_superblock>?
+    /// Slabs opened up to this one were flushed. Under the space lock.
+    var flushedSequence: UInt64 = 0
+    /// Atomic; 1 once what a file held has been found again.
+    var isReady: UInt32 = 1
     /// Draws the slabs that are looked at for holes.
     var sampleState: UInt64 = 1
     /// A rotating hand over the slab table, for slabs whose items were all deleted.

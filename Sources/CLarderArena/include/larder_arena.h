@@ -18,26 +18,50 @@
 #endif
 
 #define LARDER_ARENA_MAGIC 0x4152454E4452414CULL  // "LARDRENA" read as little-endian bytes
-#define LARDER_ARENA_VERSION 1
+#define LARDER_ARENA_VERSION 2
+#define LARDER_BYTE_ORDER_MARK 0x01020304u
+#define LARDER_PAGE_BYTES 4096
 
-// --- Superblock: the first bytes of the arena -------------------------------------------------
+// --- Superblock: the first page of the arena; a file has a copy behind the arena ---------------
+
+/// A number that must outlive the process. Value, then check: a pair that was half written, or
+/// damaged, does not match, and the other superblock's counts.
+typedef struct larder_durable {
+    uint64_t value;
+    uint64_t check;
+} larder_durable;
 
 typedef struct larder_superblock {
+    // Written once, when the arena is made.
     uint64_t magic;
     uint32_t version;
-    uint32_t block_shift;  // a block is 1 << block_shift bytes
+    uint32_t byte_order;  // LARDER_BYTE_ORDER_MARK
     uint64_t arena_bytes;
+    uint32_t block_shift;  // a block is 1 << block_shift bytes
     uint32_t slab_shift;  // a slab is 1 << slab_shift bytes
     uint32_t slab_count;
     uint32_t metadata_slab_count;  // slabs 0 ..< this hold what is described here
-    uint32_t reserved;
     uint64_t slab_table_offset;
     uint64_t directory_offset;
-    uint64_t hash_seed;
+    uint64_t hash_seed;  // seeds the key hash and the checksums
+    uint32_t page_bytes;  // LARDER_PAGE_BYTES
+    uint32_t superblock_bytes;
+    uint64_t fixed_check;  // larder_superblock_check of the bytes before
+
+    // Change, each with one store. Used as hints only when a file is opened.
     uint64_t bucket_count;    // atomic; buckets of the linear hash index
     uint64_t cas_last;        // atomic; the last cas given out
     uint64_t slab_sequence;   // under the space lock; order in which slabs were opened
     uint64_t index_slab_count;  // under the space lock
+    uint64_t index_epoch;     // atomic; odd while the index is being rebuilt: readers keep out
+
+    // Files only.
+    uint64_t clean;           // 1 after an orderly end, 0 while a process has the file open
+    uint64_t owner_pid;       // the process that has, or had, the file
+    uint8_t owner_boot[16];   // the boot of the machine in which it ran
+    int64_t clock_offset_ms;  // what its clock added to CLOCK_MONOTONIC
+    larder_durable flush_sequence;  // slabs opened up to this one are dead
+    larder_durable flush_at_ms;     // when a delayed flush falls due; INT64_MAX: never
 } larder_superblock;
 
 // --- Slab table: one record of a cache line for each slab -------------------------------------
@@ -58,6 +82,8 @@ typedef struct larder_slab {
     uint32_t state;        // atomic, enum larder_slab_state; changed under the space lock
     uint32_t opened_seconds;  // the store's clock when it was opened: no item in it is older
     uint64_t sequence;     // superblock.slab_sequence when it was opened: its age
+    // sequence, expiry_base_ms, expiry_end_ms and cas_base stay as they are while the slab holds
+    // items: their checksums are seeded with them.
     int64_t expiry_base_ms;  // the start of its time bucket; items count from here
     int64_t expiry_end_ms;   // the end of its time bucket; INT64_MAX: items without expiry
     uint64_t cas_base;       // items' 24-bit order of writing counts from here
@@ -69,7 +95,7 @@ typedef struct larder_slab {
 } larder_slab;
 
 _Static_assert(sizeof(larder_slab) == 64, "a slab record is one cache line");
-_Static_assert(sizeof(larder_superblock) <= 4096, "the superblock fits its page");
+_Static_assert(sizeof(larder_superblock) <= LARDER_PAGE_BYTES, "the superblock fits its page");
 
 // --- Index bucket: one cache line ---------------------------------------------------------------
 //
@@ -203,5 +229,40 @@ static inline void larder_spin_lock(uint32_t *p) {
     for (uint32_t step = 0; !larder_exchange_u32_is(p, 0, 1); step++) larder_wait_step(step);
 }
 static inline void larder_spin_unlock(uint32_t *p) { __atomic_store_n(p, 0, __ATOMIC_RELEASE); }
+
+// --- Checksums: arenas in files (checksum.c) ---------------------------------------------------
+
+/// Over bytes whose order and length matter, 64 bytes a step. Not secret, but seeded: bytes that a
+/// client chose cannot be taken for an item.
+uint64_t larder_checksum(const void *bytes, size_t count, uint64_t seed);
+/// What an item's checksum starts from: an item counts at one place, in one life of its slab.
+uint64_t larder_item_seed(const larder_slab *slab, uint64_t hash_seed, uint64_t block);
+/// An item's checksum.
+/// head: its first eight bytes; what may change of them is left out. cas: its wide cas, or 0.
+/// bytes: key and value, which follow each other.
+uint32_t larder_item_checksum(
+    uint64_t item_seed, uint64_t head, uint64_t cas, uint32_t client_flags, const void *bytes, size_t count);
+/// Bits of an item's first eight bytes that change while it lives: `dead`, and the state byte.
+#define LARDER_HEAD_CHANGING 0x000000000000ff80ULL
+
+/// The check of a superblock's fixed part.
+uint64_t larder_superblock_check(const larder_superblock *superblock);
+/// Writes a number that must outlive the process.
+void larder_durable_write(larder_durable *place, uint64_t value, uint64_t seed);
+/// False when the pair does not match.
+bool larder_durable_read(const larder_durable *place, uint64_t seed, uint64_t *value);
+static inline larder_durable *larder_flush_sequence(larder_superblock *superblock) {
+    return &superblock->flush_sequence;
+}
+static inline larder_durable *larder_flush_at(larder_superblock *superblock) { return &superblock->flush_at_ms; }
+
+// --- Mapped files whose pages go missing (guard.c) ---------------------------------------------
+
+/// Survives a file that is truncated, or a disk that fails, under a mapping: a page that cannot be
+/// read becomes a private page of zeros, in which nothing is found. False when there are too many.
+bool larder_guard_add(const void *start, size_t bytes);
+void larder_guard_remove(const void *start);
+/// Pages that went missing, of all guarded mappings so far.
+uint64_t larder_guard_missing_pages(void);
 
 #endif

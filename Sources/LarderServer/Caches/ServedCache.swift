@@ -36,6 +36,15 @@ package final class ServedCache: Sendable {
     }
 
     private static func configuration(_ cache: CacheSettings, _ server: Settings) -> StoreConfiguration {
+        var configuration = arena(cache, server)
+        configuration.filePath =
+            cache.storePath ?? (cache.name == CacheSettings.defaultName ? server.storePath : nil)
+        configuration.fileSyncSeconds = cache.storeSyncSeconds
+        configuration.deletesBadFile = cache.deletesWrongStore
+        return configuration
+    }
+
+    private static func arena(_ cache: CacheSettings, _ server: Settings) -> StoreConfiguration {
         let interval = Int64(cache.bucketIntervalSeconds) * 1000
         guard !cache.isMemcachedShaped else {
             return StoreConfiguration(

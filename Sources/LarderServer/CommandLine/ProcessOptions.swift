@@ -83,10 +83,6 @@ extension Option {
         refused(
             "Z", "enable-ssl", .none, "refused: no TLS",
             "This server is not built with TLS support: it would talk in the clear, so it does not start."),
-        refused(
-            "e", "memory-file", .required("FILE"), "refused: nothing outlives the process",
-            "Larder keeps nothing in a file (-e): the cache would be lost at a restart, so it does not start."
-        ),
     ]
 
     private static func refused(

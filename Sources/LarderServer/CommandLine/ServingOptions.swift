@@ -27,12 +27,24 @@ extension Option {
                 draft.settings.maxItemSizeBytes = bytes
             }),
         Option(
+            "e", "memory-file", .required("FILE"), .memory,
+            "keep the items in a file, where they outlive the server\n(also --store=FILE)",
+            effect: { draft, text throws(Ending) in try setStore(text, "-e", &draft) }),
+        Option(
+            long: "store", .required("FILE"), .memory, "the same as -e",
+            effect: { draft, text throws(Ending) in try setStore(text, "--store", &draft) }),
+        Option(
             "M", "disable-evictions", .none, .memory, "answer an error when full, instead of evicting",
             effect: { draft, _ in draft.settings.evictions = false }),
         Option(
             "k", "lock-memory", .none, .memory, "keep all memory out of swap (mlockall)",
             effect: { draft, _ in draft.settings.locksMemory = true }),
     ]
+
+    private static func setStore(_ path: String, _ option: String, _ draft: inout Draft) throws(Ending) {
+        guard !path.isEmpty else { throw .badValue("\(option) takes the name of a file.") }
+        draft.settings.storePath = path
+    }
 
     static let load: [Option] = [
         Option(

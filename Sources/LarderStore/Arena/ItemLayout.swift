@@ -9,11 +9,11 @@ import CLarderArena
 ///
 /// `form` says which optional fields there are, in this order, each aligned:
 /// a cas other than the order (8 bytes), the expiry in milliseconds from the slab's base (4), client
-/// flags (4), the upper bits of the value's length (4). `order` is the number of the write, from the
-/// slab's base: of two copies of an item the later one has the higher number, whatever cas a client
-/// gave it. `accessed` (2) is the second of the last access, its low 16 bits. An item without expiry
-/// and flags costs 10 bytes, its rounding to a block of 8 and its index slot. Of `form` only
-/// `dead` ever changes, once; `state` and `accessed` may change at any time.
+/// flags (4), the upper bits of the value's length (4), a checksum (4, in files). `order` is the number
+/// of the write, from the slab's base: of two copies of an item the later one has the higher number,
+/// whatever cas a client gave it. `accessed` (2) is the second of the last access, its low 16 bits. An
+/// item without expiry and flags costs 10 bytes, its rounding to a block of 8 and its index slot. Of
+/// `form` only `dead` ever changes, once; `state` and `accessed` may change at any time.
 @usableFromInline
 struct ItemForm: OptionSet {
     @usableFromInline let rawValue: UInt8
@@ -25,6 +25,9 @@ struct ItemForm: OptionSet {
     static var clientFlags: ItemForm { ItemForm(rawValue: 1 << 2) }
     @inlinable @inline(__always)
     static var longValue: ItemForm { ItemForm(rawValue: 1 << 3) }
+    /// The item has a checksum: it lies in a file.
+    @inlinable @inline(__always)
+    static var checked: ItemForm { ItemForm(rawValue: 1 << 6) }
     /// The item was deleted, replaced, dropped or moved: see `SlabWalk.swift`.
     @inlinable @inline(__always)
     static var dead: ItemForm { ItemForm(rawValue: 1 << 7) }
@@ -35,9 +38,16 @@ struct ItemForm: OptionSet {
     @inlinable @inline(__always)
     init(rawValue: UInt8) { self.rawValue = rawValue }
 
+    /// Bits that have a meaning.
+    static var known: ItemForm { ItemForm(rawValue: 0xdf) }
+
+    /// - Parameter checked: the bit `checked`, or 0.
     @inline(__always)
-    init(valueLength: Int, clientFlags: UInt32, expires: Bool, wideCas: Bool, binaryKey: Bool = false) {
-        var bits: UInt8 = binaryKey ? Self.binaryKey.rawValue : 0
+    init(
+        valueLength: Int, clientFlags: UInt32, expires: Bool, wideCas: Bool, binaryKey: Bool = false,
+        checked: UInt8 = 0
+    ) {
+        var bits: UInt8 = binaryKey ? checked | Self.binaryKey.rawValue : checked
         if wideCas { bits |= Self.wideCas.rawValue }
         if expires { bits |= Self.expires.rawValue }
         if clientFlags != 0 { bits |= Self.clientFlags.rawValue }
@@ -49,7 +59,7 @@ struct ItemForm: OptionSet {
     @inlinable @inline(__always)
     var headerBytes: Int {
         let bits = Int(rawValue)
-        return 10 &+ (bits & 1) << 3 &+ (bits & 2) << 1 &+ (bits & 4) &+ (bits & 8) >> 1
+        return 10 &+ (bits & 1) << 3 &+ (bits & 2) << 1 &+ (bits & 4) &+ (bits & 8) >> 1 &+ (bits & 64) >> 4
     }
     /// The last two bytes before the key.
     @inline(__always)
@@ -60,6 +70,9 @@ struct ItemForm: OptionSet {
     var clientFlagsOffset: Int { expiryOffset &+ Int(rawValue & 2) << 1 }
     @inlinable @inline(__always)
     var longValueOffset: Int { clientFlagsOffset &+ Int(rawValue & 4) }
+    /// Where the checksum is, if there is one.
+    @inline(__always)
+    var checksumOffset: Int { longValueOffset &+ Int(rawValue & 8) >> 1 }
 }
 
 /// A view of one item in the arena. It stays valid until its session allocates or ends its turn.
@@ -143,6 +156,9 @@ enum ItemState {
     static var winSent: UInt8 { 0x20 }
     @inlinable @inline(__always)
     static var marksMask: UInt8 { 0x30 }
+    /// In files, until the item is about to be published: a kill may leave one that was going to be
+    /// refused.
+    static let pending: UInt8 = 0x80
 
     /// Seconds as they are kept in an item.
     @inline(__always)
@@ -165,12 +181,15 @@ struct ItemShape {
     var keyIsBinary = false
     /// Low 16 bits of the second of the last access.
     var accessed: UInt16 = 0
+    /// `StoreState.checked`: whether there is a checksum.
+    var checked: UInt8 = 0
 
     @inline(__always)
     func form(wideCas: Bool) -> ItemForm {
         ItemForm(
             valueLength: valueLength, clientFlags: clientFlags,
-            expires: expiryMilliseconds != Int64.max, wideCas: wideCas, binaryKey: keyIsBinary)
+            expires: expiryMilliseconds != Int64.max, wideCas: wideCas, binaryKey: keyIsBinary,
+            checked: checked)
     }
     @inline(__always)
     func totalBytes(wideCas: Bool) -> Int {

@@ -59,9 +59,9 @@ extension StoreState {
             return
         }
         removeSlot(slot, from: bucket)
-        larder_bucket_unlock(bucket)
         countDropped(item, isDead: isDead(item, now: now), session)
         release(block: block, blockCount: count, session)
+        larder_bucket_unlock(bucket)
     }
 
     func countDropped(_ item: Item, isDead: Bool, _ session: UnsafeMutablePointer<SessionSlot>) {
@@ -90,7 +90,7 @@ extension StoreState {
             var shape = ItemShape(
                 keyLength: item.keyLength, valueLength: item.valueLength, clientFlags: item.clientFlags,
                 expiryMilliseconds: expiry, cas: cas(of: item), order: order(of: item),
-                keyIsBinary: item.keyIsBinary)
+                keyIsBinary: item.keyIsBinary, checked: checked)
             guard let place = reserve(shape, kept: true, now: now, spaceIsLocked: true, mover) else {
                 return false
             }
@@ -112,11 +112,13 @@ extension StoreState {
             if purpose == .evict, shape.state & ItemState.frequencyMask > 0 { shape.state -= 1 }
             let value = writeHeader(place, shape, key: item.key)
             value.copyMemory(from: item.value, byteCount: shape.valueLength)
+            sign(place)
+            settle(place)
             larder_bucket_publish(slot.line, slot.number, place.block)
+            release(block: old, blockCount: blockCount(forBytes: item.totalBytes), session)
             larder_bucket_unlock(bucket)
             finish(place, mover)
             larder_count(&session.pointee.counters.itemsMoved, 1)
-            release(block: old, blockCount: blockCount(forBytes: item.totalBytes), session)
             return true
         }
     }

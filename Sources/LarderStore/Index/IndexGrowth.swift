@@ -8,7 +8,7 @@ extension StoreState {
     /// Items a bucket holds on average when the index is as dense as it should be. Twelve slots and
     /// this many items make some 8 bytes an item, overflow lines included, and a fifth of the
     /// buckets overflow.
-    private static let itemsPerBucket: Int64 = 9
+    static let itemsPerBucket: Int64 = 9
     /// Buckets divided in one go at most: some tens of microseconds.
     private static let splitsAtOnceMax = 64
 

@@ -118,7 +118,7 @@ extension StoreState {
         let delta = (reservation.order &- slab.pointee.cas_base) & 0xff_ffff
         // Built piece by piece: one long expression takes the type checker seconds.
         var head = UInt64(form.rawValue)
-        head |= UInt64(shape.state) << 8
+        head |= UInt64(checked == 0 ? shape.state : shape.state | ItemState.pending) << 8
         head |= UInt64(UInt8(truncatingIfNeeded: shape.keyLength)) << 16
         head |= delta << 24
         head |= UInt64(UInt16(truncatingIfNeeded: shape.valueLength)) << 48

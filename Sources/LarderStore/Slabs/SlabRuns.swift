@@ -59,6 +59,9 @@ extension StoreState {
         process.pointee.freshSlabs.append(head, process.pointee.links)
         if larder_load_u32(&slabs[head].live_blocks) == 0 || !isInIndex(reservation.block) {
             retireRun(head, session)
+        } else if slabs[head].sequence <= process.pointee.flushedSequence {
+            // The flush passed before the slot was there: it counts for this item as well.
+            dropRun(head, session, now: Int64.min)
         } else if slabs[head].expiry_end_ms != Int64.max {
             awaitAttention(of: head, at: slabs[head].expiry_end_ms)
         }

@@ -3,8 +3,8 @@ import CLarderArena
 /// Items lie in a slab without gaps, from its first block to its cursor: each one's length tells where
 /// the next begins. One that is no more has `dead` set in its form, so that a walk can pass it over.
 ///
-/// The flag saves work and is no proof: whether an item lives, the index says. It is set once, by
-/// whoever took the item's slot, and no other thread writes that byte.
+/// The flag is set once, by whoever took the item's slot, while the slot's bucket is still locked: so
+/// when a file is opened again it tells what was deleted. No other thread writes that byte.
 extension StoreState {
     /// Gives an item's blocks back: its index slot is gone already.
     @inline(__always)

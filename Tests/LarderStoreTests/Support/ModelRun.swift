@@ -17,11 +17,17 @@ final class ModelRun {
     private var random: SeededRandom
     private let room: Room
     private let stepsPerCheck: Int
-    private let store: Store
+    private var store: Store
+    /// The file that the store lies in, if it is to be opened again and again.
+    private let file: StoreTestFile?
+    private var configuration: StoreConfiguration
+    /// What came back when the store was opened again.
+    private(set) var recoveredItems = 0
+    private var done = StoreCounters()
     /// What the store did in a run that ended well.
     private(set) var counters = StoreCounters()
     private let slabBytes: Int
-    private let drivers: [StoreDriver]
+    private var drivers: [StoreDriver]
     private var model: ModelStore
     private let keys: [[UInt8]]
     private var now: Int64 = 1_700_000_000_000
@@ -31,10 +37,14 @@ final class ModelRun {
     /// Small items only, so that there are enough of them for the index to grow and overflow.
     private let manySmall: Bool
 
-    init(seed: UInt64, room: Room, stepsPerCheck: Int) throws {
+    init(seed: UInt64, room: Room, stepsPerCheck: Int, file: StoreTestFile? = nil) throws {
         var random = SeededRandom(seed: seed)
         let sessions = random.number(1...4)
-        let configuration = Self.configuration(room, sessions: sessions, &random)
+        var configuration = Self.configuration(room, sessions: sessions, &random)
+        configuration.filePath = file?.path
+        configuration.openedAtMilliseconds = now
+        self.file = file
+        self.configuration = configuration
         let store = try Store(configuration)
         drivers = try (0..<sessions).map { _ in try StoreDriver(store) }
         self.store = store
@@ -81,7 +91,7 @@ final class ModelRun {
             guard step % stepsPerCheck == stepsPerCheck - 1 || step == steps - 1 else { continue }
             if let broken = store.checkInvariants().first { return "step \(step): \(broken)" }
         }
-        if room != .tiny, store.statistics.counters.evictions > 0 { return "items were evicted" }
+        if room != .tiny, store.statistics.counters.evictions + done.evictions > 0 { return "items were evicted" }
         for pin in pinned { drivers[0].session.unpin(pin.pin) }
         counters = store.statistics.counters
         return nil
@@ -103,13 +113,42 @@ final class ModelRun {
 
     private func turn() -> String? {
         if random.once(in: 3) { advanceClock() }
-        let driver = drivers[random.number(0...drivers.count - 1)]
-        return driver.turn(now) { driver in
+        if let file, random.once(in: 8), let failure = reopen(file) { return failure }
+        return drivers[random.number(0...drivers.count - 1)].turn(now) { driver in
             model.begin(now: now)
             for _ in 0..<random.number(1...3) {
                 if let failure = operation(driver) { return failure }
             }
             return nil
+        }
+    }
+
+    /// Closes the store and opens it again; or leaves it as if it had been killed, and opens what there is.
+    private func reopen(_ file: StoreTestFile) -> String? {
+        for pin in pinned { drivers[0].session.unpin(pin.pin) }
+        pinned = []
+        done.evictions += store.statistics.counters.evictions
+        let items = store.statistics.counters.items
+        let isKilled = random.once(in: 2)
+        do {
+            if isKilled { try file.keepImage() }
+            let sessions = drivers.count
+            drivers = []
+            // The old one has to be gone before the file is opened again.
+            store = try Store(StoreConfiguration(memoryBytes: 64 << 10, slabBytes: 1024))
+            if isKilled { try file.restoreImage() }
+            if random.once(in: 2) { advanceClock() }
+            configuration.openedAtMilliseconds = now
+            configuration.defersRecovery = true
+            store = try Store(configuration)
+            let report = store.recover()
+            recoveredItems += report.items
+            drivers = try (0..<sessions).map { _ in try StoreDriver(store) }
+            if report.droppedItems > 0 { return "\(report.droppedItems) items were dropped" }
+            if report.items + report.expiredItems > items { return "\(report.items) items of \(items) came back" }
+            return store.checkInvariants().first
+        } catch {
+            return "\(error)"
         }
     }
 

@@ -1,0 +1,353 @@
+import CLarderArena
+
+/// Makes a store of what a file holds: the slab table and the items are the truth, all else is made anew.
+///
+/// First each slab is gone through and its items are judged: what is not to be served is marked dead, so
+/// that the slab is whole afterwards. Then the index is made, at the size that the number of items asks
+/// for. Both may be interrupted and begun again at any instant: nothing is undone that was not dead.
+///
+/// Under the space lock, with no session in a turn; the file's owner is this process.
+struct Rebuild {
+    let state: StoreState
+    let geometry: Geometry
+    let scan: ArenaScan
+    private(set) var report = RecoveryReport()
+
+    /// Blocks of live items, by slab.
+    private var liveBlocks: [Int]
+    private var roles: [ArenaScan.Role]
+    /// For what has to go for the index's sake.
+    private var freeSlabs: [Int] = []
+    private var overflowSlabs: [Int] = []
+    private var casLast: UInt64 = 0
+    private var sequenceLast: UInt64
+
+    /// Numbers beyond this are damage.
+    static let numberMax: UInt64 = 1 << 62
+    /// A cas is not given out twice, even if the superblock has lost count.
+    private static let casMargin: UInt64 = 1 << 20
+
+    init(_ state: StoreState, _ geometry: Geometry, now: Int64) {
+        self.state = state
+        self.geometry = geometry
+        sequenceLast = state.process.pointee.flushedSequence
+        scan = ArenaScan(state: state, flushedSequence: sequenceLast, now: now)
+        liveBlocks = Array(repeating: 0, count: state.slabCount)
+        roles = Array(repeating: .nothing, count: state.slabCount)
+    }
+
+    /// - Parameter isStopped: asked between slabs; what is left then is no store yet.
+    /// - Returns: false when it was stopped.
+    mutating func run(isStopped: () -> Bool) -> Bool {
+        let superblock = state.superblock
+        larder_store_u64(&superblock.pointee.index_epoch, superblock.pointee.index_epoch | 1)
+        var slab = geometry.metadataSlabCount
+        while slab < state.slabCount {
+            if isStopped() { return false }
+            slab += judge(slab)
+        }
+        takeIndexSlabs()
+        resetRecords()
+        makeIndex()
+        for slab in geometry.metadataSlabCount..<state.slabCount {
+            if isStopped() { return false }
+            addToIndex(slab)
+        }
+        makeLists()
+        let bySuperblock = superblock.pointee.cas_last
+        superblock.pointee.cas_last =
+            bySuperblock >= casLast && bySuperblock < Self.numberMax ? bySuperblock : casLast + Self.casMargin
+        superblock.pointee.slab_sequence = sequenceLast
+        larder_store_u64(&superblock.pointee.index_epoch, superblock.pointee.index_epoch &+ 1)
+        return true
+    }
+
+    // MARK: Judging
+
+    /// Goes through one slab, or one run of slabs, and returns how many that were.
+    private mutating func judge(_ slab: Int) -> Int {
+        let sequence = state.slabs[slab].sequence
+        if sequence < Self.numberMax { sequenceLast = max(sequenceLast, sequence) }
+        let role = scan.role(of: slab)
+        roles[slab] = role
+        switch role {
+        case .index, .nothing: return 1
+        case .items:
+            judgeItems(slab)
+            return 1
+        case .run(let count):
+            guard judgeRun(slab, count) else {
+                roles[slab] = .nothing
+                return 1
+            }
+            return count
+        }
+    }
+
+    private mutating func judgeItems(_ slab: Int) {
+        let record = state.slabs + slab
+        let end = Int(state.firstBlock(ofSlab: slab)) + Int(record.pointee.cursor_blocks)
+        var live = 0
+        scan.forEachItem(in: slab) { kind, block, count in
+            if kind == .live { live += count }
+            if kind == .damaged, block + count == end {
+                // The end of what was being written: the slab ends before it.
+                record.pointee.cursor_blocks = UInt32(block - Int(state.firstBlock(ofSlab: slab)))
+                report.droppedItems += 1
+            } else {
+                note(kind, block, count)
+            }
+        }
+        liveBlocks[slab] = live
+        if live == 0 { roles[slab] = .nothing }
+    }
+
+    private mutating func judgeRun(_ head: Int, _ count: Int) -> Bool {
+        guard let (kind, blocks) = scan.run(at: head, slabs: count) else {
+            report.droppedItems += 1
+            return false
+        }
+        guard kind == .live else {
+            note(kind, Int(state.firstBlock(ofSlab: head)), blocks)
+            return false
+        }
+        note(.live, Int(state.firstBlock(ofSlab: head)), blocks)
+        liveBlocks[head] = blocks
+        for tail in head + 1..<head + count { roles[tail] = .run(0) }
+        return true
+    }
+
+    private mutating func note(_ kind: ArenaScan.Kind, _ block: Int, _ count: Int) {
+        switch kind {
+        case .live:
+            report.items += 1
+            let order = state.order(of: Item(state.address(ofBlock: UInt32(block))))
+            if order < Self.numberMax { casLast = max(casLast, order) }
+        case .dead: break
+        case .expired:
+            report.expiredItems += 1
+            markDead(block)
+        case .pending: markDead(block)
+        case .damaged:
+            report.droppedItems += 1
+            state.writeDeadItem(
+                Reservation(
+                    block: UInt32(block), blockCount: count, cas: 0, order: 0, form: ItemForm(rawValue: 0), holdsLane: false))
+        }
+    }
+
+    private func markDead(_ block: Int) {
+        // SAFETY: the first byte of an item is its form.
+        let form = state.address(ofBlock: UInt32(block)).assumingMemoryBound(to: UInt8.self)
+        larder_store_u8(form, larder_load_u8(form) | ItemForm.dead.rawValue)
+    }
+
+    // MARK: Slabs
+
+    private func lines(inSlabs count: Int) -> Int { count * geometry.bucketsPerSlab }
+
+    private var bucketCount: Int { max(geometry.bucketsPerSlab, report.items / Int(StoreState.itemsPerBucket)) }
+
+    /// Decides which slabs are the index's: the same as before, if they are as many as it needs.
+    private mutating func takeIndexSlabs() {
+        let directory = (bucketCount + geometry.bucketsPerSlab - 1) / geometry.bucketsPerSlab
+        // A fifth of the buckets overflow when the index is as dense as it should be.
+        let overflow = (bucketCount / 4 + Int(state.overflowReserve)) / geometry.bucketsPerSlab + 1
+        let wanted = directory + (report.items == 0 ? 0 : overflow)
+        var taken = roles.indices.filter { roles[$0] == .index }.sorted(by: >)
+        for surplus in taken.dropFirst(wanted) { roles[surplus] = .nothing }
+        taken = Array(taken.prefix(wanted))
+        var candidate = state.slabCount - 1
+        while taken.count < wanted, candidate >= geometry.metadataSlabCount {
+            if roles[candidate] == .nothing {
+                roles[candidate] = .index
+                taken.append(candidate)
+            }
+            candidate -= 1
+        }
+        // A damaged slab table: every slab is taken for one of items.
+        if taken.count < directory { sacrifice(directory - taken.count, &taken) }
+        indexSlabs = Array(taken.prefix(directory))
+        overflowSlabs = Array(taken.dropFirst(directory))
+    }
+    private var indexSlabs: [Int] = []
+
+    /// Gives the last slabs of items to the index.
+    private mutating func sacrifice(_ count: Int, _ taken: inout [Int]) {
+        var candidate = state.slabCount - 1
+        while taken.count < count, candidate >= geometry.metadataSlabCount {
+            defer { candidate -= 1 }
+            switch roles[candidate] {
+            case .index: continue
+            case .run(0):
+                // The whole run goes with its last slab.
+                var head = candidate
+                while roles[head] == .run(0) {
+                    roles[head] = .nothing
+                    head -= 1
+                }
+                roles[head] = .nothing
+                liveBlocks[head] = 0
+            default: liveBlocks[candidate] = 0
+            }
+            roles[candidate] = .index
+            taken.append(candidate)
+        }
+    }
+
+    /// Makes every slab's record what its role asks for.
+    private func resetRecords() {
+        for slab in 0..<state.slabCount {
+            let record = state.slabs + slab
+            if slab < geometry.metadataSlabCount {
+                larder_store_u32(&record.pointee.state, LARDER_SLAB_METADATA.rawValue)
+                continue
+            }
+            switch roles[slab] {
+            case .items:
+                record.pointee.run_slabs = record.pointee.run_slabs == 1 ? 1 : 0
+                larder_store_u32(&record.pointee.live_blocks, UInt32(liveBlocks[slab]))
+                larder_store_u32(&record.pointee.state, LARDER_SLAB_SEALED.rawValue)
+            case .run(0): larder_store_u32(&record.pointee.state, LARDER_SLAB_RUN_TAIL.rawValue)
+            case .run:
+                larder_store_u32(&record.pointee.live_blocks, UInt32(liveBlocks[slab]))
+                larder_store_u32(&record.pointee.state, LARDER_SLAB_RUN_HEAD.rawValue)
+            case .index, .nothing: makeFree(slab)
+            }
+        }
+    }
+
+    private func makeFree(_ slab: Int) {
+        let record = state.slabs + slab
+        larder_store_u32(&record.pointee.live_blocks, 0)
+        _ = larder_add_u32(&record.pointee.generation, 1)
+        record.pointee.cursor_blocks = 0
+        record.pointee.run_slabs = 0
+        larder_store_u32(
+            &record.pointee.state,
+            roles[slab] == .index ? LARDER_SLAB_INDEX.rawValue : LARDER_SLAB_FREE.rawValue)
+        if roles[slab] == .index { clear(slab) }
+    }
+
+    private func clear(_ slab: Int) {
+        // SAFETY: the slab is nobody's; the index needs its lines empty.
+        (state.base + slab << Int(state.slabShift)).initializeMemory(
+            as: UInt8.self, repeating: 0, count: geometry.slabBytes)
+        state.slabs[slab].expiry_end_ms = Int64.max
+    }
+
+    // MARK: Index
+
+    private mutating func makeIndex() {
+        for (entry, slab) in indexSlabs.enumerated() { state.directory[entry] = UInt32(slab) }
+        state.superblock.pointee.index_slab_count = UInt64(indexSlabs.count)
+        let buckets = min(bucketCount, lines(inSlabs: indexSlabs.count))
+        larder_store_u64(&state.superblock.pointee.bucket_count, UInt64(buckets))
+        for slab in overflowSlabs { giveLines(of: slab) }
+        freeSlabs = roles.indices.filter { $0 >= geometry.metadataSlabCount && roles[$0] == .nothing }
+        report.items = 0
+    }
+
+    private func giveLines(of slab: Int) {
+        let first = slab << Int(state.slabShift - 6)
+        for number in first..<first + geometry.bucketsPerSlab {
+            state.giveBackOverflowLine(UInt32(truncatingIfNeeded: number))
+        }
+    }
+
+    /// Items whose buckets are fetched together.
+    private static let batch = 16
+
+    private mutating func addToIndex(_ slab: Int) {
+        guard liveBlocks[slab] > 0 else { return }
+        let start = Int(state.firstBlock(ofSlab: slab))
+        let isRun = state.slabs[slab].state == LARDER_SLAB_RUN_HEAD.rawValue
+        let end = isRun ? start + 1 : start + Int(state.slabs[slab].cursor_blocks)
+        withUnsafeTemporaryAllocation(of: Candidate.self, capacity: Self.batch) { batch in
+            var count = 0
+            var position = start
+            while position < end {
+                // Judged before: its lengths are right.
+                let item = Item(state.address(ofBlock: UInt32(position)))
+                let blocks = state.blockCount(forBytes: item.totalBytes)
+                if !item.form.contains(.dead) {
+                    let hash = KeyHash.hash(item.key, count: item.keyLength, seed: state.hashSeed)
+                    state.prefetchBucket(hash)
+                    batch.initializeElement(at: count, to: Candidate(block: position, blocks: blocks, hash: hash))
+                    count += 1
+                }
+                position += blocks
+                if count == Self.batch || position >= end {
+                    for place in 0..<count { add(batch[place]) }
+                    count = 0
+                }
+            }
+        }
+    }
+
+    private struct Candidate {
+        var block: Int
+        var blocks: Int
+        var hash: UInt64
+    }
+
+    private mutating func add(_ candidate: Candidate) {
+        let item = Item(state.address(ofBlock: UInt32(candidate.block)))
+        let tag = KeyHash.tag(candidate.hash)
+        let count = larder_load_u64(&state.superblock.pointee.bucket_count)
+        let bucket = state.bucketAddress(state.bucketNumber(candidate.hash, count: count))
+        if let slot = state.slot(of: item.key, item.keyLength, tag, in: bucket) {
+            // A kill between two stores left both: neither answer is wrong, the later is the better.
+            let other = Item(state.address(ofBlock: slot.block))
+            guard state.order(of: other) <= state.order(of: item) else { return drop(candidate.block, candidate.blocks) }
+            larder_bucket_publish(slot.line, slot.number, UInt32(candidate.block))
+            return drop(Int(slot.block), state.blockCount(forBytes: other.totalBytes))
+        }
+        if !state.insert(block: UInt32(candidate.block), tag: tag, into: bucket) {
+            guard let slab = freeSlabs.popLast() else {
+                report.droppedItems += 1
+                return drop(candidate.block, candidate.blocks)
+            }
+            roles[slab] = .index
+            makeFree(slab)
+            giveLines(of: slab)
+            return add(candidate)
+        }
+        report.items += 1
+    }
+
+    private mutating func drop(_ block: Int, _ blocks: Int) {
+        markDead(block)
+        let slab = state.slabIndex(ofBlock: UInt32(block))
+        liveBlocks[slab] -= blocks
+        larder_store_u32(&state.slabs[slab].live_blocks, UInt32(liveBlocks[slab]))
+    }
+
+    // MARK: Lists, heap and counters
+
+    private func makeLists() {
+        let process = state.process
+        for slab in geometry.metadataSlabCount..<state.slabCount where roles[slab] == .nothing {
+            process.pointee.freeSlabs.append(slab, process.pointee.links)
+        }
+        let used = roles.indices.filter { slab in
+            if case .run(let count) = roles[slab] { return count > 0 }
+            return roles[slab] == .items
+        }
+        let interval = process.pointee.configuration.bucketIntervalMilliseconds
+        for slab in used.sorted(by: { state.slabs[$0].sequence < state.slabs[$1].sequence }) {
+            state.appendSealed(slab)
+            let record = state.slabs[slab]
+            guard record.expiry_end_ms != Int64.max else { continue }
+            if roles[slab] == .items {
+                let bucket = TimeBucket(
+                    start: record.expiry_base_ms, end: record.expiry_end_ms, level: Int32(bitPattern: record.level))
+                state.awaitAttention(of: slab, at: bucket.attention(now: scan.now, interval: interval))
+            } else {
+                state.awaitAttention(of: slab, at: state.expiry(of: Item(state.address(ofBlock: state.firstBlock(ofSlab: slab)))))
+            }
+        }
+        process.pointee.endedCounters.items = Int64(report.items)
+        process.pointee.endedCounters.liveBlocks = Int64(liveBlocks.reduce(0, +))
+    }
+}

@@ -1,0 +1,14 @@
+/// What was found when a store's file was opened.
+public struct RecoveryReport: Sendable {
+    /// Items that are there again.
+    public var items = 0
+    /// Items, or stretches where items may have been, that were half written or damaged.
+    public var droppedItems = 0
+    /// Items left out because the new arena is smaller.
+    public var leftOutItems = 0
+    /// Items that expired while nobody served them.
+    public var expiredItems = 0
+    public var milliseconds = 0
+    /// Lines for the log: what was done with the file beyond opening it.
+    public var notices: [String] = []
+}
