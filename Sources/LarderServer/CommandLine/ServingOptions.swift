@@ -42,7 +42,7 @@ extension Option {
     ]
 
     private static func setStore(_ path: String, _ option: String, _ draft: inout Draft) throws(Ending) {
-        guard !path.isEmpty else { throw .badValue("\(option) takes the name of a file.") }
+        guard !path.isEmpty else { throw .usage("\(option) takes the name of a file.") }
         draft.settings.storePath = path
     }
 

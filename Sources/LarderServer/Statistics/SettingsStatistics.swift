@@ -29,8 +29,9 @@ enum SettingsStatistics {
                 ("ssl_key", "(null)"), ("ssl_verify_mode", "0"), ("ssl_keyformat", "1"), ("ssl_ciphers", "NULL"),
                 ("ssl_ca_cert", "NULL"), ("ssl_wbuf_size", "16384"), ("ssl_session_cache", "no"),
                 ("ssl_kernel_tls", "no"), ("ssl_min_version", "tlsv1.2"), ("num_napi_ids", "0"),
-                ("memory_file", "(null)"), ("client_flags_size", "4"),
             ], &lines)
+        lines.add("memory_file", state.settings.storePath ?? "(null)")
+        lines.add("client_flags_size", 4)
     }
 
     private static func limits(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {
