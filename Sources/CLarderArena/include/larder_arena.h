@@ -4,6 +4,13 @@
 // mapped anywhere. C promises the layout of a struct and Swift does not: hence this header.
 // Fields that other threads change are only touched through the functions below.
 //
+// Another process may read an arena in a file in place, through a read-only mapping. It takes nothing on
+// trust: index_epoch, which must be even, and before and after; the bucket's version, even, before and
+// after; the slot's block and its slab's record, each compared with the bounds; the lengths likewise; then
+// a copy of the item, whose checksum is seeded with the record as read before the copy. The slab's
+// sequence is in it, so that bytes of another life of the slab do not match. Dead, pending and expired
+// items are misses, and so is a slab opened up to the recorded flush.
+//
 //   slab 0 ............................ metadata slabs | data slabs ............ | index slabs
 //   superblock, slab table, directory                  | items, in blocks        | (from the end down)
 #ifndef LARDER_ARENA_H

@@ -220,7 +220,6 @@ struct Rebuild {
     private func makeFree(_ slab: Int) {
         let record = state.slabs + slab
         larder_store_u32(&record.pointee.live_blocks, 0)
-        _ = larder_add_u32(&record.pointee.generation, 1)
         record.pointee.cursor_blocks = 0
         record.pointee.run_slabs = 0
         larder_store_u32(
