@@ -28,7 +28,7 @@ extension Option {
             }),
         Option(
             "e", "memory-file", .required("FILE"), .memory,
-            "keep the items in a file, where they outlive the server\n(also --store=FILE)",
+            "keep the items in this file: they outlive the\nserver",
             effect: { draft, text throws(Ending) in try setStore(text, "-e", &draft) }),
         Option(
             long: "store", .required("FILE"), .memory, "the same as -e",
