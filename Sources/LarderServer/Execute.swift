@@ -58,8 +58,11 @@ enum Execute {
         key: UnsafePointer<UInt8>, _ reply: Reply, counting counter: Counter
     ) {
         context.counters.add(counter)
+        let hashed = context.session.hashed(key, length: request.keyLength)
+        if context.isWatched {
+            context.logStore(hashed, request, reply == .tooLarge ? .tooLarge : .noMemory, connection.number)
+        }
         if case .set = request.storeMode {
-            let hashed = context.session.hashed(key, length: request.keyLength)
             _ = context.session.delete(hashed, now: context.now)
         }
         if !request.options.noReply { connection.reply(reply, &context) }
@@ -77,6 +80,7 @@ enum Execute {
         context.counters.add(touches ? .cmdTouch : .cmdGet)
         let found = context.session.findEvenDead(hashed)
         let isDead = found.map { context.session.isDead($0, now: context.now) } ?? false
+        if context.isWatched { context.logLookup(hashed, found, isDead: isDead, connection.number) }
         if let item = found, !isDead {
             answer(&connection, &context, request, hashed, item)
         } else {
@@ -153,6 +157,7 @@ enum Execute {
         if context.detailIsEnabled {
             context.state.detail.record(hashed.bytes, length: hashed.length) { $0.sets += 1 }
         }
+        if context.isWatched { _ = context.logLookup(hashed, connection.number) }
         // Without cas values (`-C`) none can be right; 0 is never given out.
         let compared = context.casIsEnabled ? request.cas : 0
         let mode = writeMode(request.storeMode, comparing: compared)
@@ -161,6 +166,7 @@ enum Execute {
             valueLength: request.valueLength, clientFlags: request.clientFlags,
             expiry: expiry(ofSeconds: request.exptime, now: context.now), cas: compared, now: context.now)
         if case .compareAndSwap = mode { countCas(context, result.outcome) }
+        if context.isWatched { context.logStore(hashed, request, result.outcome, connection.number) }
         switch result.outcome {
         case .noMemory: context.counters.add(.storeNoMemory)
         case .tooLarge: context.counters.add(.storeTooLarge)

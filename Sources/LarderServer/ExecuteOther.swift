@@ -14,10 +14,12 @@ extension Execute {
         if context.detailIsEnabled {
             context.state.detail.record(hashed.bytes, length: hashed.length) { $0.deletes += 1 }
         }
+        let size = context.isWatched ? context.logLookup(hashed, connection.number) : nil
         let answer: Reply
         switch context.session.delete(hashed, cas: request.cas, now: context.now) {
         case .stored:
             context.counters.add(.deleteHits)
+            if let size { context.logDeletion(hashed, size: size, command: "delete") }
             answer = .deleted
         case .exists:
             answer = .exists
@@ -38,6 +40,7 @@ extension Execute {
     ) {
         let hashed = context.session.hashed(key, length: request.keyLength)
         let decrements = request.options.decrements
+        if context.isWatched { _ = context.logLookup(hashed, connection.number) }
         while true {
             let number: UInt64
             let result: StoreResult
@@ -131,6 +134,7 @@ extension Execute {
     ) {
         let hashed = context.session.hashed(key, length: request.keyLength)
         context.counters.add(.cmdTouch)
+        if context.isWatched { _ = context.logLookup(hashed, connection.number) }
         let expiry = expiry(ofSeconds: request.exptime, now: context.now)
         let answer: Reply
         switch context.session.touch(hashed, expiry: expiry, now: context.now) {
@@ -206,14 +210,7 @@ extension Execute {
             return connection.reply(.invalidShutdownMode, &context)
         }
         connection.phase = .closing
+        connection.closeReason = .shutdown
         state.requestStop()
-    }
-
-    static func administer(
-        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
-        _ line: UnsafePointer<UInt8>
-    ) {
-        let reply = TextAdministration.reply(to: line, length: request.keyLength)
-        if !request.options.noReply { connection.reply(reply, &context) }
     }
 }

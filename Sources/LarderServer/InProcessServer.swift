@@ -47,9 +47,15 @@ package final class InProcessConnection {
 
     deinit { connection.dispose(&server.context.pointee) }
 
-    /// Gives the server bytes as one read would, and returns what it answers to them.
+    /// Gives the server bytes as one read would, and returns what it answers to them. Without any it
+    /// returns what the server has to tell unasked.
     package func receive(_ bytes: [UInt8]) -> [UInt8] {
         var answer: [UInt8] = []
+        if bytes.isEmpty, !isClosed {
+            server.context.pointee.beginTurn(now: server.nowMilliseconds)
+            advance(&answer)
+            server.context.pointee.endTurn()
+        }
         var offset = 0
         while offset < bytes.count, !isClosed {
             server.context.pointee.beginTurn(now: server.nowMilliseconds)

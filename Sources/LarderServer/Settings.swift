@@ -91,6 +91,19 @@ package struct Settings: Sendable {
     package var prefixDelimiter: UInt8 = UInt8(ascii: ":")
     package var detailEnabled = false
     /// Options that Larder accepts for memcached's sake; `stats settings` shows them as given.
+    package var tunables = TunableSettings()
+    /// `-o no_lru_crawler` turns this off: no dumps of keys and no crawls, until a command turns it on.
+    package var crawlerIsEnabled = true
+    /// `-o watcher_logbuf_size`: bytes of events that wait for a slow watcher.
+    package var watcherBufferBytes = 256 << 10
+    /// `-o worker_logbuf_size`: bytes of events that a worker gathers before it hands them on.
+    package var workerLogBytes = 64 << 10
+    package var tailRepairSeconds = 0
+    /// `-o temporary_ttl`; nil: not given.
+    package var temporaryTTL: Int?
+    package var readBufferLimitBytes = 0
+    /// `-o track_sizes`: `stats sizes` answers.
+    package var tracksSizes = false
     package var growthFactor = 1.25
     package var chunkSizeBytes = 48
     package var hashPowerInit = 0
@@ -109,4 +122,23 @@ package struct Settings: Sendable {
         let main = caches.first { $0.name == name } ?? CacheSettings(name: name)
         return [main] + caches.filter { $0.name != name }
     }
+}
+
+/// Settings of memcached's machinery that its commands change. Larder has no use for them but the
+/// limit of a crawl; `stats settings` shows them as they were set.
+package struct TunableSettings: Sendable {
+    /// `lru_crawler sleep`
+    var crawlerSleepMicroseconds: UInt32 = 100
+    /// `lru_crawler tocrawl`: items that a crawl looks at; 0: all.
+    var crawlerItemsMax: UInt32 = 0
+    /// `lru tune`
+    var hotPercent: UInt32 = 20
+    var warmPercent: UInt32 = 40
+    var hotFactor = 0.2
+    var warmFactor = 2.0
+    /// `slabs automove`. There are no classes to move pages between: off.
+    var automoveLevel: UInt32 = 0
+    var automoveRatio = 0.8
+    var automoveFreeRatio = 0.01
+    var automoveWindow: UInt32 = 10
 }

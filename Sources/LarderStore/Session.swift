@@ -55,6 +55,7 @@ public struct Session: ~Copyable {
     }
 
     deinit {
+        recordsEvictions(false)
         state.goOffline(slot)
         state.lockSpace()
         state.sealLane(slot)

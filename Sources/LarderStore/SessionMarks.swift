@@ -41,17 +41,7 @@ extension Session {
     ///
     /// Items keep 16 bits of it, 18 hours. What was never found is as old as its slab, which tells how
     /// often they have gone round since; of others the latest time that fits is taken.
-    public func secondsSinceAccess(_ item: Item, now: Int64) -> Int {
-        let record = state.slabs[state.slabIndex(ofBlock: state.block(ofItem: item.base))]
-        let slabAge = Int(Int32(bitPattern: UInt32(truncatingIfNeeded: now / 1000) &- record.opened_seconds))
-        let age = Int(ItemState.accessed(now) &- larder_load_u16(item.accessedField))
-        // Workers read the clock at different moments: a second ahead is no 18 hours ago.
-        let aheadMax = 60
-        if age > 0xffff - aheadMax, slabAge < 0xffff - aheadMax { return 0 }
-        let isFetched = larder_load_u8(item.stateField) & ItemState.fetched != 0
-        guard !isFetched, slabAge > age else { return age }
-        return age + ((slabAge - age) & ~0xffff)
-    }
+    public func secondsSinceAccess(_ item: Item, now: Int64) -> Int { state.secondsSinceAccess(item, now: now) }
 
     /// Takes the win of an item that was found in this turn: of all who ask, one gets it, until the
     /// item is stored or marked stale again.
@@ -105,5 +95,20 @@ extension Session {
             default: continue
             }
         }
+    }
+}
+
+extension StoreState {
+    /// See `Session.secondsSinceAccess`.
+    func secondsSinceAccess(_ item: Item, now: Int64) -> Int {
+        let record = slabs[slabIndex(ofBlock: block(ofItem: item.base))]
+        let slabAge = Int(Int32(bitPattern: UInt32(truncatingIfNeeded: now / 1000) &- record.opened_seconds))
+        let age = Int(ItemState.accessed(now) &- larder_load_u16(item.accessedField))
+        // Workers read the clock at different moments: a second ahead is no 18 hours ago.
+        let aheadMax = 60
+        if age > 0xffff - aheadMax, slabAge < 0xffff - aheadMax { return 0 }
+        let isFetched = larder_load_u8(item.stateField) & ItemState.fetched != 0
+        guard !isFetched, slabAge > age else { return age }
+        return age + ((slabAge - age) & ~0xffff)
     }
 }

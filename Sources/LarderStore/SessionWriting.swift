@@ -353,8 +353,8 @@ extension Session {
             return .exists
         }
         state.removeSlot(slot, from: bucket)
-        if onlyDeadAt != nil {
-            state.countDropped(item, isDead: true, self.slot)
+        if let now = onlyDeadAt {
+            state.countDropped(item, isDead: true, now: now, self.slot)
         } else {
             larder_count(&self.slot.pointee.counters.items, -1)
         }

@@ -88,4 +88,24 @@ package enum Reply: UInt8, Sendable, CaseIterable {
     case memoryLimitNotAdjustable
     /// `CLIENT_ERROR watch commands not allowed`
     case watchNotAllowed
+    /// `ERROR cannot pipeline other commands before watch`
+    case watchNotFirst
+    /// `WATCHER_TOO_MANY log watcher limit reached`
+    case tooManyWatchers
+    /// `ERROR metadump not allowed`
+    case metadumpNotAllowed
+    /// `ERROR key dump not allowed`
+    case mgdumpNotAllowed
+    /// `ERROR cannot pipeline other commands before metadump`
+    case metadumpNotFirst
+    /// `ERROR cannot pipeline other commands before mgdump`
+    case mgdumpNotFirst
+    /// `BUSY currently processing crawler request`
+    case crawlerBusy
+    /// `BADCLASS invalid class id`
+    case badSlabClass
+    /// `ERROR hot and warm pcts must not exceed 80`
+    case lruSharesTooLarge
+    /// `ERROR hot/warm age factors must be greater than 0`
+    case lruFactorsNotPositive
 }

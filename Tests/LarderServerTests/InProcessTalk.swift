@@ -103,9 +103,9 @@ struct InProcessTalk {
         switch cut {
         case .at(let segment, let offset) where segment == inputs.count:
             return connection.receive(Array(input[..<offset])) + connection.receive(Array(input[offset...]))
-        case .everywhere:
+        case .everywhere where !input.isEmpty:
             return input.flatMap { connection.receive([$0]) }
-        case .nowhere, .at:
+        case .nowhere, .at, .everywhere:
             return connection.receive(input)
         }
     }

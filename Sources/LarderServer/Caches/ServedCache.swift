@@ -9,6 +9,8 @@ package final class ServedCache: Sendable {
     let counters: [Counters]
     /// The largest item (memcached's kind of cache) or the largest value (uWSGI's).
     let sizeMax: Int
+    /// `lru_crawler`
+    let crawler: Crawler
     /// What it may hold: `-m`, or all blocks.
     let contentBytesMax: Int
     /// Whether it drops items when full.
@@ -24,6 +26,7 @@ package final class ServedCache: Sendable {
         evicts = settings.isMemcachedShaped ? server.evictions : settings.purgesLeastRecentlyUsed
         sizeMax = settings.isMemcachedShaped ? server.maxItemSizeBytes : settings.valueBytesMax
         store = try Store(Self.configuration(settings, server))
+        crawler = Crawler(isEnabled: server.crawlerIsEnabled)
         counters = (0..<server.threadCount).map { _ in Counters() }
     }
 

@@ -6,7 +6,9 @@ struct ExtendedOption: Sendable {
     let effect: Effect
 
     /// Every name that memcached 1.6.45 takes after `-o`, in any of its builds.
-    static let all = serving + slabs + eviction + logs + storage + transport
+    static let all = serving + slabs + eviction + storage + transport
+
+    typealias Note = @Sendable (inout Draft, String) -> Void
 }
 
 /// `-o a,b=c`: what Larder has takes effect; what it has not is checked as memcached checks it, and
@@ -51,11 +53,20 @@ extension ExtendedOption {
         },
         option("no_modern") { draft, _ in
             draft.settings.refusesConnectionsOverLimit = false
+            draft.settings.crawlerIsEnabled = false
             draft.warn(
-                "-o no_modern: only its no_maxconns_fast applies, the rest concerns memcached's insides.")
+                "-o no_modern: its no_maxconns_fast and no_lru_crawler apply, the rest concerns memcached's insides.")
+        },
+        option("track_sizes") { draft, _ in draft.settings.tracksSizes = true },
+        option("lru_crawler") { draft, _ in draft.settings.crawlerIsEnabled = true },
+        option("watcher_logbuf_size") { draft, text throws(Ending) in
+            draft.settings.watcherBufferBytes = try kilobytes(text, of: "watcher_logbuf_size")
+        },
+        option("worker_logbuf_size") { draft, text throws(Ending) in
+            draft.settings.workerLogBytes = try kilobytes(text, of: "worker_logbuf_size")
         },
         silent("modern"), silent("inline_ascii_resp"), silent("no_inline_ascii_resp"),
-        silent("slab_reassign"), silent("lru_crawler"), silent("lru_maintainer"),
+        silent("slab_reassign"), silent("lru_maintainer"),
         silent("no_drop_privileges"), silent("relaxed_privileges"),
         ignored("no_hashexpand", "the index grows when it has to"),
         ignored(
@@ -64,9 +75,9 @@ extension ExtendedOption {
             "drop_privileges", "confine Larder from outside, by systemd or the container"),
         ignored(
             "read_buf_mem_limit", "connection buffers grow and shrink with use", .integer(0...Int(UInt32.max))
-        ),
+        ) { $0.settings.readBufferLimitBytes = LeadingInteger($1).value << 20 },
         option("resp_obj_mem_limit") { draft, _ in
-            draft.warn("DEPRECATED: resp_obj_mem_limit no longer used. See read_buf_mem_limit.")
+            draft.warn("DEPRECATED: resp_obj_mem_limit no longer used. See read_buf_mem_limit,")
         },
     ]
 
@@ -85,11 +96,19 @@ extension ExtendedOption {
         },
         ignored("no_chunked_items", noSlabs),
         ignored("no_slab_reassign", noSlabs),
-        ignored("slab_automove", noSlabs, .optionalInteger(0...2, "slab_automove must be between 0 and 2")),
-        ignored("no_slab_automove", noSlabs),
-        ignored("slab_automove_ratio", noSlabs, .decimal(0...1, "slab_automove_ratio must be > 0 and < 1")),
-        ignored("slab_automove_window", noSlabs, .atLeast(3, "slab_automove_window must be > 2")),
-        ignored("slab_automove_freeratio", noSlabs, .any),
+        ignored("slab_automove", noSlabs, .optionalInteger(0...2, "slab_automove must be between 0 and 2")) {
+            $0.settings.tunables.automoveLevel = $1.isEmpty ? 1 : UInt32(LeadingInteger($1).value)
+        },
+        ignored("no_slab_automove", noSlabs) { draft, _ in draft.settings.tunables.automoveLevel = 0 },
+        ignored("slab_automove_ratio", noSlabs, .decimal(0...1, "slab_automove_ratio must be > 0 and < 1")) {
+            $0.settings.tunables.automoveRatio = Double($1) ?? 0
+        },
+        ignored("slab_automove_window", noSlabs, .atLeast(3, "slab_automove_window must be > 2")) {
+            $0.settings.tunables.automoveWindow = UInt32(clamping: LeadingInteger($1).value)
+        },
+        ignored("slab_automove_freeratio", noSlabs, .any) {
+            $0.settings.tunables.automoveFreeRatio = Double($1) ?? 0
+        },
         ignored("slab_sizes", noSlabs, .any),
     ]
 
@@ -97,26 +116,34 @@ extension ExtendedOption {
     private static let expiry = "expired items give their memory back by themselves"
     private static let eviction: [ExtendedOption] = [
         ignored(
-            "tail_repair_time", expiry, .atLeast(10, "Cannot set tail_repair_time to less than 10 seconds")),
-        ignored("no_lru_crawler", expiry),
+            "tail_repair_time", expiry, .atLeast(10, "Cannot set tail_repair_time to less than 10 seconds")
+        ) { $0.settings.tailRepairSeconds = LeadingInteger($1).value },
+        ignored("no_lru_crawler", expiry) { draft, _ in draft.settings.crawlerIsEnabled = false },
         ignored(
             "lru_crawler_sleep", expiry,
-            .integer(0...1_000_000, "LRU crawler sleep must be between 0 and 1 second")),
-        ignored(
-            "lru_crawler_tocrawl", expiry,
-            .integer(0...Int(UInt32.max), "lru_crawler_tocrawl takes a numeric 32bit value")),
+            .integer(0...1_000_000, "LRU crawler sleep must be between 0 and 1 second")
+        ) { $0.settings.tunables.crawlerSleepMicroseconds = UInt32(clamping: LeadingInteger($1).value) },
+        option("lru_crawler_tocrawl") { draft, text throws(Ending) in
+            try ExtendedValue.integer(0...Int(UInt32.max), "lru_crawler_tocrawl takes a numeric 32bit value")
+                .check(text, of: "lru_crawler_tocrawl")
+            draft.settings.tunables.crawlerItemsMax = UInt32(clamping: LeadingInteger(text ?? "").value)
+        },
         ignored("no_lru_maintainer", ownEviction),
-        ignored("hot_lru_pct", ownEviction, .integer(1...79, "hot_lru_pct must be > 1 and < 80")),
-        ignored("warm_lru_pct", ownEviction, .integer(1...79, "warm_lru_pct must be > 1 and < 80")),
-        ignored("hot_max_factor", ownEviction, .decimal(0...Double.infinity, "hot_max_factor must be > 0")),
-        ignored("warm_max_factor", ownEviction, .decimal(0...Double.infinity, "warm_max_factor must be > 0")),
-        ignored("temporary_ttl", "items that expire together lie together anyway", .any),
-    ]
-
-    private static let logs: [ExtendedOption] = [
-        ignored("watcher_logbuf_size", "there is no \"watch\" yet", .integer(0...Int(UInt32.max))),
-        ignored("worker_logbuf_size", "there is no \"watch\" yet", .integer(0...Int(UInt32.max))),
-        ignored("track_sizes", "\"stats sizes\" answers that it is disabled"),
+        ignored("hot_lru_pct", ownEviction, .integer(1...79, "hot_lru_pct must be > 1 and < 80")) {
+            $0.settings.tunables.hotPercent = UInt32(clamping: LeadingInteger($1).value)
+        },
+        ignored("warm_lru_pct", ownEviction, .integer(1...79, "warm_lru_pct must be > 1 and < 80")) {
+            $0.settings.tunables.warmPercent = UInt32(clamping: LeadingInteger($1).value)
+        },
+        ignored("hot_max_factor", ownEviction, .decimal(0...Double.infinity, "hot_max_factor must be > 0")) {
+            $0.settings.tunables.hotFactor = Double($1) ?? 0
+        },
+        ignored("warm_max_factor", ownEviction, .decimal(0...Double.infinity, "warm_max_factor must be > 0")) {
+            $0.settings.tunables.warmFactor = Double($1) ?? 0
+        },
+        ignored("temporary_ttl", "items that expire together lie together anyway", .any) {
+            $0.settings.temporaryTTL = LeadingInteger($1).value
+        },
     ]
 
     private static let storage: [ExtendedOption] =
@@ -151,14 +178,22 @@ extension ExtendedOption {
         ExtendedOption(name: name, effect: { _, _ in })
     }
 
+    /// Accepted, checked, and noted in one line that says what takes its place.
+    /// - Parameter note: what `stats settings` shows of it.
     private static func ignored(
-        _ name: String, _ instead: String, _ value: ExtendedValue = .none
+        _ name: String, _ instead: String, _ value: ExtendedValue = .none, note: Note? = nil
     ) -> ExtendedOption {
         ExtendedOption(
             name: name,
             effect: { draft, text throws(Ending) in
                 try value.check(text, of: name)
+                note?(&draft, text ?? "")
                 draft.warn("-o \(name) is ignored: \(instead).")
             })
+    }
+
+    private static func kilobytes(_ text: String?, of name: String) throws(Ending) -> Int {
+        try ExtendedValue.integer(0...Int(UInt32.max)).check(text, of: name)
+        return LeadingInteger(text ?? "").value << 10
     }
 }

@@ -26,6 +26,10 @@ extension Connection {
         phase = .streaming
     }
 
+    /// Whether no answer waits to be sent before the one at hand. `mn` may: it says that all before it
+    /// is to be sent.
+    var hasNothingPipelined: Bool { output.isEmpty || output.endsWithMetaNoop }
+
     /// One more piece of the stream.
     mutating func streamPiece(_ context: inout WorkerContext) -> AnswerStream.Progress {
         guard let stream else { return .done }

@@ -58,6 +58,8 @@ struct Connection {
     /// For the log and `stats conns`.
     let number: Int32
     var lastActivityMilliseconds: Int64 = 0
+    /// Why it is `.closing`, for watchers.
+    var closeReason = CloseReason.normal
 
     /// Who has to log in first can do it in one dialect only, so that no other is a way around it.
     ///
@@ -228,6 +230,7 @@ struct Connection {
             reject(dialect == .binary ? binaryParser.rejection : parser.rejection, &context)
             return true
         case .close:
+            closeReason = .error
             phase = .closing
             return true
         }

@@ -40,6 +40,14 @@ struct Output {
     @inline(__always)
     var isFull: Bool { pendingBytes >= Self.highWaterBytes || segmentCount >= Self.segmentsMax }
 
+    /// Whether the last thing written is the answer to `mn`.
+    var endsWithMetaNoop: Bool {
+        let noop: StaticString = "MN\r\n"
+        guard buffer.count >= 4 else { return false }
+        // SAFETY: the last four bytes lie in the buffer.
+        return memcmp(buffer.base + buffer.end - 4, noop.utf8Start, 4) == 0
+    }
+
     // MARK: Writing
 
     /// Room for `count` bytes at the end; nil when there is no memory. Follow it by `didWrite`.

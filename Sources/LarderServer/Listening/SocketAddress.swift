@@ -50,13 +50,22 @@ package struct SocketAddress: Equatable {
         }
     }
 
+    /// The host in digits, without brackets; empty for a Unix socket.
+    var host: String {
+        switch family {
+        case AF_INET: numeric(MemoryLayout.offset(of: \sockaddr_in.sin_addr))
+        case AF_INET6: numeric(MemoryLayout.offset(of: \sockaddr_in6.sin6_addr))
+        default: ""
+        }
+    }
+
     /// As `stats conns` prints it: `tcp:127.0.0.1:4711`, `tcp6:[::1]:4711`, `unix:/run/larder.sock`.
     package var text: String {
         switch family {
         case AF_INET:
-            return "tcp:\(numeric(MemoryLayout.offset(of: \sockaddr_in.sin_addr))):\(port ?? 0)"
+            return "tcp:\(host):\(port ?? 0)"
         case AF_INET6:
-            return "tcp6:[\(numeric(MemoryLayout.offset(of: \sockaddr_in6.sin6_addr)))]:\(port ?? 0)"
+            return "tcp6:[\(host)]:\(port ?? 0)"
         case AF_UNIX:
             // A client's end of a Unix connection has no name.
             let path = unixPath

@@ -4,27 +4,34 @@ import Synchronization
 enum SettingsStatistics {
     static func write(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {
         limits(state, cache, &lines)
-        fixed(
-            [
-                ("lru_crawler", "no"), ("lru_crawler_sleep", "100"), ("lru_crawler_tocrawl", "0"),
-                ("tail_repair_time", "0"),
-            ], &lines)
+        let tunables = state.tunables.withLock { $0 }
+        lines.add("lru_crawler", cache.crawler.isEnabled)
+        lines.add("lru_crawler_sleep", tunables.crawlerSleepMicroseconds)
+        lines.add("lru_crawler_tocrawl", tunables.crawlerItemsMax)
+        lines.add("tail_repair_time", state.settings.tailRepairSeconds)
         lines.add("flush_enabled", state.settings.flushEnabled)
         lines.add("dump_enabled", state.settings.dumpEnabled)
-        fixed(
-            [
-                ("hash_algorithm", "wyhash"), ("lru_maintainer_thread", "no"), ("lru_segmented", "no"),
-                ("hot_lru_pct", "20"), ("warm_lru_pct", "40"), ("hot_max_factor", "0.20"),
-                ("warm_max_factor", "2.00"), ("temp_lru", "no"), ("temporary_ttl", "61"),
-            ], &lines)
+        lines.add("hash_algorithm", "wyhash")
+        lines.add("lru_maintainer_thread", false)
+        lines.add("lru_segmented", false)
+        lines.add("hot_lru_pct", tunables.hotPercent)
+        lines.add("warm_lru_pct", tunables.warmPercent)
+        lines.add("hot_max_factor", decimal(tunables.hotFactor, places: 2))
+        lines.add("warm_max_factor", decimal(tunables.warmFactor, places: 2))
+        lines.add("temp_lru", state.settings.temporaryTTL != nil)
+        lines.add("temporary_ttl", state.settings.temporaryTTL ?? 61)
         lines.add("idle_timeout", state.settings.idleTimeoutSeconds)
+        lines.add("watcher_logbuf_size", state.settings.watcherBufferBytes)
+        lines.add("worker_logbuf_size", state.settings.workerLogBytes)
+        lines.add("read_buf_mem_limit", state.settings.readBufferLimitBytes)
+        lines.add("track_sizes", state.settings.tracksSizes)
         fixed(
             [
-                ("watcher_logbuf_size", "262144"), ("worker_logbuf_size", "65536"), ("read_buf_mem_limit", "0"),
-                ("track_sizes", "no"), ("inline_ascii_response", "no"), ("ext_item_size", "512"),
+                ("inline_ascii_response", "no"), ("ext_item_size", "512"),
                 ("ext_item_age", "4294967295"), ("ext_low_ttl", "0"), ("ext_recache_rate", "2000"),
                 ("ext_wbuf_size", "4194304"), ("ext_compact_under", "0"), ("ext_drop_under", "0"),
-                ("ext_max_sleep", "1000000"), ("ext_max_frag", "0.80"), ("slab_automove_freeratio", "0.010"),
+                ("ext_max_sleep", "1000000"), ("ext_max_frag", "0.80"),
+                ("slab_automove_freeratio", decimal(tunables.automoveFreeRatio, places: 3)),
                 ("ext_drop_unread", "no"), ("ssl_enabled", "no"), ("ssl_chain_cert", "(null)"),
                 ("ssl_key", "(null)"), ("ssl_verify_mode", "0"), ("ssl_keyformat", "1"), ("ssl_ciphers", "NULL"),
                 ("ssl_ca_cert", "NULL"), ("ssl_wbuf_size", "16384"), ("ssl_session_cache", "no"),
@@ -36,6 +43,7 @@ enum SettingsStatistics {
 
     private static func limits(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {
         let settings = state.settings
+        let tunables = state.tunables.withLock { $0 }
         lines.add("maxbytes", cache.contentBytesMax)
         lines.add("maxconns", settings.connectionLimit)
         lines.add("tcpport", settings.unixSocketPath == nil ? settings.tcpPort : 0)
@@ -47,7 +55,7 @@ enum SettingsStatistics {
         lines.add("domain_socket", settings.unixSocketPath ?? "NULL")
         lines.add("umask", String(settings.unixSocketMask, radix: 8))
         lines.add("shutdown_command", settings.shutdownCommandEnabled)
-        lines.add("growth_factor", twoDecimals(settings.growthFactor))
+        lines.add("growth_factor", decimal(settings.growthFactor, places: 2))
         lines.add("chunk_size", settings.chunkSizeBytes)
         lines.add("num_threads", settings.threadCount)
         lines.add("num_threads_per_udp", settings.threadCount)
@@ -63,9 +71,9 @@ enum SettingsStatistics {
         lines.add("maxconns_fast", settings.refusesConnectionsOverLimit)
         lines.add("hashpower_init", settings.hashPowerInit)
         lines.add("slab_reassign", "no")
-        lines.add("slab_automove", 0)
-        lines.add("slab_automove_ratio", "0.80")
-        lines.add("slab_automove_window", 10)
+        lines.add("slab_automove", tunables.automoveLevel)
+        lines.add("slab_automove_ratio", decimal(tunables.automoveRatio, places: 2))
+        lines.add("slab_automove_window", tunables.automoveWindow)
         lines.add("slab_chunk_max", settings.slabChunkMaxBytes)
     }
 
@@ -73,9 +81,10 @@ enum SettingsStatistics {
         for (name, value) in values { lines.add(name, value) }
     }
 
-    private static func twoDecimals(_ value: Double) -> String {
-        let hundredths = Int((min(value, 1e9) * 100).rounded())
-        let fraction = hundredths % 100
-        return "\(hundredths / 100)." + (fraction < 10 ? "0\(fraction)" : "\(fraction)")
+    private static func decimal(_ value: Double, places: Int) -> String {
+        let scale = places == 3 ? 1000 : 100
+        let units = Int((min(max(value, 0), 1e9) * Double(scale)).rounded())
+        let fraction = String(units % scale)
+        return "\(units / scale)." + String(repeating: "0", count: places - fraction.count) + fraction
     }
 }

@@ -19,7 +19,9 @@ enum Statistics {
         case "items": items(cache, &lines)
         case "slabs": slabs(cache, &lines)
         case "caches": caches(state, &lines)
-        case "sizes": lines.add("sizes_status", "disabled")
+        case "sizes":
+            if state.settings.tracksSizes { return .stream(SizeStatistics()) }
+            lines.add("sizes_status", "disabled")
         case "conns": return .stream(ConnectionStatistics())
         case "reset":
             reset(state, cache)
@@ -123,11 +125,17 @@ enum Statistics {
             "slab_reassign_last_busy_status", "slab_reassign_running",
         ] { lines.add(name, 0) }
         lines.add("slabs_moved", store.counters.slabsReclaimed - cache.baseline.withLock { $0.slabsReclaimed })
-        for name in [
-            "lru_crawler_running", "lru_crawler_starts", "lru_maintainer_juggles", "malloc_fails",
-            "log_worker_dropped", "log_worker_written", "log_watcher_skipped", "log_watcher_sent", "log_watchers",
-            "unexpected_napi_ids", "round_robin_fallback",
-        ] { lines.add(name, 0) }
+        lines.add("lru_crawler_running", cache.crawler.isRunning ? 1 : 0)
+        lines.add("lru_crawler_starts", cache.crawler.starts)
+        lines.add("lru_maintainer_juggles", 0)
+        lines.add("malloc_fails", 0)
+        lines.add("log_worker_dropped", state.watchers.dropped)
+        lines.add("log_worker_written", state.watchers.written)
+        lines.add("log_watcher_skipped", state.watchers.skipped)
+        lines.add("log_watcher_sent", state.watchers.sent)
+        lines.add("log_watchers", state.watchers.count)
+        lines.add("unexpected_napi_ids", 0)
+        lines.add("round_robin_fallback", 0)
     }
 
     private static func itemTotals(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {
@@ -142,9 +150,11 @@ enum Statistics {
         lines.add("evicted_active", 0)
         lines.add("evictions", store.counters.evictions - base.evictions)
         lines.add("reclaimed", store.counters.expired - base.expired)
+        lines.add("crawler_reclaimed", cache.crawler.reclaimed)
+        lines.add("crawler_items_checked", cache.crawler.checked)
         for name in [
-            "crawler_reclaimed", "crawler_items_checked", "lrutail_reflocked", "moves_to_cold", "moves_to_warm",
-            "moves_within_lru", "direct_reclaims", "lru_bumps_dropped",
+            "lrutail_reflocked", "moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims",
+            "lru_bumps_dropped",
         ] { lines.add(name, 0) }
         lines.add("larder_version", Version.larder)
     }
@@ -168,6 +178,8 @@ enum Statistics {
             base.slabsReclaimed = store.slabsReclaimed
         }
         state.connectionLimit.resetCounters()
+        cache.crawler.resetCounters()
+        state.watchers.resetCounters()
         state.detail.reset()
     }
 
@@ -188,16 +200,16 @@ enum Statistics {
 
     private static let slabClassMax: UInt32 = 63
 
-    /// Items are not kept by class and order of use, so there is none to list.
+    /// All items are in class 1; a limit of 0 is none.
     private static func cachedump(
         _ context: borrowing WorkerContext, _ arguments: ArraySlice<Substring>
     ) -> StatisticsAnswer {
         guard context.state.settings.dumpEnabled else { return .reply(.cachedumpNotAllowed) }
         guard arguments.count >= 2, let first = arguments.first else { return .reply(.tooFewArguments) }
-        guard let slabClass = UInt32(first), UInt32(arguments[arguments.startIndex + 1]) != nil else {
+        guard let slabClass = UInt32(first), let limit = UInt32(arguments[arguments.startIndex + 1]) else {
             return .reply(.badCommandLine)
         }
         guard slabClass <= slabClassMax else { return .reply(.illegalSlabClass) }
-        return .list(StatisticsList())
+        return .stream(KeyDump(.cachedump, isEmpty: slabClass != 1, itemsMax: Int(limit)))
     }
 }

@@ -57,7 +57,7 @@ extension UnsafeMutablePointer<WorkerCore> {
             _ = client.pointee.connection.advance(&pointee.context)
             return
         }
-        close(client)
+        close(client, count < 0 ? .error : .normal)
     }
 
     /// Reads what is left in a client's socket when the server stops, and lets the client go
@@ -81,13 +81,16 @@ extension UnsafeMutablePointer<WorkerCore> {
         // A long answer is sent in shares, between which others have their turn.
         case .send, .yield: yield(client)
         case .read: rest(client)
-        case .close: close(client)
+        case .close: close(client, client.pointee.connection.closeReason)
         }
     }
 
     /// Everything that arrived is answered.
     private func rest(_ client: ClientPointer) {
         note(client)
+        if client.pointee.connection.phase == .streaming, !pointee.listening.contains(client) {
+            pointee.listening.append(client)
+        }
         if pointee.isStopping, !client.pointee.connection.isInRequest { close(client) }
     }
 
@@ -107,7 +110,7 @@ extension UnsafeMutablePointer<WorkerCore> {
             if sent < 0, errno == EAGAIN || errno == EWOULDBLOCK {
                 waitToSend(client)
             } else {
-                close(client)
+                close(client, .error)
             }
             return false
         }
@@ -151,6 +154,15 @@ extension UnsafeMutablePointer<WorkerCore> {
         pointee.yieldedLast = client
     }
 
+    /// Goes on with what was begun and does not wait for a client: watchers have new lines, a crawl
+    /// has more to look at.
+    func serveListening() {
+        for client in pointee.listening where !client.pointee.isYielded && !client.pointee.isSending {
+            serve(client)
+        }
+        pointee.context.continueCrawl()
+    }
+
     /// Gives every client that yielded its next turn.
     func serveYielded() {
         var next = pointee.yieldedFirst
@@ -185,6 +197,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         let watch = watch(client)
         watch.assign(to: pointee.loop.takeUnretainedValue(), fd: fd, interest: .read, handler: clientIsReady, context: client)
         note(client)
+        if pointee.context.isWatched { pointee.context.logArrival(of: fd) }
         if pointee.context.verbosity > 1 {
             StandardError.write("<\(fd) new \((listener.bindingProtocol ?? pointee.context.bindingProtocol).name) client connection")
         }
@@ -192,8 +205,10 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     /// Lets a client go, whatever state it is in.
-    func close(_ client: ClientPointer) {
+    func close(_ client: ClientPointer, _ reason: CloseReason = .normal) {
         if client.pointee.isYielded { removeYielded(client) }
+        if !pointee.listening.isEmpty { pointee.listening.removeAll { $0 == client } }
+        if pointee.context.isWatched { pointee.context.logDeparture(of: client.pointee.fd, reason) }
         watch(client).remove()
         client.pointee.connection.dispose(&pointee.context)
         let state = pointee.context.state

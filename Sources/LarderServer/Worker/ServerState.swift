@@ -20,6 +20,10 @@ package final class ServerState: Sendable {
     let heldBytesMax: Int
     /// What each descriptor is doing.
     let connectionTable: ConnectionTable
+    /// Who watches.
+    let watchers = Watchers()
+    /// Settings that commands change.
+    let tunables: Mutex<TunableSettings>
     /// `stats detail`
     let detail: PrefixStatistics
     /// Set once; who is to stop the server when a `shutdown` command asks for it.
@@ -42,6 +46,7 @@ package final class ServerState: Sendable {
             throw .mappingFailed(bytes: descriptorCount * 8, errno: ENOMEM)
         }
         connectionTable = table
+        tunables = Mutex(settings.tunables)
         verbosity = Atomic(settings.verbosity)
         detail = PrefixStatistics(isEnabled: settings.detailEnabled, delimiter: settings.prefixDelimiter)
     }

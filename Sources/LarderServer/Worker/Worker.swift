@@ -16,6 +16,8 @@ struct WorkerCore: ~Copyable {
     var clientCount = 0
     var yieldedFirst: ClientPointer?
     var yieldedLast: ClientPointer?
+    /// Clients whose answer goes on when there is more to tell.
+    var listening: [ClientPointer] = []
     var isInTurn = false
     var isStopping = false
     var stopDeadlineMilliseconds: Int64 = 0
@@ -116,6 +118,7 @@ final class Worker: Sendable {
                 if core.pointee.isStopping { timer.start(afterMilliseconds: Self.stopTickMilliseconds, repeats: true) }
             }
             waker.withLock { $0 = wakeup.waker }
+            core.pointee.context.waker = wakeup.waker
             readiness.succeed()
             withExtendedLifetime((wakeup, timer)) { turn(core, loop) }
         } catch {
@@ -148,6 +151,7 @@ final class Worker: Sendable {
             return taken
         }
         for arrival in arrived { core.adopt(arrival.fd, from: arrival.listener) }
+        core.serveListening()
         if ticks.exchange(false, ordering: .relaxed) { tick(core) }
         if stops.load(ordering: .acquiring), !core.pointee.isStopping { beginStop(core) }
     }
@@ -175,7 +179,7 @@ final class Worker: Sendable {
                 if silent > Self.stallMillisecondsMax { core.close(client) }
             } else if idleMax > 0, silent > idleMax, isIdle(client) {
                 core.pointee.context.counters.add(.idleKicks)
-                core.close(client)
+                core.close(client, .idleTimeout)
             }
         }
         if core.pointee.isStopping, core.pointee.context.now >= core.pointee.stopDeadlineMilliseconds {

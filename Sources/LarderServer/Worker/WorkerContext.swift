@@ -1,3 +1,4 @@
+import LarderEventLoop
 import LarderStore
 import LarderWire
 import Synchronization
@@ -22,6 +23,17 @@ struct WorkerContext: ~Copyable {
     /// This turn's `-v` level.
     var verbosity = 0
     var detailIsEnabled = false
+    /// Whether anybody watches anything: `log...` wants to be called.
+    var isWatched = false
+    /// What is watched, and its bits as last looked up.
+    var watched: WatchedStreams = []
+    var watchedBits: UInt16 = 0
+    /// What has happened in this turn of it.
+    var log = EventLog()
+    /// The crawl that this worker was asked for and has not finished.
+    var crawl: Crawl?
+    /// Wakes the worker's loop; nil where there is none.
+    var waker: Waker?
     let casIsEnabled: Bool
     let requestsPerEventMax: Int
     let login: LoginMethod
@@ -72,11 +84,13 @@ struct WorkerContext: ~Copyable {
         self.now = now
         verbosity = server._withUnsafeGuaranteedRef { $0.verbosity.load(ordering: .relaxed) }
         detailIsEnabled = server._withUnsafeGuaranteedRef { $0.detail.isEnabled }
+        if server._withUnsafeGuaranteedRef({ $0.watchers.bits }) != watchedBits { noteWatchers() }
         isInTurn = true
         session.begin(now: now)
     }
 
     mutating func endTurn() {
+        if isWatched { finishLog() }
         session.end()
         isInTurn = false
         if parkedInTurn > 0 { endParkedTurns() }
@@ -88,6 +102,39 @@ struct WorkerContext: ~Copyable {
             parked[place].isInTurn = false
         }
         parkedInTurn = 0
+    }
+
+    // MARK: Evictions, crawls
+
+    /// Whether the sessions note what they evict.
+    mutating func recordEvictions(_ records: Bool) {
+        session.recordsEvictions(records)
+        for place in 0..<cacheCount - 1 { parked[place].session.recordsEvictions(records) }
+    }
+
+    /// What was evicted since the last call, and how many more there were than are noted.
+    mutating func takeEvictions() -> (items: [EvictedItem], dropped: Int) {
+        var (items, dropped) = session.takeEvictions()
+        guard parkedInTurn > 0 else { return (items, dropped) }
+        for place in 0..<cacheCount - 1 where parked[place].isInTurn {
+            let others = parked[place].session.takeEvictions()
+            items += others.items
+            dropped += others.dropped
+        }
+        return (items, dropped)
+    }
+
+    /// Does some of the crawl, and sees to it that the rest is done.
+    mutating func continueCrawl() {
+        guard var crawl else { return }
+        select(crawl.cache)
+        let crawler = state.caches[crawl.cache].crawler
+        var isOver = crawl.step(session, now: now, crawler)
+        if let waker, !isOver { waker.wake() }
+        // Without a loop to come back from there is no between.
+        while waker == nil, !isOver { isOver = crawl.step(session, now: now, crawler) }
+        self.crawl = isOver ? nil : crawl
+        if isOver { crawler.end() }
     }
 
     /// Works on a cache from here on.

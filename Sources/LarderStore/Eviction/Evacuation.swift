@@ -59,12 +59,14 @@ extension StoreState {
             return
         }
         removeSlot(slot, from: bucket)
-        countDropped(item, isDead: isDead(item, now: now), session)
+        countDropped(item, isDead: isDead(item, now: now), now: now, session)
         release(block: block, blockCount: count, session)
         larder_bucket_unlock(bucket)
     }
 
-    func countDropped(_ item: Item, isDead: Bool, _ session: UnsafeMutablePointer<SessionSlot>) {
+    func countDropped(
+        _ item: Item, isDead: Bool, now: Int64, _ session: UnsafeMutablePointer<SessionSlot>
+    ) {
         let fetched = larder_load_u8(item.stateField) & ItemState.fetched != 0
         larder_count(&session.pointee.counters.items, -1)
         if isDead {
@@ -76,6 +78,7 @@ extension StoreState {
             if item.form.contains(.expires) {
                 larder_count(&session.pointee.counters.evictionsWithExpiry, 1)
             }
+            if let log = session.pointee.evictionLog { record(item, in: log, now: now) }
         }
     }
 

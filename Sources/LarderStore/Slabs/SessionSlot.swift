@@ -28,6 +28,8 @@ struct SessionSlot {
     /// The slabs of the lane, the most recently opened last. Under `laneLock`.
     var open: UnsafeMutablePointer<OpenSlab>
     var counters = StoreCounters()
+    /// Where the session notes what it evicts; nil unless somebody wants to know. The session's own.
+    var evictionLog: UnsafeMutablePointer<EvictionLog>?
 }
 
 /// A slab that a lane appends to.

@@ -1,78 +1,161 @@
-/// Answers the commands about machinery that Larder does not have: slab classes whose pages
-/// move, a crawler thread, segmented LRU lists, flash storage, watchers.
+/// Reads the commands about the server's machinery.
 ///
-/// The answers are those of a memcached in which the feature is switched off. A setting of
-/// such a feature is checked and then taken with `OK`, as memcached takes it, since
-/// operators' scripts send these at start and look for `OK`.
+/// What Larder does not have (pages of slab classes, segmented LRU lists, flash storage) is answered
+/// as a memcached answers in which the feature is switched off. A setting of such a feature is checked
+/// and then taken with `OK`, as memcached takes it, since operators' scripts send these at start and
+/// look for `OK`.
 package enum TextAdministration {
-    /// The answer to the line of an `.administration` request.
+    /// The command in the line of an `.administration` request.
     ///
     /// - Parameter line: `length` bytes, the line end not counted.
-    package static func reply(to line: UnsafePointer<UInt8>, length: Int) -> Reply {
+    package static func command(
+        in line: UnsafePointer<UInt8>, length: Int
+    ) -> Administration {
         // SAFETY: the words are looked for in line[0..<length] only, which the caller holds.
         var words = TextTokens(from: line, to: line + length)
         let command = words.next()
         if command.equals("slabs") { return slabs(words) }
         if command.equals("lru_crawler") { return crawler(words) }
+        if command.equals("lru") { return lru(words) }
         if command.equals("cache_memlimit") { return memoryLimit(words) }
-        if command.equals("watch") { return .watchNotAllowed }
-        // `lru`, `extstore`, `refresh_certs`: what a memcached built without them says.
-        return .unknownCommand
+        if command.equals("watch") { return .watch(streams(words)) }
+        // `extstore`, `refresh_certs`: what a memcached built without them says.
+        return .answered(.unknownCommand)
     }
 
+    // MARK: slabs
+
     /// `slabs reassign <source> <destination>`, `slabs automove <level>` and its settings.
-    private static func slabs(_ arguments: TextTokens) -> Reply {
+    private static func slabs(_ arguments: TextTokens) -> Administration {
         var words = arguments
         let subcommand = words.next()
         let first = words.next()
         if subcommand.equals("reassign") {
             let hasTwoClasses = !words.next().isAbsent && words.next().isAbsent
-            return hasTwoClasses ? .slabReassignDisabled : .unknownCommand
+            return .answered(hasTwoClasses ? .slabReassignDisabled : .unknownCommand)
         }
-        guard subcommand.equals("automove"), !first.isAbsent else { return .unknownCommand }
+        guard subcommand.equals("automove"), !first.isAbsent else { return .answered(.unknownCommand) }
         if first.equals("ratio") || first.equals("freeratio") {
-            return words.next().isAbsent ? .unknownCommand : .ok
+            guard let ratio = words.nextDecimal() else { return .answered(.unknownCommand) }
+            return .setAutomove(first.equals("ratio") ? .ratio(ratio) : .freeRatio(ratio))
         }
         if first.equals("window") {
-            let seconds = words.next()
-            guard let window = DecimalText.exactUInt32(seconds.start, seconds.length) else {
-                return .badCommandLine
-            }
-            return (3...1800).contains(window) ? .ok : .automoveWindowOutOfRange
+            guard let window = words.nextExactUInt32() else { return .answered(.badCommandLine) }
+            guard (3...1800).contains(window) else { return .answered(.automoveWindowOutOfRange) }
+            return .setAutomove(.window(window))
         }
-        guard let level = DecimalText.exactUInt32(first.start, first.length) else { return .badCommandLine }
-        return level <= 2 ? .ok : .unknownCommand
+        guard let level = DecimalText.exactUInt32(first.start, first.length) else {
+            return .answered(.badCommandLine)
+        }
+        return level <= 2 ? .setAutomove(.level(level)) : .answered(.unknownCommand)
     }
 
+    // MARK: lru
+
+    /// `lru tune <hot %> <warm %> <hot factor> <warm factor>`. `mode` and `temp_ttl` are for a thread
+    /// that keeps segmented lists.
+    private static func lru(_ arguments: TextTokens) -> Administration {
+        var words = arguments
+        guard words.next().equals("tune"), let hot = words.nextExactUInt32(),
+            let warm = words.nextExactUInt32(), let hotFactor = words.nextDecimal(),
+            let warmFactor = words.nextDecimal()
+        else { return .answered(.unknownCommand) }
+        guard UInt64(hot) + UInt64(warm) <= 80 else { return .answered(.lruSharesTooLarge) }
+        guard hotFactor > 0, warmFactor > 0 else { return .answered(.lruFactorsNotPositive) }
+        return .tuneEviction(hot: hot, warm: warm, hotFactor: hotFactor, warmFactor: warmFactor)
+    }
+
+    // MARK: lru_crawler
+
     /// `lru_crawler enable|disable`, its settings, and its errands.
-    private static func crawler(_ arguments: TextTokens) -> Reply {
+    private static func crawler(_ arguments: TextTokens) -> Administration {
         var words = arguments
         let subcommand = words.next()
         let argument = words.next()
-        guard words.next().isAbsent else { return .unknownCommand }
+        guard words.next().isAbsent else { return .answered(.unknownCommand) }
         if argument.isAbsent {
-            if subcommand.equals("enable") { return .crawlerNotStarted }
-            return subcommand.equals("disable") ? .ok : .unknownCommand
+            if subcommand.equals("enable") { return .setCrawler(isEnabled: true) }
+            return subcommand.equals("disable") ? .setCrawler(isEnabled: false) : .answered(.unknownCommand)
         }
-        if subcommand.equals("crawl") || subcommand.equals("metadump") || subcommand.equals("mgdump") {
-            return .crawlerDisabled
+        if subcommand.equals("crawl") { return .crawl(classes(argument)) }
+        if subcommand.equals("metadump") { return .dumpKeys(.metadump, classes(argument)) }
+        if subcommand.equals("mgdump") { return .dumpKeys(.mgdump, classes(argument)) }
+        guard subcommand.equals("tocrawl") || subcommand.equals("sleep") else {
+            return .answered(.unknownCommand)
         }
-        guard subcommand.equals("tocrawl") || subcommand.equals("sleep") else { return .unknownCommand }
         guard let number = DecimalText.exactUInt32(argument.start, argument.length) else {
-            return .badCommandLine
+            return .answered(.badCommandLine)
         }
+        if subcommand.equals("tocrawl") { return .setCrawlerLimit(items: number) }
         let secondInMicroseconds = 1_000_000
-        return subcommand.equals("sleep") && number > secondInMicroseconds ? .crawlerSleepTooLong : .ok
+        return number > secondInMicroseconds
+            ? .answered(.crawlerSleepTooLong) : .setCrawlerSleep(microseconds: number)
     }
 
-    /// `cache_memlimit <megabytes>`: the arena does not change its size.
-    private static func memoryLimit(_ arguments: TextTokens) -> Reply {
-        var words = arguments
-        let megabytes = words.next()
-        guard let limit = DecimalText.exactUInt32(megabytes.start, megabytes.length) else {
-            return .unknownCommand
+    /// Class numbers that memcached has.
+    private static let slabClasses: ClosedRange<UInt32> = 1...63
+
+    /// `all`, `hash`, or class numbers between commas.
+    private static func classes(_ token: TextTokens.Token) -> ClassList {
+        if token.equals("all") || token.equals("hash") { return .everything }
+        var list = ClassList.nothing
+        let text = UnsafeBufferPointer(start: token.start, count: token.length)
+        for number in text.split(separator: UInt8(ascii: ",")) {
+            guard let start = number.base.baseAddress,
+                let slabClass = DecimalText.exactUInt32(start + number.startIndex, number.count),
+                slabClasses.contains(slabClass)
+            else { return .invalid }
+            if slabClass == 1 { list = .everything }
         }
-        if limit < 8 { return .memoryLimitTooSmall }
-        return limit > 1_000_000_000 ? .memoryLimitNotMegabytes : .memoryLimitNotAdjustable
+        return list
+    }
+
+    // MARK: cache_memlimit, watch
+
+    private static func memoryLimit(_ arguments: TextTokens) -> Administration {
+        var words = arguments
+        guard let limit = words.nextExactUInt32() else { return .answered(.unknownCommand) }
+        if limit < 8 { return .answered(.memoryLimitTooSmall) }
+        if limit > 1_000_000_000 { return .answered(.memoryLimitNotMegabytes) }
+        return .setMemoryLimit(megabytes: limit)
+    }
+
+    /// The streams named, or what is watched when none is; nil when there is no such stream.
+    private static func streams(_ arguments: TextTokens) -> WatchedStreams? {
+        var words = arguments
+        guard words.skipSpaces() else { return .fetchers }
+        var streams: WatchedStreams = []
+        while words.skipSpaces() {
+            guard let stream = stream(words.next()) else { return nil }
+            streams.insert(stream)
+        }
+        return streams
+    }
+
+    private static func stream(_ name: TextTokens.Token) -> WatchedStreams? {
+        if name.equals("fetchers") { return .fetchers }
+        if name.equals("mutations") { return .mutations }
+        if name.equals("evictions") { return .evictions }
+        if name.equals("connevents") { return .connections }
+        if name.equals("deletions") { return .deletions }
+        let machinery: [StaticString] = ["sysevents", "rawcmds", "proxyreqs", "proxyevents", "proxyuser"]
+        return machinery.contains { name.equals($0) } ? .machinery : nil
+    }
+}
+
+extension TextTokens {
+    /// The next word as a number of 32 bits and nothing else.
+    fileprivate mutating func nextExactUInt32() -> UInt32? {
+        let token = next()
+        return DecimalText.exactUInt32(token.start, token.length)
+    }
+
+    /// The next word as a decimal fraction.
+    fileprivate mutating func nextDecimal() -> Double? {
+        let token = next()
+        guard !token.isAbsent else { return nil }
+        let text = String(decoding: UnsafeBufferPointer(start: token.start, count: token.length), as: UTF8.self)
+        guard let value = Double(text), value.isFinite else { return nil }
+        return value
     }
 }

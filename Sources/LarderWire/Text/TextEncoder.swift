@@ -59,6 +59,16 @@ package enum TextEncoder {
         case .memoryLimitNotMegabytes: "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n"
         case .memoryLimitNotAdjustable: "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"
         case .watchNotAllowed: "CLIENT_ERROR watch commands not allowed\r\n"
+        case .watchNotFirst: "ERROR cannot pipeline other commands before watch\r\n"
+        case .tooManyWatchers: "WATCHER_TOO_MANY log watcher limit reached\r\n"
+        case .metadumpNotAllowed: "ERROR metadump not allowed\r\n"
+        case .mgdumpNotAllowed: "ERROR key dump not allowed\r\n"
+        case .metadumpNotFirst: "ERROR cannot pipeline other commands before metadump\r\n"
+        case .mgdumpNotFirst: "ERROR cannot pipeline other commands before mgdump\r\n"
+        case .crawlerBusy: "BUSY currently processing crawler request\r\n"
+        case .badSlabClass: "BADCLASS invalid class id\r\n"
+        case .lruSharesTooLarge: "ERROR hot and warm pcts must not exceed 80\r\n"
+        case .lruFactorsNotPositive: "ERROR hot/warm age factors must be greater than 0\r\n"
         }
     }
 

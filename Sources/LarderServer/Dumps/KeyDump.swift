@@ -1,0 +1,72 @@
+import LarderStore
+import LarderWire
+
+/// A list of all keys, made bucket by bucket: `lru_crawler metadump`, `mgdump`, `stats cachedump`.
+///
+/// It holds no more than its place in the walk. Items that come or go meanwhile may be missing; those
+/// that are there all the time are listed once.
+final class KeyDump: AnswerStream {
+    /// Buckets for one piece: some hundred items, in less than a tenth of a millisecond.
+    private static let bucketsMax = 32
+    /// `stats cachedump` ends after this many bytes, as memcached's does.
+    private static let cachedumpBytesMax = 2 << 20
+
+    private let form: KeyDumpForm
+    private var walk = ItemWalk()
+    private var itemsLeft: Int
+    private var bytesLeft: Int
+    private var hasBegun = false
+    private let isEmpty: Bool
+
+    /// - Parameter itemsMax: 0 for all of them.
+    init(_ form: KeyDumpForm, isEmpty: Bool, itemsMax: Int = 0) {
+        self.form = form
+        self.isEmpty = isEmpty
+        itemsLeft = itemsMax > 0 ? itemsMax : Int.max
+        bytesLeft = form == .cachedump ? Self.cachedumpBytesMax : Int.max
+    }
+
+    override func writePiece(_ connection: inout Connection, _ context: inout WorkerContext) -> Progress {
+        if !hasBegun, form != .cachedump { connection.reply(.ok, &context) }
+        hasBegun = true
+        if !isEmpty {
+            withUnsafeTemporaryAllocation(of: Item.self, capacity: ItemWalk.itemsMax) { items in
+                guard let items = items.baseAddress else { return }
+                for _ in 0..<Self.bucketsMax where !isOver && connection.phase == .streaming {
+                    let count = context.session.nextItems(&walk, into: items)
+                    for place in 0..<count where itemsLeft > 0 { write(items[place], &connection, &context) }
+                }
+            }
+            guard isOver else { return .more }
+        }
+        connection.write(form == .mgdump ? "EN\r\n" : "END\r\n", &context)
+        return .done
+    }
+
+    private var isOver: Bool { walk.isComplete || itemsLeft == 0 }
+
+    private func write(_ item: Item, _ connection: inout Connection, _ context: inout WorkerContext) {
+        let expiry = context.session.expiry(of: item)
+        guard expiry > context.now else { return }
+        guard let out = connection.output.room(TextDump.lineLengthMax, &context.pool) else {
+            return connection.outOfReplyMemory(&context)
+        }
+        let length = TextDump.encode(
+            form, key: item.key, keyLength: item.keyLength,
+            DumpedItem(
+                expiryTime: expiry == Int64.max ? nil : expiry / 1000,
+                accessTime: context.now / 1000 - Int64(context.session.secondsSinceAccess(item, now: context.now)),
+                cas: context.casIsEnabled ? context.session.cas(of: item) : 0,
+                wasFetched: item.wasFetched, totalBytes: context.session.size(of: item),
+                valueBytes: item.valueLength, clientFlags: item.clientFlags,
+                keyIsBinary: item.keyIsBinary),
+            at: out)
+        guard length <= bytesLeft else {
+            itemsLeft = 0
+            return
+        }
+        connection.output.didWrite(length)
+        bytesLeft -= length
+        itemsLeft -= 1
+    }
+}

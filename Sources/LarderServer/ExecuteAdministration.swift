@@ -1,0 +1,106 @@
+import LarderStore
+import LarderWire
+import Synchronization
+
+/// Commands about the server's machinery: a line for each.
+extension Execute {
+    static func administer(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        _ line: UnsafePointer<UInt8>
+    ) {
+        let state = context.state
+        let reply: Reply?
+        switch TextAdministration.command(in: line, length: request.keyLength) {
+        case .answered(let settled): reply = settled
+        case .setCrawler(let isEnabled): reply = setCrawler(state.caches[context.cacheNumber].crawler, isEnabled)
+        case .setCrawlerSleep(let microseconds): reply = tune(state) { $0.crawlerSleepMicroseconds = microseconds }
+        case .setCrawlerLimit(let items): reply = tune(state) { $0.crawlerItemsMax = items }
+        case .crawl(let classes): reply = crawl(&context, classes)
+        case .dumpKeys(let form, let classes): reply = dumpKeys(&connection, context, form, classes)
+        case .setMemoryLimit: reply = .memoryLimitNotAdjustable
+        case .tuneEviction(let hot, let warm, let hotFactor, let warmFactor):
+            reply = tune(state) {
+                $0.hotPercent = hot
+                $0.warmPercent = warm
+                $0.hotFactor = hotFactor
+                $0.warmFactor = warmFactor
+            }
+        case .setAutomove(let setting): reply = setAutomove(state, setting)
+        case .watch(let streams): reply = watch(&connection, &context, streams)
+        }
+        if let reply, !request.options.noReply { connection.reply(reply, &context) }
+    }
+
+    private static func tune(_ state: ServerState, _ change: (inout TunableSettings) -> Void) -> Reply {
+        state.tunables.withLock { change(&$0) }
+        return .ok
+    }
+
+    private static func setAutomove(_ state: ServerState, _ setting: Administration.Automove) -> Reply {
+        tune(state) { tunables in
+            switch setting {
+            case .level(let level): tunables.automoveLevel = level
+            case .ratio(let ratio): tunables.automoveRatio = ratio
+            case .freeRatio(let ratio): tunables.automoveFreeRatio = ratio
+            case .window(let window): tunables.automoveWindow = window
+            }
+        }
+    }
+
+    // MARK: Crawls and dumps
+
+    private static func setCrawler(_ crawler: Crawler, _ isEnabled: Bool) -> Reply {
+        let isChanged = crawler.setEnabled(isEnabled)
+        // What runs already cannot be started; what stands can be stopped again, as in memcached.
+        return isChanged || !isEnabled ? .ok : .crawlerNotStarted
+    }
+
+    private static func crawl(_ context: inout WorkerContext, _ classes: ClassList) -> Reply {
+        let state = context.state
+        let crawler = state.caches[context.cacheNumber].crawler
+        guard crawler.isEnabled else { return .crawlerDisabled }
+        guard classes != .invalid else { return .badSlabClass }
+        guard context.crawl == nil, crawler.begin() else { return .crawlerBusy }
+        guard classes == .everything else {
+            crawler.end()
+            return .ok
+        }
+        let itemsMax = state.tunables.withLock { $0.crawlerItemsMax }
+        context.crawl = Crawl(cache: context.cacheNumber, itemsMax: Int(itemsMax))
+        context.continueCrawl()
+        return .ok
+    }
+
+    private static func dumpKeys(
+        _ connection: inout Connection, _ context: borrowing WorkerContext, _ form: KeyDumpForm,
+        _ classes: ClassList
+    ) -> Reply? {
+        let state = context.state
+        guard state.caches[context.cacheNumber].crawler.isEnabled else { return .crawlerDisabled }
+        guard state.settings.dumpEnabled else {
+            return form == .mgdump ? .mgdumpNotAllowed : .metadumpNotAllowed
+        }
+        guard connection.hasNothingPipelined else {
+            return form == .mgdump ? .mgdumpNotFirst : .metadumpNotFirst
+        }
+        guard classes != .invalid else { return .badSlabClass }
+        connection.begin(KeyDump(form, isEmpty: classes == .nothing))
+        return nil
+    }
+
+    // MARK: Watchers
+
+    private static func watch(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ streams: WatchedStreams?
+    ) -> Reply? {
+        let state = context.state
+        guard state.settings.watchEnabled else { return .watchNotAllowed }
+        guard connection.hasNothingPipelined else { return .watchNotFirst }
+        guard let streams else { return .unknownCommand }
+        let mailbox = Mailbox(streams, bytesMax: state.settings.watcherBufferBytes, waker: context.waker)
+        guard state.watchers.add(mailbox) else { return .tooManyWatchers }
+        context.noteWatchers()
+        connection.begin(Watching(mailbox))
+        return .ok
+    }
+}

@@ -1,0 +1,60 @@
+import CLarderArena
+
+/// An item that had to go so that others have room.
+public struct EvictedItem: Sendable {
+    public var key: [UInt8]
+    public var valueLength: Int
+    /// Absolute milliseconds; `Int64.max`: never.
+    public var expiry: Int64
+    public var wasFetched: Bool
+    /// Seconds since it was last asked for.
+    public var idleSeconds: Int
+}
+
+/// What a session has evicted, for whoever wants to know. There is none unless somebody does.
+struct EvictionLog {
+    /// To be taken after each turn or before; more than this in between are only counted.
+    static let itemsMax = 4096
+    var items: [EvictedItem] = []
+    var dropped = 0
+}
+
+extension Session {
+    /// Begins to note what this session evicts, or stops it.
+    public func recordsEvictions(_ records: Bool) {
+        if records, slot.pointee.evictionLog == nil {
+            let log = UnsafeMutablePointer<EvictionLog>.allocate(capacity: 1)
+            log.initialize(to: EvictionLog())
+            slot.pointee.evictionLog = log
+        } else if !records, let log = slot.pointee.evictionLog {
+            slot.pointee.evictionLog = nil
+            log.deinitialize(count: 1)
+            log.deallocate()
+        }
+    }
+
+    /// What was evicted since the last call, and how many more there were than are noted.
+    public func takeEvictions() -> (items: [EvictedItem], dropped: Int) {
+        guard let log = slot.pointee.evictionLog, !log.pointee.items.isEmpty || log.pointee.dropped > 0 else {
+            return ([], 0)
+        }
+        let taken = log.move()
+        log.initialize(to: EvictionLog())
+        return (taken.items, taken.dropped)
+    }
+}
+
+extension StoreState {
+    /// Notes an eviction in the session's log, which is there: see `SessionSlot.evictionLog`.
+    func record(_ item: Item, in log: UnsafeMutablePointer<EvictionLog>, now: Int64) {
+        guard log.pointee.items.count < EvictionLog.itemsMax else {
+            log.pointee.dropped += 1
+            return
+        }
+        log.pointee.items.append(
+            EvictedItem(
+                key: Array(UnsafeRawBufferPointer(start: item.key, count: item.keyLength)),
+                valueLength: item.valueLength, expiry: expiry(of: item),
+                wasFetched: item.wasFetched, idleSeconds: secondsSinceAccess(item, now: now)))
+    }
+}

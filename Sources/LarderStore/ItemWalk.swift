@@ -1,0 +1,105 @@
+import CLarderArena
+
+/// A place in a walk over everything that a store holds, which may take as many turns as it likes.
+///
+/// The walk goes through the hashes in the order of their reversed bits. A bucket's hashes are those
+/// with the same lowest bits: neighbours in this order, and so they stay when the bucket is divided.
+/// What has been visited is therefore a stretch of the order whatever becomes of the index, and a
+/// key that is there all the time is met exactly once (the idea of Redis's SCAN).
+public struct ItemWalk: Sendable {
+    /// The hash, its bits reversed, with which the next bucket begins.
+    fileprivate var position: UInt64 = 0
+    /// Whether there is nothing left to visit.
+    public fileprivate(set) var isComplete = false
+
+    /// A walk from the beginning.
+    public init() {}
+
+    /// Items that one bucket can have: what `nextItems` needs room for.
+    public static let itemsMax = 64 * Int(LARDER_BUCKET_SLOTS)
+}
+
+extension Session {
+    /// Steps over one bucket of the index, and returns how many items there are in it. They are valid
+    /// as those of `find` are. Takes no lock.
+    /// - Parameter items: room for `ItemWalk.itemsMax`.
+    public func nextItems(_ walk: inout ItemWalk, into items: UnsafeMutablePointer<Item>) -> Int {
+        if walk.isComplete { return 0 }
+        let hash = walk.position.bitsReversed
+        var step: UInt32 = 0
+        while true {
+            let count = larder_load_u64(&state.superblock.pointee.bucket_count)
+            let number = state.bucketNumber(hash, count: count)
+            let bucket = state.bucketAddress(number)
+            let version = larder_bucket_version(bucket)
+            if version & 1 == 0, let found = collect(bucket, version, into: items),
+                larder_bucket_unchanged(bucket, version),
+                larder_load_u64(&state.superblock.pointee.bucket_count) == count
+            {
+                walk.advance(overBits: state.hashBits(ofBucket: number, count: count))
+                return found
+            }
+            larder_wait_step(step)
+            step &+= 1
+        }
+    }
+
+    /// The items of a bucket and its overflow lines; nil when a writer came between.
+    private func collect(
+        _ bucket: UnsafeMutablePointer<larder_bucket>, _ version: UInt32,
+        into items: UnsafeMutablePointer<Item>
+    ) -> Int? {
+        var current = bucket
+        var found = 0
+        while found <= ItemWalk.itemsMax - Int(LARDER_BUCKET_SLOTS) {
+            var next: UInt32 = 0
+            for slot in 0..<UInt32(LARDER_BUCKET_SLOTS) {
+                let tag = larder_bucket_tag(current, slot)
+                guard tag != UInt8(LARDER_TAG_EMPTY) else { continue }
+                let block = larder_bucket_block(current, slot)
+                // Before the number is followed: it could be a line's by now, or nothing.
+                guard larder_bucket_unchanged(bucket, version) else { return nil }
+                if tag == UInt8(LARDER_TAG_LINK) {
+                    next = block
+                } else {
+                    (items + found).initialize(to: Item(state.address(ofBlock: block)))
+                    found += 1
+                }
+            }
+            if next == 0 { return found }
+            current = state.line(next)
+        }
+        return nil
+    }
+}
+
+extension StoreState {
+    /// How many of a hash's lowest bits decide that it belongs to a bucket.
+    fileprivate func hashBits(ofBucket number: Int, count: UInt64) -> Int {
+        let level = 63 - count.leadingZeroBitCount
+        let low = 1 << level
+        let isDivided = number >= low || number < Int(truncatingIfNeeded: count) - low
+        return isDivided ? level + 1 : level
+    }
+}
+
+extension ItemWalk {
+    /// Past all hashes with the same `bits` lowest bits.
+    fileprivate mutating func advance(overBits bits: Int) {
+        guard bits > 0 else {
+            isComplete = true
+            return
+        }
+        (position, isComplete) = position.addingReportingOverflow(1 << UInt64(64 - bits))
+    }
+}
+
+extension UInt64 {
+    /// The same bits, the lowest first.
+    fileprivate var bitsReversed: UInt64 {
+        var value = byteSwapped
+        value = (value & 0x0f0f_0f0f_0f0f_0f0f) << 4 | (value >> 4) & 0x0f0f_0f0f_0f0f_0f0f
+        value = (value & 0x3333_3333_3333_3333) << 2 | (value >> 2) & 0x3333_3333_3333_3333
+        return (value & 0x5555_5555_5555_5555) << 1 | (value >> 1) & 0x5555_5555_5555_5555
+    }
+}
