@@ -26,7 +26,8 @@ enum Execute {
         case .administration: administer(&connection, &context, request, key)
         case .quit: connection.quit(&context)
         case .noOperation: connection.reply(.noOperation, &context)
-        case .listMechanisms, .authenticate: connection.reply(.unknownCommand, &context)
+        case .listMechanisms: listMechanisms(&connection, &context)
+        case .authenticate: authenticate(&connection, &context, request, key, value)
         }
     }
 

@@ -46,14 +46,14 @@ extension Session {
     ///   - key: 1 to 250 bytes.
     ///   - expiry: absolute milliseconds, `Int64.max` for never; one that is past stores an item
     ///     that nobody will see. `append` and `prepend` keep the old one, and the old flags.
-    ///   - cas: what `.compareAndSwap` compares with; 0 equals none.
+    ///   - cas: what is compared with; 0 equals none for `.compareAndSwap`, and asks nothing of the others.
     public func store(
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
         clientFlags: UInt32, expiry: Int64, cas: UInt64 = 0, now: Int64
     ) -> StoreResult {
         var options = WriteOptions()
         if mode != .set {
-            if mode == .compareAndSwap, cas != 0 { options.cas = cas }
+            if cas != 0 { options.cas = cas }
             if mode == .append || mode == .prepend { options.setsExpiry = false }
         }
         return store(

@@ -110,6 +110,14 @@ private func warnings(_ line: String) -> [String]? {
         #expect(try #require(served(line)).listenAddresses == addresses)
     }
 
+    @Test func protocolFollowsTheWayIn() throws {
+        #expect(try #require(served("")).bindingProtocol == .negotiating)
+        #expect(try #require(served("-B binary")).bindingProtocol == .binary)
+        #expect(try #require(served("-Y f")).bindingProtocol == .ascii)
+        #expect(try #require(served("-Y f -S -B binary")).bindingProtocol == .binary)
+        #expect(try #require(served("-S -Y f")).saslEnabled)
+    }
+
     @Test func interfacesAreKeptAsGiven() throws {
         #expect(try #require(served("-l a;b -l c")).interfaces == "a;b,c")
         #expect(try #require(served("")).interfaces == nil)
@@ -135,6 +143,12 @@ private func warnings(_ line: String) -> [String]? {
         ("-m 0", "Cannot set item size limit higher than 1/2 of memory max.", 64),
         ("-p 70000", "ERROR: Invalid port number 70000.", 64),
         ("-B x", "Invalid value for binding protocol: x\n -- should be one of auto, binary, or ascii", 64),
+        ("-S -Y f -B ascii", "ERROR: You cannot allow the ASCII protocol while using SASL.", 64),
+        ("-S -Y f -B auto", "ERROR: You cannot allow the ASCII protocol while using SASL.", 64),
+        (
+            "-Y f -B binary",
+            "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.", 64
+        ),
         ("-l a:x", "Invalid port number: \"x\"", 71),
         ("-l notls:a", "'notls' option is valid only when SSL is enabled", 71),
         ("-l [::1", "Invalid IPV6 address: \"[::1\"", 71),
@@ -162,7 +176,7 @@ private func warnings(_ line: String) -> [String]? {
         ("-I 2000x", "-I"), ("-a zz", "-a"), ("-a 1777", "-a"), ("-b -1", "-b"), ("-l ''", "-l"),
         ("-l ,", "-l"), ("-s ''", "-s"), ("-P ''", "-P"), ("-u ''", "-u"), ("-p 0", "-p 0"),
         ("-U 11211", "UDP"), ("-U abc", "UDP"),
-        ("-S", "SASL"), ("-Z", "TLS"), ("-e ''", "-e"), ("--store=", "--store"),
+        ("-S", "-Y FILE"), ("-Z", "TLS"), ("-e ''", "-e"), ("--store=", "--store"),
         ("-o proxy_config=x", "proxy"), ("-o idle_timeout=5x", "idle_timeout"),
         ("start", "\"start\""), ("-m 64 m", "\"m\""), ("-v -- -d", "\"-d\""), ("''", "\"\""),
     ])

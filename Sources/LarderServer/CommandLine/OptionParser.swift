@@ -41,9 +41,30 @@ private func parseServing(_ arguments: [String]) throws(Ending) -> Draft {
             throw .usage("There is no command and no option \"\(word)\"; larder -h lists what there is.")
         }
     }
+    try applyProtocol(to: &draft)
     try applyCaches(to: &draft)
     try checkTogether(draft)
     return draft
+}
+
+/// `-B`, and what `-S` and `-Y` make of it: each of them is a way in for one protocol only.
+private func applyProtocol(to draft: inout Draft) throws(Ending) {
+    if draft.settings.saslEnabled {
+        guard draft.bindingProtocol ?? .binary == .binary else {
+            throw .usage("ERROR: You cannot allow the ASCII protocol while using SASL.")
+        }
+        guard draft.settings.userFilePath != nil else {
+            throw .usage("-S takes its users from the file of -Y, with a line name:password for each: give -Y FILE.")
+        }
+        draft.settings.bindingProtocol = .binary
+    } else if draft.settings.userFilePath != nil {
+        guard draft.bindingProtocol ?? .ascii == .ascii else {
+            throw .usage("ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.")
+        }
+        draft.settings.bindingProtocol = .ascii
+    } else {
+        draft.settings.bindingProtocol = draft.bindingProtocol ?? .negotiating
+    }
 }
 
 /// What only the whole command line shows, in memcached's order.

@@ -103,6 +103,8 @@ package struct Ending: Error, Equatable {
 struct Draft {
     var settings = Settings()
     private(set) var warnings: [String] = []
+    /// `-B`
+    var bindingProtocol: Settings.BindingProtocol?
     /// `-N`, checked against `-t` at the end.
     var napiIDs = 0
     /// Each `--cache` as given: what they mean depends on `--compat`, which may stand behind them.

@@ -47,7 +47,7 @@ extension Option {
             "B", "protocol", .required("NAME"), .listening,
             "ascii, binary, or auto: what the first byte tells\n(default auto)",
             effect: { draft, text throws(Ending) in
-                draft.settings.bindingProtocol = try bindingProtocol(text)
+                draft.bindingProtocol = try bindingProtocol(text)
             }),
         Option(
             "f", "slab-growth-factor", .required("NUM"), .accepted, "ignored: there are no slab classes",
@@ -77,9 +77,6 @@ extension Option {
                     text, "-N", orElse: "Maximum number of NAPI IDs must be greater than 0")
                 draft.warn("-N is ignored: connections go to the worker threads in turn.")
             }),
-        refused(
-            "S", "enable-sasl", .none, "refused: no SASL",
-            "This server is not built with SASL support: it would let everyone in, so it does not start."),
         refused(
             "Z", "enable-ssl", .none, "refused: no TLS",
             "This server is not built with TLS support: it would talk in the clear, so it does not start."),

@@ -90,6 +90,10 @@ extension Option {
             "W", "disable-watch", .none, .behaviour, "refuse the command \"watch\", which there is not yet",
             effect: { draft, _ in draft.settings.watchEnabled = false }),
         Option(
+            "S", "enable-sasl", .none, .behaviour,
+            "clients must log in by SASL PLAIN, over the binary\nprotocol; -Y names the file of users",
+            effect: { draft, _ in draft.settings.saslEnabled = true }),
+        Option(
             "Y", "auth-file", .required("FILE"), .behaviour,
             "clients must log in; FILE has a line name:password for\neach, and is read again on SIGHUP",
             effect: { draft, text in draft.settings.userFilePath = text }),

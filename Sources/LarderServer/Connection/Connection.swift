@@ -39,6 +39,8 @@ struct Connection {
     private(set) var dialect: Dialect
     var parser = TextParser()
     var binaryParser = BinaryParser()
+    /// SASL has begun and waits for a further step.
+    var isAuthenticating = false
     var request = Request()
     var input = Buffer.empty
     var output = Output()
@@ -74,6 +76,7 @@ struct Connection {
         case (.none, .negotiating): dialect = .undecided
         }
         binaryParser.isAuthenticated = login != .sasl
+        binaryParser.offersAuthentication = login == .sasl
     }
 
     /// A get line may be of any length; this is where its memory ends: a million keys of 128 bytes.

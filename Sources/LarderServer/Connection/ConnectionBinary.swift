@@ -76,6 +76,34 @@ extension Connection {
         if context.verbosity > 1 { logAnswer(out) }
     }
 
+    /// A packet of success that is a text.
+    mutating func writeText(_ text: StaticString, _ context: inout WorkerContext) {
+        let bytes = UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
+        writePacket(key: UnsafeRawBufferPointer(start: nil, count: 0), value: bytes, &context)
+    }
+
+    /// An authentication has begun well, and goes on.
+    mutating func writeContinuation(_ context: inout WorkerContext) {
+        guard let out = output.room(BinaryEncoder.replyLengthMax, &context.pool) else {
+            return outOfReplyMemory(&context)
+        }
+        output.didWrite(BinaryEncoder.encodeHeader(request.packetTag, .authenticationContinues, at: out))
+        if context.verbosity > 1 { logAnswer(out) }
+    }
+
+    /// The beginning of a packet of success whose value is written piece by piece.
+    mutating func beginPacket(key: StaticString, valueLength: Int, _ context: inout WorkerContext) {
+        let keyLength = key.utf8CodeUnitCount
+        guard let out = output.room(BinaryEncoder.replyLengthMax, &context.pool) else {
+            return outOfReplyMemory(&context)
+        }
+        let header = BinaryEncoder.encodeHeader(
+            request.packetTag, .success, keyLength: keyLength, bodyLength: keyLength + valueLength, at: out)
+        memcpy(out + header, key.utf8Start, keyLength)
+        output.didWrite(header + keyLength)
+        if context.verbosity > 1 { logAnswer(out) }
+    }
+
     /// The version, as each dialect says it.
     mutating func writeVersion(_ context: inout WorkerContext) {
         guard dialect == .binary else { return write("VERSION \(Version.memcached)\r\n", &context) }

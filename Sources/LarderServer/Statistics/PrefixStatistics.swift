@@ -1,3 +1,4 @@
+import LarderWire
 import Synchronization
 
 /// `stats detail`: what was asked for, by the part of the key before the delimiter.
@@ -54,18 +55,29 @@ final class PrefixDump: AnswerStream {
         next = counts.startIndex
     }
 
+    /// In binary all of it is the value of one packet.
     override func writePiece(_ connection: inout Connection, _ context: inout WorkerContext) -> Progress {
+        let isBinary = connection.dialect == .binary
+        if isBinary, next == counts.startIndex {
+            let length = counts.reduce(Self.end.utf8CodeUnitCount) { $0 + Self.line($1.key, $1.value).count }
+            connection.beginPacket(key: "detailed", valueLength: length, &context)
+        }
         var text: [UInt8] = []
         for _ in 0..<Self.prefixesMax where next != counts.endIndex {
-            let (prefix, count) = counts[next]
-            text += "PREFIX ".utf8
-            text += prefix
-            text += " get \(count.gets) hit \(count.hits) set \(count.sets) del \(count.deletes)\r\n".utf8
+            text += Self.line(counts[next].key, counts[next].value)
             next = counts.index(after: next)
         }
         let isLast = next == counts.endIndex
-        if isLast { text += "END\r\n".utf8 }
+        if isLast { text += UnsafeBufferPointer(start: Self.end.utf8Start, count: Self.end.utf8CodeUnitCount) }
         text.withUnsafeBufferPointer { connection.write($0, &context) }
+        if isLast, isBinary { connection.writeEndOfStatistics(&context) }
         return isLast ? .done : .more
+    }
+
+    private static let end: StaticString = "END\r\n"
+
+    private static func line(_ prefix: [UInt8], _ count: PrefixStatistics.Counts) -> [UInt8] {
+        Array("PREFIX ".utf8) + prefix
+            + Array(" get \(count.gets) hit \(count.hits) set \(count.sets) del \(count.deletes)\r\n".utf8)
     }
 }

@@ -32,19 +32,22 @@ extension BinaryParser {
         return .request
     }
 
+    /// SASL: which ways there are.
+    mutating func listMechanisms(_ packet: BinaryPacket, _ request: inout Request) -> ParseStep {
+        guard packet.bodyLength == 0 else { return refuse(.badCommandLine) }
+        guard offersAuthentication else { return skip(packet, .unknownCommand) }
+        request.verb = .listMechanisms
+        return .request
+    }
+
     /// SASL: the key names the mechanism.
     mutating func authenticate(
         _ packet: BinaryPacket, _ cursor: inout Int, _ end: Int, _ request: inout Request
     ) -> ParseStep {
         guard packet.extrasLength == 0, packet.keyLength > 0 else { return refuse(.badCommandLine) }
-        guard packet.keyLength <= Self.mechanismLengthMax else {
-            rejection = Rejection(reply: .badCommandLine, swallowBytes: packet.valueLength)
-            return .reject
-        }
-        guard packet.valueLength <= Self.authenticationLengthMax else {
-            rejection = Rejection(reply: .outOfMemory, swallowBytes: packet.valueLength)
-            return .reject
-        }
+        guard offersAuthentication else { return skip(packet, .unknownCommand) }
+        guard packet.keyLength <= Self.mechanismLengthMax else { return skip(packet, .badCommandLine) }
+        guard packet.valueLength <= Self.authenticationLengthMax else { return skip(packet, .outOfMemory) }
         request.verb = .authenticate
         return takeValue(packet, &cursor, end, &request)
     }

@@ -35,6 +35,9 @@ package struct BinaryParser: Sendable {
     /// Before a client has authenticated itself, that and `version` is all it may ask for.
     package var isAuthenticated = true
 
+    /// Whether there is a way to authenticate at all.
+    package var offersAuthentication = false
+
     package init() {}
 
     /// Takes the next request from the buffer. Parameters are those of `TextParser.next`.
@@ -109,7 +112,7 @@ package struct BinaryParser: Sendable {
         case .quitQuietly: return bare(packet, &request, .quit, quietly: true)
         case .noOperation: return bare(packet, &request, .noOperation)
         case .version: return bare(packet, &request, .version)
-        case .listMechanisms: return bare(packet, &request, .listMechanisms)
+        case .listMechanisms: return listMechanisms(packet, &request)
         case .flush: return flush(packet, base, &request)
         case .flushQuietly: return flush(packet, base, &request, quietly: true)
         case .statistics: return statistics(packet, &request)
@@ -118,10 +121,15 @@ package struct BinaryParser: Sendable {
             request.options.continues = true
             return authenticate(packet, &cursor, end, &request)
         case .get, .getQuietly, .getWithKey, .getWithKeyQuietly, .set, .setQuietly, nil:
-            // The first ones are taken already. Whatever an unknown packet carries is passed over.
-            rejection = Rejection(reply: .unknownCommand, swallowBytes: packet.valueLength)
-            return .reject
+            // The first ones are taken already.
+            return skip(packet, .unknownCommand)
         }
+    }
+
+    /// Notes what is wrong with a packet whose value can be passed over.
+    mutating func skip(_ packet: BinaryPacket, _ reply: Reply) -> ParseStep {
+        rejection = Rejection(reply: reply, swallowBytes: packet.valueLength)
+        return .reject
     }
 
     /// Notes what is wrong with a packet after which nothing can be read.
