@@ -65,7 +65,10 @@ private final class Server: ConnectionSink {
         let acceptor = try Acceptor(
             listeners, on: loop, limit: state.connectionLimit,
             refusesOverLimit: state.settings.refusesConnectionsOverLimit, sink: self)
-        let ticker = Timer(on: loop) { [unowned self] in for worker in workers { worker.tick() } }
+        let ticker = Timer(on: loop) { [unowned self] in
+            for worker in workers { worker.tick() }
+            for cache in state.caches { cache.reportIfFull() }
+        }
         ticker.start(afterMilliseconds: 1000, repeats: true)
         announce()
         if let path = state.settings.pidFilePath { PidFile.write(to: path) }

@@ -1,4 +1,5 @@
 import CLarderArena
+import Glibc
 
 /// What a store did with a request. The words are memcached's.
 public enum StoreOutcome: UInt8, Sendable {
@@ -127,6 +128,7 @@ public struct Session: ~Copyable {
     public func markUsed(_ item: Item, now: Int64) {
         let state = larder_load_u8(item.stateField)
         if used(state) != state { noteUse(item, now) }
+        if let bounds = self.state.bounds { noteOrder(item, bounds) }
     }
 
     @inline(__always)
@@ -183,10 +185,12 @@ public struct Session: ~Copyable {
     /// Drops every item stored until now.
     public func flush() {
         state.goOffline(slot)
+        if let bounds = state.bounds { pthread_mutex_lock(&bounds.pointee.writing) }
         state.lockSpace()
         state.flush(slot)
         state.writeFlushTime(Int64.max)
         state.unlockSpace()
+        if let bounds = state.bounds { unlockWriting(bounds) }
         state.goOnline(slot)
     }
 
@@ -205,10 +209,16 @@ public struct Session: ~Copyable {
     private func upkeep(now: Int64) {
         state.goOffline(slot)
         if UInt64(bitPattern: now) >= larder_load_u64(&state.process.pointee.flushAtMilliseconds) {
+            if let bounds = state.bounds { pthread_mutex_lock(&bounds.pointee.writing) }
             state.lockSpace()
         } else {
-            guard state.tryLockSpace() else { return }
+            if let bounds = state.bounds, pthread_mutex_trylock(&bounds.pointee.writing) != 0 { return }
+            guard state.tryLockSpace() else {
+                if let bounds = state.bounds { unlockWriting(bounds) }
+                return
+            }
         }
+        defer { if let bounds = state.bounds { unlockWriting(bounds) } }
         defer { state.unlockSpace() }
         if UInt64(bitPattern: now) >= larder_load_u64(&state.process.pointee.flushAtMilliseconds) {
             state.flush(slot)

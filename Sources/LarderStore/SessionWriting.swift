@@ -66,6 +66,21 @@ extension Session {
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
         clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
     ) -> StoreResult {
+        if let bounds = state.bounds {
+            return storeWithin(
+                bounds, mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry,
+                options, now: now)
+        }
+        return storeInArena(
+            mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, options,
+            now: now)
+    }
+
+    @inline(__always)
+    func storeInArena(
+        _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
+        clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
+    ) -> StoreResult {
         if slot.pointee.mayBeDense { growIndexIfDense(now: now) }
         var refills = 0
         while true {
@@ -129,7 +144,7 @@ extension Session {
 
     /// Why a conditional write cannot be, or nil.
     @inline(__always)
-    private func refusal(
+    func refusal(
         _ mode: WriteMode, _ existing: Item?, _ options: WriteOptions
     ) -> StoreOutcome? {
         switch mode {
@@ -204,7 +219,7 @@ extension Session {
     }
 
     /// A set that cannot be stored must not leave the old value to be read.
-    private func refused(_ mode: WriteMode, _ key: HashedKey, _ outcome: StoreOutcome) -> StoreResult {
+    func refused(_ mode: WriteMode, _ key: HashedKey, _ outcome: StoreOutcome) -> StoreResult {
         if mode == .set { _ = remove(key) }
         return StoreResult(outcome)
     }
@@ -255,6 +270,9 @@ extension Session {
             }
             state.settle(place)
             larder_bucket_publish(slot.line, slot.number, place.block)
+            if let bounds = state.bounds {
+                bounds.replaced(present, by: Item(state.address(ofBlock: place.block)), key.hash)
+            }
             // Before the bucket is unlocked, so that a kill leaves one item of a key that anybody saw;
             // and before the end of a run's making, which is the end of this turn's hold on the old slab.
             state.release(
@@ -270,6 +288,7 @@ extension Session {
                 return nil
             }
             larder_count(&self.slot.pointee.counters.items, 1)
+            if let bounds = state.bounds { bounds.inserted(Item(state.address(ofBlock: place.block)), key.hash) }
             state.finish(place, self.slot)
             // Looked at by the next store: to make room for the index could cost this very item.
             if larder_counted(&self.slot.pointee.counters.items) & 63 == 0 {
@@ -323,6 +342,12 @@ extension Session {
 
     /// - Parameter cas: only when the item has this cas; nil: whatever it has.
     public func delete(_ key: HashedKey, ifCas cas: UInt64?, now: Int64) -> StoreOutcome {
+        if let bounds = state.bounds { return deleteWithin(bounds, key, cas: cas, now: now) }
+        return deleteInArena(key, cas: cas, now: now)
+    }
+
+    @inline(__always)
+    func deleteInArena(_ key: HashedKey, cas: UInt64?, now: Int64) -> StoreOutcome {
         guard let existing = state.find(key.bytes, key.length, hash: key.hash) else { return .notFound }
         let isDead = state.isDead(Item(existing), now: now)
         let outcome = remove(key, cas: cas, onlyDeadAt: isDead ? now : nil)
@@ -330,7 +355,11 @@ extension Session {
     }
 
     /// Gives an expired item's memory back before its time bucket's turn.
-    public func removeDead(_ key: HashedKey, now: Int64) { _ = remove(key, onlyDeadAt: now) }
+    public func removeDead(_ key: HashedKey, now: Int64) {
+        if let bounds = state.bounds { lockWriting(bounds) }
+        _ = remove(key, onlyDeadAt: now)
+        if let bounds = state.bounds { unlockWriting(bounds) }
+    }
 
     /// - Parameters:
     ///   - cas: what clients must see.
@@ -354,9 +383,10 @@ extension Session {
         }
         state.removeSlot(slot, from: bucket)
         if let now = onlyDeadAt {
-            state.countDropped(item, isDead: true, now: now, self.slot)
+            state.countDropped(item, key.hash, isDead: true, now: now, self.slot)
         } else {
             larder_count(&self.slot.pointee.counters.items, -1)
+            if let bounds = state.bounds { bounds.removed(item, key.hash) }
         }
         state.release(block: slot.block, blockCount: state.blockCount(forBytes: item.totalBytes), self.slot)
         larder_bucket_unlock(bucket)
@@ -368,6 +398,12 @@ extension Session {
     /// Gives an item a new expiry; its cas stays.
     /// - Returns: `.stored`, `.notFound`, or `.noMemory` when it had to move and could not.
     public func touch(_ key: HashedKey, expiry: Int64, now: Int64) -> StoreOutcome {
+        if let bounds = state.bounds { return touchWithin(bounds, key, expiry: expiry, now: now) }
+        return touchInArena(key, expiry: expiry, now: now)
+    }
+
+    @inline(__always)
+    func touchInArena(_ key: HashedKey, expiry: Int64, now: Int64) -> StoreOutcome {
         while true {
             guard let item = find(key, now: now) else { return .notFound }
             guard expiry > now else {

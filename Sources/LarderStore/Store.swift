@@ -37,7 +37,7 @@ public final class Store: Sendable {
             base = mapped
             Self.format(base, geometry, seed: configuration.hashSeed ?? UInt64.random(in: .min ... .max))
         }
-        let process = Self.makeProcessState(geometry, configuration)
+        let process = try Self.makeProcessState(geometry, configuration)
         state = StoreState(base: base, geometry: geometry, process: process)
         // Place 0 is for what is moved: see `StoreState.mover`.
         let mover = makeSlot(sharedBy: 1)
@@ -66,6 +66,7 @@ public final class Store: Sendable {
         process.pointee.pins.deallocate()
         process.pointee.sessions.deallocate()
         pthread_mutex_destroy(&process.pointee.spaceLock)
+        process.pointee.bounds?.destroy()
         process.deinitialize(count: 1)
         process.deallocate()
         if file == nil {
@@ -89,7 +90,9 @@ public final class Store: Sendable {
 
     private static func makeProcessState(
         _ geometry: Geometry, _ configuration: StoreConfiguration
-    ) -> UnsafeMutablePointer<ProcessState> {
+    ) throws(StoreError) -> UnsafeMutablePointer<ProcessState> {
+        var bounds: UnsafeMutablePointer<Bounds>?
+        if let limits = configuration.limits { bounds = try Bounds.make(limits) }
         var configuration = configuration
         // Expiries are kept as 32 bits from a time bucket's start; and nothing is divided by zero.
         configuration.bucketIntervalMilliseconds = min(
@@ -105,7 +108,7 @@ public final class Store: Sendable {
         process.initialize(
             to: ProcessState(
                 links: links, pins: pins, expiryHeap: ExpiryHeap(), sessions: sessions,
-                configuration: configuration))
+                configuration: configuration, bounds: bounds))
         pthread_mutex_init(&process.pointee.spaceLock, nil)
         return process
     }
@@ -172,7 +175,7 @@ public final class Store: Sendable {
             counters: counters, slabs: slabs, slabBytes: geometry.slabBytes,
             blockBytes: 1 << geometry.blockShift,
             bucketCount: Int(larder_load_u64(&state.superblock.pointee.bucket_count)),
-            arenaBytes: geometry.arenaBytes)
+            arenaBytes: geometry.arenaBytes, limitUse: state.bounds?.use)
     }
 }
 
@@ -193,6 +196,8 @@ public struct StoreStatistics: Sendable {
     public var blockBytes: Int
     public var bucketCount: Int
     public var arenaBytes: Int
+    /// Of a limited store.
+    public var limitUse: StoreLimitUse?
     /// Bytes of the blocks that live items cover.
     public var liveBytes: Int { Int(counters.liveBlocks) * blockBytes }
 }

@@ -27,6 +27,11 @@ public struct StoreConfiguration: Sendable {
     /// The time at which a file is opened, in absolute milliseconds; nil: the wall clock's.
     public var openedAtMilliseconds: Int64?
 
+    /// Limits in items and blocks; nil: the memory is the limit.
+    public var limits: StoreLimits?
+    /// Expired items, which nobody is given, keep their memory until it is needed or they are asked for.
+    public var keepsExpired = false
+
     public init(
         memoryBytes: Int, slabBytes: Int? = nil, itemBytesMax: Int = 1 << 20, evicts: Bool = true,
         bucketIntervalMilliseconds: Int64 = 15_000, hashSeed: UInt64? = nil, sessionsExpected: Int = 1,

@@ -17,6 +17,7 @@ extension Store {
         check.checkOverflowLines()
         check.checkHeap()
         check.checkCounters()
+        check.checkBounds()
         return check.failures
     }
 }
@@ -41,7 +42,7 @@ struct InvariantCheck {
     /// Bits of the blocks that items reached through the index cover.
     private var covered: [UInt64]
     /// First blocks of those items.
-    private var starts: Set<Int> = []
+    private(set) var starts: Set<Int> = []
     /// Blocks of those items, by slab.
     private(set) var liveBlocks: [Int]
     /// The earliest expiry among a slab's items.

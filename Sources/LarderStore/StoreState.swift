@@ -22,6 +22,8 @@ struct StoreState: @unchecked Sendable {
     let hashSeed: UInt64
     /// In files `ItemForm.checked`, else 0: the bit of items with a checksum.
     let checked: UInt8
+    /// Where items and blocks are counted against limits; nil: the memory is the limit.
+    let bounds: UnsafeMutablePointer<Bounds>?
 
     init(base: UnsafeMutableRawPointer, geometry: Geometry, process: UnsafeMutablePointer<ProcessState>) {
         self.base = base
@@ -35,6 +37,7 @@ struct StoreState: @unchecked Sendable {
         blocksPerSlab = geometry.blocksPerSlab
         hashSeed = superblock.pointee.hash_seed
         checked = process.pointee.configuration.filePath == nil ? 0 : ItemForm.checked.rawValue
+        bounds = process.pointee.bounds
     }
 
     @inline(__always)
@@ -131,6 +134,7 @@ struct ProcessState {
     /// Next look at the time buckets. Atomic.
     var nextTickMilliseconds: UInt64 = 0
     var configuration: StoreConfiguration
+    var bounds: UnsafeMutablePointer<Bounds>?
     /// Counters of sessions that have ended. Under `sessionLock`.
     var endedCounters = StoreCounters()
 }

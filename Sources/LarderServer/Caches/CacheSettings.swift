@@ -67,15 +67,18 @@ package struct CacheSettings: Sendable, Equatable {
         return overflow ? Self.valueBytesLimit : min(all, Self.valueBytesLimit)
     }
 
+    /// What happens when it is full, in words.
+    var whenFull: String {
+        if purgesLeastRecentlyUsed { return "drops the least recently used" }
+        return clearsOnFull ? "drops everything" : "refuses more"
+    }
+
     /// The line that says at the start what the cache is.
     func summary(places: [String], isRouted: Bool) -> String {
         let values = isBitmap ? "values of up to \(valueBytesMax) bytes in blocks of \(blockBytes)" : "values of up to \(valueBytesMax) bytes"
-        let whenFull =
-            purgesLeastRecentlyUsed
-            ? "drops the least recently used" : clearsOnFull ? "is cleared when full" : "refuses more"
         let ways = places + (isRouted ? ["keys \(name)/..."] : [])
         let way = ways.isEmpty ? "nobody" : ways.joined(separator: ", ")
-        return "cache \"\(name)\" for \(way): \(itemsMax) items, \(values); \(whenFull)"
+        return "cache \"\(name)\" for \(way): \(itemsMax) items, \(values); when full it \(whenFull)"
     }
 
     /// No value is larger, in any cache.

@@ -32,6 +32,19 @@ package final class ServedCache: Sendable {
 
     package var name: String { settings.name }
 
+    /// Says once that the cache is full, unless nobody wants to know. Called by the main thread now and
+    /// then, so that no request waits for the log.
+    func reportIfFull() {
+        guard !settings.isMemcachedShaped, !settings.ignoresFull, !hasReportedFull.load(ordering: .relaxed),
+            let use = store.statistics.limitUse, use.full > 0
+        else { return }
+        hasReportedFull.store(true, ordering: .relaxed)
+        StandardError.write(
+            "cache \"\(name)\" is full (\(use.items) items of \(settings.itemsMax), \(use.blocks) blocks of "
+                + "\(settings.blocks)): it \(settings.whenFull)")
+    }
+    private let hasReportedFull = Atomic(false)
+
     /// The sum of a counter over all workers, since the start or the last `stats reset`.
     func total(_ counter: Counter) -> Int64 {
         let sum = counters.reduce(Int64(0)) { $0 &+ $1.value(counter) }
@@ -56,10 +69,24 @@ package final class ServedCache: Sendable {
                 sessionsExpected: server.threadCount)
         }
         let arena = StoreSize.arena(cache, sessions: server.threadCount)
-        return StoreConfiguration(
+        var configuration = StoreConfiguration(
             memoryBytes: arena.bytes, slabBytes: arena.slabBytes,
             itemBytesMax: cache.valueBytesMax + keyAndHeaderBytesMax, evicts: false,
             bucketIntervalMilliseconds: interval, sessionsExpected: server.threadCount)
+        configuration.limits = limits(cache)
+        configuration.keepsExpired = cache.keepsExpired
+        return configuration
+    }
+
+    private static func limits(_ cache: CacheSettings) -> StoreLimits {
+        var limits = StoreLimits(
+            itemsMax: cache.itemsMax, blockBytes: cache.blockBytes, blocksMax: cache.blocks,
+            isBitmap: cache.isBitmap, valueBytesMax: cache.valueBytesMax, keyBytesMax: cache.keyBytesMax)
+        limits.purgesLeastRecentlyUsed = cache.purgesLeastRecentlyUsed
+        limits.sweepOnFullMilliseconds = Int64(cache.sweepOnFullSeconds) * 1000
+        limits.clearsOnFull = cache.clearsOnFull
+        limits.notesLastModified = cache.notesLastModified
+        return limits
     }
 
     private static let keyAndHeaderBytesMax = 512

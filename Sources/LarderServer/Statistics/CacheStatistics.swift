@@ -21,8 +21,8 @@ extension Statistics {
             add("items", store.counters.items)
             add("hits", cache.total(.getHits) + cache.total(.touchHits))
             add("miss", cache.total(.getMisses) + cache.total(.touchMisses))
-            add("full", 0)
-            add("last_modified_at", 0)
+            add("full", store.limitUse?.full ?? store.counters.outOfMemory)
+            add("last_modified_at", (store.limitUse?.lastModifiedMilliseconds ?? 0) / 1000)
         }
     }
 }

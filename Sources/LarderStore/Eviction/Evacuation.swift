@@ -12,6 +12,8 @@ extension StoreState {
         case move
         /// Keep nothing.
         case drop
+        /// Keep what lives where it is.
+        case dropDead
     }
 
     /// - Returns: false when `.move` found no place for an item: what is left stays where it is.
@@ -33,6 +35,9 @@ extension StoreState {
             let keeps: Bool
             switch purpose {
             case .drop: keeps = false
+            case .dropDead:
+                guard isDead(item, now: now) else { continue }
+                keeps = false
             case .move: keeps = !isDead(item, now: now)
             case .evict: keeps = item.frequency > 0 && count <= keptBlocksLeft && !isDead(item, now: now)
             }
@@ -48,7 +53,7 @@ extension StoreState {
         return true
     }
 
-    private func dropFromIndex(
+    func dropFromIndex(
         _ item: Item, _ hash: UInt64, _ count: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
     ) {
         let block = block(ofItem: item.base)
@@ -59,14 +64,15 @@ extension StoreState {
             return
         }
         removeSlot(slot, from: bucket)
-        countDropped(item, isDead: isDead(item, now: now), now: now, session)
+        countDropped(item, hash, isDead: isDead(item, now: now), now: now, session)
         release(block: block, blockCount: count, session)
         larder_bucket_unlock(bucket)
     }
 
     func countDropped(
-        _ item: Item, isDead: Bool, now: Int64, _ session: UnsafeMutablePointer<SessionSlot>
+        _ item: Item, _ hash: UInt64, isDead: Bool, now: Int64, _ session: UnsafeMutablePointer<SessionSlot>
     ) {
+        if let bounds { bounds.removed(item, hash) }
         let fetched = larder_load_u8(item.stateField) & ItemState.fetched != 0
         larder_count(&session.pointee.counters.items, -1)
         if isDead {

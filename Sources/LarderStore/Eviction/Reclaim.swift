@@ -178,6 +178,7 @@ extension StoreState {
     /// Looks after slabs whose time bucket is due: gives those back that are all dead, sorts coarse
     /// ones into finer buckets. Returns how many were emptied.
     func reclaimDue(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64, slabsMax: Int) -> Int {
+        guard !process.pointee.configuration.keepsExpired else { return 0 }
         var emptied = 0
         while emptied < slabsMax, let due = process.pointee.expiryHeap.first, due.time <= now {
             process.pointee.expiryHeap.pop()
@@ -234,6 +235,7 @@ extension StoreState {
 
     /// Drops every item. Its cost is that of walking the index and the slab table, not the items.
     func flush(_ session: UnsafeMutablePointer<SessionSlot>) {
+        defer { bounds?.removedAll() }
         for place in 0..<SessionSlot.placesMax {
             guard let slot = sessionSlot(place) else { break }
             sealLane(slot)

@@ -24,6 +24,7 @@ extension Store {
             var rebuild = Rebuild(state, geometry, now: now)
             guard rebuild.run(isStopped: { file.isStopping.load(ordering: .relaxed) }) else { return rebuild.report }
             report = rebuild.report
+            state.countRecovered(now: now)
             state.writeFlushTime(Int64(bitPattern: larder_load_u64(&state.process.pointee.flushAtMilliseconds)))
         }
         report.notices = file.notices

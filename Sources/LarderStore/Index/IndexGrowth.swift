@@ -130,6 +130,7 @@ extension StoreState {
                     // one left in the wrong bucket could come back after its deletion.
                     larder_count(&session.pointee.counters.items, -1)
                     larder_count(&session.pointee.counters.evictions, 1)
+                    if let bounds { bounds.removed(item, hash) }
                     release(block: block, blockCount: blockCount(forBytes: item.totalBytes), session)
                 }
             }

@@ -1,0 +1,38 @@
+import CLarderArena
+
+extension InvariantCheck {
+    /// Invariants of a limited store: its counts are those of the items in the index, and within the
+    /// limits; the order of use has each item once.
+    mutating func checkBounds() {
+        guard let bounds = state.bounds else { return }
+        var items: Int64 = 0
+        var blocks: Int64 = 0
+        var hashes: [UInt64: Int] = [:]
+        for position in starts {
+            let item = Item(state.address(ofBlock: UInt32(truncatingIfNeeded: position)))
+            items += 1
+            blocks += bounds.pointee.limits.blocks(forValueBytes: item.valueLength)
+            hashes[KeyHash.hash(item.key, count: item.keyLength, seed: state.hashSeed), default: 0] += 1
+        }
+        let use = bounds.use
+        if use.items != items { fail("\(use.items) items are counted against the limit, \(items) are there") }
+        if use.blocks != blocks { fail("\(use.blocks) blocks are counted against the limit, \(blocks) are there") }
+        let limits = bounds.pointee.limits
+        if items > Int64(limits.itemsMax) { fail("\(items) items, and \(limits.itemsMax) are allowed") }
+        if limits.isBitmap, blocks > Int64(limits.blocksMax) {
+            fail("\(blocks) blocks, and \(limits.blocksMax) are allowed")
+        }
+        var listed: [UInt64: Int] = [:]
+        var count = 0
+        bounds.withRecency { list in
+            list.forEach {
+                listed[$0, default: 0] += $1
+                count += $1
+            }
+            if list.count != count { count = -1 }
+        }
+        guard limits.purgesLeastRecentlyUsed else { return }
+        if count == -1 { fail("the order of use counts its items wrongly") }
+        if listed != hashes { fail("the order of use has \(listed.count) keys, and \(hashes.count) are there") }
+    }
+}

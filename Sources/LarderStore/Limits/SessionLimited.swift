@@ -1,0 +1,153 @@
+import CLarderArena
+import Glibc
+
+/// What a session does in a limited store: the same as in any other, one writer at a time, and after
+/// room was made within the limits.
+extension Session {
+    /// Waits between turns, so that whoever holds the lock may wait for this turn's end. Items found
+    /// before are no longer valid.
+    func lockWriting(_ bounds: UnsafeMutablePointer<Bounds>) {
+        guard pthread_mutex_trylock(&bounds.pointee.writing) != 0 else { return }
+        state.goOffline(slot)
+        pthread_mutex_lock(&bounds.pointee.writing)
+        state.goOnline(slot)
+    }
+
+    func unlockWriting(_ bounds: UnsafeMutablePointer<Bounds>) { pthread_mutex_unlock(&bounds.pointee.writing) }
+
+    /// - Parameter now: absolute milliseconds.
+    private func noteChange(_ bounds: UnsafeMutablePointer<Bounds>, now: Int64) {
+        guard bounds.pointee.limits.notesLastModified else { return }
+        larder_count(&bounds.pointee.lastModifiedMilliseconds, now - bounds.pointee.lastModifiedMilliseconds)
+    }
+
+    @inline(never)
+    func storeWithin(
+        _ bounds: UnsafeMutablePointer<Bounds>, _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer,
+        valueLength: Int, clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
+    ) -> StoreResult {
+        lockWriting(bounds)
+        defer { unlockWriting(bounds) }
+        let limits = bounds.pointee.limits
+        guard key.length <= limits.keyBytesMax else { return StoreResult(.tooLarge) }
+        var search = RoomSearch()
+        while true {
+            let present = findEvenDead(key)
+            let live = present.flatMap { isDead($0, now: now) ? nil : $0 }
+            if mode != .set, let outcome = refusal(mode, live, options) { return StoreResult(outcome) }
+            let isJoined = mode == .append || mode == .prepend
+            let length = valueLength + (isJoined ? live?.valueLength ?? 0 : 0)
+            let blocks = limits.blocks(forValueBytes: length)
+            guard length <= limits.valueBytesMax, blocks <= Int64(limits.blocksMax) || !limits.isBitmap else {
+                return refused(mode, key, .tooLarge)
+            }
+            // The blocks of what is replaced count as free: the item being written is never in its own way.
+            let oldBlocks = present.map { limits.blocks(forValueBytes: $0.valueLength) } ?? 0
+            let isShortLived = !isJoined && options.setsExpiry && expiry <= now
+            if isShortLived || bounds.haveRoom(items: present == nil ? 1 : 0, blocks: blocks - oldBlocks) {
+                let result = storeInArena(
+                    mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry,
+                    options, now: now)
+                if result.outcome == .stored { noteChange(bounds, now: now) }
+                guard result.outcome == .noMemory else { return result }
+            }
+            guard makeRoom(bounds, &search, sparing: key.hash, now: now) else { return refused(mode, key, .noMemory) }
+        }
+    }
+
+    func deleteWithin(
+        _ bounds: UnsafeMutablePointer<Bounds>, _ key: HashedKey, cas: UInt64?, now: Int64
+    ) -> StoreOutcome {
+        lockWriting(bounds)
+        defer { unlockWriting(bounds) }
+        let outcome = deleteInArena(key, cas: cas, now: now)
+        if outcome == .stored { noteChange(bounds, now: now) }
+        return outcome
+    }
+
+    func touchWithin(
+        _ bounds: UnsafeMutablePointer<Bounds>, _ key: HashedKey, expiry: Int64, now: Int64
+    ) -> StoreOutcome {
+        lockWriting(bounds)
+        defer { unlockWriting(bounds) }
+        let outcome = touchInArena(key, expiry: expiry, now: now)
+        if outcome == .stored {
+            bounds.withRecency { $0.touch(key.hash) }
+            noteChange(bounds, now: now)
+        }
+        return outcome
+    }
+
+    /// What was found counts as used, where that decides who goes.
+    @inline(never)
+    func noteOrder(_ item: Item, _ bounds: UnsafeMutablePointer<Bounds>) {
+        guard bounds.pointee.limits.purgesLeastRecentlyUsed else { return }
+        let hash = KeyHash.hash(item.key, count: item.keyLength, seed: state.hashSeed)
+        bounds.withRecency { $0.touch(hash) }
+    }
+
+    // MARK: Room
+
+    /// What was tried for one item that found no room.
+    private struct RoomSearch {
+        var isCounted = false
+        var hasReclaimed = false
+        var hasSwept = false
+        var hasCleared = false
+    }
+
+    /// Takes the next step to make room; false when there is none left.
+    private func makeRoom(
+        _ bounds: UnsafeMutablePointer<Bounds>, _ search: inout RoomSearch, sparing spared: UInt64, now: Int64
+    ) -> Bool {
+        let limits = bounds.pointee.limits
+        if !search.isCounted {
+            search.isCounted = true
+            larder_count(&bounds.pointee.full, 1)
+        }
+        if !search.hasReclaimed {
+            search.hasReclaimed = true
+            if reclaimWhatIsDue(now: now) { return true }
+        }
+        if limits.purgesLeastRecentlyUsed, let victim = bounds.leastRecent(except: spared) {
+            if !state.dropItems(hash: victim, slot, now: now) { bounds.withRecency { $0.remove(victim) } }
+            return true
+        }
+        if limits.sweepOnFullMilliseconds > 0, !search.hasSwept, now >= bounds.pointee.sweepAtMilliseconds {
+            search.hasSwept = true
+            bounds.pointee.sweepAtMilliseconds = now + limits.sweepOnFullMilliseconds
+            if sweepExpired(now: now) { return true }
+        }
+        if limits.clearsOnFull, !search.hasCleared {
+            search.hasCleared = true
+            withSpace { state.flush(slot) }
+            return true
+        }
+        return false
+    }
+
+    /// Gives back what whole time buckets have left behind.
+    private func reclaimWhatIsDue(now: Int64) -> Bool {
+        var emptied = 0
+        withSpace { emptied = state.reclaimDue(slot, now: now, slabsMax: 1) }
+        return emptied > 0
+    }
+
+    /// Drops every expired item, wherever it lies.
+    private func sweepExpired(now: Int64) -> Bool {
+        var dropped = false
+        withSpace {
+            for slab in 0..<state.slabCount where state.dropDead(in: slab, slot, now: now) { dropped = true }
+        }
+        return dropped
+    }
+
+    /// With the space lock, and between turns.
+    private func withSpace(_ body: () -> Void) {
+        state.goOffline(slot)
+        state.lockSpace()
+        body()
+        state.unlockSpace()
+        state.goOnline(slot)
+    }
+}
