@@ -11,11 +11,23 @@ let settings: [SwiftSetting] = [
 
 let package = Package(
     name: "larder-benchmarks",
-    products: [.executable(name: "larder-bench", targets: ["larder-bench"])],
+    products: [
+        .executable(name: "larder-bench", targets: ["larder-bench"]),
+        .executable(name: "larder-hits", targets: ["larder-hits"]),
+    ],
+    dependencies: [.package(name: "larder", path: "..")],
     targets: [
         .target(name: "CBenchSystem", cSettings: [.treatAllWarnings(as: .error)]),
         .target(name: "LoadGenerator", dependencies: ["CBenchSystem"], swiftSettings: settings),
         .executableTarget(name: "larder-bench", dependencies: ["LoadGenerator"], swiftSettings: settings),
+        .target(
+            name: "HitRatio",
+            dependencies: ["LoadGenerator", "CBenchSystem", .product(name: "LarderStore", package: "larder")],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "larder-hits",
+            dependencies: ["HitRatio", .product(name: "LarderStore", package: "larder")],
+            swiftSettings: settings),
         .testTarget(
             name: "LoadGeneratorTests", dependencies: ["LoadGenerator"], swiftSettings: settings),
     ],

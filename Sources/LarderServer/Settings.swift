@@ -55,6 +55,8 @@ package struct Settings: Sendable {
     package var maxItemSizeBytes = 1 << 20
     /// `-M` turns this off: a full store answers an error.
     package var evictions = true
+    /// `-o size_aware`: eviction weighs uses against size.
+    package var isSizeAware = false
     /// `-c`: clients at the same time.
     package var connectionLimit = 1024
     /// `-t`

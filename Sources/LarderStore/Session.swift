@@ -132,8 +132,8 @@ public struct Session: ~Copyable {
     }
 
     @inline(__always)
-    private func used(_ state: UInt8) -> UInt8 {
-        (state & ItemState.frequencyMask == ItemState.frequencyMask ? state : state &+ 1) | ItemState.fetched
+    private func used(_ old: UInt8) -> UInt8 {
+        (old & ItemState.frequencyMask >= state.frequencyMax ? old : old &+ 1) | ItemState.fetched
     }
 
     @inline(never)

@@ -8,6 +8,9 @@ public struct StoreConfiguration: Sendable {
     public var itemBytesMax: Int
     /// Whether a full store makes room by dropping items; if not, it answers `.noMemory`.
     public var evicts: Bool
+    /// Whether eviction weighs how often an item is found against its size: more requests are hits,
+    /// and fewer of the bytes that they ask for.
+    public var isSizeAware: Bool
     /// Width of the finest time buckets, in milliseconds: how long an expired item's memory may
     /// stay taken. wheezy.caching's default of 15 s is ours too.
     public var bucketIntervalMilliseconds: Int64
@@ -34,13 +37,14 @@ public struct StoreConfiguration: Sendable {
 
     public init(
         memoryBytes: Int, slabBytes: Int? = nil, itemBytesMax: Int = 1 << 20, evicts: Bool = true,
-        bucketIntervalMilliseconds: Int64 = 15_000, hashSeed: UInt64? = nil, sessionsExpected: Int = 1,
-        filePath: String? = nil
+        isSizeAware: Bool = false, bucketIntervalMilliseconds: Int64 = 15_000, hashSeed: UInt64? = nil,
+        sessionsExpected: Int = 1, filePath: String? = nil
     ) {
         self.memoryBytes = memoryBytes
         self.slabBytes = slabBytes
         self.itemBytesMax = itemBytesMax
         self.evicts = evicts
+        self.isSizeAware = isSizeAware
         self.bucketIntervalMilliseconds = max(1, bucketIntervalMilliseconds)
         self.hashSeed = hashSeed
         self.sessionsExpected = max(1, sessionsExpected)

@@ -24,6 +24,8 @@ struct StoreState: @unchecked Sendable {
     let checked: UInt8
     /// Where items and blocks are counted against limits; nil: the memory is the limit.
     let bounds: UnsafeMutablePointer<Bounds>?
+    /// Hits that an item keeps count of.
+    let frequencyMax: UInt8
 
     init(base: UnsafeMutableRawPointer, geometry: Geometry, process: UnsafeMutablePointer<ProcessState>) {
         self.base = base
@@ -38,6 +40,7 @@ struct StoreState: @unchecked Sendable {
         hashSeed = superblock.pointee.hash_seed
         checked = process.pointee.configuration.filePath == nil ? 0 : ItemForm.checked.rawValue
         bounds = process.pointee.bounds
+        frequencyMax = process.pointee.configuration.isSizeAware ? ItemState.frequencyMask : 3
     }
 
     @inline(__always)
@@ -125,8 +128,10 @@ struct ProcessState {
     var flushedSequence: UInt64 = 0
     /// Atomic; 1 once what a file held has been found again.
     var isReady: UInt32 = 1
-    /// Draws the slabs that are looked at for holes.
+    /// Draws the slabs that are looked at for holes, and fractions of a hit.
     var sampleState: UInt64 = 1
+    /// Blocks of an item that a hit pays for, in a size-aware store. Under the space lock.
+    var blocksPerHit = StoreState.blocksPerHitInitial
     /// A rotating hand over the slab table, for slabs whose items were all deleted.
     var emptyHand = 0
     /// Guards the sessions' table.

@@ -1,23 +1,23 @@
 /// SplitMix64: every seed gives a full-period sequence of its own, in five instructions a number.
-struct SeededRandom {
+package struct SeededRandom {
     private var state: UInt64
 
-    init(seed: UInt64) { state = seed }
+    package init(seed: UInt64) { state = seed }
 
     @inline(__always)
-    mutating func next() -> UInt64 {
+    package mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
         return mix(state)
     }
 
     /// An even choice of 0 ..< `bound`.
     @inline(__always)
-    mutating func next(below bound: UInt64) -> UInt64 {
+    package mutating func next(below bound: UInt64) -> UInt64 {
         next().multipliedFullWidth(by: bound).high
     }
 
     /// An even choice of the numbers from 0 to below 1.
-    mutating func nextUnit() -> Double {
+    package mutating func nextUnit() -> Double {
         Double(next() &>> 11) * 0x1p-53
     }
 }

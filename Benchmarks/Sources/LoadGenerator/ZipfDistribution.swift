@@ -2,14 +2,14 @@ import Glibc
 
 /// Chooses ranks 1 ... count with a probability proportional to rank^-exponent, by Hörmann and
 /// Derflinger's rejection-inversion: no table, whatever the number of keys.
-struct ZipfDistribution {
+package struct ZipfDistribution {
     private let count: Double
     private let exponent: Double
     private let integralOfFirst: Double
     private let integralOfAll: Double
     private let acceptance: Double
 
-    init(count: UInt64, exponent: Double) {
+    package init(count: UInt64, exponent: Double) {
         self.count = Double(count)
         self.exponent = exponent
         integralOfFirst = Self.integral(1.5, exponent) - 1
@@ -18,7 +18,7 @@ struct ZipfDistribution {
             2 - Self.integralInverse(Self.integral(2.5, exponent) - Self.density(2, exponent), exponent)
     }
 
-    func next(_ random: inout SeededRandom) -> UInt64 {
+    package func next(_ random: inout SeededRandom) -> UInt64 {
         while true {
             let area = integralOfAll + random.nextUnit() * (integralOfFirst - integralOfAll)
             let place = Self.integralInverse(area, exponent)

@@ -65,7 +65,8 @@ package final class ServedCache: Sendable {
         guard !cache.isMemcachedShaped else {
             return StoreConfiguration(
                 memoryBytes: server.memoryLimitBytes, itemBytesMax: server.maxItemSizeBytes,
-                evicts: server.evictions, bucketIntervalMilliseconds: interval,
+                evicts: server.evictions, isSizeAware: server.isSizeAware,
+                bucketIntervalMilliseconds: interval,
                 sessionsExpected: server.threadCount)
         }
         let arena = StoreSize.arena(cache, sessions: server.threadCount)

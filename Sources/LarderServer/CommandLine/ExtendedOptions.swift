@@ -5,7 +5,7 @@ struct ExtendedOption: Sendable {
     let name: String
     let effect: Effect
 
-    /// Every name that memcached 1.6.45 takes after `-o`, in any of its builds.
+    /// Every name that memcached 1.6.45 takes after `-o`, in any of its builds, and Larder's own.
     static let all = serving + slabs + eviction + storage + transport
 
     typealias Note = @Sendable (inout Draft, String) -> Void
@@ -51,6 +51,7 @@ extension ExtendedOption {
             draft.settings.hashPowerInit = try wholeNumber(
                 text, "-o hashpower", in: 12...32, "a whole number")
         },
+        option("size_aware") { draft, _ in draft.settings.isSizeAware = true },
         option("no_modern") { draft, _ in
             draft.settings.refusesConnectionsOverLimit = false
             draft.settings.crawlerIsEnabled = false

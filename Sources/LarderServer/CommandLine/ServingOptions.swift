@@ -107,7 +107,7 @@ extension Option {
             }),
         Option(
             "o", "extended", .required("NAME[=VALUE],..."), .behaviour,
-            "idle_timeout=SECONDS, no_maxconns_fast, hashpower=N;\nmemcached's others are accepted",
+            "idle_timeout=SECONDS, no_maxconns_fast, hashpower=N, size_aware;\nmemcached's others are accepted",
             effect: { draft, text throws(Ending) in try applyExtendedOptions(text, to: &draft) }),
     ]
 }

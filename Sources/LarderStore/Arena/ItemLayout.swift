@@ -128,7 +128,7 @@ public struct Item {
     @inlinable @inline(__always)
     public var keyIsBinary: Bool { form.rawValue & ItemForm.binaryKey.rawValue != 0 }
 
-    /// Times this item was found of late: 0 to 3, counted down when eviction passes it over.
+    /// Times this item was found of late: counted down when eviction passes it over.
     @inline(__always)
     var frequency: UInt8 { larder_load_u8(stateField) & ItemState.frequencyMask }
     @inline(__always)
@@ -144,10 +144,11 @@ public struct Item {
 /// to a change of another. The marks are set under the bucket's lock only.
 @usableFromInline
 enum ItemState {
-    static let frequencyMask: UInt8 = 0x03
+    /// Hits that eviction has not taken back yet: up to 3, in a size-aware store up to 15.
+    static let frequencyMask: UInt8 = 0x0f
     /// Found at least once since it was stored.
     @inlinable @inline(__always)
-    static var fetched: UInt8 { 0x04 }
+    static var fetched: UInt8 { 0x40 }
     /// To be made anew: whoever is told so first does it.
     @inlinable @inline(__always)
     static var stale: UInt8 { 0x10 }

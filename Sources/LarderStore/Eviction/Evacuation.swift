@@ -6,8 +6,8 @@ import CLarderArena
 /// to limbo. Readers that found an item before keep reading the old bytes until their turn ends.
 extension StoreState {
     enum Evacuation {
-        /// Make room: keep what was asked for of late, up to three quarters.
-        case evict
+        /// Make room: keep what was asked for of late, up to a share of the slab in eighths.
+        case evict(keptEighthsMax: Int)
         /// Keep every live item, or stop: for slabs with many holes, and for coarse time buckets.
         case move
         /// Keep nothing.
@@ -20,10 +20,12 @@ extension StoreState {
     func evacuate(
         _ slab: Int, _ purpose: Evacuation, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
     ) -> Bool {
+        // Before the walk: the mover opens slabs of its own.
+        let isKept = slabs[slab].run_slabs == 1
         let isRun = larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue
         let start = Int(firstBlock(ofSlab: slab))
         let end = isRun ? start + 1 : start + Int(slabs[slab].cursor_blocks)
-        var keptBlocksLeft = blocksPerSlab / 4 * 3
+        var keptBlocks = 0
         var position = start
         while position < end, larder_load_u32(&slabs[slab].live_blocks) != 0 {
             let item = Item(address(ofBlock: UInt32(truncatingIfNeeded: position)))
@@ -33,23 +35,29 @@ extension StoreState {
             if position < end { larder_prefetch(address(ofBlock: UInt32(truncatingIfNeeded: position))) }
             let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
             let keeps: Bool
+            var price = 0
             switch purpose {
             case .drop: keeps = false
             case .dropDead:
                 guard isDead(item, now: now) else { continue }
                 keeps = false
             case .move: keeps = !isDead(item, now: now)
-            case .evict: keeps = item.frequency > 0 && count <= keptBlocksLeft && !isDead(item, now: now)
+            case .evict(let keptEighthsMax):
+                price = retentionPrice(blockCount: count, isKept: isKept)
+                keeps =
+                    Int(item.frequency) >= price && keptBlocks + count <= blocksPerSlab / 8 * keptEighthsMax
+                    && !isDead(item, now: now)
             }
             if keeps {
-                if move(item, hash, purpose, session, now: now) {
-                    keptBlocksLeft -= count
+                if move(item, hash, price: price, session, now: now) {
+                    keptBlocks += count
                     continue
                 }
-                if purpose == .move { return false }
+                if case .move = purpose { return false }
             }
             dropFromIndex(item, hash, count, session, now: now)
         }
+        if case .evict = purpose { adaptRetention(isKept: isKept) }
         return true
     }
 
@@ -88,10 +96,9 @@ extension StoreState {
         }
     }
 
-    /// Copies an item to the mover's slabs and points its slot there.
+    /// Copies an item to the mover's slabs and points its slot there. It pays for it in hits.
     private func move(
-        _ item: Item, _ hash: UInt64, _ purpose: Evacuation, _ session: UnsafeMutablePointer<SessionSlot>,
-        now: Int64
+        _ item: Item, _ hash: UInt64, price: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
     ) -> Bool {
         let old = block(ofItem: item.base)
         while true {
@@ -118,7 +125,7 @@ extension StoreState {
             // Under the lock, since marks are set under it.
             shape.state = larder_load_u8(item.stateField)
             shape.accessed = larder_load_u16(item.accessedField)
-            if purpose == .evict, shape.state & ItemState.frequencyMask > 0 { shape.state -= 1 }
+            shape.state -= UInt8(min(price, Int(shape.state & ItemState.frequencyMask)))
             let value = writeHeader(place, shape, key: item.key)
             value.copyMemory(from: item.value, byteCount: shape.valueLength)
             sign(place)

@@ -12,12 +12,12 @@ extension StoreState {
     /// Ticks in which the whole slab table is looked at for emptied slabs.
     private static let tableParts = 16
     /// Share of the slabs that fresh items may hold before they are the ones to make room.
-    private static let freshShareDivisor = 4
+    private static let freshShareDivisor = 6
 
     /// How much is saved of the items in the way. What is saved takes room elsewhere, so that it
     /// may be in vain: items half a slab long fill it with two, and leave no more of the next.
-    enum ReclaimEffort {
-        case saveAll, saveUsed, saveNothing
+    enum ReclaimEffort: Comparable {
+        case saveAll, saveMost, saveUsed, saveNothing
     }
 
     /// Empties one slab into limbo; false when there is none that may be.
@@ -26,7 +26,7 @@ extension StoreState {
     ) -> Bool {
         if reclaimDue(session, now: now, slabsMax: 1) > 0 { return true }
         let evicts = process.pointee.configuration.evicts
-        if effort == .saveAll, let holey = slabWorthClosing(), closeHoles(holey, session, now: now) {
+        if effort <= .saveMost, let holey = slabWorthClosing(), closeHoles(holey, session, now: now) {
             return true
         }
         guard evicts else { return false }
@@ -51,7 +51,14 @@ extension StoreState {
             return dropRun(slab, session, now: now)
         }
         removeSealed(slab)
-        _ = evacuate(slab, effort == .saveNothing ? .drop : .evict, session, now: now)
+        let purpose: Evacuation =
+            switch effort {
+            case .saveAll: .evict(keptEighthsMax: 8)
+            case .saveMost: .evict(keptEighthsMax: 7)
+            case .saveUsed: .evict(keptEighthsMax: 6)
+            case .saveNothing: .drop
+            }
+        _ = evacuate(slab, purpose, session, now: now)
         sendToLimbo(slab, session)
     }
 
@@ -99,8 +106,7 @@ extension StoreState {
     /// A slab at random. Neighbours would not do: they were filled one after the other, and so are
     /// of one age and much alike.
     private func nextSample() -> Int {
-        process.pointee.sampleState = process.pointee.sampleState &* 6_364_136_223_846_793_005 &+ 1
-        return Int(process.pointee.sampleState >> 33) % slabCount
+        Int(nextSampleBits()) % slabCount
     }
 
     /// Blocks that moving a slab's live items together gains. What is free at the end of a sealed
@@ -157,9 +163,11 @@ extension StoreState {
             guard larder_load_u32(&slabs[slab].live_blocks) > 0 else { return false }
             let item = Item(address(ofBlock: firstBlock(ofSlab: slab)))
             let state = larder_load_u8(item.stateField)
-            guard state & ItemState.frequencyMask > 0 else { return false }
+            let price = retentionPrice(
+                blockCount: Int(larder_load_u32(&slabs[slab].live_blocks)), isKept: false)
+            guard Int(state & ItemState.frequencyMask) >= price else { return false }
             // A hit at this very moment keeps its count.
-            _ = larder_exchange_u8_is(item.stateField, state, state - 1)
+            _ = larder_exchange_u8_is(item.stateField, state, state - UInt8(price))
         } else if !isPinned(slab) {
             return false
         }

@@ -7,7 +7,9 @@ extension StoreState {
     /// Slabs, free or in limbo, below which a session makes room ahead of need, so that the next
     /// one finds a slab whose readers are gone already.
     private static let slabsAhead = 3
-    /// Slabs emptied in a row without one more being free before less is saved of the next.
+    /// Slabs emptied in a row without one more being free before some of the items found of late have to
+    /// go with the others, and before fewer of them are saved.
+    private static let fullReclaimsMax = 4
     private static let vainReclaimsMax = 32
 
     /// A slab to open; nil when nothing can be dropped.
@@ -25,7 +27,8 @@ extension StoreState {
             let before = process.pointee.freeSlabs.count + unpinnedLimboCount()
             let effort: ReclaimEffort =
                 switch vainReclaims {
-                case ..<Self.vainReclaimsMax: .saveAll
+                case ..<Self.fullReclaimsMax: .saveAll
+                case ..<Self.vainReclaimsMax: .saveMost
                 case ..<(2 * Self.vainReclaimsMax): .saveUsed
                 default: .saveNothing
                 }
@@ -143,7 +146,7 @@ extension StoreState {
             let isWorthMoving = process.pointee.freeSlabs.count >= Self.slabsAhead || isYoung(slab)
             removeSealed(slab)
             if !isWorthMoving || !evacuate(slab, .move, session, now: now) {
-                _ = evacuate(slab, .evict, session, now: now)
+                _ = evacuate(slab, .evict(keptEighthsMax: 7), session, now: now)
             }
             sendToLimbo(slab, session)
         case LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:

@@ -67,6 +67,7 @@ final class ModelRun {
             room == .roomy ? 1024 : slabBytes == 1024 ? random.number(64...80) : random.number(16...64)
         return StoreConfiguration(
             memoryBytes: slabs * slabBytes, slabBytes: slabBytes, evicts: room != .tinyKeepingAll,
+            isSizeAware: random.once(in: 3),
             bucketIntervalMilliseconds: random.once(in: 4) ? 15_000 : 1000, hashSeed: random.next(),
             sessionsExpected: random.once(in: 2) ? sessions : 1)
     }

@@ -1,0 +1,40 @@
+import CLarderArena
+
+/// What an item must have been found for eviction to pass it over, and pays for it. Under the space lock.
+///
+/// By default the price is one hit, whatever the size: of the items that go through eviction's hands,
+/// those found since the last time stay, and the more often, the longer. A size-aware store asks for hits
+/// per byte instead: an item a tenth as long stays for a tenth of the hits (GDSF's order in CLOCK's
+/// hands). What a hit buys is found by itself, so that for four slabs of fresh items one of kept ones
+/// goes through those hands: no more bytes are copied than a quarter of what is stored.
+extension StoreState {
+    /// Blocks that one hit buys at first.
+    static let blocksPerHitInitial = 256.0
+    private static let blocksPerHitRange = 1.0...65_536.0
+    /// Corrections for each slab of fresh items and each of kept ones: four of the first undo one of the
+    /// second.
+    private static let freshCorrection = 1.02
+    private static let keptCorrection = 1 / (1.02 * 1.02 * 1.02 * 1.02)
+    /// Fresh items pay more: most of them are never asked for again.
+    private static let freshPriceFactor = 2.0
+
+    /// Hits that an item of this many blocks pays. A fraction is paid as a whole hit or none, by chance.
+    func retentionPrice(blockCount: Int, isKept: Bool) -> Int {
+        guard process.pointee.configuration.isSizeAware else { return 1 }
+        let blocks = isKept ? Double(blockCount) : Double(blockCount) * Self.freshPriceFactor
+        return Int(blocks / process.pointee.blocksPerHit + Double(nextSampleBits() & 0xffff) / 65_536)
+    }
+
+    /// Corrects what a hit buys, after a slab was looked through.
+    func adaptRetention(isKept: Bool) {
+        let corrected = process.pointee.blocksPerHit * (isKept ? Self.keptCorrection : Self.freshCorrection)
+        let range = Self.blocksPerHitRange
+        process.pointee.blocksPerHit = min(max(corrected, range.lowerBound), range.upperBound)
+    }
+
+    /// Evenly distributed bits, for choices where any would do.
+    func nextSampleBits() -> UInt64 {
+        process.pointee.sampleState = process.pointee.sampleState &* 6_364_136_223_846_793_005 &+ 1
+        return process.pointee.sampleState >> 33
+    }
+}

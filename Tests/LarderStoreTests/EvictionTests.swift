@@ -1,0 +1,89 @@
+import LarderTesting
+import Testing
+
+@testable import LarderStore
+
+/// What eviction keeps.
+@Suite struct EvictionTests {
+    private static let now: Int64 = 1_700_000_000_000
+    private static let arenaBytes = 8 << 20
+
+    private static func key(_ number: Int) -> [UInt8] { Array("key-\(number)".utf8) }
+
+    /// Items that are asked for now and then are not pushed out by four arenas of others that are not.
+    @Test(arguments: [100, 400, 4000])
+    func aScanLeavesWhatIsInUse(valueBytes: Int) throws {
+        let store = try Store(StoreConfiguration(memoryBytes: Self.arenaBytes, hashSeed: 1))
+        let driver = try StoreDriver(store)
+        let value = [UInt8].value(valueBytes, seed: 1)
+        // What is in use is a third of the arena, asked for once while half an arena's worth passes through.
+        let usedCount = Self.arenaBytes / 3 / (valueBytes + 24)
+        for number in 0..<usedCount {
+            _ = driver.turn(Self.now) { $0.set(Self.key(number), value, now: Self.now) }
+        }
+        var misses = 0
+        var asked = 0
+        for number in usedCount..<usedCount * 13 {
+            _ = driver.turn(Self.now) { $0.set(Self.key(number), value, now: Self.now) }
+            for use in 2 * number..<2 * number + 2 where use % 3 == 0 {
+                asked += 1
+                let key = Self.key(asked % usedCount)
+                driver.turn(Self.now) { driver in
+                    guard driver.find(key, now: Self.now, marks: true) == nil else { return }
+                    misses += 1
+                    _ = driver.set(key, value, now: Self.now)
+                }
+            }
+        }
+        #expect(misses * 50 < asked, "\(misses) of \(asked)")
+        #expect(store.checkInvariants().isEmpty)
+    }
+
+    /// As many keys of 40 bytes as of 4,000, asked for alike: more of the small ones fit.
+    @Test func sizeAwareFindsMore() throws {
+        var hits: [Bool: Int] = [:]
+        for isSizeAware in [false, true] {
+            let store = try Store(
+                StoreConfiguration(memoryBytes: Self.arenaBytes, isSizeAware: isSizeAware, hashSeed: 1))
+            let driver = try StoreDriver(store)
+            var random = SeededRandom(seed: 1)
+            let small = [UInt8].value(40, seed: 1)
+            let large = [UInt8].value(4000, seed: 2)
+            for _ in 0..<60_000 {
+                let number = random.number(0...7999)
+                let key = Self.key(number)
+                driver.turn(Self.now) { driver in
+                    if driver.find(key, now: Self.now, marks: true) != nil {
+                        hits[isSizeAware, default: 0] += 1
+                    } else {
+                        _ = driver.set(key, number % 2 == 0 ? small : large, now: Self.now)
+                    }
+                }
+            }
+            #expect(store.checkInvariants().isEmpty)
+        }
+        let without = try #require(hits[false])
+        let with = try #require(hits[true])
+        #expect(with > without * 115 / 100, "\(with) hits instead of \(without)")
+    }
+
+    /// A hit changes an item's state byte a few times, and then no more.
+    @Test(arguments: [(false, 3), (true, 15)])
+    func hitsAreCountedUpToACap(isSizeAware: Bool, cap: UInt8) throws {
+        let store = try Store(
+            StoreConfiguration(memoryBytes: Self.arenaBytes, isSizeAware: isSizeAware, hashSeed: 1))
+        let driver = try StoreDriver(store)
+        let bytes = Self.key(1)
+        _ = driver.turn(Self.now) { $0.set(bytes, [1, 2, 3], now: Self.now) }
+        for number in 1...40 {
+            driver.turn(Self.now) { driver in
+                _ = driver.find(bytes, now: Self.now, marks: true)
+                let frequency = bytes.withUnsafeBytes { key in
+                    driver.session.find(
+                        driver.session.hashed(key.baseAddress!, length: key.count), now: Self.now)?.frequency
+                }
+                #expect(frequency == min(cap, UInt8(number)))
+            }
+        }
+    }
+}
