@@ -80,7 +80,7 @@ package final class InProcessConnection {
             let action = connection.advance(&server.context.pointee)
             takeOutput(&answer)
             switch action {
-            case .read: return
+            case .read, .park: return
             case .close:
                 isClosed = true
                 return

@@ -37,7 +37,7 @@ private final class Server: ConnectionSink {
     init(_ settings: Settings, _ authenticator: Authenticator?) throws {
         // Before anything is allocated for a server that cannot listen.
         listeners = try Listener.openAll(settings)
-        state = try ServerState(settings, authenticator: authenticator)
+        state = try ServerState(settings, authenticator: authenticator, defersRecovery: true)
     }
 
     func run() throws {
@@ -51,6 +51,10 @@ private final class Server: ConnectionSink {
             try worker.start()
             workers.append(worker)
         }
+        let recovery = try Recovery(state) { [workers] in
+            for worker in workers { worker.wake() }
+        }
+        defer { recovery.stop() }
         for listener in listeners {
             state.connectionTable.set(listener.fd, .listening, atMilliseconds: state.clock.startMilliseconds)
         }

@@ -18,14 +18,20 @@ package final class ServedCache: Sendable {
     /// What `stats reset` leaves out of the sums.
     let baseline = Mutex(StatisticsBaseline())
 
-    init(_ settings: CacheSettings, server: Settings) throws(StoreError) {
+    /// - Parameter defersRecovery: what the cache's file holds is found later, by `Recovery`.
+    init(
+        _ settings: CacheSettings, server: Settings, openedAtMilliseconds: Int64, defersRecovery: Bool
+    ) throws(StoreError) {
         self.settings = settings
         contentBytesMax =
             settings.isMemcachedShaped
             ? server.memoryLimitBytes : settings.blocks.multipliedReportingOverflow(by: settings.blockBytes).partialValue
         evicts = settings.isMemcachedShaped ? server.evictions : settings.purgesLeastRecentlyUsed
         sizeMax = settings.isMemcachedShaped ? server.maxItemSizeBytes : settings.valueBytesMax
-        store = try Store(Self.configuration(settings, server))
+        var configuration = Self.configuration(settings, server)
+        configuration.openedAtMilliseconds = openedAtMilliseconds
+        configuration.defersRecovery = defersRecovery
+        store = try Store(configuration)
         crawler = Crawler(isEnabled: server.crawlerIsEnabled)
         counters = (0..<server.threadCount).map { _ in Counters() }
     }

@@ -18,6 +18,8 @@ struct Connection {
         case skipping
         /// Writing an answer that is made piece by piece.
         case streaming
+        /// A request is read whose store is not there yet; `parkedRequest` tells how far it is.
+        case parked
         case closing
     }
 
@@ -29,6 +31,8 @@ struct Connection {
         case send
         /// Let others have their turn, then go on.
         case yield
+        /// Send what there is, then read nothing until the store is there.
+        case park
         /// Send what there is, then close.
         case close
     }
@@ -49,6 +53,8 @@ struct Connection {
     var bodyFilled = 0
     var bodyNeeded = 0
     var bytesToSkip = 0
+    /// Of a request that is parked: whether its value is still to be read.
+    var parksBeforeValue = false
     /// What a connection that is `.streaming` writes. Unmanaged, so that a connection stays a plain
     /// value: `endStream` releases it.
     var stream: Unmanaged<AnswerStream>?
@@ -158,6 +164,7 @@ struct Connection {
                 guard input.count > 0, logIn(&context) else { return idle(&context) }
             case .readingValue:
                 guard bodyFilled == bodyNeeded else { return idle(&context) }
+                if context.waitsForStore { return .park }
                 finishBody(&context)
                 budget &-= Self.requestCost
             case .skipping:
@@ -175,6 +182,10 @@ struct Connection {
                 case .waiting: return waitInStream(&context)
                 case .done: if phase == .streaming { phase = .readingCommand }
                 }
+            case .parked:
+                if context.waitsForStore { return .park }
+                unpark(&context)
+                budget &-= Self.requestCost
             case .closing:
                 return .close
             }
@@ -215,6 +226,10 @@ struct Connection {
             budget &-= isMidRetrieval ? 1 : Self.requestCost
             if context.verbosity > 1 { logRequest(base) }
             if context.routesKeys { route(base, &context) }
+            if context.waitsForStore, request.verb.needsStore {
+                park(beforeValue: false)
+                return true
+            }
             // SAFETY: the parser's offsets lie inside the input buffer.
             Execute.run(
                 &self, &context, request, key: base + request.keyStart, value: base + request.valueStart)
@@ -223,6 +238,10 @@ struct Connection {
             budget &-= Self.requestCost
             if context.verbosity > 1 { logRequest(base) }
             if context.routesKeys { route(base, &context) }
+            if context.waitsForStore {
+                park(beforeValue: true)
+                return true
+            }
             beginBody(&context)
             return true
         case .needMore:
@@ -270,7 +289,7 @@ struct Connection {
     // MARK: Values in pieces
 
     /// Makes room for a value of which some is still to come, or refuses it.
-    private mutating func beginBody(_ context: inout WorkerContext) {
+    mutating func beginBody(_ context: inout WorkerContext) {
         let needed = request.valueLength + dialect.valueTerminatorLength
         if case .store = request.verb, Execute.isTooLarge(request, context) {
             let key = UnsafePointer(input.base) + request.keyStart

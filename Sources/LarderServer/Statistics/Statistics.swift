@@ -40,6 +40,22 @@ enum Statistics {
         commands(state, cache, &lines)
         machinery(state, cache, &lines)
         itemTotals(state, cache, &lines)
+        storeFile(cache, &lines)
+        lines.add("larder_version", Version.larder)
+    }
+
+    /// What became of the file that the items lie in.
+    private static func storeFile(_ cache: ServedCache, _ lines: inout StatisticsList) {
+        guard let file = cache.store.fileStatistics else { return }
+        lines.add("store_file", file.path)
+        lines.add("store_ready", file.isReady ? 1 : 0)
+        lines.add("store_recovered_percent", file.recoveredPercent)
+        lines.add("store_recovered_items", file.recovery.items)
+        lines.add("store_dropped_items", file.recovery.droppedItems)
+        lines.add("store_expired_items", file.recovery.expiredItems)
+        lines.add("store_left_out_items", file.recovery.leftOutItems)
+        lines.add("store_recovery_milliseconds", file.recovery.milliseconds)
+        lines.add("store_missing_pages", file.missingPages)
     }
 
     private static func process(_ state: ServerState, _ cache: ServedCache, now: Int64, _ lines: inout StatisticsList) {
@@ -156,7 +172,6 @@ enum Statistics {
             "lrutail_reflocked", "moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims",
             "lru_bumps_dropped",
         ] { lines.add(name, 0) }
-        lines.add("larder_version", Version.larder)
     }
 
     // MARK: stats reset

@@ -18,6 +18,8 @@ struct Client {
     var isYielded = false
     /// Waiting to send; nothing is read meanwhile.
     var isSending = false
+    /// Waiting for a store; nothing is read meanwhile.
+    var isParked = false
 }
 
 typealias ClientPointer = UnsafeMutablePointer<Client>
@@ -81,7 +83,28 @@ extension UnsafeMutablePointer<WorkerCore> {
         // A long answer is sent in shares, between which others have their turn.
         case .send, .yield: yield(client)
         case .read: rest(client)
+        case .park: park(client)
         case .close: close(client, client.pointee.connection.closeReason)
+        }
+    }
+
+    /// Leaves a client alone until the store is there.
+    private func park(_ client: ClientPointer) {
+        note(client)
+        if pointee.isStopping { return close(client) }
+        client.pointee.isParked = true
+        _ = watch(client).wants(read: false, write: false)
+    }
+
+    /// The stores have what their files held: whoever waited is served.
+    func unparkAll() {
+        pointee.context.waitsForStore = false
+        var next = pointee.clients
+        while let client = next {
+            next = client.pointee.next
+            guard client.pointee.isParked else { continue }
+            client.pointee.isParked = false
+            if watch(client).wants(read: true, write: false) { serve(client) } else { close(client) }
         }
     }
 

@@ -30,13 +30,19 @@ package final class ServerState: Sendable {
     let stopRequest = Mutex<(@Sendable () -> Void)?>(nil)
 
     package init(
-        _ settings: Settings, clock: ServerClock = ServerClock(), authenticator: Authenticator? = nil
+        _ settings: Settings, clock: ServerClock = ServerClock(), authenticator: Authenticator? = nil,
+        defersRecovery: Bool = false
     ) throws(StoreError) {
         self.settings = settings
         self.clock = clock
         self.authenticator = authenticator
         var caches: [ServedCache] = []
-        for cache in settings.orderedCaches { caches.append(try ServedCache(cache, server: settings)) }
+        for cache in settings.orderedCaches { 
+            caches.append(
+                try ServedCache(
+                    cache, server: settings, openedAtMilliseconds: clock.startMilliseconds,
+                    defersRecovery: defersRecovery))
+        }
         self.caches = caches
         let largest = caches.reduce(0) { max($0, $1.sizeMax) }
         heldBytesMax = max(64 << 20, 2 * largest)
@@ -58,6 +64,9 @@ package final class ServerState: Sendable {
             return text.withUTF8 { UnsafeRawBufferPointer($0).elementsEqual(name) }
         }
     }
+
+    /// Whether every store has found what its file held.
+    var isReady: Bool { caches.allSatisfy(\.store.isReady) }
 
     func requestStop() {
         let request = stopRequest.withLock { $0 }

@@ -87,6 +87,9 @@ final class Worker: Sendable {
         waker.withLock { $0 }?.wake()
     }
 
+    /// Has the thread look whether the stores are there.
+    func wake() { waker.withLock { $0 }?.wake() }
+
     /// Asks the thread to look after what time has done. Called once a second by the main thread,
     /// which spares the worker's loop a timer, and with it two clock calls in every turn.
     func tick() {
@@ -151,6 +154,7 @@ final class Worker: Sendable {
             return taken
         }
         for arrival in arrived { core.adopt(arrival.fd, from: arrival.listener) }
+        if core.pointee.context.waitsForStore, state.isReady { core.unparkAll() }
         core.serveListening()
         if ticks.exchange(false, ordering: .relaxed) { tick(core) }
         if stops.load(ordering: .acquiring), !core.pointee.isStopping { beginStop(core) }
@@ -175,6 +179,7 @@ final class Worker: Sendable {
             next = client.pointee.next
             let silent = core.pointee.context.now - client.pointee.connection.lastActivityMilliseconds
             if silent > Self.partialLineMilliseconds { client.pointee.connection.shrinkInput(&core.pointee.context) }
+            if client.pointee.isParked { continue }
             if client.pointee.connection.heldBytes > 0 {
                 if silent > Self.stallMillisecondsMax { core.close(client) }
             } else if idleMax > 0, silent > idleMax, isIdle(client) {
@@ -202,6 +207,10 @@ final class Worker: Sendable {
         while let client = next {
             next = client.pointee.next
             if client.pointee.isSending || client.pointee.isYielded { continue }
+            if client.pointee.isParked {
+                core.close(client)
+                continue
+            }
             // One more look at the socket: a request may be waiting in it.
             core.receiveLast(client)
         }

@@ -42,6 +42,8 @@ struct WorkerContext: ~Copyable {
     let routesKeys: Bool
     /// Bytes of half-sent values and long lines that this worker holds.
     var heldBytes = 0
+    /// Whether a store has not yet found what its file held: then requests that need one wait.
+    var waitsForStore: Bool
 
     let cacheCount: Int
     private var isInTurn = false
@@ -60,6 +62,7 @@ struct WorkerContext: ~Copyable {
         counters = main.counters[number]
         limits = CacheLimits(main)
         self.parked = parked
+        waitsForStore = !server.isReady
         cacheCount = server.caches.count
         places = .allocate(capacity: cacheCount)
         for cache in 0..<cacheCount { (places + cache).initialize(to: cache - 1) }

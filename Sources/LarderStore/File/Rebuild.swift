@@ -38,19 +38,19 @@ struct Rebuild {
 
     /// - Parameter isStopped: asked between slabs; what is left then is no store yet.
     /// - Returns: false when it was stopped.
-    mutating func run(isStopped: () -> Bool) -> Bool {
+    mutating func run(isStopped: (_ slabsDone: Int) -> Bool) -> Bool {
         let superblock = state.superblock
         larder_store_u64(&superblock.pointee.index_epoch, superblock.pointee.index_epoch | 1)
         var slab = geometry.metadataSlabCount
         while slab < state.slabCount {
-            if isStopped() { return false }
+            if isStopped(slab - geometry.metadataSlabCount) { return false }
             slab += judge(slab)
         }
         takeIndexSlabs()
         resetRecords()
         makeIndex()
         for slab in geometry.metadataSlabCount..<state.slabCount {
-            if isStopped() { return false }
+            if isStopped(state.slabCount) { return false }
             addToIndex(slab)
         }
         makeLists()

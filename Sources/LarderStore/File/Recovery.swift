@@ -11,7 +11,7 @@ extension Store {
     /// Takes some 0.2 s for a million items. To be called by one thread, before any turn begins.
     @discardableResult
     public func recover() -> RecoveryReport {
-        guard let file, !isReady else { return RecoveryReport() }
+        guard let file, !isReady else { return recovery }
         let start = monotonicMilliseconds()
         state.lockSpace()
         defer { state.unlockSpace() }
@@ -20,23 +20,45 @@ extension Store {
         switch file.plan {
         case .nothing: Self.fillFreeList(state, geometry)
         case .rebuild:
-            readDurables(now: now)
+            let flushAt = readDurables(now: now)
             var rebuild = Rebuild(state, geometry, now: now)
-            guard rebuild.run(isStopped: { file.isStopping.load(ordering: .relaxed) }) else { return rebuild.report }
+            guard rebuild.run(isStopped: {
+                file.slabsJudged.store($0, ordering: .relaxed)
+                return file.isStopping.load(ordering: .relaxed)
+            }) else { return rebuild.report }
             report = rebuild.report
             state.countRecovered(now: now)
-            state.writeFlushTime(Int64(bitPattern: larder_load_u64(&state.process.pointee.flushAtMilliseconds)))
+            state.writeFlushTime(flushAt)
         }
         report.notices = file.notices
         report.milliseconds = Int(monotonicMilliseconds() - start)
+        file.report.withLock { $0 = report }
         larder_store_u64(&state.process.pointee.nextTickMilliseconds, 0)
         larder_store_u32(&state.process.pointee.isReady, 1)
         return report
     }
 
+    /// What was found in the file; nothing while that is not known.
+    public var recovery: RecoveryReport { file?.report.withLock { $0 } ?? RecoveryReport() }
+
+    /// What is to be told of the file; nil without one.
+    public var fileStatistics: StoreFileStatistics? {
+        guard let file else { return nil }
+        let slabs = state.slabCount - geometry.metadataSlabCount
+        let done = file.slabsJudged.load(ordering: .relaxed)
+        return StoreFileStatistics(
+            path: file.file.path, isReady: isReady, recoveredPercent: isReady ? 100 : min(99, done * 100 / slabs),
+            recovery: recovery, missingPages: Int(larder_guard_missing_pages()))
+    }
+
+    /// Has a recovery that is under way in another thread end early: the store is of no use then.
+    public func stopRecovery() { file?.isStopping.store(true, ordering: .relaxed) }
+
     /// What was flushed, and what is to be. With both superblocks damaged nobody knows, and all counts
     /// as flushed.
-    private func readDurables(now: Int64) {
+    ///
+    /// - Returns: when a flush is still to fall due.
+    private func readDurables(now: Int64) -> Int64 {
         let superblocks = [state.superblock, state.process.pointee.secondSuperblock].compactMap { $0 }
         func read(_ field: (UnsafeMutablePointer<larder_superblock>) -> UnsafeMutablePointer<larder_durable>?) -> UInt64? {
             for superblock in superblocks {
@@ -55,8 +77,7 @@ extension Store {
             }
         }
         state.writeFlushSequence(flushed)
-        larder_store_u64(
-            &state.process.pointee.flushAtMilliseconds, UInt64(bitPattern: flushAt <= now ? Int64.max : flushAt))
+        return flushAt <= now ? Int64.max : flushAt
     }
 
     private func monotonicMilliseconds() -> Int64 { milliseconds(CLOCK_MONOTONIC) }

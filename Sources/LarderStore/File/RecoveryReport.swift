@@ -12,3 +12,15 @@ public struct RecoveryReport: Sendable {
     /// Lines for the log: what was done with the file beyond opening it.
     public var notices: [String] = []
 }
+
+/// What is to be told of a store's file.
+public struct StoreFileStatistics: Sendable {
+    public var path: String
+    /// Whether what it held has been found.
+    public var isReady: Bool
+    /// How much of it has been gone through.
+    public var recoveredPercent: Int
+    public var recovery: RecoveryReport
+    /// Pages that could not be read: the file was truncated, or its disk fails. Of all stores of the process.
+    public var missingPages: Int
+}

@@ -12,12 +12,16 @@ final class StoreFile: Sendable {
     nonisolated(unsafe) let secondSuperblock: UnsafeMutablePointer<larder_superblock>
     let file: ArenaFile
     let mappedBytes: Int
+    private let sync: FileSync?
     /// What is to be done to fill the arena.
     let plan: Plan
     /// Lines for the log.
     let notices: [String]
     /// Set to have a recovery end early.
     let isStopping = Atomic(false)
+    let report = Mutex(RecoveryReport())
+    /// How far a recovery is.
+    let slabsJudged = Atomic(0)
 
     enum Plan {
         /// It was made just now.
@@ -65,6 +69,9 @@ final class StoreFile: Sendable {
             self.plan = plan
             self.notices = notices
             mappedBytes = bytes
+            sync =
+                configuration.fileSyncSeconds > 0
+                ? FileSync(base, bytes, seconds: configuration.fileSyncSeconds) : nil
         } catch {
             file.close()
             throw error
@@ -72,6 +79,7 @@ final class StoreFile: Sendable {
     }
 
     deinit {
+        sync?.stop()
         larder_guard_remove(base)
         munmap(base, mappedBytes)
         file.close()

@@ -1,0 +1,41 @@
+import LarderStore
+
+/// Has the stores that lie in files find what those hold, on a thread of its own: the server listens and
+/// answers meanwhile, and requests that need a store wait (`ConnectionParking.swift`).
+struct Recovery {
+    private let thread: SystemThread?
+    private let state: ServerState
+
+    /// - Parameter isDone: called in the thread, when all stores are there.
+    init(_ state: ServerState, isDone: @escaping @Sendable () -> Void) throws(StartupError) {
+        self.state = state
+        guard !state.isReady else {
+            thread = nil
+            return
+        }
+        thread = try SystemThread(name: "larder-recover") {
+            for cache in state.caches where !cache.store.isReady {
+                cache.store.recover()
+                guard cache.store.isReady else { return }
+                Self.report(cache)
+            }
+            isDone()
+        }
+    }
+
+    /// Ends a recovery that is under way, and waits for its thread. Call it once.
+    func stop() {
+        for cache in state.caches { cache.store.stopRecovery() }
+        thread?.join()
+    }
+
+    private static func report(_ cache: ServedCache) {
+        let report = cache.store.recovery
+        for notice in report.notices { StandardError.write("larder: \(notice)") }
+        guard report.items + report.droppedItems + report.leftOutItems + report.expiredItems > 0 else { return }
+        var line = "larder: cache \(cache.name) has \(report.items) items again after \(report.milliseconds) ms"
+        if report.droppedItems > 0 { line += "; dropped \(report.droppedItems) that were torn or damaged" }
+        if report.leftOutItems > 0 { line += "; left out \(report.leftOutItems) for which there is no room now" }
+        StandardError.write(line)
+    }
+}
