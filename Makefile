@@ -14,7 +14,7 @@ QUICK ?=
 
 # The dependency check makes the build hold the table of who may import whom.
 SWIFT_FLAGS := -j $(JOBS) --explicit-target-dependency-import-check error
-# The server carries its Swift runtime: it then needs libevent and libc only, and 3 MB less memory.
+# The server carries its Swift runtime: it then needs libevent and libc only, OpenSSL for -Z, and 3 MB less memory.
 RELEASE_FLAGS := $(SWIFT_FLAGS) -c release --static-swift-stdlib
 SOURCES := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Tests
 VENV := .venv-test
@@ -52,7 +52,7 @@ test-swift: debug ## run the Swift tests
 test-clients: setup-test build ## run real clients and the container's script against the optimised server
 	$(VENV)/bin/python -m pytest -q -rs Tests/Clients
 
-setup: ## install what a build needs (libevent; apt-get, only what is missing)
+setup: ## install what a build needs (libevent, OpenSSL; apt-get, only what is missing)
 	@SWIFT="$(SWIFT)" .ci/setup build
 
 setup-test: setup ## install what the tests need (memcached's tools, Python clients in .venv-test)

@@ -21,12 +21,14 @@ let package = Package(
         .systemLibrary(name: "CLibevent", pkgConfig: "libevent", providers: [.apt(["libevent-dev"])]),
         .target(name: "CLarderArena", cSettings: cSettings),
         .target(name: "CLarderSystem", cSettings: cSettings),
+        .target(name: "CLarderTLS", cSettings: cSettings),
         .target(name: "LarderStore", dependencies: ["CLarderArena"], swiftSettings: settings),
         .target(name: "LarderWire", swiftSettings: settings),
         .target(name: "LarderEventLoop", dependencies: ["CLibevent", "CLarderSystem"], swiftSettings: settings),
+        .target(name: "LarderTLS", dependencies: ["CLarderTLS"], swiftSettings: settings),
         .target(
             name: "LarderServer",
-            dependencies: ["LarderWire", "LarderStore", "LarderEventLoop", "CLarderSystem"],
+            dependencies: ["LarderWire", "LarderStore", "LarderEventLoop", "LarderTLS", "CLarderSystem"],
             swiftSettings: settings),
         .executableTarget(
             name: "larder", dependencies: ["LarderServer"], swiftSettings: settings),
@@ -41,7 +43,8 @@ let package = Package(
         .testTarget(
             name: "LarderServerTests",
             dependencies: [
-                "LarderServer", "LarderStore", "LarderWire", "LarderEventLoop", "LarderTesting", "CLarderSystem",
+                "LarderServer", "LarderStore", "LarderWire", "LarderEventLoop", "LarderTLS", "LarderTesting",
+                "CLarderSystem",
             ],
             swiftSettings: settings),
     ],

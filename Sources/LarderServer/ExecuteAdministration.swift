@@ -1,4 +1,5 @@
 import LarderStore
+import LarderTLS
 import LarderWire
 import Synchronization
 
@@ -27,8 +28,26 @@ extension Execute {
             }
         case .setAutomove(let setting): reply = setAutomove(state, setting)
         case .watch(let streams): reply = watch(&connection, &context, streams)
+        case .refreshCertificates:
+            if let refusal = refreshCertificates(state) {
+                reply = nil
+                if !request.options.noReply { connection.write(refusal + "\r\n", &context) }
+            } else {
+                reply = .ok
+            }
         }
         if let reply, !request.options.noReply { connection.reply(reply, &context) }
+    }
+
+    /// nil, or what is wrong: a line of its own, as in memcached.
+    private static func refreshCertificates(_ state: ServerState) -> String? {
+        guard let tls = state.access.tls else { return "Error TLS not enabled" }
+        do throws(TLSError) {
+            try tls.refresh()
+            return nil
+        } catch {
+            return error.message
+        }
     }
 
     private static func tune(_ state: ServerState, _ change: (inout TunableSettings) -> Void) -> Reply {

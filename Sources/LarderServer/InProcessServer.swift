@@ -13,7 +13,7 @@ package final class InProcessServer {
     package init(settings: Settings) throws {
         var settings = settings
         settings.threadCount = 1
-        state = try ServerState(settings, authenticator: Authenticator(settings))
+        state = try ServerState(settings, access: Access(settings))
         nowMilliseconds = state.clock.startMilliseconds
         context = .allocate(capacity: 1)
         context.initialize(to: try WorkerContext(state, number: 0))

@@ -9,9 +9,9 @@ package func serve(_ settings: Settings) -> Int32 {
     do {
         larder_tune_malloc()
         // What only root may read is read as root, and relative paths before a daemon leaves the directory.
-        let authenticator = try Authenticator(settings)
+        let access = try Access(settings)
         try ProcessSetup.prepare(settings)
-        let server = try Server(settings, authenticator)
+        let server = try Server(settings, access)
         try server.run()
         return ExitCode.success
     } catch let error as StartupError {
@@ -34,10 +34,10 @@ private final class Server: ConnectionSink {
     private var nextWorker = 0
     private var isStopping = false
 
-    init(_ settings: Settings, _ authenticator: Authenticator?) throws {
+    init(_ settings: Settings, _ access: Access) throws {
         // Before anything is allocated for a server that cannot listen.
         listeners = try Listener.openAll(settings)
-        state = try ServerState(settings, authenticator: authenticator, defersRecovery: true)
+        state = try ServerState(settings, access: access, defersRecovery: true)
     }
 
     func run() throws {
@@ -65,7 +65,7 @@ private final class Server: ConnectionSink {
             try SignalWatch(on: loop, signal: signal) { [unowned self] in isStopping = true }
         }
         // Watched even when there is nothing to read again: without a handler it would end the server.
-        let hangUp = try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in state.authenticator?.reload() }
+        let hangUp = try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in state.access.reload() }
         let acceptor = try Acceptor(
             listeners, on: loop, limit: state.connectionLimit,
             refusesOverLimit: state.settings.refusesConnectionsOverLimit, sink: self)

@@ -1,3 +1,5 @@
+package import LarderTLS
+
 /// What the command line decided, as plain values. `larder` fills it; the server only reads it.
 /// Defaults are memcached's, but for the address: without `-l` Larder listens on loopback only.
 package struct Settings: Sendable {
@@ -18,6 +20,16 @@ package struct Settings: Sendable {
         }
     }
 
+    /// Whether the clients of a listener speak TLS, and with what of their own: `notls:`, `btls:` or `mtls:`
+    /// before an address of `-l`.
+    package enum Encryption: Sendable, Equatable {
+        /// TLS, with client certificates as `ssl_verify_mode` says.
+        case asConfigured
+        case off
+        case withoutClientCertificate
+        case withClientCertificate
+    }
+
     /// One TCP address to listen on: what `-l` named, not yet looked up. The host may be a name, an IPv4 or
     /// an IPv6 address (without brackets), or `*` for every address of both families.
     package struct ListenAddress: Sendable, Equatable {
@@ -26,6 +38,8 @@ package struct Settings: Sendable {
         package var port: Int?
         /// nil: that of `-B`.
         package var bindingProtocol: BindingProtocol?
+        /// Without `-Z` there is no TLS, whatever this says.
+        package var encryption = Encryption.asConfigured
         package init(host: String, port: Int? = nil, bindingProtocol: BindingProtocol? = nil) {
             self.host = host
             self.port = port
@@ -87,6 +101,12 @@ package struct Settings: Sendable {
     package var userName: String?
     package var raisesCoreLimit = false
     package var locksMemory = false
+    /// `-Z`
+    package var tlsEnabled = false
+    /// `-o ssl_...`
+    package var tls = TLSConfiguration()
+    /// `-o ssl_wbuf_size`, in bytes: what is gathered for one TLS record.
+    package var tlsWriteBufferBytes = 16 << 10
     /// `-Y`: the file of names and passwords.
     package var userFilePath: String?
     /// `-D`: the character that ends a key's prefix in `stats detail`.

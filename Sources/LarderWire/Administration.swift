@@ -15,6 +15,9 @@ package enum Administration: Sendable, Equatable {
     /// `lru_crawler metadump`, `mgdump`
     case dumpKeys(KeyDumpForm, ClassList)
 
+    /// `refresh_certs`
+    case refreshCertificates
+
     // MARK: Memory
 
     case setMemoryLimit(megabytes: UInt32)

@@ -4,6 +4,7 @@ import resource
 
 import pytest
 
+from certificates import Certificates
 from server import Server
 
 # Many tests hold more connections than the usual soft limit allows.
@@ -47,3 +48,9 @@ def server(request, start_server):
 def tcp_server(start_server):
     """A default server over TCP with four workers."""
     return start_server(threads=4)
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    """Certificates of this test's own, which it may replace."""
+    return Certificates(tmp_path)

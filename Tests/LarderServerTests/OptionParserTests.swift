@@ -151,6 +151,7 @@ private func warnings(_ line: String) -> [String]? {
         ),
         ("-l a:x", "Invalid port number: \"x\"", 71),
         ("-l notls:a", "'notls' option is valid only when SSL is enabled", 71),
+        ("-p 0 -Z", "ERROR: You cannot enable SSL without a TCP port.", 64),
         ("-l [::1", "Invalid IPV6 address: \"[::1\"", 71),
         ("-l tag[123456789]:a", "Listener tags must be between 1 and 8 characters: \"123456789\"", 71),
         ("-Q", "larder: invalid option -- 'Q'\nIllegal argument \"?\"", 1),
@@ -176,7 +177,7 @@ private func warnings(_ line: String) -> [String]? {
         ("-I 2000x", "-I"), ("-a zz", "-a"), ("-a 1777", "-a"), ("-b -1", "-b"), ("-l ''", "-l"),
         ("-l ,", "-l"), ("-s ''", "-s"), ("-P ''", "-P"), ("-u ''", "-u"), ("-p 0", "-p 0"),
         ("-U 11211", "UDP"), ("-U abc", "UDP"),
-        ("-S", "-Y FILE"), ("-Z", "TLS"), ("-e ''", "-e"), ("--store=", "--store"),
+        ("-S", "-Y FILE"), ("-e ''", "-e"), ("--store=", "--store"),
         ("-o proxy_config=x", "proxy"), ("-o idle_timeout=5x", "idle_timeout"),
         ("start", "\"start\""), ("-m 64 m", "\"m\""), ("-v -- -d", "\"-d\""), ("''", "\"\""),
     ])

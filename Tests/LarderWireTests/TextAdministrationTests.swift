@@ -66,7 +66,7 @@ import Testing
             ("watch sysevents rawcmds proxyreqs proxyevents proxyuser", .watch(.machinery)),
             ("watch fetchers nonsense", .watch(nil)),
             ("extstore item_size 1", .answered(.unknownCommand)),
-            ("refresh_certs", .answered(.unknownCommand)),
+            ("refresh_certs", .refreshCertificates),
         ] as [(String, Administration)])
     func reads(line: String, command: Administration) {
         let bytes = Array(line.utf8)

@@ -24,7 +24,7 @@ extension Execute {
             return connection.writeContinuation(&context)
         }
         let bytes = UnsafeRawBufferPointer(start: message, count: request.valueLength)
-        let isAccepted = isPossible && context.state.authenticator?.acceptsPlain(bytes) ?? false
+        let isAccepted = isPossible && context.state.access.authenticator?.acceptsPlain(bytes) ?? false
         context.counters.add(.authCmds)
         guard isAccepted else {
             context.counters.add(.authErrors)

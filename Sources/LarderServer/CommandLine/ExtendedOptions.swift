@@ -156,11 +156,7 @@ extension ExtendedOption {
         ].map { ignored($0, "Larder keeps items in memory only", .any) }
 
     private static let transport: [ExtendedOption] =
-        [
-            "ssl_chain_cert", "ssl_key", "ssl_verify_mode", "ssl_keyformat", "ssl_ciphers", "ssl_ca_cert",
-            "ssl_wbuf_size", "ssl_min_version",
-        ].map { ignored($0, "Larder does not serve TLS", .any) }
-        + ["ssl_session_cache", "ssl_kernel_tls"].map { ignored($0, "Larder does not serve TLS") }
+        tls
         + ["proxy_arg", "proxy_uring", "proxy_memprofile"].map { ignored($0, "Larder is not a proxy") }
         + [
             ignored("sock_cookie_id", "mark the sockets in the firewall instead", .any),
@@ -170,7 +166,7 @@ extension ExtendedOption {
             },
         ]
 
-    private static func option(_ name: String, effect: @escaping Effect) -> ExtendedOption {
+    static func option(_ name: String, effect: @escaping Effect) -> ExtendedOption {
         ExtendedOption(name: name, effect: effect)
     }
 

@@ -40,9 +40,11 @@ package enum Help {
     /// What `-i` prints.
     package static let license = """
         Larder \(Version.larder)
-        Larder is built on libevent (https://libevent.org), under the 3-clause BSD licence, and on
-        the Swift runtime (https://swift.org), under the Apache License 2.0 with Runtime Library
-        Exception. It speaks memcached's protocol and contains none of its code.
+        Larder is built on libevent (https://libevent.org), under the 3-clause BSD licence, on
+        OpenSSL (https://openssl.org), under the Apache License 2.0 (version 3; before it the
+        OpenSSL licence), and on the Swift runtime (https://swift.org), under the Apache License
+        2.0 with Runtime Library Exception. It speaks memcached's protocol and contains none of
+        its code.
 
         """
 

@@ -53,7 +53,10 @@ private func addListenAddresses(_ text: String, to settings: inout Settings) thr
         throw .usage("-l takes an address, such as 127.0.0.1, [::1]:11211 or * for all, not \"\(text)\".")
     }
     for part in parts {
-        let address = try listenAddress(part)
+        var rest = part
+        let encryption = takeEncryption(&rest)
+        var address = try listenAddress(rest)
+        address.encryption = encryption
         if !settings.listenAddresses.contains(address) { settings.listenAddresses.append(address) }
     }
     settings.interfaces = settings.interfaces.map { "\($0),\(text)" } ?? text
@@ -61,10 +64,6 @@ private func addListenAddresses(_ text: String, to settings: inout Settings) thr
 
 private func listenAddress(_ text: Substring) throws(Ending) -> Settings.ListenAddress {
     var rest = text
-    for prefix in ["notls", "btls", "mtls"] where rest.hasPrefix(prefix + ":") {
-        // As memcached without -Z.
-        throw .osError("'\(prefix)' option is valid only when SSL is enabled")
-    }
     let bindingProtocol = try takeProtocol(&rest)
     try dropTag(&rest)
 
@@ -102,6 +101,29 @@ func bindingProtocol(_ name: String) throws(Ending) -> Settings.BindingProtocol 
     case "binary": return .binary
     default:
         throw .usage("Invalid value for binding protocol: \(name)\n -- should be one of auto, binary, or ascii")
+    }
+}
+
+/// `notls:` and the like: what a listener does differently under `-Z`.
+private func takeEncryption(_ rest: inout Substring) -> Settings.Encryption {
+    for encryption in [Settings.Encryption.off, .withoutClientCertificate, .withClientCertificate] {
+        let prefix = encryption.prefix + ":"
+        guard rest.hasPrefix(prefix) else { continue }
+        rest = rest.dropFirst(prefix.count)
+        return encryption
+    }
+    return .asConfigured
+}
+
+extension Settings.Encryption {
+    /// memcached's word for it before an address.
+    var prefix: String {
+        switch self {
+        case .asConfigured: ""
+        case .off: "notls"
+        case .withoutClientCertificate: "btls"
+        case .withClientCertificate: "mtls"
+        }
     }
 }
 

@@ -82,6 +82,10 @@ private func checkTogether(_ draft: Draft) throws(Ending) {
     if settings.maxItemSizeBytes > 1 << 30 {
         throw .usage("Cannot set item size limit higher than a gigabyte.")
     }
+    if !settings.tlsEnabled, let address = settings.listenAddresses.first(where: { $0.encryption != .asConfigured }) {
+        throw .osError("'\(address.encryption.prefix)' option is valid only when SSL is enabled")
+    }
+    if settings.tlsEnabled, settings.tcpPort == 0 { throw .usage("ERROR: You cannot enable SSL without a TCP port.") }
     if settings.tcpPort == 0, settings.unixSocketPath == nil, settings.caches.allSatisfy(\.places.isEmpty) {
         throw .usage("-p 0 leaves nothing to listen on: give a port, or a socket file with -s.")
     }

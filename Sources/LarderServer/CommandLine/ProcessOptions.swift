@@ -77,16 +77,5 @@ extension Option {
                     text, "-N", orElse: "Maximum number of NAPI IDs must be greater than 0")
                 draft.warn("-N is ignored: connections go to the worker threads in turn.")
             }),
-        refused(
-            "Z", "enable-ssl", .none, "refused: no TLS",
-            "This server is not built with TLS support: it would talk in the clear, so it does not start."),
     ]
-
-    private static func refused(
-        _ letter: Character, _ longName: String, _ argument: Argument, _ help: String, _ message: String
-    ) -> Option {
-        Option(
-            letter, longName, argument, .accepted, help,
-            effect: { _, _ throws(Ending) in throw .usage(message) })
-    }
 }

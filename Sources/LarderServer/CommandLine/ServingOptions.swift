@@ -95,8 +95,12 @@ extension Option {
             effect: { draft, _ in draft.settings.saslEnabled = true }),
         Option(
             "Y", "auth-file", .required("FILE"), .behaviour,
-            "clients must log in; FILE has a line name:password for\neach, and is read again on SIGHUP",
+            "clients must log in; FILE has lines name:password and\nis read again on SIGHUP",
             effect: { draft, text in draft.settings.userFilePath = text }),
+        Option(
+            "Z", "enable-ssl", .none, .behaviour,
+            "TLS on every TCP listener but -l notls:ADDR;\nneeds -o ssl_chain_cert=FILE,ssl_key=FILE",
+            effect: { draft, _ in draft.settings.tlsEnabled = true }),
         Option(
             "D", nil, .required("CHAR"), .behaviour,
             "what ends a key's prefix in \"stats detail\", which this\nturns on (default :)",
@@ -107,7 +111,7 @@ extension Option {
             }),
         Option(
             "o", "extended", .required("NAME[=VALUE],..."), .behaviour,
-            "idle_timeout=SECONDS, no_maxconns_fast, hashpower=N, size_aware;\nmemcached's others are accepted",
+            "idle_timeout=SECONDS, no_maxconns_fast, hashpower=N,\nsize_aware, ssl_...; memcached's others are accepted",
             effect: { draft, text throws(Ending) in try applyExtendedOptions(text, to: &draft) }),
     ]
 }

@@ -11,6 +11,8 @@ package struct Listener: Sendable {
     package var cacheNumber = 0
     /// What its clients speak; nil: what `-B` says.
     package var bindingProtocol: Settings.BindingProtocol?
+    /// Whether its clients speak TLS.
+    package var encryption = Settings.Encryption.off
 
     /// Where it listens, as the kernel tells it.
     package var address: SocketAddress? { SocketAddress.local(of: fd) }
@@ -42,6 +44,9 @@ package struct Listener: Sendable {
             let port = address.port ?? settings.tcpPort
             var listeners = try openTCP(hosts: [address.host], port: port, settings)
             for index in listeners.indices { listeners[index].bindingProtocol = address.bindingProtocol }
+            for index in listeners.indices where settings.tlsEnabled {
+                listeners[index].encryption = address.encryption
+            }
             opened += listeners
         }
     }
@@ -88,7 +93,8 @@ package struct Listener: Sendable {
             }
             switch result {
             case .success(let fd):
-                opened.append(Listener(fd: fd, isUnixSocket: false))
+                opened.append(
+                    Listener(fd: fd, isUnixSocket: false, encryption: settings.tlsEnabled ? .asConfigured : .off))
             case .failure(let error) where error == EADDRNOTAVAIL || error == EAFNOSUPPORT:
                 missing = error
             case .failure(let error):

@@ -15,6 +15,8 @@ package enum StartupError: Error, Equatable {
     case daemon(error: Int32)
     case thread(error: Int32)
     case userFile(UserFileError)
+    /// Certificates or ciphers that cannot be; why, in memcached's words.
+    case tls(String)
     /// A worker could not get what it needs; why.
     case worker(String)
 
@@ -44,6 +46,8 @@ package enum StartupError: Error, Equatable {
             "failed to start a thread: \(describe(error: error))"
         case .userFile(let error):
             error.message
+        case .tls(let reason):
+            reason
         case .worker(let reason):
             "failed to start a worker: \(reason)"
         }
@@ -54,6 +58,7 @@ package enum StartupError: Error, Equatable {
         switch self {
         case .unknownUser: 67
         case .daemon, .userFile: 1
+        case .tls: ExitCode.usage
         default: 71
         }
     }

@@ -10,6 +10,7 @@ enum Counter: Int, CaseIterable {
     case touchHits, touchMisses
     case storeTooLarge, storeNoMemory
     case authCmds, authErrors
+    case tlsNewSessions, tlsHandshakeErrors, tlsProtocolErrors
     case idleKicks, connYields
     case bytesRead, bytesWritten
     case responseOutOfMemory, readBufferOutOfMemory

@@ -1,3 +1,4 @@
+import LarderTLS
 import Synchronization
 
 /// `stats settings`: memcached's names in memcached's order.
@@ -32,13 +33,27 @@ enum SettingsStatistics {
                 ("ext_wbuf_size", "4194304"), ("ext_compact_under", "0"), ("ext_drop_under", "0"),
                 ("ext_max_sleep", "1000000"), ("ext_max_frag", "0.80"),
                 ("slab_automove_freeratio", decimal(tunables.automoveFreeRatio, places: 3)),
-                ("ext_drop_unread", "no"), ("ssl_enabled", "no"), ("ssl_chain_cert", "(null)"),
-                ("ssl_key", "(null)"), ("ssl_verify_mode", "0"), ("ssl_keyformat", "1"), ("ssl_ciphers", "NULL"),
-                ("ssl_ca_cert", "NULL"), ("ssl_wbuf_size", "16384"), ("ssl_session_cache", "no"),
-                ("ssl_kernel_tls", "no"), ("ssl_min_version", "tlsv1.2"), ("num_napi_ids", "0"),
+                ("ext_drop_unread", "no"),
             ], &lines)
+        encryption(state.settings, &lines)
+        lines.add("num_napi_ids", 0)
         lines.add("memory_file", state.settings.storePath ?? "(null)")
         lines.add("client_flags_size", 4)
+    }
+
+    private static func encryption(_ settings: Settings, _ lines: inout StatisticsList) {
+        let tls = settings.tls
+        lines.add("ssl_enabled", settings.tlsEnabled)
+        lines.add("ssl_chain_cert", tls.chainPath ?? "(null)")
+        lines.add("ssl_key", tls.keyPath ?? "(null)")
+        lines.add("ssl_verify_mode", tls.verifyMode.flags)
+        lines.add("ssl_keyformat", tls.keyFormat)
+        lines.add("ssl_ciphers", tls.ciphers ?? "NULL")
+        lines.add("ssl_ca_cert", tls.authorityPath ?? "NULL")
+        lines.add("ssl_wbuf_size", settings.tlsWriteBufferBytes)
+        lines.add("ssl_session_cache", tls.sessionCacheEnabled)
+        lines.add("ssl_kernel_tls", tls.kernelTLSEnabled)
+        lines.add("ssl_min_version", tls.minVersion.name)
     }
 
     private static func limits(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {

@@ -3,6 +3,7 @@ import Glibc
 import LarderEventLoop
 import LarderStore
 import LarderWire
+import LarderTLS
 import Synchronization
 
 /// The `stats` command: memcached's names in memcached's order, with true values, or memcached's
@@ -38,7 +39,7 @@ enum Statistics {
     private static func general(_ state: ServerState, _ cache: ServedCache, now: Int64, _ lines: inout StatisticsList) {
         process(state, cache, now: now, &lines)
         commands(state, cache, &lines)
-        machinery(state, cache, &lines)
+        machinery(state, cache, now: now, &lines)
         itemTotals(state, cache, &lines)
         storeFile(cache, &lines)
         lines.add("larder_version", Version.larder)
@@ -123,7 +124,9 @@ enum Statistics {
     }
 
     /// What memcached says of its threads, its slab mover, its crawler and its log.
-    private static func machinery(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {
+    private static func machinery(
+        _ state: ServerState, _ cache: ServedCache, now: Int64, _ lines: inout StatisticsList
+    ) {
         let store = cache.store.statistics
         let limit = state.connectionLimit
         lines.add("limit_maxbytes", cache.contentBytesMax)
@@ -150,8 +153,18 @@ enum Statistics {
         lines.add("log_watcher_skipped", state.watchers.skipped)
         lines.add("log_watcher_sent", state.watchers.sent)
         lines.add("log_watchers", state.watchers.count)
-        lines.add("unexpected_napi_ids", 0)
-        lines.add("round_robin_fallback", 0)
+        encryption(state, now: now, &lines)
+        for name in ["unexpected_napi_ids", "round_robin_fallback"] { lines.add(name, 0) }
+    }
+
+    private static func encryption(_ state: ServerState, now: Int64, _ lines: inout StatisticsList) {
+        guard let tls = state.access.tls else { return }
+        // A handshake is over before anybody asks for a cache: it is counted with whichever was asked last.
+        func total(_ counter: Counter) -> Int64 { state.caches.reduce(0) { $0 + $1.total(counter) } }
+        if state.settings.tls.sessionCacheEnabled { lines.add("ssl_new_sessions", total(.tlsNewSessions)) }
+        lines.add("ssl_handshake_errors", total(.tlsHandshakeErrors))
+        lines.add("ssl_proto_errors", total(.tlsProtocolErrors))
+        lines.add("time_since_server_cert_refresh", max(0, now - tls.refreshedAtMilliseconds) / 1000)
     }
 
     private static func itemTotals(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {

@@ -1,6 +1,7 @@
 import Glibc
 import LarderEventLoop
 import LarderStore
+import LarderTLS
 import Synchronization
 
 /// A connection with its socket, as a worker keeps it: at a fixed address, which the event loop
@@ -10,6 +11,9 @@ struct Client {
     var connection: Connection
     let fd: Int32
     let isUnixSocket: Bool
+    /// nil: the client speaks in the clear.
+    var tls: TLSSession?
+    var tlsState = TLSState()
     let worker: UnsafeMutablePointer<WorkerCore>
     var next: UnsafeMutablePointer<Client>?
     var previous: UnsafeMutablePointer<Client>?
@@ -48,7 +52,7 @@ extension UnsafeMutablePointer<WorkerCore> {
             pointee.context.counters.add(.readBufferOutOfMemory)
             return close(client)
         }
-        let count = read(client.pointee.fd, start, room.count)
+        let count = receiveBytes(client, start, room.count)
         if count > 0 {
             client.pointee.connection.didRead(count, &pointee.context)
             if pointee.context.heldBytes != pointee.heldBytesReported { reportHeldBytes(except: client) }
@@ -62,13 +66,21 @@ extension UnsafeMutablePointer<WorkerCore> {
         close(client, count < 0 ? .error : .normal)
     }
 
+    /// As `read`.
+    @inline(__always)
+    func receiveBytes(_ client: ClientPointer, _ start: UnsafeMutableRawPointer, _ count: Int) -> Int {
+        if client.pointee.tls != nil { return decrypt(client, start, count) }
+        return read(client.pointee.fd, start, count)
+    }
+
     /// Reads what is left in a client's socket when the server stops, and lets the client go
     /// unless a request of its is half-way.
     func receiveLast(_ client: ClientPointer) {
         guard let room = client.pointee.connection.inputRoom(&pointee.context), let start = room.baseAddress else {
             return close(client)
         }
-        let count = read(client.pointee.fd, start, room.count)
+        if client.pointee.tlsState.isShakingHands { return close(client) }
+        let count = receiveBytes(client, start, room.count)
         if count == 0 { return close(client) }
         if count > 0 { client.pointee.connection.didRead(count, &pointee.context) }
         serve(client)
@@ -110,6 +122,7 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     /// Everything that arrived is answered.
     private func rest(_ client: ClientPointer) {
+        if client.pointee.tls != nil, receivePending(client) { return }
         note(client)
         if client.pointee.connection.phase == .streaming, !pointee.listening.contains(client) {
             pointee.listening.append(client)
@@ -142,6 +155,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     private func sendOnce(_ client: ClientPointer) -> Int {
+        if client.pointee.tls != nil { return encrypt(client) }
         let flags = Int32(MSG_NOSIGNAL)
         if !client.pointee.connection.output.hasSegments {
             let buffer = client.pointee.connection.output.buffer
@@ -159,10 +173,11 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     private func waitToSend(_ client: ClientPointer) {
         note(client)
-        guard !client.pointee.isSending else { return }
+        guard !client.pointee.isSending || client.pointee.tls != nil else { return }
         client.pointee.isSending = true
         // Every caller leaves the client alone from here on.
-        if !watch(client).wants(read: false, write: true) { close(client) }
+        let wantsRead = client.pointee.tlsState.sendWantsRead
+        if !watch(client).wants(read: wantsRead, write: !wantsRead) { close(client) }
     }
 
     /// Puts a client behind the others that have something to do.
@@ -207,18 +222,29 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     /// Takes a client in.
     func adopt(_ fd: Int32, from listener: Listener) {
+        var tls: TLSSession?
+        if listener.encryption != .off {
+            tls = pointee.context.state.access.tls?.makeSession(fd: fd, listener.encryption)
+            guard tls != nil else {
+                Glibc.close(fd)
+                return pointee.context.state.connectionLimit.release()
+            }
+        }
         let client = ClientPointer.allocate(capacity: 1)
         client.initialize(
             to: Client(
                 connection: Connection(number: fd, listener.bindingProtocol, pointee.context), fd: fd,
-                isUnixSocket: listener.isUnixSocket, worker: self, next: pointee.clients))
+                isUnixSocket: listener.isUnixSocket, tls: tls, tlsState: TLSState(isShakingHands: tls != nil),
+                worker: self, next: pointee.clients))
         client.pointee.connection.cacheNumber = listener.cacheNumber
         client.pointee.connection.lastActivityMilliseconds = pointee.context.now
         pointee.clients?.pointee.previous = client
         pointee.clients = client
         pointee.clientCount += 1
         let watch = watch(client)
-        watch.assign(to: pointee.loop.takeUnretainedValue(), fd: fd, interest: .read, handler: clientIsReady, context: client)
+        watch.assign(
+            to: pointee.loop.takeUnretainedValue(), fd: fd, interest: .read,
+            handler: tls == nil ? clientIsReady : encryptedClientIsReady, context: client)
         note(client)
         if pointee.context.isWatched { pointee.context.logArrival(of: fd) }
         if pointee.context.verbosity > 1 {
@@ -234,6 +260,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         if pointee.context.isWatched { pointee.context.logDeparture(of: client.pointee.fd, reason) }
         watch(client).remove()
         client.pointee.connection.dispose(&pointee.context)
+        if let tls = client.pointee.tls { end(tls, client.pointee.tlsState) }
         let state = pointee.context.state
         if pointee.context.verbosity > 1 { StandardError.write("<\(client.pointee.fd) connection closed.") }
         state.connectionTable.clear(client.pointee.fd)

@@ -10,8 +10,7 @@ package final class ServerState: Sendable {
     package let caches: [ServedCache]
     let connectionLimit: ConnectionLimit
     let clock: ServerClock
-    /// Who may log in; nil: everybody may do everything.
-    let authenticator: Authenticator?
+    let access: Access
     /// `-v` level, which the `verbosity` command changes.
     let verbosity: Atomic<Int>
     /// Bytes of half-sent values and long lines that the workers hold, and how many they may: beyond
@@ -30,12 +29,12 @@ package final class ServerState: Sendable {
     let stopRequest = Mutex<(@Sendable () -> Void)?>(nil)
 
     package init(
-        _ settings: Settings, clock: ServerClock = ServerClock(), authenticator: Authenticator? = nil,
+        _ settings: Settings, clock: ServerClock = ServerClock(), access: Access,
         defersRecovery: Bool = false
     ) throws(StoreError) {
         self.settings = settings
         self.clock = clock
-        self.authenticator = authenticator
+        self.access = access
         var caches: [ServedCache] = []
         for cache in settings.orderedCaches { 
             caches.append(

@@ -21,6 +21,8 @@ struct WorkerCore: ~Copyable {
     var isInTurn = false
     var isStopping = false
     var stopDeadlineMilliseconds: Int64 = 0
+    /// Where records of TLS are put together; nil until one is.
+    var recordBuffer: UnsafeMutableRawBufferPointer?
 }
 
 extension UnsafeMutablePointer<WorkerCore> {
@@ -129,6 +131,7 @@ final class Worker: Sendable {
         }
         waker.withLock { $0 = nil }
         while let client = core.pointee.clients { core.close(client) }
+        free(core.pointee.recordBuffer?.baseAddress)
         core.deinitialize(count: 1)
         core.deallocate()
     }
@@ -180,7 +183,12 @@ final class Worker: Sendable {
             let silent = core.pointee.context.now - client.pointee.connection.lastActivityMilliseconds
             if silent > Self.partialLineMilliseconds { client.pointee.connection.shrinkInput(&core.pointee.context) }
             if client.pointee.isParked { continue }
-            if client.pointee.connection.heldBytes > 0 {
+            if client.pointee.tlsState.isShakingHands {
+                if silent > UnsafeMutablePointer<WorkerCore>.handshakeMillisecondsMax {
+                    core.pointee.context.counters.add(.tlsHandshakeErrors)
+                    core.close(client)
+                }
+            } else if client.pointee.connection.heldBytes > 0 {
                 if silent > Self.stallMillisecondsMax { core.close(client) }
             } else if idleMax > 0, silent > idleMax, isIdle(client) {
                 core.pointee.context.counters.add(.idleKicks)

@@ -68,7 +68,7 @@ struct WorkerContext: ~Copyable {
         for cache in 0..<cacheCount { (places + cache).initialize(to: cache - 1) }
         casIsEnabled = server.settings.casEnabled
         requestsPerEventMax = server.settings.requestsPerEventMax
-        login = server.settings.saslEnabled ? .sasl : server.authenticator == nil ? .none : .text
+        login = server.settings.saslEnabled ? .sasl : server.access.authenticator == nil ? .none : .text
         bindingProtocol = server.settings.bindingProtocol
         routesKeys = server.settings.routesKeys
     }

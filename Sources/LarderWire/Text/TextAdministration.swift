@@ -19,7 +19,8 @@ package enum TextAdministration {
         if command.equals("lru") { return lru(words) }
         if command.equals("cache_memlimit") { return memoryLimit(words) }
         if command.equals("watch") { return .watch(streams(words)) }
-        // `extstore`, `refresh_certs`: what a memcached built without them says.
+        if command.equals("refresh_certs") { return .refreshCertificates }
+        // `extstore`: what a memcached built without it says.
         return .answered(.unknownCommand)
     }
 

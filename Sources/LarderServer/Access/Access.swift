@@ -1,0 +1,20 @@
+/// Who may talk to this server: the users of `-Y` and the certificates of `-Z`, both read when the server starts
+/// and again on SIGHUP.
+package struct Access: Sendable {
+    /// nil: everybody may do everything.
+    let authenticator: Authenticator?
+    /// nil: nothing is encrypted.
+    let tls: TLSEndpoint?
+
+    /// Reads the files that the settings name.
+    package init(_ settings: Settings) throws(StartupError) {
+        authenticator = try Authenticator(settings)
+        tls = try TLSEndpoint(settings)
+    }
+
+    /// Reads the files again. One that cannot be used changes nothing, and is worth a line.
+    func reload() {
+        authenticator?.reload()
+        tls?.reload()
+    }
+}
