@@ -74,6 +74,9 @@ private final class Server: ConnectionSink {
             for cache in state.caches { cache.reportIfFull() }
         }
         ticker.start(afterMilliseconds: 1000, repeats: true)
+        // Where expired memory is to come back sooner than a tick may be late.
+        let tender = Timer(on: loop) { [unowned self] in workers.first?.tend() }
+        if let interval = state.tendMilliseconds { tender.start(afterMilliseconds: interval, repeats: true) }
         announce()
         if let path = state.settings.pidFilePath { PidFile.write(to: path) }
         PortFile.writeIfRequested(listeners)
@@ -85,7 +88,7 @@ private final class Server: ConnectionSink {
         for worker in workers { worker.join() }
         workers = []
         if state.settings.daemonizes, let path = state.settings.pidFilePath { PidFile.remove(at: path) }
-        withExtendedLifetime((signals, hangUp, stopped, ticker)) {}
+        withExtendedLifetime((signals, hangUp, stopped, ticker, tender)) {}
     }
 
     func adopt(_ fd: Int32, from listener: Listener) {

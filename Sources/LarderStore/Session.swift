@@ -203,35 +203,58 @@ public struct Session: ~Copyable {
         state.goOnline(slot)
     }
 
+    /// Does a slice of the upkeep if one is due; true when there is more to do at once. Items found
+    /// before are no longer valid.
+    public func tend(now: Int64) -> Bool {
+        guard isUpkeepDue(now: now) else { return false }
+        let isUnfinished = upkeep(now: now)
+        state.goOnline(slot)
+        return isUnfinished
+    }
+
     /// Gives back the memory of what has expired or was deleted and divides the index's fullest
     /// buckets, a slice at a time. Does nothing when another session is at it; only a flush that is
     /// due is waited for, since the turn must not serve what it drops.
-    private func upkeep(now: Int64) {
+    /// - Returns: whether there is more to do at once.
+    @discardableResult
+    private func upkeep(now: Int64) -> Bool {
         state.goOffline(slot)
-        if UInt64(bitPattern: now) >= larder_load_u64(&state.process.pointee.flushAtMilliseconds) {
-            if let bounds = state.bounds { pthread_mutex_lock(&bounds.pointee.writing) }
-            state.lockSpace()
-        } else {
-            if let bounds = state.bounds, pthread_mutex_trylock(&bounds.pointee.writing) != 0 { return }
-            guard state.tryLockSpace() else {
-                if let bounds = state.bounds { unlockWriting(bounds) }
-                return
-            }
+        let time = UInt64(bitPattern: now)
+        let flushIsDue = time >= larder_load_u64(&state.process.pointee.flushAtMilliseconds)
+        guard lockForUpkeep(waits: flushIsDue) else { return false }
+        defer {
+            state.unlockSpace()
+            if let bounds = state.bounds { unlockWriting(bounds) }
         }
-        defer { if let bounds = state.bounds { unlockWriting(bounds) } }
-        defer { state.unlockSpace() }
-        if UInt64(bitPattern: now) >= larder_load_u64(&state.process.pointee.flushAtMilliseconds) {
+        // Again, under the lock: another session may have done it.
+        if time >= larder_load_u64(&state.process.pointee.flushAtMilliseconds) {
             state.flush(slot)
             state.writeFlushTime(Int64.max)
         }
-        let slabsMax = 4
-        let emptied = state.reclaimDue(slot, now: now, slabsMax: slabsMax)
-        state.retireEmptied(slot)
-        state.recycleLimbo(slot)
+        var budget = WorkBudget.slice
+        _ = state.reclaimDue(slot, now: now, slabsMax: Int.max, &budget)
+        state.recycleLimbo(slot, slabsMax: Self.slabsRecycledMax)
         if state.indexIsTooDense { state.growIndex(slot, now: now) }
-        let interval = max(1, min(250, state.process.pointee.configuration.bucketIntervalMilliseconds / 4))
-        let next = emptied == slabsMax ? now : now + interval
+        if !budget.isSpent { state.retireEmptied(slot) }
+        let interval = max(1, min(250, state.process.pointee.configuration.bucketIntervalMilliseconds / 8))
+        let next = budget.isSpent ? now : now + interval
         larder_store_u64(&state.process.pointee.nextTickMilliseconds, UInt64(bitPattern: next))
+        return budget.isSpent
+    }
+
+    /// Slabs made new in one slice.
+    private static let slabsRecycledMax = 256
+
+    private func lockForUpkeep(waits: Bool) -> Bool {
+        if waits {
+            if let bounds = state.bounds { pthread_mutex_lock(&bounds.pointee.writing) }
+            state.lockSpace()
+            return true
+        }
+        if let bounds = state.bounds, pthread_mutex_trylock(&bounds.pointee.writing) != 0 { return false }
+        if state.tryLockSpace() { return true }
+        if let bounds = state.bounds { unlockWriting(bounds) }
+        return false
     }
 }
 

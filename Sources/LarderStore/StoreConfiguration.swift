@@ -11,9 +11,15 @@ public struct StoreConfiguration: Sendable {
     /// Whether eviction weighs how often an item is found against its size: more requests are hits,
     /// and fewer of the bytes that they ask for.
     public var isSizeAware: Bool
-    /// Width of the finest time buckets, in milliseconds: how long an expired item's memory may
-    /// stay taken. wheezy.caching's default of 15 s is ours too.
+    /// How long an expired item's memory may stay taken, in milliseconds. wheezy.caching's 15 s is the
+    /// default here too.
     public var bucketIntervalMilliseconds: Int64
+    /// The finest time buckets are half as wide, so that half of the time is left for the work.
+    var bucketWidthMilliseconds: Int64 { max(1, bucketIntervalMilliseconds >> 1) }
+    /// Time buckets that items of one age are spread over, about: 4 to 1024.
+    public var buckets = 60
+    /// What it comes to: a bucket is as wide as what is left to an item's life, shifted by this.
+    var bucketShift: Int64 { Int64(max(1, Int.bitWidth - buckets.leadingZeroBitCount - 2)) }
     /// Seeds the key hash; nil draws a random one. Tests give one.
     public var hashSeed: UInt64?
     /// Threads that are expected to hold a session; decides how many slabs each may keep open.

@@ -128,6 +128,8 @@ struct ProcessState {
     var flushedSequence: UInt64 = 0
     /// Atomic; 1 once what a file held has been found again.
     var isReady: UInt32 = 1
+    /// Where the last slice of the upkeep stopped. Under the space lock.
+    var duePlace = DuePlace()
     /// Draws the slabs that are looked at for holes, and fractions of a hit.
     var sampleState: UInt64 = 1
     /// Blocks of an item that a hit pays for, in a size-aware store. Under the space lock.

@@ -13,7 +13,7 @@ import Testing
             let now = random.once(in: 10) ? 0 : Self.now + Int64(random.number(0...1_000_000))
             let left = Int64(random.next() >> UInt64(random.number(2...62)))
             let expiry = min(now &+ max(1, left), Int64.max - 1)
-            let bucket = TimeBucket(expiry: expiry, now: now, interval: interval, coarse: coarse)
+            let bucket = TimeBucket(expiry: expiry, now: now, interval: interval, shift: coarse ? 1 : 4)
             #expect(bucket.start < expiry && expiry <= bucket.end, "\(expiry) at \(now): \(bucket)")
             // What an item keeps of its expiry are 32 bits from the bucket's start.
             #expect(bucket.end - bucket.start <= Int64(UInt32.max))
@@ -31,7 +31,7 @@ import Testing
 
     @Test func isFineNearAndCoarseFar() {
         func width(_ left: Int64, coarse: Bool = false) -> Int64 {
-            let bucket = TimeBucket(expiry: Self.now + left, now: Self.now, interval: 1000, coarse: coarse)
+            let bucket = TimeBucket(expiry: Self.now + left, now: Self.now, interval: 1000, shift: coarse ? 1 : 4)
             return bucket.end - bucket.start
         }
         #expect(width(1) == 1000)
@@ -49,7 +49,7 @@ import Testing
         var random = SeededRandom(seed: 4)
         for _ in 0..<20_000 {
             let left = Int64(random.next() >> UInt64(random.number(30...60))) + 1
-            let bucket = TimeBucket(expiry: Self.now + left, now: Self.now, interval: 1000, coarse: coarse)
+            let bucket = TimeBucket(expiry: Self.now + left, now: Self.now, interval: 1000, shift: coarse ? 1 : 4)
             let attention = bucket.attention(now: Self.now, interval: 1000)
             #expect(attention > Self.now && attention <= bucket.end)
             #expect(attention <= Self.now + left + 1000, "\(left) left in \(bucket)")

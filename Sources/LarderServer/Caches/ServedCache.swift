@@ -61,6 +61,7 @@ package final class ServedCache: Sendable {
         var configuration = arena(cache, server)
         configuration.filePath =
             cache.storePath ?? (cache.name == CacheSettings.defaultName ? server.storePath : nil)
+        configuration.buckets = cache.buckets
         configuration.fileSyncSeconds = cache.storeSyncSeconds
         configuration.deletesBadFile = cache.deletesWrongStore
         return configuration

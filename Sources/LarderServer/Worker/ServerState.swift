@@ -56,6 +56,12 @@ package final class ServerState: Sendable {
         detail = PrefixStatistics(isEnabled: settings.detailEnabled, delimiter: settings.prefixDelimiter)
     }
 
+    /// How often the upkeep has to be looked after, where once a second is not enough.
+    var tendMilliseconds: Int? {
+        let shortest = caches.map(\.settings.bucketIntervalSeconds).min() ?? 15
+        return shortest < 4 ? shortest * 1000 / 8 : nil
+    }
+
     /// The number of the cache that is called so, in bytes from outside.
     func cacheNumber(named name: UnsafeRawBufferPointer) -> Int? {
         caches.firstIndex { cache in

@@ -19,6 +19,8 @@ struct WorkerCore: ~Copyable {
     /// Clients whose answer goes on when there is more to tell.
     var listening: [ClientPointer] = []
     var isInTurn = false
+    /// The next cache whose upkeep is to be looked after; none when it is the number of caches.
+    var cacheToTend = Int.max
     var isStopping = false
     var stopDeadlineMilliseconds: Int64 = 0
     /// Where records of TLS are put together; nil until one is.
@@ -41,6 +43,24 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 }
 
+/// The upkeep of all caches, those that nobody asks anything of included: begun by a tick, and gone on
+/// with between looks at the sockets, a slice at a time.
+extension UnsafeMutablePointer<WorkerCore> {
+    var hasUpkeep: Bool { pointee.cacheToTend < pointee.context.cacheCount }
+
+    /// Caches that have nothing to do are looked at in one go.
+    private static var cachesTendedMax: Int { 64 }
+
+    func tend() {
+        beginTurn()
+        for _ in 0..<Self.cachesTendedMax where hasUpkeep {
+            pointee.context.select(pointee.cacheToTend)
+            if pointee.context.session.tend(now: pointee.context.now) { return }
+            pointee.cacheToTend += 1
+        }
+    }
+}
+
 /// A thread with a loop of its own, and the clients that were dealt to it.
 final class Worker: Sendable {
     private let number: Int
@@ -48,6 +68,7 @@ final class Worker: Sendable {
     private let arrivals = Mutex<[Arrival]>([])
     private let stops = Atomic(false)
     private let ticks = Atomic(false)
+    private let tendings = Atomic(false)
     private let waker = Mutex<Waker?>(nil)
     private let thread = Mutex<SystemThread?>(nil)
 
@@ -99,6 +120,12 @@ final class Worker: Sendable {
         waker.withLock { $0 }?.wake()
     }
 
+    /// Asks the thread to look after the upkeep only.
+    func tend() {
+        tendings.store(true, ordering: .relaxed)
+        waker.withLock { $0 }?.wake()
+    }
+
     func join() { thread.withLock { $0 }?.join() }
 
     // MARK: In the thread
@@ -138,13 +165,14 @@ final class Worker: Sendable {
 
     private func turn(_ core: UnsafeMutablePointer<WorkerCore>, _ loop: EventLoop) {
         while !core.pointee.isStopping || core.pointee.clients != nil {
-            loop.turn(block: core.pointee.yieldedFirst == nil)
+            loop.turn(block: core.pointee.yieldedFirst == nil && !core.hasUpkeep)
             // Twice before the next look at the sockets: most batches are then answered whole, in one
             // system call, and nobody waits longer than for two shares of `-R` requests.
             for _ in 0..<2 where core.pointee.yieldedFirst != nil {
                 core.beginTurn()
                 core.serveYielded()
             }
+            if core.hasUpkeep { core.tend() }
             core.endTurn()
         }
     }
@@ -160,6 +188,7 @@ final class Worker: Sendable {
         if core.pointee.context.waitsForStore, state.isReady { core.unparkAll() }
         core.serveListening()
         if ticks.exchange(false, ordering: .relaxed) { tick(core) }
+        if tendings.exchange(false, ordering: .relaxed) { core.pointee.cacheToTend = 0 }
         if stops.load(ordering: .acquiring), !core.pointee.isStopping { beginStop(core) }
     }
 
@@ -167,14 +196,7 @@ final class Worker: Sendable {
     /// still are let go.
     private func tick(_ core: UnsafeMutablePointer<WorkerCore>) {
         core.beginTurn()
-        for cache in 0..<core.pointee.context.cacheCount {
-            core.pointee.context.select(cache)
-            // In slices, so that other workers find the store free in between.
-            for _ in 0..<64 where core.pointee.context.session.isUpkeepDue(now: core.pointee.context.now) {
-                core.endTurn()
-                core.beginTurn()
-            }
-        }
+        core.pointee.cacheToTend = 0
         if core.pointee.context.pool.shrink() { larder_trim_malloc() }
         let idleMax = Int64(state.settings.idleTimeoutSeconds) * 1000
         var next = core.pointee.clients

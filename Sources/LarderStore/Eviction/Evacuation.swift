@@ -97,7 +97,7 @@ extension StoreState {
     }
 
     /// Copies an item to the mover's slabs and points its slot there. It pays for it in hits.
-    private func move(
+    func move(
         _ item: Item, _ hash: UInt64, price: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
     ) -> Bool {
         let old = block(ofItem: item.base)

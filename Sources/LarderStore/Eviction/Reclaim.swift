@@ -24,7 +24,8 @@ extension StoreState {
     func reclaimSlab(
         _ effort: ReclaimEffort, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
     ) -> Bool {
-        if reclaimDue(session, now: now, slabsMax: 1) > 0 { return true }
+        var budget = WorkBudget.unlimited
+        if reclaimDue(session, now: now, slabsMax: 1, &budget) > 0 { return true }
         let evicts = process.pointee.configuration.evicts
         if effort <= .saveMost, let holey = slabWorthClosing(), closeHoles(holey, session, now: now) {
             return true
@@ -179,64 +180,6 @@ extension StoreState {
             appendSealed(slab)
         }
         return true
-    }
-
-    // MARK: Time
-
-    /// Looks after slabs whose time bucket is due: gives those back that are all dead, sorts coarse
-    /// ones into finer buckets. Returns how many were emptied.
-    func reclaimDue(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64, slabsMax: Int) -> Int {
-        guard !process.pointee.configuration.keepsExpired else { return 0 }
-        var emptied = 0
-        while emptied < slabsMax, let due = process.pointee.expiryHeap.first, due.time <= now {
-            process.pointee.expiryHeap.pop()
-            let slab = Int(due.slab)
-            guard slabs[slab].sequence == due.sequence else { continue }
-            if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_OPEN.rawValue { sealWherever(slab) }
-            switch larder_load_u32(&slabs[slab].state) {
-            case LARDER_SLAB_RUN_HEAD.rawValue:
-                guard isRunDue(slab, now: now) else { continue }
-                dropRun(slab, session, now: now)
-                emptied += 1
-            case LARDER_SLAB_SEALED.rawValue:
-                removeSealed(slab)
-                if evacuate(slab, .move, session, now: now) {
-                    sendToLimbo(slab, session)
-                    emptied += 1
-                } else {
-                    // No room to sort it: its dead are found when read, and its time comes again.
-                    appendSealed(slab)
-                    let interval = process.pointee.configuration.bucketIntervalMilliseconds
-                    awaitAttention(of: slab, at: now + interval)
-                }
-            default: continue
-            }
-        }
-        return emptied
-    }
-
-    /// A touch may have changed a run's expiry in place.
-    private func isRunDue(_ head: Int, now: Int64) -> Bool {
-        guard larder_load_u32(&slabs[head].live_blocks) > 0 else { return true }
-        let expiry = expiry(of: Item(address(ofBlock: firstBlock(ofSlab: head))))
-        if expiry > now {
-            awaitAttention(of: head, at: expiry)
-            return false
-        }
-        return true
-    }
-
-    /// Has `reclaimDue` look at a slab at a time to come. Slabs that are emptied before leave their
-    /// entries behind, which go when they are the most.
-    func awaitAttention(of slab: Int, at time: Int64) {
-        process.pointee.expiryHeap.push(
-            ExpiryHeap.Entry(time: time, slab: UInt32(slab), sequence: slabs[slab].sequence))
-        guard process.pointee.expiryHeap.entries.count > 2 * slabCount else { return }
-        process.pointee.expiryHeap.removeStale { entry in
-            let state = larder_load_u32(&slabs[Int(entry.slab)].state)
-            return slabs[Int(entry.slab)].sequence != entry.sequence || state == LARDER_SLAB_FREE.rawValue
-                || state == LARDER_SLAB_LIMBO.rawValue
-        }
     }
 
     // MARK: Flush

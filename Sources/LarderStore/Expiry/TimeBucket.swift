@@ -24,13 +24,14 @@ struct TimeBucket: Equatable, Sendable {
         self.level = level
     }
 
-    /// - Parameter coarse: few and wide buckets, for a lane that has too many open already.
-    init(expiry: Int64, now: Int64, interval: Int64, coarse: Bool = false) {
+    /// - Parameter shift: how fine: a bucket is as wide as what is left, shifted by this. 1 makes few and
+    ///   wide buckets, for a lane that has too many open already.
+    init(expiry: Int64, now: Int64, interval: Int64, shift: Int64 = 4) {
         guard expiry != Int64.max else {
             self = .never
             return
         }
-        let left = max(0, expiry &- now) >> (coarse ? 1 : 4)
+        let left = max(0, expiry &- now) >> shift
         var width = interval
         var level: Int32 = 0
         while left > width, width <= Self.widthMax / 4 {

@@ -333,7 +333,6 @@ struct Rebuild {
             if case .run(let count) = roles[slab] { return count > 0 }
             return roles[slab] == .items
         }
-        let interval = process.pointee.configuration.bucketIntervalMilliseconds
         for slab in used.sorted(by: { state.slabs[$0].sequence < state.slabs[$1].sequence }) {
             state.appendSealed(slab)
             let record = state.slabs[slab]
@@ -341,7 +340,9 @@ struct Rebuild {
             if roles[slab] == .items {
                 let bucket = TimeBucket(
                     start: record.expiry_base_ms, end: record.expiry_end_ms, level: Int32(bitPattern: record.level))
-                state.awaitAttention(of: slab, at: bucket.attention(now: scan.now, interval: interval))
+                // A coarse one whose time has begun is sorted at once: what it holds may be about to expire.
+                let time = bucket.level > 0 ? min(bucket.end, max(bucket.start, scan.now)) : bucket.end
+                state.awaitAttention(of: slab, at: time)
             } else {
                 state.awaitAttention(of: slab, at: state.expiry(of: Item(state.address(ofBlock: state.firstBlock(ofSlab: slab)))))
             }

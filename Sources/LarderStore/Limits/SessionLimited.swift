@@ -129,7 +129,8 @@ extension Session {
     /// Gives back what whole time buckets have left behind.
     private func reclaimWhatIsDue(now: Int64) -> Bool {
         var emptied = 0
-        withSpace { emptied = state.reclaimDue(slot, now: now, slabsMax: 1) }
+        var budget = WorkBudget.unlimited
+        withSpace { emptied = state.reclaimDue(slot, now: now, slabsMax: 1, &budget) }
         return emptied > 0
     }
 

@@ -20,15 +20,16 @@ extension StoreState {
             // Kept runs stay where they are, so only a session that stores comes here.
             return spaceIsLocked ? nil : reserveRun(shape, now: now, session)
         }
-        let interval = process.pointee.configuration.bucketIntervalMilliseconds
-        var bucket = TimeBucket(expiry: shape.expiryMilliseconds, now: now, interval: interval)
+        let interval = process.pointee.configuration.bucketWidthMilliseconds
+        let shift = process.pointee.configuration.bucketShift
+        var bucket = TimeBucket(expiry: shape.expiryMilliseconds, now: now, interval: interval, shift: shift)
         while true {
             larder_spin_lock(&session.pointee.laneLock)
             if let reservation = reserveInLane(shape, bucket, kept, session) { return reservation }
             // Half of the places are for coarse buckets, so that they are not all taken by fine ones.
             if session.pointee.openCount >= session.pointee.openLimit / 2, bucket.level >= 0 {
                 let coarse = TimeBucket(
-                    expiry: shape.expiryMilliseconds, now: now, interval: interval, coarse: true)
+                    expiry: shape.expiryMilliseconds, now: now, interval: interval, shift: 1)
                 bucket =
                     narrowestOpen(shape.expiryMilliseconds, levelMax: coarse.level + 1, kept, session)
                     ?? coarse
@@ -197,7 +198,7 @@ extension StoreState {
             slab: UInt32(number), bucket: bucket, isKept: kept, lastUse: session.pointee.useCount)
         session.pointee.openCount += 1
         if bucket != .never {
-            let interval = process.pointee.configuration.bucketIntervalMilliseconds
+            let interval = process.pointee.configuration.bucketWidthMilliseconds
             awaitAttention(of: number, at: bucket.attention(now: now, interval: interval))
         }
         return true

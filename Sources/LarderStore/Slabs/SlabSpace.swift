@@ -75,16 +75,18 @@ extension StoreState {
     }
 
     /// Frees the slabs of limbo that nobody can still be reading.
-    func recycleLimbo(_ session: UnsafeMutablePointer<SessionSlot>) {
+    func recycleLimbo(_ session: UnsafeMutablePointer<SessionSlot>, slabsMax: Int = Int.max) {
         guard process.pointee.limboSlabs.count > 0 else { return }
         let oldest = oldestEpoch()
         var next = process.pointee.limboSlabs.head
-        while next != SlabList.none {
+        var recycled = 0
+        while next != SlabList.none, recycled < slabsMax {
             let slab = Int(next)
             next = process.pointee.links[slab].next
             guard slabs[slab].limbo_epoch <= oldest else { return }
             guard larder_load_u32(process.pointee.pins + slab) == 0 else { continue }
             process.pointee.limboSlabs.remove(slab, process.pointee.links)
+            recycled += 1
             resetSlab(slab, session)
             // The next to be used: its pages are there already, and may be in the cache.
             process.pointee.freeSlabs.prepend(slab, process.pointee.links)

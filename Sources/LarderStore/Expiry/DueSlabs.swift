@@ -1,0 +1,128 @@
+import CLarderArena
+
+/// What one slice of the upkeep may do, so that nobody waits long for its end: a request that comes in
+/// the middle waits for some tens of microseconds, whatever expires.
+struct WorkBudget {
+    /// Items to look at.
+    var items: Int
+    /// Bytes to copy.
+    var bytes: Int
+
+    static let slice = WorkBudget(items: 512, bytes: 64 << 10)
+    static let unlimited = WorkBudget(items: Int.max, bytes: Int.max)
+
+    var isSpent: Bool { items <= 0 || bytes <= 0 }
+}
+
+/// How far the slab that is being looked after has come. A later slice goes on there, unless the slab
+/// was emptied and used again meanwhile.
+struct DuePlace {
+    var slab = 0
+    var sequence = UInt64.max
+    var position = 0
+}
+
+/// Giving expired memory back, by slab and in the order of time. Under the space lock.
+///
+/// The cost is that of what expired: the heap leads to the slabs that are due, and in a fine time bucket
+/// all items are dead when it is. What lives in a coarse one is moved to finer ones, which happens once
+/// for each level that an item comes through.
+extension StoreState {
+    /// Looks after slabs whose time bucket is due: gives those back that are all dead, sorts coarse
+    /// ones into finer buckets. Returns how many were emptied.
+    func reclaimDue(
+        _ session: UnsafeMutablePointer<SessionSlot>, now: Int64, slabsMax: Int, _ budget: inout WorkBudget
+    ) -> Int {
+        guard !process.pointee.configuration.keepsExpired else { return 0 }
+        var emptied = 0
+        while emptied < slabsMax, !budget.isSpent, let due = process.pointee.expiryHeap.first, due.time <= now {
+            budget.items -= 1
+            let slab = Int(due.slab)
+            guard slabs[slab].sequence == due.sequence else {
+                process.pointee.expiryHeap.pop()
+                continue
+            }
+            if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_OPEN.rawValue { sealWherever(slab) }
+            switch larder_load_u32(&slabs[slab].state) {
+            case LARDER_SLAB_RUN_HEAD.rawValue:
+                process.pointee.expiryHeap.pop()
+                guard isRunDue(slab, now: now) else { continue }
+                budget.items -= Int(slabs[slab].run_slabs)
+                dropRun(slab, session, now: now)
+                emptied += 1
+            case LARDER_SLAB_SEALED.rawValue:
+                let isSorted = sort(slab, due.sequence, session, now: now, &budget)
+                if isSorted == nil { return emptied }
+                // The moving of items may have opened slabs, whose time comes later than this one's.
+                process.pointee.expiryHeap.pop()
+                removeSealed(slab)
+                if isSorted == true {
+                    sendToLimbo(slab, session)
+                    emptied += 1
+                } else {
+                    // No room to sort it: its dead are found when read, and its time comes again.
+                    appendSealed(slab)
+                    awaitAttention(of: slab, at: now + process.pointee.configuration.bucketWidthMilliseconds)
+                }
+            default: process.pointee.expiryHeap.pop()
+            }
+        }
+        return emptied
+    }
+
+    /// Drops the dead items of a slab and moves the others on. True when it is empty, false when there is
+    /// no room to move them to, nil when the budget is spent before.
+    private func sort(
+        _ slab: Int, _ sequence: UInt64, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64,
+        _ budget: inout WorkBudget
+    ) -> Bool? {
+        let start = Int(firstBlock(ofSlab: slab))
+        let end = start + Int(slabs[slab].cursor_blocks)
+        let place = process.pointee.duePlace
+        var position = place.slab == slab && place.sequence == sequence ? place.position : start
+        while position < end, larder_load_u32(&slabs[slab].live_blocks) != 0 {
+            if budget.isSpent {
+                process.pointee.duePlace = DuePlace(slab: slab, sequence: sequence, position: position)
+                return nil
+            }
+            budget.items -= 1
+            let item = Item(address(ofBlock: UInt32(truncatingIfNeeded: position)))
+            let count = blockCount(forBytes: item.totalBytes)
+            position += count
+            if item.form.contains(.dead) { continue }
+            if position < end { larder_prefetch(address(ofBlock: UInt32(truncatingIfNeeded: position))) }
+            let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
+            if isDead(item, now: now) {
+                dropFromIndex(item, hash, count, session, now: now)
+            } else {
+                budget.bytes -= item.totalBytes
+                guard move(item, hash, price: 0, session, now: now) else { return false }
+            }
+        }
+        return true
+    }
+
+    /// A touch may have changed a run's expiry in place.
+    private func isRunDue(_ head: Int, now: Int64) -> Bool {
+        guard larder_load_u32(&slabs[head].live_blocks) > 0 else { return true }
+        let expiry = expiry(of: Item(address(ofBlock: firstBlock(ofSlab: head))))
+        if expiry > now {
+            awaitAttention(of: head, at: expiry)
+            return false
+        }
+        return true
+    }
+
+    /// Has `reclaimDue` look at a slab at a time to come. Slabs that are emptied before leave their
+    /// entries behind, which go when they are the most.
+    func awaitAttention(of slab: Int, at time: Int64) {
+        process.pointee.expiryHeap.push(
+            ExpiryHeap.Entry(time: time, slab: UInt32(slab), sequence: slabs[slab].sequence))
+        guard process.pointee.expiryHeap.entries.count > 2 * slabCount else { return }
+        process.pointee.expiryHeap.removeStale { entry in
+            let state = larder_load_u32(&slabs[Int(entry.slab)].state)
+            return slabs[Int(entry.slab)].sequence != entry.sequence || state == LARDER_SLAB_FREE.rawValue
+                || state == LARDER_SLAB_LIMBO.rawValue
+        }
+    }
+}
