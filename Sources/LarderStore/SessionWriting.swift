@@ -311,7 +311,7 @@ extension Session {
         return state.expiry(of: live) == expiry
     }
 
-    private func growIndexIfDense(now: Int64) {
+    func growIndexIfDense(now: Int64) {
         slot.pointee.mayBeDense = false
         guard state.indexIsTooDense else { return }
         state.goOffline(slot)
@@ -321,7 +321,7 @@ extension Session {
         state.unlockSpace()
     }
 
-    private func refillOverflow(now: Int64) -> Bool {
+    func refillOverflow(now: Int64) -> Bool {
         state.goOffline(slot)
         state.lockSpace()
         defer {

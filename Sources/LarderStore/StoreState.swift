@@ -27,7 +27,11 @@ struct StoreState: @unchecked Sendable {
     /// Hits that an item keeps count of.
     let frequencyMax: UInt8
 
-    init(base: UnsafeMutableRawPointer, geometry: Geometry, process: UnsafeMutablePointer<ProcessState>) {
+    /// - Parameter hashSeed: the superblock's, unless that is not to be trusted.
+    init(
+        base: UnsafeMutableRawPointer, geometry: Geometry, process: UnsafeMutablePointer<ProcessState>,
+        hashSeed: UInt64? = nil
+    ) {
         self.base = base
         superblock = base.assumingMemoryBound(to: larder_superblock.self)
         slabs = (base + geometry.slabTableOffset).assumingMemoryBound(to: larder_slab.self)
@@ -37,7 +41,7 @@ struct StoreState: @unchecked Sendable {
         slabShift = UInt32(geometry.slabShift)
         slabCount = geometry.slabCount
         blocksPerSlab = geometry.blocksPerSlab
-        hashSeed = superblock.pointee.hash_seed
+        self.hashSeed = hashSeed ?? superblock.pointee.hash_seed
         checked = process.pointee.configuration.filePath == nil ? 0 : ItemForm.checked.rawValue
         bounds = process.pointee.bounds
         frequencyMax = process.pointee.configuration.isSizeAware ? ItemState.frequencyMask : 3

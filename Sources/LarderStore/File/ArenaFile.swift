@@ -113,6 +113,14 @@ struct ArenaFile {
 
     // MARK: What is in it
 
+    /// Begins a file: enough for it to be known as a store.
+    func writeSuperblock(_ geometry: Geometry, seed: UInt64) throws(StoreError) {
+        var superblock = larder_superblock()
+        FileSuperblock.write(&superblock, geometry, seed: seed)
+        let size = MemoryLayout<larder_superblock>.size
+        guard pwrite(fd, &superblock, size, 0) == size else { throw noSpace(errno, size) }
+    }
+
     /// The bytes of a superblock at `offset`, whatever they are; nil when there are not enough.
     static func readSuperblock(_ fd: Int32, at offset: Int) -> larder_superblock? {
         var superblock = larder_superblock()

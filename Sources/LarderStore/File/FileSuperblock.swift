@@ -23,7 +23,13 @@ enum FileSuperblock {
             guard let superblock = ArenaFile.readSuperblock(file.fd, at: offset),
                 superblock.magic == UInt64(LARDER_ARENA_MAGIC)
             else { continue }
-            if let geometry = geometry(of: superblock, &reason) { return .arena(geometry, superblock) }
+            guard let geometry = geometry(of: superblock, &reason) else { continue }
+            let copies = [0, geometry.arenaBytes].compactMap { ArenaFile.readSuperblock(file.fd, at: $0) }
+            // What was flushed must not come back, so without that nothing of the rest is of use.
+            if copies.contains(where: { hasDurables($0, seed: superblock.hash_seed) }) {
+                return .arena(geometry, superblock)
+            }
+            reason = damaged
         }
         return .unusable(reason: reason)
     }
@@ -48,10 +54,18 @@ enum FileSuperblock {
                 memoryBytes: Int(superblock.arena_bytes), slabBytes: 1 << Int(superblock.slab_shift)),
             geometry.matches(superblock)
         else {
-            reason = "its superblock is damaged"
+            reason = damaged
             return nil
         }
         return geometry
+    }
+
+    private static let damaged = "its superblock is damaged"
+
+    private static func hasDurables(_ superblock: larder_superblock, seed: UInt64) -> Bool {
+        var copy = superblock
+        var value: UInt64 = 0
+        return larder_durable_read(&copy.flush_sequence, seed, &value) && larder_durable_read(&copy.flush_at_ms, seed, &value)
     }
 
     /// Writes the fixed part of a superblock, and the beginning of all that changes.

@@ -25,7 +25,7 @@ struct Rebuild {
     /// Numbers beyond this are damage.
     static let numberMax: UInt64 = 1 << 62
     /// A cas is not given out twice, even if the superblock has lost count.
-    private static let casMargin: UInt64 = 1 << 20
+    static let orderMargin: UInt64 = 1 << 20
 
     init(_ state: StoreState, _ geometry: Geometry, now: Int64) {
         self.state = state
@@ -56,7 +56,7 @@ struct Rebuild {
         makeLists()
         let bySuperblock = superblock.pointee.cas_last
         superblock.pointee.cas_last =
-            bySuperblock >= casLast && bySuperblock < Self.numberMax ? bySuperblock : casLast + Self.casMargin
+            bySuperblock >= casLast && bySuperblock < Self.numberMax ? bySuperblock : casLast + Self.orderMargin
         superblock.pointee.slab_sequence = sequenceLast
         larder_store_u64(&superblock.pointee.index_epoch, superblock.pointee.index_epoch &+ 1)
         return true

@@ -13,28 +13,63 @@ extension Store {
     public func recover() -> RecoveryReport {
         guard let file, !isReady else { return recovery }
         let start = monotonicMilliseconds()
-        state.lockSpace()
-        defer { state.unlockSpace() }
         let now = state.process.pointee.configuration.openedAtMilliseconds ?? wallMilliseconds()
-        var report = RecoveryReport()
-        switch file.plan {
-        case .nothing: Self.fillFreeList(state, geometry)
-        case .rebuild:
-            let flushAt = readDurables(now: now)
-            var rebuild = Rebuild(state, geometry, now: now)
-            guard rebuild.run(isStopped: {
-                file.slabsJudged.store($0, ordering: .relaxed)
-                return file.isStopping.load(ordering: .relaxed)
-            }) else { return rebuild.report }
-            report = rebuild.report
-            state.countRecovered(now: now)
-            state.writeFlushTime(flushAt)
-        }
-        report.notices = file.notices
+        guard var report = fill(file, now: now) else { return RecoveryReport() }
+        report.notices = file.notices + report.notices
         report.milliseconds = Int(monotonicMilliseconds() - start)
+        report.isComplete = true
         file.report.withLock { $0 = report }
         larder_store_u64(&state.process.pointee.nextTickMilliseconds, 0)
         larder_store_u32(&state.process.pointee.isReady, 1)
+        return report
+    }
+
+    /// Fills the store as the file's plan says; nil when it was stopped.
+    private func fill(_ file: StoreFile, now: Int64) -> RecoveryReport? {
+        func isStopped(_ slabsDone: Int) -> Bool {
+            file.slabsJudged.store(slabsDone, ordering: .relaxed)
+            return file.isStopping.load(ordering: .relaxed)
+        }
+        // A carrying over stores through a session, which takes the lock when it has to.
+        if let old = file.oldArena.withLock({ $0 }) { return carryOver(old, file, now: now, isStopped) }
+        state.lockSpace()
+        defer { state.unlockSpace() }
+        guard case .rebuild = file.plan else {
+            Self.fillFreeList(state, geometry)
+            return RecoveryReport()
+        }
+        let flushAt = readDurables(now: now)
+        var rebuild = Rebuild(state, geometry, now: now)
+        guard rebuild.run(isStopped: isStopped) else { return nil }
+        state.countRecovered(now: now)
+        state.writeFlushTime(flushAt)
+        return rebuild.report
+    }
+
+    private func carryOver(
+        _ old: OldArena, _ file: StoreFile, now: Int64, _ isStopped: (Int) -> Bool
+    ) -> RecoveryReport? {
+        state.lockSpace()
+        Self.fillFreeList(state, geometry)
+        state.unlockSpace()
+        var carrying = CarryOver(self, old, now: now)
+        do throws(StoreError) {
+            guard let flushAt = try carrying.run(isStopped: isStopped) else { return nil }
+            state.lockSpace()
+            defer { state.unlockSpace() }
+            state.countRecovered(now: now)
+            state.writeFlushTime(flushAt)
+            try file.takePlace()
+        } catch {
+            // The old file stays as it is, and this one is served without outliving the process.
+            var report = carrying.report
+            report.notices = ["\(error); what is stored from now on is lost at the end"]
+            return report
+        }
+        var report = carrying.report
+        report.notices = [
+            "\(file.path) was made for \(old.geometry.arenaBytes >> 20) MB; its items are in a new file of that name"
+        ]
         return report
     }
 
@@ -47,7 +82,7 @@ extension Store {
         let slabs = state.slabCount - geometry.metadataSlabCount
         let done = file.slabsJudged.load(ordering: .relaxed)
         return StoreFileStatistics(
-            path: file.file.path, isReady: isReady, recoveredPercent: isReady ? 100 : min(99, done * 100 / slabs),
+            path: file.path, isReady: isReady, recoveredPercent: isReady ? 100 : min(99, done * 100 / slabs),
             recovery: recovery, missingPages: Int(larder_guard_missing_pages()))
     }
 

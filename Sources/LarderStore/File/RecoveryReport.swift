@@ -9,6 +9,8 @@ public struct RecoveryReport: Sendable {
     /// Items that expired while nobody served them.
     public var expiredItems = 0
     public var milliseconds = 0
+    /// Whether it was gone through to the end.
+    public internal(set) var isComplete = false
     /// Lines for the log: what was done with the file beyond opening it.
     public var notices: [String] = []
 }

@@ -15,6 +15,8 @@ final class StoreFile: Sendable {
     private let sync: FileSync?
     /// What is to be done to fill the arena.
     let plan: Plan
+    /// What is to be carried over, until that is done.
+    let oldArena: Mutex<OldArena?>
     /// Lines for the log.
     let notices: [String]
     /// Set to have a recovery end early.
@@ -28,6 +30,8 @@ final class StoreFile: Sendable {
         case nothing
         /// It holds an arena of this geometry.
         case rebuild
+        /// It is a new file beside one that holds an arena of another geometry, whose place it is to take.
+        case carryOver
     }
 
     init(_ path: String, _ geometry: Geometry, _ configuration: StoreConfiguration) throws(StoreError) {
@@ -35,28 +39,34 @@ final class StoreFile: Sendable {
         var file = try ArenaFile.open(path)
         do {
             var plan = Plan.nothing
+            var old: OldArena?
             var seed = configuration.hashSeed ?? UInt64.random(in: .min ... .max)
             let bytes = geometry.arenaBytes + FileSuperblock.trailerBytes
             switch FileSuperblock.examine(file) {
-            case .empty: break
+            case .empty:
+                // Before it gets its size: a kill meanwhile leaves a store of which a part is missing.
+                try file.writeSuperblock(geometry, seed: seed)
             case .arena(geometry, let superblock):
                 plan = .rebuild
                 seed = superblock.hash_seed
                 if file.size != bytes {
                     notices.append("\(path) has \(file.size) bytes instead of \(bytes): what it holds is kept")
                 }
-            case .arena(let other, _):
-                try Self.replace(
-                    &file, "it is made for \(other.arenaBytes >> 20) MB", configuration, &notices)
+            case .arena(let other, let superblock):
+                let beside = try Self.openBeside(file)
+                old = try OldArena(file, other, superblock)
+                plan = .carryOver
+                file = beside
             case .unusable(let reason):
                 try Self.replace(&file, reason, configuration, &notices)
+                try file.writeSuperblock(geometry, seed: seed)
             }
             try file.allocate(bytes)
             base = try file.map(bytes)
             secondSuperblock = (base + geometry.arenaBytes).bindMemory(to: larder_superblock.self, capacity: 1)
             let superblock = base.bindMemory(to: larder_superblock.self, capacity: 1)
             switch plan {
-            case .nothing:
+            case .nothing, .carryOver:
                 Store.format(base, geometry, seed: seed)
                 FileSuperblock.write(secondSuperblock, geometry, seed: seed)
             case .rebuild:
@@ -67,12 +77,14 @@ final class StoreFile: Sendable {
             FileSuperblock.writeOwner(superblock)
             self.file = file
             self.plan = plan
+            oldArena = Mutex(old)
             self.notices = notices
             mappedBytes = bytes
             sync =
                 configuration.fileSyncSeconds > 0
                 ? FileSync(base, bytes, seconds: configuration.fileSyncSeconds) : nil
         } catch {
+            if file.path != path { unlink(file.path) }
             file.close()
             throw error
         }
@@ -80,9 +92,35 @@ final class StoreFile: Sendable {
 
     deinit {
         sync?.stop()
+        // Not filled: the old one is still there, and whole.
+        if case .carryOver = plan, report.withLock({ !$0.isComplete }) { unlink(file.path) }
         larder_guard_remove(base)
         munmap(base, mappedBytes)
         file.close()
+    }
+
+    private static func openBeside(_ file: ArenaFile) throws(StoreError) -> ArenaFile {
+        let path = file.path + ".new"
+        // What a kill left of an earlier attempt.
+        unlink(path)
+        return try ArenaFile.open(path)
+    }
+
+    /// Puts the filled file in the place of the old one, which goes.
+    func takePlace() throws(StoreError) {
+        let path = String(file.path.dropLast(".new".count))
+        guard rename(file.path, path) == 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
+        // Its disk space comes back with the end of this.
+        let old = oldArena.withLock { old in
+            defer { old = nil }
+            return old
+        }
+        old?.retire()
+    }
+
+    /// What the file is called: one that is being filled will be.
+    var path: String {
+        if case .carryOver = plan { String(file.path.dropLast(".new".count)) } else { file.path }
     }
 
     /// Puts an empty file in the place of one that cannot be used.

@@ -139,6 +139,10 @@ final class ModelRun {
             store = try Store(StoreConfiguration(memoryBytes: 64 << 10, slabBytes: 1024))
             if isKilled { try file.restoreImage() }
             if random.once(in: 2) { advanceClock() }
+            if room != .tinyKeepingAll, random.once(in: 3) {
+                let slabs = room == .tiny ? random.number(16...80) : random.number(800...1200)
+                configuration.memoryBytes = max(64 << 10, slabs * slabBytes)
+            }
             configuration.openedAtMilliseconds = now
             configuration.defersRecovery = true
             store = try Store(configuration)
@@ -147,6 +151,7 @@ final class ModelRun {
             drivers = try (0..<sessions).map { _ in try StoreDriver(store) }
             if report.droppedItems > 0 { return "\(report.droppedItems) items were dropped" }
             if report.items + report.expiredItems > items { return "\(report.items) items of \(items) came back" }
+            if file.names != ["store"] { return "the directory has \(file.names)" }
             return store.checkInvariants().first
         } catch {
             return "\(error)"
