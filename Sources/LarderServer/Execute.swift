@@ -25,6 +25,11 @@ enum Execute {
         case .shutdown: shutdown(&connection, &context, request, key)
         case .administration: administer(&connection, &context, request, key)
         case .quit: connection.quit(&context)
+        case .metaGet: metaGet(&connection, &context, request, key)
+        case .metaStore: metaStore(&connection, &context, request, key, value)
+        case .metaDelete: metaDelete(&connection, &context, request, key)
+        case .metaArithmetic: metaArithmetic(&connection, &context, request, key)
+        case .metaDebug: metaDebug(&connection, &context, request, key)
         case .noOperation: connection.reply(.noOperation, &context)
         case .listMechanisms: listMechanisms(&connection, &context)
         case .authenticate: authenticate(&connection, &context, request, key, value)
@@ -49,7 +54,8 @@ enum Execute {
     @inline(__always)
     static func isTooLarge(_ request: Request, _ context: borrowing WorkerContext) -> Bool {
         let header = 59 &+ (request.clientFlags != 0 ? 4 : 0) &- (context.casIsEnabled ? 0 : 8)
-        let overhead = (header &+ request.keyLength) & context.limits.overheadMask
+        let decodedLength = request.meta.decodedKeyLength
+        let overhead = (header &+ (decodedLength > 0 ? decodedLength : request.keyLength)) & context.limits.overheadMask
         return request.valueLength > context.limits.sizeMax &- overhead
     }
 
@@ -58,6 +64,7 @@ enum Execute {
         _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
         key: UnsafePointer<UInt8>, _ reply: Reply, counting counter: Counter
     ) {
+        if case .metaStore = request.verb { return refuseMeta(&connection, &context, request, key: key, reply) }
         context.counters.add(counter)
         let hashed = context.session.hashed(key, length: request.keyLength)
         if context.isWatched {
@@ -192,7 +199,7 @@ enum Execute {
         }
     }
 
-    private static func countCas(_ context: borrowing WorkerContext, _ outcome: StoreOutcome) {
+    static func countCas(_ context: borrowing WorkerContext, _ outcome: StoreOutcome) {
         switch outcome {
         case .stored: context.counters.add(.casHits)
         case .notFound: context.counters.add(.casMisses)

@@ -86,7 +86,7 @@ extension Execute {
     }
 
     /// The number that an item holds; nil when it holds none.
-    private static func storedNumber(_ item: Item) -> UInt64? {
+    static func storedNumber(_ item: Item) -> UInt64? {
         // As in memcached, what is long enough to lie in pieces there is no number.
         guard item.valueLength <= numberLengthMax else { return nil }
         let bytes = UnsafePointer(item.value.assumingMemoryBound(to: UInt8.self))
@@ -94,37 +94,45 @@ extension Execute {
     }
 
     /// Stores a number under a key that is not there.
-    private static func createNumber(
-        _ number: UInt64, expiry: Int64, _ key: HashedKey, _ context: inout WorkerContext
+    static func createNumber(
+        _ number: UInt64, expiry: Int64, _ key: HashedKey, _ options: WriteOptions = WriteOptions(),
+        _ context: inout WorkerContext
     ) -> StoreResult {
-        withUnsafeTemporaryAllocation(byteCount: DecimalText.lengthMax + 8, alignment: 8) { raw in
-            // SAFETY: room for the most digits there are.
-            let text = raw.bindMemory(to: UInt8.self).baseAddress!
-            let length = DecimalText.write(number, at: text)
-            return context.session.store(
-                .add, key, value: UnsafeRawPointer(text), valueLength: length, clientFlags: 0,
-                expiry: expiry, now: context.now)
+        withText(of: number, paddedTo: 0) { text, length in
+            context.session.store(
+                .add, key, value: text, valueLength: length, clientFlags: 0, expiry: expiry, options,
+                now: context.now)
         }
     }
 
-    /// Stores a number as text; a shorter one keeps the old length, with spaces behind it.
-    private static func storeNumber(
-        _ number: UInt64, over item: Item, _ key: HashedKey, _ context: inout WorkerContext
+    /// Stores a number as text over an item that is still the same; a shorter one keeps the old length,
+    /// with spaces behind it. Client flags and marks stay.
+    /// - Parameter expiry: nil: it stays, too.
+    static func storeNumber(
+        _ number: UInt64, over item: Item, _ key: HashedKey, expiry: Int64? = nil,
+        _ options: WriteOptions = WriteOptions(), _ context: inout WorkerContext
     ) -> StoreResult {
-        let oldLength = item.valueLength
-        let length = max(DecimalText.length(of: number), oldLength)
-        return withUnsafeTemporaryAllocation(byteCount: max(length, DecimalText.lengthMax) + 8, alignment: 8) { raw in
-            // SAFETY: room for the most digits there are, and for the padding.
-            let text = raw.bindMemory(to: UInt8.self).baseAddress!
-            let digits = DecimalText.write(number, at: text)
-            if digits < length { memset(text + digits, 0x20, length - digits) }
-            var options = WriteOptions()
-            options.version = context.session.version(of: item)
-            options.keepsMarks = true
-            options.setsExpiry = false
-            return context.session.store(
-                .replace, key, value: UnsafeRawPointer(text), valueLength: length, clientFlags: 0,
-                expiry: Int64.max, options, now: context.now)
+        var options = options
+        options.version = context.session.version(of: item)
+        options.keepsMarks = true
+        options.setsExpiry = expiry != nil
+        return withText(of: number, paddedTo: item.valueLength) { text, length in
+            context.session.store(
+                .replace, key, value: text, valueLength: length, clientFlags: 0, expiry: expiry ?? Int64.max,
+                options, now: context.now)
+        }
+    }
+
+    /// Calls `body` with a number's digits, and spaces behind them up to a length.
+    private static func withText(
+        of number: UInt64, paddedTo length: Int, _ body: (UnsafeRawPointer, Int) -> StoreResult
+    ) -> StoreResult {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: max(length, DecimalText.lengthMax) + 8) { text in
+            // SAFETY: room for the most digits there are, and for the padding; so there is an address.
+            let start = text.baseAddress.unsafelyUnwrapped
+            let digits = DecimalText.write(number, at: start)
+            if digits < length { memset(start + digits, 0x20, length - digits) }
+            return body(UnsafeRawPointer(start), max(digits, length))
         }
     }
 

@@ -59,13 +59,14 @@ extension Session {
 
     /// Stores an empty item with its win sent where there is none: of all who ask, one gets `.stored`,
     /// and the others `.notStored`.
+    /// - Parameter isFetched: whether to make it is to use it.
     public func vivify(
-        _ key: HashedKey, expiry: Int64, newCas: UInt64?, keyIsBinary: Bool, now: Int64
+        _ key: HashedKey, expiry: Int64, newCas: UInt64?, keyIsBinary: Bool, isFetched: Bool, now: Int64
     ) -> StoreResult {
         var options = WriteOptions()
         options.newCas = newCas
         options.keyIsBinary = keyIsBinary
-        options.beginsWon = true
+        options.state = ItemState.winSent | (isFetched ? ItemState.fetched : 0)
         return store(
             .add, key, value: key.bytes, valueLength: 0, clientFlags: 0, expiry: expiry, options, now: now)
     }

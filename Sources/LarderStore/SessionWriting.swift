@@ -33,8 +33,8 @@ public struct WriteOptions: Sendable {
     public var keepsMarks = false
     /// The key was given in base64.
     public var keyIsBinary = false
-    /// The item begins with a win sent.
-    var beginsWon = false
+    /// `.add`: what the item begins with.
+    var state: UInt8 = 0
     /// `.append`: the item is stale afterwards, free for the next to win it, and was not accessed.
     var marksStale = false
     public init() {}
@@ -97,7 +97,7 @@ extension Session {
                 let existing = find(key, now: now)
                 if let outcome = refusal(mode, existing, options) { return StoreResult(outcome) }
                 if let existing { old = reshape(&shape, over: existing, mode, options) }
-                if options.beginsWon { shape.state = ItemState.winSent }
+                if mode == .add { shape.state = options.state }
             }
             if shape.totalBytes(wideCas: false) > state.process.pointee.configuration.itemBytesMax {
                 return refused(mode, key, .tooLarge)

@@ -55,6 +55,33 @@ package enum Reply: UInt8, Sendable, CaseIterable {
     /// `CLIENT_ERROR auth token too long`
     case loginTooLong
 
+    // MARK: Meta commands
+
+    /// `CLIENT_ERROR invalid flag`
+    case invalidFlag
+    /// `CLIENT_ERROR duplicate flag`
+    case duplicateFlag
+    /// `CLIENT_ERROR invalid or duplicate flag`: whatever is wrong with the flags of `ma`.
+    case invalidOrDuplicateFlag
+    /// `CLIENT_ERROR options flags are too long`: more than 20 words.
+    case tooManyFlags
+    /// `CLIENT_ERROR bad token in command line format`
+    case badToken
+    /// `CLIENT_ERROR invalid numeric delta value`
+    case invalidDeltaValue
+    /// `CLIENT_ERROR invalid numeric initial value`
+    case invalidInitialValue
+    /// `CLIENT_ERROR opaque token too long`
+    case opaqueTooLong
+    /// `CLIENT_ERROR error decoding key`
+    case badBase64Key
+    /// `CLIENT_ERROR invalid mode for ms M token`
+    case invalidStoreMode
+    /// `CLIENT_ERROR invalid mode for ma M token`
+    case invalidArithmeticMode
+    /// `SERVER_ERROR Out of memory allocating new item`: `ma` with `N`.
+    case outOfMemoryCreating
+
     // MARK: Statistics
 
     /// `CLIENT_ERROR bad command line`: `stats cachedump` with too few arguments.

@@ -26,6 +26,14 @@ package enum Verb: UInt8, Sendable {
     /// Binary only: SASL. The key is the mechanism's name, the value what it takes; `continues`
     /// tells a later step from the first.
     case authenticate
+    /// `mg`: one key, with `meta` to say what is asked of it. So the four below.
+    case metaGet
+    /// `ms`; `storeMode` stays `.set`, and `meta.mode` tells the mode.
+    case metaStore
+    case metaDelete
+    /// `ma`: `number` is the delta.
+    case metaArithmetic
+    case metaDebug
     /// Commands about machinery that Larder does not have, answered as memcached answers
     /// when the feature is off. `keyStart`/`keyLength` span the whole line.
     case administration
@@ -93,6 +101,8 @@ package struct Request: Sendable {
     package var cas: UInt64 = 0
     /// What `.arithmetic` stores under a key that is not there, if it `createsItem`.
     package var initialValue: UInt64 = 0
+    /// The rest of a meta command.
+    package var meta = MetaArguments()
     /// What the answer repeats of a binary request.
     package var packetTag = PacketTag()
 

@@ -18,12 +18,25 @@ import Testing
         }
     }
 
-    @Test(arguments: 1...4)
-    func cutsMakeNoDifference(seed: Int) {
+    @Test(arguments: 1...8)
+    func damagedMetaLines(seed: Int) throws {
+        var random = SeededRandom(seed: UInt64(2000 + seed))
+        var lineCount = 0
+        while lineCount < 25_000 {
+            let count = Int.random(in: 1...6, using: &random)
+            lineCount += count
+            var input: [UInt8] = []
+            for _ in 0..<count { input += LineMaker.metaLine(&random) }
+            try run(input, &random, seed: seed)
+        }
+    }
+
+    @Test(arguments: 1...4, [false, true])
+    func cutsMakeNoDifference(seed: Int, isMeta: Bool) {
         var random = SeededRandom(seed: UInt64(1000 + seed))
         for _ in 0..<1000 {
             var input: [UInt8] = []
-            for _ in 0..<3 { input += LineMaker.line(&random) }
+            for _ in 0..<3 { input += isMeta ? LineMaker.metaLine(&random) : LineMaker.line(&random) }
             // Beyond this, when a line without an end is given up depends on the cut.
             input = Array(input.prefix(TextParser.lineLengthMax))
             let whole = WireScript.steps(input)
@@ -81,6 +94,17 @@ import Testing
         switch request.verb {
         case .retrieve, .delete, .arithmetic, .touch:
             return request.keyStart >= before && (1...250).contains(request.keyLength) && keyEnd <= cursor
+        case .metaGet, .metaStore, .metaDelete, .metaArithmetic, .metaDebug:
+            let flagsEnd = request.meta.flagsStart + request.meta.flagsLength
+            let flagsAreInside = request.meta.flagsLength == 0
+                || request.meta.flagsStart > keyEnd && request.meta.flagsLength > 0 && flagsEnd <= cursor
+            let keyIsInside = request.keyStart >= before && (1...250).contains(request.keyLength) && keyEnd <= cursor
+            let decodedFits = (0...187).contains(request.meta.decodedKeyLength)
+            guard flagsAreInside, keyIsInside, decodedFits else { return false }
+            guard request.verb == .metaStore else { return true }
+            let valueEnd = request.valueStart + request.valueLength + 2
+            return flagsEnd < request.valueStart
+                && (step == .value ? cursor == request.valueStart && valueEnd > end : cursor == valueEnd)
         case .store:
             let valueEnd = request.valueStart + request.valueLength + 2
             return request.keyStart >= before && (1...250).contains(request.keyLength)
@@ -121,6 +145,30 @@ private enum LineMaker {
             let count = Int.random(in: 0...7, using: &random)
             text = (0..<count).map { _ in words.randomElement(using: &random) ?? "" }.joined(separator: " ")
         }
+        return damaged(text, &random)
+    }
+
+    private static let metaHeads = [
+        "mg k", "mg key", "ms key 5", "ms k 5", "ms k 0", "ms k 2147483646", "md key", "ma key", "me key", "mn",
+        "mg Zm9v", "ms Zm9v 5", "mg", "ms k", "mx k", "mg " + String(repeating: "k", count: 250),
+        "ms " + String(repeating: "k", count: 251) + " 5", "mg " + String(repeating: "Zm9v", count: 62),
+    ]
+    private static let metaFlags =
+        "b c f h k l q s t u v x C E N R T F I M D J O P L".split(separator: " ").map(String.init) + [
+            "C5", "E18446744073709551615", "E18446744073709551616", "N30", "N-1", "R30", "T0", "T2147483648",
+            "T-2147483649", "F4294967295", "F4294967296", "MS", "ME", "MA", "MP", "MR", "M+", "MD", "MX", "D5",
+            "J7", "D-1", "Oopaque", "O" + String(repeating: "o", count: 31),
+            "O" + String(repeating: "o", count: 32), "Z", "3", "\u{7f}", "é", "", "  ", "\t", "T\t5", "C+5",
+        ]
+
+    static func metaLine(_ random: inout SeededRandom) -> [UInt8] {
+        let count = Int.random(in: 0...(Int.random(in: 0...9, using: &random) == 0 ? 24 : 5), using: &random)
+        let words = [metaHeads.randomElement(using: &random) ?? ""]
+            + (0..<count).map { _ in metaFlags.randomElement(using: &random) ?? "" }
+        return damaged(words.joined(separator: " "), &random)
+    }
+
+    private static func damaged(_ text: String, _ random: inout SeededRandom) -> [UInt8] {
         var bytes = Array((text + (ends.randomElement(using: &random) ?? "")).utf8)
         for _ in 0..<Int.random(in: 0...2, using: &random) where !bytes.isEmpty {
             let place = Int.random(in: 0..<bytes.count, using: &random)

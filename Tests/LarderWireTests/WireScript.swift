@@ -126,12 +126,34 @@ struct WireScript {
             words = ["\(request.verb)", key]
         case .version, .quit, .noOperation, .listMechanisms:
             words = ["\(request.verb)"]
+        case .metaGet, .metaStore, .metaDelete, .metaArithmetic, .metaDebug:
+            words = ["\(request.verb)", key] + metaWords(request)
+            if request.meta.flagsLength > 0 {
+                words.append("[" + bytes(request.meta.flagsStart, request.meta.flagsLength) + "]")
+            }
         }
         if request.options.noReply { words.append("noReply") }
-        if request.verb == .store, step == .request {
+        if request.verb == .store || request.verb == .metaStore, step == .request {
             words.append("value=" + bytes(request.valueStart, request.valueLength))
         }
         return words.filter { !$0.isEmpty }.joined(separator: " ")
+    }
+
+    /// What the flags said, as far as it is not nothing.
+    private static func metaWords(_ request: Request) -> [String] {
+        let meta = request.meta
+        let numbers: [(String, UInt64)] = [
+            ("exptime", UInt64(bitPattern: request.exptime)), ("cas", request.cas),
+            ("flags", UInt64(request.clientFlags)),
+            ("delta", request.verb == .metaArithmetic ? request.number : 0), ("initial", request.initialValue),
+            ("vivify", UInt64(bitPattern: meta.vivifyExptime)), ("recache", UInt64(bitPattern: meta.recacheExptime)),
+            ("newCas", meta.newCas), ("decoded", UInt64(meta.decodedKeyLength)),
+        ]
+        var words = numbers.filter { $0.1 != 0 }.map { "\($0.0)=\(Int64(bitPattern: $0.1))" }
+        if meta.mode != 0 { words.append("mode=" + text([meta.mode])) }
+        if meta.touchIsLast { words.append("touchIsLast") }
+        if meta.recacheFollowsTouch { words.append("recacheFollowsTouch") }
+        return words
     }
 
     private static func text(_ bytes: some Sequence<UInt8>) -> String {

@@ -297,7 +297,10 @@ struct Connection {
             return skip(needed)
         }
         // The name of a routed key comes along: the answer may repeat it.
-        let headLength = routePrefixLength + request.keyLength
+        let keyLength = routePrefixLength + request.keyLength
+        // And so do the flags of a meta command, which the answer goes through.
+        let flagsLength = request.meta.flagsLength
+        let headLength = keyLength + flagsLength
         let total = headLength + needed
         guard let memory = malloc(total) else {
             context.counters.add(.readBufferOutOfMemory)
@@ -306,7 +309,8 @@ struct Connection {
             return skip(needed)
         }
         let bytes = memory.assumingMemoryBound(to: UInt8.self)
-        memcpy(bytes, input.base + request.keyStart - routePrefixLength, headLength)
+        memcpy(bytes, input.base + request.keyStart - routePrefixLength, keyLength)
+        memcpy(bytes + keyLength, input.base + request.meta.flagsStart, flagsLength)
         let arrived = min(input.count, needed)
         memcpy(bytes + headLength, input.base + input.start, arrived)
         input.start += arrived
@@ -315,6 +319,7 @@ struct Connection {
         bodyNeeded = total
         context.heldBytes += bodyFilled
         request.keyStart = routePrefixLength
+        request.meta.flagsStart = keyLength
         request.valueStart = headLength
         phase = .readingValue
     }

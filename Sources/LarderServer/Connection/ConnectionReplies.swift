@@ -46,7 +46,7 @@ extension Connection {
         }
     }
 
-    private mutating func endLargeValue(_ context: inout WorkerContext) {
+    mutating func endLargeValue(_ context: inout WorkerContext) {
         guard let end = output.room(2, &context.pool) else { return outOfReplyMemory(&context) }
         end[0] = UInt8(ascii: "\r")
         end[1] = UInt8(ascii: "\n")

@@ -8,21 +8,36 @@ extension Connection {
     mutating func route(_ base: UnsafePointer<UInt8>, _ context: inout WorkerContext) {
         routedCacheNumber = cacheNumber
         routePrefixLength = 0
-        if cacheNumber == 0, request.verb.hasKey {
+        // A base64 key is looked at when it is decoded.
+        if request.verb.hasKey, !request.meta.flags.has(UInt8(ascii: "b")) {
             // SAFETY: the parser's offsets lie inside the input buffer.
-            let key = UnsafeRawPointer(base + request.keyStart)
-            if let slash = memchr(key, Int32(UInt8(ascii: "/")), request.keyLength) {
-                let nameLength = UnsafeRawPointer(slash) - key
-                let name = UnsafeRawBufferPointer(start: key, count: nameLength)
-                if request.keyLength > nameLength + 1, let number = context.state.cacheNumber(named: name) {
-                    routedCacheNumber = number
-                    routePrefixLength = nameLength + 1
-                    request.keyStart += routePrefixLength
-                    request.keyLength -= routePrefixLength
-                }
-            }
+            let prefixLength = route(key: base + request.keyStart, request.keyLength, context)
+            routePrefixLength = prefixLength
+            request.keyStart += prefixLength
+            request.keyLength -= prefixLength
         }
         context.select(routedCacheNumber)
+    }
+
+    /// The same for a key that was sent in base64, and is to be answered so.
+    mutating func route(
+        decodedKey key: UnsafePointer<UInt8>, _ length: Int, _ context: inout WorkerContext
+    ) -> Int {
+        let prefixLength = route(key: key, length, context)
+        context.select(routedCacheNumber)
+        return prefixLength
+    }
+
+    /// Finds the cache that a key names, and how many bytes that takes.
+    private mutating func route(
+        key: UnsafePointer<UInt8>, _ length: Int, _ context: borrowing WorkerContext
+    ) -> Int {
+        guard cacheNumber == 0, let slash = memchr(key, Int32(UInt8(ascii: "/")), length) else { return 0 }
+        let nameLength = UnsafeRawPointer(slash) - UnsafeRawPointer(key)
+        let name = UnsafeRawBufferPointer(start: key, count: nameLength)
+        guard length > nameLength + 1, let number = context.state.cacheNumber(named: name) else { return 0 }
+        routedCacheNumber = number
+        return nameLength + 1
     }
 }
 
@@ -31,6 +46,7 @@ extension Verb {
     fileprivate var hasKey: Bool {
         switch self {
         case .retrieve, .store, .delete, .arithmetic, .touch: true
+        case .metaGet, .metaStore, .metaDelete, .metaArithmetic, .metaDebug: true
         default: false
         }
     }

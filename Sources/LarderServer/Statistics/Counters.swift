@@ -2,7 +2,7 @@ import Synchronization
 
 /// What the workers count, with memcached's names where `stats` has them.
 enum Counter: Int, CaseIterable {
-    case cmdGet, cmdSet, cmdFlush, cmdTouch
+    case cmdGet, cmdSet, cmdFlush, cmdTouch, cmdMeta
     case getHits, getMisses, getExpired
     case deleteHits, deleteMisses
     case incrHits, incrMisses, decrHits, decrMisses

@@ -97,7 +97,7 @@ enum Statistics {
         lines.add("cmd_set", cache.total(.cmdSet))
         lines.add("cmd_flush", cache.total(.cmdFlush))
         lines.add("cmd_touch", cache.total(.cmdTouch))
-        lines.add("cmd_meta", 0)
+        lines.add("cmd_meta", cache.total(.cmdMeta))
         lines.add("get_hits", cache.total(.getHits))
         lines.add("get_misses", cache.total(.getMisses))
         lines.add("get_expired", cache.total(.getExpired))

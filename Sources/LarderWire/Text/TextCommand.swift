@@ -5,6 +5,7 @@ enum TextCommand: UInt8 {
     case get, gets, gat, gats
     case set, add, replace, append, prepend, cas
     case delete, incr, decr, touch
+    case mg, ms, md, ma, mn, me
     case version, quit, stats, watch
     case flushAll, verbosity, shutdown
     /// `slabs`, `lru`, `lru_crawler`, `cache_memlimit`, `extstore`, `refresh_certs`.
@@ -51,6 +52,12 @@ enum TextCommand: UInt8 {
         case 0x64_6e_65_70_70_61: return .append
         case 0x64_6e_65_70_65_72_70: return .prepend
         case 0x73_61_63: return .cas
+        case 0x67_6d: return .mg
+        case 0x73_6d: return .ms
+        case 0x64_6d: return .md
+        case 0x61_6d: return .ma
+        case 0x6e_6d: return .mn
+        case 0x65_6d: return .me
         case 0x65_74_65_6c_65_64: return .delete
         case 0x72_63_6e_69: return .incr
         case 0x72_63_65_64: return .decr

@@ -37,7 +37,7 @@ extension TextParser {
 
     /// Steps over the value at `cursor` if all of it is there.
     @inline(__always)
-    private mutating func takeValue(
+    mutating func takeValue(
         _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ length: Int, _ isSilent: Bool
     ) -> ParseStep {
         // `length` is below 2^31: no sum here comes near the end of an Int.

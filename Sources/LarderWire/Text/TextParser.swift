@@ -1,6 +1,6 @@
 import Glibc
 
-/// Parses the classic text protocol of memcached 1.6.45, one request for each call.
+/// Parses the text protocol of memcached 1.6.45, classic and meta, one request for each call.
 ///
 /// The parser holds no bytes and no pointer: it reads the connection's buffer in place, and
 /// remembers only lengths counted from the cursor. So the connection may move the unread
@@ -79,6 +79,10 @@ package struct TextParser: Sendable {
             return beginRetrieval(base, &cursor, line, keys: start + 4, RequestOptions(), &request)
         case 0x20_74_65_73:  // "set "
             return store(base, &cursor, end, line, arguments: start + 4, .set, &request)
+        case let word where word & 0xff_ffff == 0x20_67_6d:  // "mg "
+            return meta(.metaGet, base, line, start + 3, &request)
+        case let word where word & 0xff_ffff == 0x20_73_6d:  // "ms "
+            return metaStore(base, &cursor, end, line, start + 3, &request)
         default:
             return dispatch(base, &cursor, end, line, &request)
         }
@@ -100,7 +104,7 @@ package struct TextParser: Sendable {
         return indent <= indentMax && isGet ? .needMore : .close
     }
 
-    /// Anything but a plain `get` or `set`.
+    /// Anything but a plain `get`, `set`, `mg` or `ms`.
     private mutating func dispatch(
         _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ line: TextLine,
         _ request: inout Request
@@ -126,6 +130,14 @@ package struct TextParser: Sendable {
         case .incr: return arithmetic(base, line, arguments, decrements: false, &request)
         case .decr: return arithmetic(base, line, arguments, decrements: true, &request)
         case .touch: return touch(base, line, arguments, &request)
+        case .mg: return meta(.metaGet, base, line, arguments, &request)
+        case .ms: return metaStore(base, &cursor, end, line, arguments, &request)
+        case .md: return meta(.metaDelete, base, line, arguments, &request)
+        case .ma: return meta(.metaArithmetic, base, line, arguments, &request)
+        case .me: return metaDebug(base, line, arguments, &request)
+        case .mn:
+            request.verb = .noOperation
+            return .request
         default: return administer(command, base, line, arguments, &request)
         }
     }

@@ -5,8 +5,8 @@ import Glibc
 struct TextTokens {
     /// SAFETY: `position <= end` always, and all bytes between the two belong to a line that
     /// the caller keeps in place while it holds this value. Nothing outside is read.
-    private(set) var position: UnsafePointer<UInt8>
-    private let end: UnsafePointer<UInt8>
+    var position: UnsafePointer<UInt8>
+    let end: UnsafePointer<UInt8>
 
     /// - Parameter end: behind the last byte of the line, its `\r\n` not counted.
     @inline(__always)

@@ -1,0 +1,103 @@
+import Glibc
+import LarderStore
+import LarderWire
+
+/// `ms`: every way to store.
+extension Execute {
+    static func metaStore(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        _ key: UnsafePointer<UInt8>, _ value: UnsafePointer<UInt8>
+    ) {
+        withMetaKey(&connection, &context, request, key) { put(&$0, &$1, request, $2, value) }
+    }
+
+    private static func put(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request, _ key: MetaKey,
+        _ value: UnsafePointer<UInt8>
+    ) {
+        let hashed = context.session.hashed(key.bytes, length: key.length)
+        if isTooLarge(request, context) { return refuse(&connection, &context, hashed, .tooLarge) }
+        context.counters.add(.cmdSet)
+        let write = MetaWrite(request, context, keyIsBinary: key.isBinary)
+        let result = context.session.store(
+            write.mode, hashed, value: value, valueLength: request.valueLength, clientFlags: request.clientFlags,
+            expiry: write.expiry, write.options, now: context.now)
+        if write.mode == .compareAndSwap { countCas(context, result.outcome) }
+        guard let code = write.code(of: result.outcome) else {
+            return refuse(&connection, &context, hashed, result.outcome == .tooLarge ? .tooLarge : .outOfMemoryStoring)
+        }
+        if code == .done, request.meta.flags.has(UInt8(ascii: "q")) { return }
+        guard let out = connection.output.room(MetaEncoder.answerLengthMax, &context.pool) else {
+            return connection.outOfReplyMemory(&context)
+        }
+        var facts = key.facts
+        if code == .done { facts.cas = visible(result.cas, context) }
+        facts.valueLength = code == .done ? result.valueLength : request.valueLength
+        connection.output.didWrite(
+            MetaEncoder.encodeStorage(code, facts, flags: key.flags, flagsLength: key.flagsLength, at: out))
+    }
+
+    /// Whatever its mode, an `ms` that cannot be stored leaves no old value to be read; and `q` does not
+    /// hide it.
+    private static func refuse(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ key: HashedKey, _ reply: Reply
+    ) {
+        context.counters.add(reply == .tooLarge ? .storeTooLarge : .storeNoMemory)
+        _ = context.session.delete(key, now: context.now)
+        connection.reply(reply, &context)
+    }
+
+    /// Refuses a value of which not all has arrived.
+    static func refuseMeta(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        key: UnsafePointer<UInt8>, _ reply: Reply
+    ) {
+        withMetaKey(&connection, &context, request, key) { connection, context, key in
+            let hashed = context.session.hashed(key.bytes, length: key.length)
+            refuse(&connection, &context, hashed, reply)
+        }
+    }
+}
+
+/// What an `ms` is to the store.
+private struct MetaWrite {
+    var mode = WriteMode.set
+    var options = WriteOptions()
+    var expiry: Int64
+
+    @inline(__always)
+    init(_ request: Request, _ context: borrowing WorkerContext, keyIsBinary: Bool) {
+        let flags = request.meta.flags
+        expiry = Execute.touchedExpiry(request, context)
+        options.newCas = Execute.newCas(request, context)
+        options.keyIsBinary = keyIsBinary
+        let compares = flags.has(UInt8(ascii: "C"))
+        // Without cas values (`-C`) none can be right; 0 is never right.
+        if compares, context.casIsEnabled, request.cas != 0 { options.cas = request.cas }
+        switch request.meta.mode {
+        case 0, UInt8(ascii: "S"): mode = compares ? .compareAndSwap : .set
+        case UInt8(ascii: "R"): mode = compares ? .compareAndSwap : .replace
+        case UInt8(ascii: "E"): mode = .add
+        default:
+            mode = request.meta.mode == UInt8(ascii: "A") ? .append : .prepend
+            options.setsExpiry = false
+            if flags.has(UInt8(ascii: "N")) {
+                options.createsMissing = true
+                expiry = Execute.vivifiedExpiry(request, context)
+            }
+        }
+        options.acceptsOlder = mode == .compareAndSwap && flags.has(UInt8(ascii: "I"))
+    }
+
+    /// Nil: there is no room for it. What an append could not find room for is not stored, as elsewhere.
+    @inline(__always)
+    func code(of outcome: StoreOutcome) -> MetaCode? {
+        switch outcome {
+        case .stored: .done
+        case .notStored: .notStored
+        case .exists: .exists
+        case .notFound: .notFound
+        case .tooLarge, .noMemory: mode == .append || mode == .prepend ? .notStored : nil
+        }
+    }
+}
