@@ -54,7 +54,7 @@ enum Execute {
     @inline(__always)
     static func isTooLarge(_ request: Request, _ context: borrowing WorkerContext) -> Bool {
         let header = 59 &+ (request.clientFlags != 0 ? 4 : 0) &- (context.casIsEnabled ? 0 : 8)
-        let decodedLength = request.meta.decodedKeyLength
+        let decodedLength = Int(request.meta.decodedKeyLength)
         let overhead = (header &+ (decodedLength > 0 ? decodedLength : request.keyLength)) & context.limits.overheadMask
         return request.valueLength > context.limits.sizeMax &- overhead
     }

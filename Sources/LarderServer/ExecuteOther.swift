@@ -52,15 +52,15 @@ extension Execute {
                     return answer(&connection, &context, request, .exists)
                 }
                 number = decrements ? old &- min(old, request.number) : old &+ request.number
-                result = storeNumber(number, over: item, hashed, &context)
+                result = storeNumber(number, over: item, hashed, WriteOptions(), &context)
                 if result.outcome == .stored { context.counters.add(decrements ? .decrHits : .incrHits) }
             } else if request.options.createsItem {
                 number = request.initialValue
                 let expiry = expiry(ofSeconds: request.exptime, now: context.now)
-                result = createNumber(number, expiry: expiry, hashed, &context)
+                result = createNumber(number, expiry: expiry, hashed, WriteOptions(), &context)
             } else if let initial = context.limits.mathInitial {
                 number = decrements ? initial &- min(initial, request.number) : initial &+ request.number
-                result = createNumber(number, expiry: Int64.max, hashed, &context)
+                result = createNumber(number, expiry: Int64.max, hashed, WriteOptions(), &context)
                 if result.outcome != .notStored { context.counters.add(decrements ? .decrMisses : .incrMisses) }
             } else {
                 context.counters.add(decrements ? .decrMisses : .incrMisses)
@@ -95,7 +95,7 @@ extension Execute {
 
     /// Stores a number under a key that is not there.
     static func createNumber(
-        _ number: UInt64, expiry: Int64, _ key: HashedKey, _ options: WriteOptions = WriteOptions(),
+        _ number: UInt64, expiry: Int64, _ key: HashedKey, _ options: WriteOptions,
         _ context: inout WorkerContext
     ) -> StoreResult {
         withText(of: number, paddedTo: 0) { text, length in
@@ -110,7 +110,7 @@ extension Execute {
     /// - Parameter expiry: nil: it stays, too.
     static func storeNumber(
         _ number: UInt64, over item: Item, _ key: HashedKey, expiry: Int64? = nil,
-        _ options: WriteOptions = WriteOptions(), _ context: inout WorkerContext
+        _ options: WriteOptions, _ context: inout WorkerContext
     ) -> StoreResult {
         var options = options
         options.version = context.session.version(of: item)

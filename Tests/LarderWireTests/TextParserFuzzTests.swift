@@ -95,9 +95,10 @@ import Testing
         case .retrieve, .delete, .arithmetic, .touch:
             return request.keyStart >= before && (1...250).contains(request.keyLength) && keyEnd <= cursor
         case .metaGet, .metaStore, .metaDelete, .metaArithmetic, .metaDebug:
-            let flagsEnd = request.meta.flagsStart + request.meta.flagsLength
+            let flagsStart = Int(request.meta.flagsStart)
+            let flagsEnd = flagsStart + Int(request.meta.flagsLength)
             let flagsAreInside = request.meta.flagsLength == 0
-                || request.meta.flagsStart > keyEnd && request.meta.flagsLength > 0 && flagsEnd <= cursor
+                || flagsStart > keyEnd && request.meta.flagsLength > 0 && flagsEnd <= cursor
             let keyIsInside = request.keyStart >= before && (1...250).contains(request.keyLength) && keyEnd <= cursor
             let decodedFits = (0...187).contains(request.meta.decodedKeyLength)
             guard flagsAreInside, keyIsInside, decodedFits else { return false }

@@ -129,7 +129,7 @@ struct WireScript {
         case .metaGet, .metaStore, .metaDelete, .metaArithmetic, .metaDebug:
             words = ["\(request.verb)", key] + metaWords(request)
             if request.meta.flagsLength > 0 {
-                words.append("[" + bytes(request.meta.flagsStart, request.meta.flagsLength) + "]")
+                words.append("[" + bytes(Int(request.meta.flagsStart), Int(request.meta.flagsLength)) + "]")
             }
         }
         if request.options.noReply { words.append("noReply") }
@@ -146,7 +146,8 @@ struct WireScript {
             ("exptime", UInt64(bitPattern: request.exptime)), ("cas", request.cas),
             ("flags", UInt64(request.clientFlags)),
             ("delta", request.verb == .metaArithmetic ? request.number : 0), ("initial", request.initialValue),
-            ("vivify", UInt64(bitPattern: meta.vivifyExptime)), ("recache", UInt64(bitPattern: meta.recacheExptime)),
+            ("vivify", UInt64(bitPattern: Int64(meta.vivifyExptime))),
+            ("recache", UInt64(bitPattern: Int64(meta.recacheExptime))),
             ("newCas", meta.newCas), ("decoded", UInt64(meta.decodedKeyLength)),
         ]
         var words = numbers.filter { $0.1 != 0 }.map { "\($0.0)=\(Int64(bitPattern: $0.1))" }

@@ -299,7 +299,7 @@ struct Connection {
         // The name of a routed key comes along: the answer may repeat it.
         let keyLength = routePrefixLength + request.keyLength
         // And so do the flags of a meta command, which the answer goes through.
-        let flagsLength = request.meta.flagsLength
+        let flagsLength = Int(request.meta.flagsLength)
         let headLength = keyLength + flagsLength
         let total = headLength + needed
         guard let memory = malloc(total) else {
@@ -310,7 +310,7 @@ struct Connection {
         }
         let bytes = memory.assumingMemoryBound(to: UInt8.self)
         memcpy(bytes, input.base + request.keyStart - routePrefixLength, keyLength)
-        memcpy(bytes + keyLength, input.base + request.meta.flagsStart, flagsLength)
+        memcpy(bytes + keyLength, input.base + Int(request.meta.flagsStart), flagsLength)
         let arrived = min(input.count, needed)
         memcpy(bytes + headLength, input.base + input.start, arrived)
         input.start += arrived
@@ -319,7 +319,7 @@ struct Connection {
         bodyNeeded = total
         context.heldBytes += bodyFilled
         request.keyStart = routePrefixLength
-        request.meta.flagsStart = keyLength
+        request.meta.flagsStart = UInt32(keyLength)
         request.valueStart = headLength
         phase = .readingValue
     }

@@ -20,6 +20,7 @@ extension Execute {
         let hashed = context.session.hashed(key.bytes, length: key.length)
         let cas = wantedCas(request, context)
         let marksStale = flags.has(UInt8(ascii: "I"))
+        let watchedSize = context.isWatched ? context.logLookup(hashed, connection.number) : nil
         let outcome: StoreOutcome
         if marksStale || flags.has(UInt8(ascii: "x")) {
             var revision = Revision()
@@ -36,7 +37,10 @@ extension Execute {
         }
         switch outcome {
         case .stored:
-            if !marksStale { context.counters.add(.deleteHits) }
+            if !marksStale {
+                context.counters.add(.deleteHits)
+                if let watchedSize { context.logDeletion(hashed, size: watchedSize, command: "md") }
+            }
             if !flags.has(UInt8(ascii: "q")) { connection.replyMeta(.done, key, &context) }
         case .exists:
             context.counters.add(.deleteMisses)
@@ -63,6 +67,7 @@ extension Execute {
     ) {
         let hashed = context.session.hashed(key.bytes, length: key.length)
         let decrements = request.meta.mode == UInt8(ascii: "D") || request.meta.mode == UInt8(ascii: "-")
+        if context.isWatched { _ = context.logLookup(hashed, connection.number) }
         while true {
             guard let item = context.session.find(hashed, now: context.now) else {
                 if answerMissingNumber(&connection, &context, request, key, hashed, decrements) { return }

@@ -15,6 +15,7 @@ extension Execute {
         _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request, _ key: MetaKey
     ) {
         let hashed = context.session.hashed(key.bytes, length: key.length)
+        if context.isWatched { logRetrieval(hashed, connection, &context) }
         while true {
             guard let item = context.session.findEvenDead(hashed),
                 !context.session.isDead(item, now: context.now)
@@ -29,6 +30,14 @@ extension Execute {
             }
             return answer(&connection, &context, request, key, hashed, item, win)
         }
+    }
+
+    private static func logRetrieval(
+        _ key: HashedKey, _ connection: borrowing Connection, _ context: inout WorkerContext
+    ) {
+        let found = context.session.findEvenDead(key)
+        let isDead = found.map { context.session.isDead($0, now: context.now) } ?? false
+        context.logLookup(key, found, isDead: isDead, connection.number)
     }
 
     // MARK: Hits
@@ -56,7 +65,7 @@ extension Execute {
         guard request.meta.flags.has(UInt8(ascii: "R")), request.meta.recacheExptime != 0 else { return false }
         let dies =
             request.meta.recacheFollowsTouch ? touchedExpiry(request, context) : context.session.expiry(of: item)
-        let limit = expiry(ofSeconds: request.meta.recacheExptime, now: context.now)
+        let limit = expiry(ofSeconds: Int64(request.meta.recacheExptime), now: context.now)
         return dies != Int64.max
             && secondsLeft(until: dies, now: context.now) < secondsLeft(until: limit, now: context.now)
     }
@@ -156,6 +165,7 @@ extension Execute {
         context.counters.add(.cmdMeta)
         withMetaKey(&connection, &context, request, key) { connection, context, key in
             let hashed = context.session.hashed(key.bytes, length: key.length)
+            if context.isWatched { logRetrieval(hashed, connection, &context) }
             guard let item = context.session.find(hashed, now: context.now) else {
                 return connection.replyMeta(.miss, key, &context)
             }

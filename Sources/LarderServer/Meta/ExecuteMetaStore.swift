@@ -16,16 +16,19 @@ extension Execute {
         _ value: UnsafePointer<UInt8>
     ) {
         let hashed = context.session.hashed(key.bytes, length: key.length)
-        if isTooLarge(request, context) { return refuse(&connection, &context, hashed, .tooLarge) }
+        if isTooLarge(request, context) { return refuse(&connection, &context, request, hashed, .tooLarge) }
         context.counters.add(.cmdSet)
         let write = MetaWrite(request, context, keyIsBinary: key.isBinary)
+        if context.isWatched { _ = context.logLookup(hashed, connection.number) }
         let result = context.session.store(
             write.mode, hashed, value: value, valueLength: request.valueLength, clientFlags: request.clientFlags,
             expiry: write.expiry, write.options, now: context.now)
         if write.mode == .compareAndSwap { countCas(context, result.outcome) }
         guard let code = write.code(of: result.outcome) else {
-            return refuse(&connection, &context, hashed, result.outcome == .tooLarge ? .tooLarge : .outOfMemoryStoring)
+            let reply: Reply = result.outcome == .tooLarge ? .tooLarge : .outOfMemoryStoring
+            return refuse(&connection, &context, request, hashed, reply)
         }
+        if context.isWatched { logMetaStore(hashed, request, result.outcome, connection, &context) }
         if code == .done, request.meta.flags.has(UInt8(ascii: "q")) { return }
         guard let out = connection.output.room(MetaEncoder.answerLengthMax, &context.pool) else {
             return connection.outOfReplyMemory(&context)
@@ -40,11 +43,31 @@ extension Execute {
     /// Whatever its mode, an `ms` that cannot be stored leaves no old value to be read; and `q` does not
     /// hide it.
     private static func refuse(
-        _ connection: inout Connection, _ context: inout WorkerContext, _ key: HashedKey, _ reply: Reply
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request, _ key: HashedKey,
+        _ reply: Reply
     ) {
+        if context.isWatched {
+            logMetaStore(key, request, reply == .tooLarge ? .tooLarge : .noMemory, connection, &context)
+        }
         context.counters.add(reply == .tooLarge ? .storeTooLarge : .storeNoMemory)
         _ = context.session.delete(key, now: context.now)
         connection.reply(reply, &context)
+    }
+
+    private static func logMetaStore(
+        _ key: HashedKey, _ request: Request, _ outcome: StoreOutcome, _ connection: borrowing Connection,
+        _ context: inout WorkerContext
+    ) {
+        var request = request
+        switch request.meta.mode {
+        case UInt8(ascii: "E"): request.storeMode = .add
+        case UInt8(ascii: "A"): request.storeMode = .append
+        case UInt8(ascii: "P"): request.storeMode = .prepend
+        case _ where request.meta.flags.has(UInt8(ascii: "C")): request.storeMode = .compareAndSwap
+        case UInt8(ascii: "R"): request.storeMode = .replace
+        default: break
+        }
+        context.logStore(key, request, outcome, connection.number)
     }
 
     /// Refuses a value of which not all has arrived.
@@ -54,7 +77,7 @@ extension Execute {
     ) {
         withMetaKey(&connection, &context, request, key) { connection, context, key in
             let hashed = context.session.hashed(key.bytes, length: key.length)
-            refuse(&connection, &context, hashed, reply)
+            refuse(&connection, &context, request, hashed, reply)
         }
     }
 }

@@ -39,7 +39,7 @@ extension Execute {
         // SAFETY: the parser's offsets are of one buffer, which the connection keeps in place.
         var metaKey = MetaKey(
             bytes: key, length: request.keyLength, prefixLength: connection.routePrefixLength, isBinary: false,
-            flags: key - request.keyStart + request.meta.flagsStart, flagsLength: request.meta.flagsLength)
+            flags: key - request.keyStart + Int(request.meta.flagsStart), flagsLength: Int(request.meta.flagsLength))
         guard request.meta.flags.has(UInt8(ascii: "b")) else { return body(&connection, &context, metaKey) }
         metaKey.isBinary = true
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: TextParser.keyLengthMax) { buffer in
@@ -90,7 +90,7 @@ extension Execute {
     }
     @inline(__always)
     static func vivifiedExpiry(_ request: Request, _ context: borrowing WorkerContext) -> Int64 {
-        expiry(ofSeconds: request.meta.vivifyExptime, now: context.now)
+        expiry(ofSeconds: Int64(request.meta.vivifyExptime), now: context.now)
     }
     /// How long an item lives that the request makes: of `T` and `N` the one that stands behind.
     static func createdExpiry(_ request: Request, _ context: borrowing WorkerContext) -> Int64 {

@@ -72,8 +72,9 @@ extension TextParser {
         guard key.length <= Self.keyLengthMax else { return wrong(.badCommandLine, request.verb) }
         var tokens = rest
         guard tokens.skipSpaces() else { return nil }
-        request.meta.flagsStart = tokens.position - base
-        request.meta.flagsLength = tokens.remaining
+        // A line is in one buffer, whose size 32 bits hold.
+        request.meta.flagsStart = UInt32(truncatingIfNeeded: tokens.position - base)
+        request.meta.flagsLength = UInt32(truncatingIfNeeded: tokens.remaining)
         // This many flags take at least twice as many bytes, less one.
         let flagsMax = Self.wordsMax &- wordsBefore
         if tokens.remaining > 2 &* flagsMax, hasMoreWords(than: flagsMax, tokens) {
@@ -144,7 +145,7 @@ extension TextParser {
         switch letter {
         case UInt8(ascii: "T"):
             guard let seconds = exptime(argument) else { return .badToken }
-            request.exptime = seconds
+            request.exptime = Int64(seconds)
             request.meta.touchIsLast = true
             request.meta.hasTouch = true
         case UInt8(ascii: "N"):
@@ -190,14 +191,14 @@ extension TextParser {
     private func number(_ token: TextTokens.Token) -> UInt64? {
         DecimalText.unsigned64(token.start, token.length)
     }
-    private func exptime(_ token: TextTokens.Token) -> Int64? {
-        DecimalText.signed64(token.start, token.length).flatMap { Int32(exactly: $0) }.map { Int64($0) }
+    private func exptime(_ token: TextTokens.Token) -> Int32? {
+        DecimalText.signed64(token.start, token.length).flatMap { Int32(exactly: $0) }
     }
 
-    private func decodedLength(_ key: TextTokens.Token) -> Int {
+    private func decodedLength(_ key: TextTokens.Token) -> UInt8 {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.keyLengthMax) { buffer in
             guard let out = buffer.baseAddress else { return 0 }
-            return Base64Key.decode(key.start, key.length, into: out)
+            return UInt8(truncatingIfNeeded: Base64Key.decode(key.start, key.length, into: out))
         }
     }
 }
