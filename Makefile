@@ -23,7 +23,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients setup setup-test install format lint clean bench compare
+.PHONY: help run build debug test test-swift test-clients setup setup-test install format lint clean bench compare expiry
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -76,6 +76,10 @@ bench: setup ## build the load generator, Benchmarks/.build/release/larder-bench
 compare: build ## measure Larder against memcached (make compare MEMCACHED=PATH QUICK=1)
 	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-bench
 	$(PYTHON) Benchmarks/compare.py --memcached "$(MEMCACHED)" $(if $(QUICK),--quick) $(ARGS)
+
+expiry: build ## let a million items expire under load: how late, and how long anybody waited
+	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-bench
+	$(PYTHON) Benchmarks/expiry.py $(ARGS)
 
 clean: ## remove what was built, and the Python environment of the tests
 	rm -rf .build Benchmarks/.build $(VENV)
