@@ -81,3 +81,8 @@ bool larder_durable_read(const larder_durable *place, uint64_t seed, uint64_t *v
     *value = found;
     return true;
 }
+
+bool larder_flush_read(const larder_superblock *superblock, uint64_t seed, uint64_t *sequence, uint64_t *at_ms) {
+    return larder_durable_read(&superblock->flush_sequence, seed, sequence)
+        && larder_durable_read(&superblock->flush_at_ms, seed, at_ms);
+}

@@ -37,6 +37,8 @@ public enum FileRefusal: Equatable, Sendable, CustomStringConvertible {
     /// Another process has it open as its store.
     case inUse(processID: UInt64?)
     case noSpace(bytes: Int)
+    /// A reader needs a file that a server has made.
+    case notAStore(reason: String)
     /// It is no store, and could not be given another name.
     case cannotBeSetAside(errno: Int32)
     case system(errno: Int32)
@@ -51,6 +53,7 @@ public enum FileRefusal: Equatable, Sendable, CustomStringConvertible {
                 + "another file"
         case .noSpace(let bytes):
             "there is no space for its \(bytes) bytes; make room, name a file elsewhere, or lower the memory limit"
+        case .notAStore(let reason): reason
         case .cannotBeSetAside(let error):
             "it is no store of this version and could not be renamed (\(Self.text(error))); move it away"
         case .system(let error): "\(Self.text(error))"

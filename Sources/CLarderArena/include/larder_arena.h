@@ -4,12 +4,8 @@
 // mapped anywhere. C promises the layout of a struct and Swift does not: hence this header.
 // Fields that other threads change are only touched through the functions below.
 //
-// Another process may read an arena in a file in place, through a read-only mapping. It takes nothing on
-// trust: index_epoch, which must be even, and before and after; the bucket's version, even, before and
-// after; the slot's block and its slab's record, each compared with the bounds; the lengths likewise; then
-// a copy of the item, whose checksum is seeded with the record as read before the copy. The slab's
-// sequence is in it, so that bytes of another life of the slab do not match. Dead, pending and expired
-// items are misses, and so is a slab opened up to the recorded flush.
+// Another process may read an arena in a file in place, through a read-only mapping, and takes nothing on
+// trust: docs/arena-format.md, "Reading in place", is the whole of what both sides keep to.
 //
 //   slab 0 ............................ metadata slabs | data slabs ............ | index slabs
 //   superblock, slab table, directory                  | items, in blocks        | (from the end down)
@@ -262,6 +258,55 @@ static inline larder_durable *larder_flush_sequence(larder_superblock *superbloc
     return &superblock->flush_sequence;
 }
 static inline larder_durable *larder_flush_at(larder_superblock *superblock) { return &superblock->flush_at_ms; }
+
+// --- Readers in other processes: nothing but loads, of eight bytes at most ---------------------
+
+static inline uint64_t larder_index_epoch(const larder_superblock *superblock) {
+    return larder_load_u64(&superblock->index_epoch);
+}
+static inline uint64_t larder_bucket_count(const larder_superblock *superblock) {
+    return larder_load_u64(&superblock->bucket_count);
+}
+static inline int64_t larder_clock_offset(const larder_superblock *superblock) {
+    return __atomic_load_n(&superblock->clock_offset_ms, __ATOMIC_RELAXED);
+}
+static inline void larder_set_clock_offset(larder_superblock *superblock, int64_t offset_ms) {
+    __atomic_store_n(&superblock->clock_offset_ms, offset_ms, __ATOMIC_RELAXED);
+}
+/// Both numbers of the flush; false when one of them is being written, or damaged.
+bool larder_flush_read(const larder_superblock *superblock, uint64_t seed, uint64_t *sequence, uint64_t *at_ms);
+/// A slab's record, field by field: the fields are of one life of the slab if `larder_slab_is_still` says
+/// so afterwards.
+static inline larder_slab larder_slab_read(const larder_slab *slab) {
+    larder_slab copy = {.state = larder_load_u32(&slab->state)};
+    copy.sequence = larder_load_u64(&slab->sequence);
+    copy.expiry_base_ms = __atomic_load_n(&slab->expiry_base_ms, __ATOMIC_RELAXED);
+    copy.expiry_end_ms = __atomic_load_n(&slab->expiry_end_ms, __ATOMIC_RELAXED);
+    copy.cas_base = __atomic_load_n(&slab->cas_base, __ATOMIC_RELAXED);
+    copy.cursor_blocks = __atomic_load_n(&slab->cursor_blocks, __ATOMIC_RELAXED);
+    copy.run_slabs = __atomic_load_n(&slab->run_slabs, __ATOMIC_RELAXED);
+    return copy;
+}
+/// Whether a record allows its items to be read. A run is claimed until its maker knows it published.
+static inline bool larder_slab_is_readable(const larder_slab *record) {
+    return record->state == LARDER_SLAB_OPEN || record->state == LARDER_SLAB_SEALED
+        || record->state == LARDER_SLAB_RUN_HEAD || (record->state == LARDER_SLAB_CLAIMED && record->run_slabs > 1);
+}
+/// Whether what was loaded from a slab before this call was of the life that `record` was read in. A
+/// writer changes the state, and then the sequence, before the first byte of a new life.
+static inline bool larder_slab_is_still(const larder_slab *slab, const larder_slab *record) {
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    larder_slab now = larder_slab_read(slab);
+    return larder_slab_is_readable(&now) && now.sequence == record->sequence;
+}
+/// Waits a moment without the system.
+static inline void larder_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
 
 // --- Mapped files whose pages go missing (guard.c) ---------------------------------------------
 

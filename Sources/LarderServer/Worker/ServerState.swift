@@ -43,6 +43,7 @@ package final class ServerState: Sendable {
                     defersRecovery: defersRecovery))
         }
         self.caches = caches
+        for cache in caches { cache.store.noteClock(offsetMilliseconds: clock.offsetMilliseconds) }
         let largest = caches.reduce(0) { max($0, $1.sizeMax) }
         heldBytesMax = max(64 << 20, 2 * largest)
         connectionLimit = ConnectionLimit(maximum: settings.connectionLimit)
@@ -82,7 +83,7 @@ package final class ServerState: Sendable {
 /// The time, in absolute milliseconds: the monotonic clock, set by the wall clock once at the
 /// start, so that a change of the wall clock ends no item early and none late.
 package struct ServerClock: Sendable {
-    private let offsetMilliseconds: Int64
+    let offsetMilliseconds: Int64
     /// Absolute milliseconds at the server's start.
     let startMilliseconds: Int64
 

@@ -130,6 +130,7 @@ struct ArenaFile {
 
     /// Puts a file that cannot be used where it is in nobody's way, and returns its new name.
     func setAside() throws(StoreError) -> String {
+        FileSuperblock.retire(self)
         for number in 1...9999 {
             let name = "\(path).bad-\(number)"
             var status = stat()
@@ -141,6 +142,7 @@ struct ArenaFile {
     }
 
     func delete() throws(StoreError) {
+        FileSuperblock.retire(self)
         guard unlink(path) == 0 else { throw .fileRefused(path: path, .cannotBeSetAside(errno: errno)) }
     }
 }

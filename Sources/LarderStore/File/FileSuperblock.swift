@@ -95,8 +95,21 @@ enum FileSuperblock {
         place.pointee.fixed_check = larder_superblock_check(place)
     }
 
+    /// Shuts the index of a file that is about to be replaced, for ever: readers that have it open go over
+    /// to the next one before anybody is told of a write there.
+    static func retire(_ file: ArenaFile) {
+        guard let superblock = ArenaFile.readSuperblock(file.fd, at: 0),
+            superblock.magic == UInt64(LARDER_ARENA_MAGIC), superblock.version == UInt32(LARDER_ARENA_VERSION),
+            let offset = MemoryLayout<larder_superblock>.offset(of: \.index_epoch)
+        else { return }
+        var epoch = superblock.index_epoch | 1
+        pwrite(file.fd, &epoch, MemoryLayout<UInt64>.size, off_t(offset))
+    }
+
     /// Writes down who has the file now.
     static func writeOwner(_ place: UnsafeMutablePointer<larder_superblock>) {
+        // That of another boot, perhaps: until the new one is there, readers take the wall clock.
+        larder_set_clock_offset(place, 0)
         place.pointee.owner_pid = UInt64(getpid())
         let boot = bootIdentity()
         withUnsafeMutableBytes(of: &place.pointee.owner_boot) { bytes in
@@ -106,7 +119,7 @@ enum FileSuperblock {
     }
 
     /// 16 bytes that are others after each boot of the machine; zeros when the system does not say.
-    private static func bootIdentity() -> [UInt8] {
+    static func bootIdentity() -> [UInt8] {
         var identity: [UInt8] = []
         var text = [UInt8](repeating: 0, count: 64)
         let fd = Glibc.open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)

@@ -41,6 +41,8 @@ struct Rebuild {
     mutating func run(isStopped: (_ slabsDone: Int) -> Bool) -> Bool {
         let superblock = state.superblock
         larder_store_u64(&superblock.pointee.index_epoch, superblock.pointee.index_epoch | 1)
+        // Readers must see it before any change of what they read.
+        larder_full_fence()
         var slab = geometry.metadataSlabCount
         while slab < state.slabCount {
             if isStopped(slab - geometry.metadataSlabCount) { return false }
@@ -229,6 +231,7 @@ struct Rebuild {
     }
 
     private func clear(_ slab: Int) {
+        larder_full_fence()
         // SAFETY: the slab is nobody's; the index needs its lines empty.
         (state.base + slab << Int(state.slabShift)).initializeMemory(
             as: UInt8.self, repeating: 0, count: geometry.slabBytes)

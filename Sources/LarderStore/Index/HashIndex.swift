@@ -13,7 +13,7 @@ import Glibc
 extension StoreState {
     /// The bucket for a hash when there are `count` of them (Litwin 1980).
     @inline(__always)
-    func bucketNumber(_ hash: UInt64, count: UInt64) -> Int {
+    static func bucketNumber(_ hash: UInt64, count: UInt64) -> Int {
         let level = UInt64(63 &- count.leadingZeroBitCount)
         let low = (1 as UInt64) &<< level
         // `count` is low + split; buckets below `split` have been divided already.
@@ -21,6 +21,9 @@ extension StoreState {
         if number >= count { number &-= low }
         return Int(truncatingIfNeeded: number)
     }
+
+    @inline(__always)
+    func bucketNumber(_ hash: UInt64, count: UInt64) -> Int { Self.bucketNumber(hash, count: count) }
 
     @inline(__always)
     func bucketAddress(_ number: Int) -> UnsafeMutablePointer<larder_bucket> {

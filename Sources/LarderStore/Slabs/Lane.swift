@@ -194,6 +194,8 @@ extension StoreState {
         slab.pointee.run_slabs = kept ? 1 : 0
         slab.pointee.level = UInt32(bitPattern: bucket.level)
         larder_store_u32(&slab.pointee.state, LARDER_SLAB_OPEN.rawValue)
+        // Whoever reads a byte of the new life in place finds the new sequence afterwards.
+        larder_full_fence()
         session.pointee.open[session.pointee.openCount] = OpenSlab(
             slab: UInt32(number), bucket: bucket, isKept: kept, lastUse: session.pointee.useCount)
         session.pointee.openCount += 1

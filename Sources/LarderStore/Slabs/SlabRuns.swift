@@ -35,6 +35,8 @@ extension StoreState {
         slabs[head].level = 0
         slabs[head].cas_base = order
         slabs[head].opened_seconds = UInt32(truncatingIfNeeded: now / 1000)
+        // As in `openSlab`.
+        larder_full_fence()
         let blocks = blockCount(forBytes: bytes)
         let block = firstBlock(ofSlab: head)
         larder_store_u32(&slabs[head].live_blocks, UInt32(truncatingIfNeeded: blocks))

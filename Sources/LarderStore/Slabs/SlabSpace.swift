@@ -124,6 +124,7 @@ extension StoreState {
         while wanted > 0, larder_load_u32(&slabs[wanted].state) == LARDER_SLAB_INDEX.rawValue { wanted -= 1 }
         guard makeRoom(session, now: now) else { return nil }
         guard let slab = claim(wanted, session, now: now) ? wanted : popFree() else { return nil }
+        larder_full_fence()
         // SAFETY: the slab is nobody's; the index needs its lines empty.
         (base + slab << Int(slabShift)).initializeMemory(
             as: UInt8.self, repeating: 0, count: 1 << Int(slabShift))

@@ -1,0 +1,97 @@
+import CLarderArena
+import Glibc
+
+/// An arena's file, open for reading only: nothing is locked, and its owner need not know.
+struct ArenaView {
+    let path: String
+    let fd: Int32
+    let geometry: Geometry
+    let hashSeed: UInt64
+    /// All of the file that is the arena's, and the page behind it; nil when it is read with `pread`.
+    let base: UnsafeRawPointer?
+    /// The file's place on its disk.
+    private let device: dev_t
+    private let inode: ino_t
+    /// The machine's boot, or zeros.
+    private let boot: [UInt8]
+
+    var bytes: Int { geometry.arenaBytes + FileSuperblock.trailerBytes }
+
+    static func open(_ path: String, isMapped: Bool) throws(StoreError) -> ArenaView {
+        // A fifo would make the call wait for a writer, hence O_NONBLOCK.
+        let fd = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard fd >= 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
+        do {
+            return try ArenaView(path, fd, isMapped: isMapped)
+        } catch {
+            Glibc.close(fd)
+            throw error
+        }
+    }
+
+    private init(_ path: String, _ fd: Int32, isMapped: Bool) throws(StoreError) {
+        var status = stat()
+        guard fstat(fd, &status) == 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw .fileRefused(path: path, .notAFile) }
+        let file = ArenaFile(fd: fd, path: path, isEmpty: status.st_size == 0)
+        switch FileSuperblock.examine(file) {
+        case .empty: throw .fileRefused(path: path, .notAStore(reason: "it is empty"))
+        case .unusable(let reason): throw .fileRefused(path: path, .notAStore(reason: reason))
+        case .arena(let geometry, let superblock):
+            self.geometry = geometry
+            hashSeed = superblock.hash_seed
+        }
+        // What changes stands in the first one, so that one has to be whole.
+        guard let first = ArenaFile.readSuperblock(fd, at: 0), first.fixed_check == larder_check(first),
+            first.hash_seed == hashSeed, geometry.matches(first)
+        else { throw .fileRefused(path: path, .notAStore(reason: "its first superblock is damaged")) }
+        self.path = path
+        self.fd = fd
+        device = status.st_dev
+        inode = status.st_ino
+        boot = FileSuperblock.bootIdentity()
+        guard Int(status.st_size) >= geometry.arenaBytes + FileSuperblock.trailerBytes else {
+            throw .fileRefused(path: path, .notAStore(reason: "it was truncated"))
+        }
+        base =
+            isMapped
+            ? UnsafeRawPointer(try file.map(geometry.arenaBytes + FileSuperblock.trailerBytes, writable: false)) : nil
+    }
+
+    /// To be called once, when nobody reads any more.
+    func close() {
+        if let base {
+            larder_guard_remove(base)
+            munmap(UnsafeMutableRawPointer(mutating: base), bytes)
+        }
+        Glibc.close(fd)
+    }
+
+    /// Whether the path still names this file, and it has all its bytes.
+    var isCurrent: Bool {
+        var status = stat()
+        return stat_of(path, &status) && status.st_ino == inode && status.st_dev == device
+            && Int(status.st_size) >= bytes
+    }
+
+    /// The clock of the process that serves the arena, if it is of this boot; the wall clock otherwise.
+    var clock: StoreClock {
+        let superblock: larder_superblock?
+        if let base {
+            superblock = base.load(as: larder_superblock.self)
+        } else {
+            superblock = ArenaFile.readSuperblock(fd, at: 0)
+        }
+        guard var superblock, superblock.clock_offset_ms != 0 else { return StoreClock() }
+        let isOfThisBoot = withUnsafeBytes(of: &superblock.owner_boot) { $0.elementsEqual(boot) }
+        return isOfThisBoot ? StoreClock(offsetMilliseconds: superblock.clock_offset_ms) : StoreClock()
+    }
+}
+
+private func larder_check(_ superblock: larder_superblock) -> UInt64 {
+    var copy = superblock
+    return larder_superblock_check(&copy)
+}
+
+/// `stat` is a type as well as a function.
+private func stat_of(_ path: String, _ status: inout stat) -> Bool { stat(path, &status) == 0 }

@@ -1,0 +1,289 @@
+import CLarderArena
+import Glibc
+
+/// One look for a key in an arena that another process may be writing: docs/arena-format.md, "Reading in
+/// place".
+///
+/// First the index: a seqlock, whose versions tell that the slot was the key's all the while. Then the
+/// item: it is copied, and the copy counts with the right checksum and if its slab has begun no new life
+/// meanwhile. The value was the key's at the moment when the index was looked at, which is within the
+/// call: so nobody who was told of a later write before the call gets an older value.
+///
+/// Nothing is written, nothing waited for. No number is used before it was compared with the arena's
+/// bounds: the file may be anything at all.
+struct InPlaceRead<Source: ArenaSource> {
+    let source: Source
+    let geometry: Geometry
+    let hashSeed: UInt64
+
+    enum Outcome {
+        case found(Found)
+        case missing
+        /// A writer was at it: look again.
+        case changing
+        /// What is there is no item of this store.
+        case damaged
+    }
+
+    struct Found {
+        var valueLength: Int
+        var clientFlags: UInt32
+        var cas: UInt64
+        var expiry: Int64
+        var state: UInt8
+    }
+
+    /// What the whole look rests on.
+    private struct Frame {
+        var epoch: UInt64
+        var bucketCount: UInt64
+        var flushedSequence: UInt64
+        var flushAt: Int64
+    }
+
+    private enum Slot {
+        case offset(Int)
+        case missing
+        case changing
+    }
+
+    private static var chainLinesMax: Int { 64 }
+
+    private var metadataEnd: Int { geometry.metadataSlabCount << geometry.slabShift }
+
+    /// - Parameter copy: where key and value go, one behind the other.
+    @inline(__always)
+    func look(
+        for key: UnsafeRawBufferPointer, hash: UInt64, now: Int64, _ copy: inout CopyBuffer
+    ) -> Outcome {
+        guard let frame = frame() else { return .changing }
+        // What is due is done by the writer before it stores anything else.
+        if frame.flushAt <= now { return .missing }
+        switch slot(of: key, hash, frame) {
+        case .changing: return .changing
+        case .missing: return .missing
+        case .offset(let offset): return item(at: offset, key, frame, now, &copy)
+        }
+    }
+
+    @inline(__always)
+    private func superblock() -> UnsafePointer<larder_superblock>? {
+        source.bytes(at: 0, count: MemoryLayout<larder_superblock>.size, .superblock)?
+            .assumingMemoryBound(to: larder_superblock.self)
+    }
+
+    @inline(__always)
+    private func frame() -> Frame? {
+        guard let superblock = superblock() else { return nil }
+        let epoch = larder_index_epoch(superblock)
+        let count = larder_bucket_count(superblock)
+        guard epoch & 1 == 0, count > 0, count <= UInt64(geometry.slabCount * geometry.bucketsPerSlab) else {
+            return nil
+        }
+        var frame = Frame(epoch: epoch, bucketCount: count, flushedSequence: 0, flushAt: 0)
+        return readFlush(superblock, &frame) ? frame : secondFlush(frame)
+    }
+
+    @inline(__always)
+    private func readFlush(_ superblock: UnsafePointer<larder_superblock>, _ frame: inout Frame) -> Bool {
+        var flushAt: UInt64 = 0
+        guard larder_flush_read(superblock, hashSeed, &frame.flushedSequence, &flushAt) else { return false }
+        frame.flushAt = Int64(bitPattern: flushAt)
+        return true
+    }
+
+    /// The superblock behind the arena has the numbers as well.
+    @inline(never)
+    private func secondFlush(_ frame: Frame) -> Frame? {
+        var frame = frame
+        guard
+            let second = source.bytes(
+                at: geometry.arenaBytes, count: MemoryLayout<larder_superblock>.size, .superblock)
+        else { return nil }
+        return readFlush(second.assumingMemoryBound(to: larder_superblock.self), &frame) ? frame : nil
+    }
+
+    // MARK: Index
+
+    @inline(__always)
+    private func slot(of key: UnsafeRawBufferPointer, _ hash: UInt64, _ frame: Frame) -> Slot {
+        let number = StoreState.bucketNumber(hash, count: frame.bucketCount)
+        let shift = geometry.slabShift &- 6
+        let entry = geometry.directoryOffset &+ (number &>> shift) &* 4
+        guard let directory = source.bytes(at: entry, count: 4, .directory) else { return .changing }
+        let slab = Int(larder_load_u32(directory.assumingMemoryBound(to: UInt32.self)))
+        guard slab >= geometry.metadataSlabCount, slab < geometry.slabCount else { return .changing }
+        let start = slab &<< geometry.slabShift &+ (number & (1 &<< shift &- 1)) &<< 6
+        guard let version = version(at: start), version & 1 == 0, let bucket = line(at: start) else {
+            return .changing
+        }
+        let found = chain(from: start, bucket, key, KeyHash.tag(hash))
+        // The last look, at the bucket as it is now.
+        guard let again = line(at: start), larder_bucket_unchanged(again, version), let superblock = superblock(),
+            larder_index_epoch(superblock) == frame.epoch
+        else { return .changing }
+        // What is not there may have moved to a bucket that the count did not know of.
+        if case .missing = found, larder_bucket_count(superblock) != frame.bucketCount { return .changing }
+        return found
+    }
+
+    /// Before anything else of the bucket.
+    @inline(__always)
+    private func version(at start: Int) -> UInt32? {
+        source.bytes(at: start, count: 4, .directory).map { larder_load_u32($0.assumingMemoryBound(to: UInt32.self)) }
+    }
+
+    @inline(__always)
+    private func line(at offset: Int) -> UnsafePointer<larder_bucket>? {
+        source.bytes(at: offset, count: 64, .line)?.assumingMemoryBound(to: larder_bucket.self)
+    }
+
+    @inline(__always)
+    private func chain(
+        from start: Int, _ bucket: UnsafePointer<larder_bucket>, _ key: UnsafeRawBufferPointer, _ tag: UInt8
+    ) -> Slot {
+        let last = UInt32(LARDER_BUCKET_SLOTS) &- 1
+        var current = bucket
+        for _ in 0..<Self.chainLinesMax {
+            var mask = larder_bucket_match(current, tag)
+            while mask != 0 {
+                let block = larder_bucket_block(current, UInt32(truncatingIfNeeded: mask.trailingZeroBitCount))
+                let offset = Int(block) &<< geometry.blockShift
+                if keyMatches(key, at: offset) { return .offset(offset) }
+                mask &= mask &- 1
+            }
+            guard larder_bucket_tag(current, last) == UInt8(LARDER_TAG_LINK) else { return .missing }
+            let next = Int(larder_bucket_block(current, last)) &<< 6
+            guard next >= metadataEnd, next < geometry.arenaBytes, let line = line(at: next) else {
+                return .changing
+            }
+            current = line
+        }
+        return .changing
+    }
+
+    @inline(__always)
+    private func keyMatches(_ key: UnsafeRawBufferPointer, at offset: Int) -> Bool {
+        guard offset >= metadataEnd, offset < geometry.arenaBytes,
+            case let room = min(ArenaPlace.itemBytes, geometry.arenaBytes &- offset),
+            let item = source.bytes(at: offset, count: room, .item)
+        else { return false }
+        let head = larder_load_head(item)
+        let form = ItemForm(rawValue: UInt8(truncatingIfNeeded: head))
+        guard Int(head >> 16 & 0xff) == key.count, form.headerBytes &+ key.count <= room,
+            let bytes = key.baseAddress
+        else { return false }
+        // SAFETY: within the arena, by the line before. The bytes may be changing: the version tells.
+        return memcmp(item + form.headerBytes, bytes, key.count) == 0
+    }
+
+    // MARK: Item
+
+    @inline(__always)
+    private func item(
+        at offset: Int, _ key: UnsafeRawBufferPointer, _ frame: Frame, _ now: Int64, _ copy: inout CopyBuffer
+    ) -> Outcome {
+        let slab = offset &>> geometry.slabShift
+        guard var record = record(slab), larder_slab_is_readable(&record) else { return .changing }
+        // Flushed: the slot is about to go.
+        guard record.sequence > frame.flushedSequence else { return .missing }
+        guard let room = room(from: offset, slab, record),
+            let bytes = source.bytes(
+                at: offset, count: min(ArenaPlace.itemBytes, geometry.arenaBytes &- offset), .item)
+        else { return .damaged }
+        let head = larder_load_head(bytes)
+        let form = ItemForm(rawValue: UInt8(truncatingIfNeeded: head))
+        let state = UInt8(truncatingIfNeeded: head >> 8)
+        guard form.isSubset(of: .known), form.contains(.checked), Int(head >> 16 & 0xff) == key.count,
+            form.headerBytes &+ key.count <= room
+        else { return .damaged }
+        guard !form.contains(.dead), state & ItemState.pending == 0 else { return .changing }
+
+        var valueLength = Int(head >> 48)
+        if form.contains(.longValue) {
+            valueLength |= Int(bytes.loadUnaligned(fromByteOffset: form.longValueOffset, as: UInt32.self)) << 16
+        }
+        guard form.headerBytes &+ key.count &+ valueLength <= room else { return .damaged }
+        let flags =
+            form.contains(.clientFlags)
+            ? bytes.loadUnaligned(fromByteOffset: form.clientFlagsOffset, as: UInt32.self) : 0
+        let wideCas = form.contains(.wideCas) ? bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self) : 0
+        let checksum = bytes.loadUnaligned(fromByteOffset: form.checksumOffset, as: UInt32.self)
+        guard let expiry = expiry(form, bytes, record) else { return .damaged }
+
+        let length = key.count &+ valueLength
+        let target = copy.room(length)
+        guard source.copy(at: offset &+ form.headerBytes, count: length, to: target) else { return .changing }
+        let seed = larder_item_seed(&record, hashSeed, UInt64(offset &>> geometry.blockShift))
+        let isWhole = larder_item_checksum(seed, head, wideCas, flags, target, length) == checksum
+        guard isStill(slab, &record) else { return .changing }
+        guard isWhole else { return .damaged }
+        if expiry <= now { return .missing }
+        return .found(
+            Found(
+                valueLength: valueLength, clientFlags: flags,
+                cas: form.contains(.wideCas) ? wideCas : record.cas_base &+ (head >> 24 & 0xff_ffff),
+                expiry: expiry, state: state))
+    }
+
+    /// Bytes that an item may have at an offset; nil: none can be there.
+    @inline(__always)
+    private func room(from offset: Int, _ slab: Int, _ record: larder_slab) -> Int? {
+        let start = slab &<< geometry.slabShift
+        guard record.run_slabs > 1 else { return start &+ geometry.slabBytes &- offset }
+        guard offset == start, Int(record.run_slabs) <= geometry.slabCount &- slab else { return nil }
+        return Int(record.run_slabs) &<< geometry.slabShift
+    }
+
+    /// It is no part of the checksum: one that its slab cannot have is damage.
+    @inline(__always)
+    private func expiry(_ form: ItemForm, _ item: UnsafeRawPointer, _ record: larder_slab) -> Int64? {
+        guard form.contains(.expires) else { return record.expiry_end_ms == Int64.max ? Int64.max : nil }
+        let left = larder_load_u32((item + form.expiryOffset).assumingMemoryBound(to: UInt32.self))
+        let (expiry, isBeyond) = record.expiry_base_ms.addingReportingOverflow(Int64(left))
+        guard !isBeyond, record.expiry_end_ms != Int64.max, left > 0 else { return nil }
+        // A touch in place may have given a run's item a later one.
+        return expiry <= record.expiry_end_ms || record.run_slabs > 1 ? expiry : nil
+    }
+
+    @inline(__always)
+    private func record(_ slab: Int) -> larder_slab? {
+        recordBytes(slab).map { larder_slab_read($0) }
+    }
+    @inline(__always)
+    private func isStill(_ slab: Int, _ record: inout larder_slab) -> Bool {
+        recordBytes(slab).map { larder_slab_is_still($0, &record) } ?? false
+    }
+    @inline(__always)
+    private func recordBytes(_ slab: Int) -> UnsafePointer<larder_slab>? {
+        let size = MemoryLayout<larder_slab>.size
+        return source.bytes(at: geometry.slabTableOffset &+ slab &* size, count: size, .record)?
+            .assumingMemoryBound(to: larder_slab.self)
+    }
+}
+
+/// Room for a key and its value that grows to the largest.
+struct CopyBuffer {
+    private(set) var start: UnsafeMutableRawPointer
+    private var capacity: Int
+
+    init() {
+        capacity = 4096
+        start = .allocate(byteCount: capacity, alignment: 16)
+    }
+
+    /// SAFETY: `count` was compared with the arena's size.
+    @inline(__always)
+    mutating func room(_ count: Int) -> UnsafeMutableRawPointer {
+        if count > capacity { grow(to: count) }
+        return start
+    }
+
+    private mutating func grow(to count: Int) {
+        start.deallocate()
+        capacity = max(count, 2 * capacity)
+        start = .allocate(byteCount: capacity, alignment: 16)
+    }
+
+    func free() { start.deallocate() }
+}

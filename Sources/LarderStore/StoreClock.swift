@@ -1,0 +1,23 @@
+import Glibc
+
+/// The time as a store is given it, in absolute milliseconds: the monotonic clock, set by the wall clock
+/// once, so that a change of the wall clock ends no item early and none late.
+public struct StoreClock: Sendable {
+    /// What is added to the monotonic clock.
+    public let offsetMilliseconds: Int64
+
+    /// A clock set by the wall clock now.
+    public init() {
+        offsetMilliseconds = Self.milliseconds(CLOCK_REALTIME) - Self.milliseconds(CLOCK_MONOTONIC)
+    }
+
+    init(offsetMilliseconds: Int64) { self.offsetMilliseconds = offsetMilliseconds }
+
+    public func now() -> Int64 { Self.milliseconds(CLOCK_MONOTONIC) &+ offsetMilliseconds }
+
+    static func milliseconds(_ clock: clockid_t) -> Int64 {
+        var time = timespec()
+        clock_gettime(clock, &time)
+        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    }
+}
