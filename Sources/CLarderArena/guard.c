@@ -13,6 +13,7 @@ enum { guards_max = 256 };
 static struct {
     uintptr_t start;
     uintptr_t end;
+    uint64_t missing_pages;
 } guards[guards_max];
 static pthread_mutex_t guards_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction previous_action;
@@ -29,6 +30,7 @@ static void page_is_missing(int signal_number, siginfo_t *information, void *con
             (void *)page, LARDER_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
         if (mapped == MAP_FAILED) break;
         __atomic_fetch_add(&missing_pages, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&guards[i].missing_pages, 1, __ATOMIC_RELEASE);
         return;
     }
     // Not ours. Whoever was here before has it; the default is to die of it, at the same place.
@@ -51,6 +53,7 @@ bool larder_guard_add(const void *start, size_t bytes) {
     bool is_added = false;
     for (int i = 0; i < guards_max && is_installed && !is_added; i++) {
         if (guards[i].start != 0) continue;
+        __atomic_store_n(&guards[i].missing_pages, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&guards[i].end, (uintptr_t)start + bytes, __ATOMIC_RELAXED);
         __atomic_store_n(&guards[i].start, (uintptr_t)start, __ATOMIC_RELEASE);
         is_added = true;
@@ -68,3 +71,10 @@ void larder_guard_remove(const void *start) {
 }
 
 uint64_t larder_guard_missing_pages(void) { return __atomic_load_n(&missing_pages, __ATOMIC_RELAXED); }
+
+const uint64_t *larder_guard_missing_pages_of(const void *start) {
+    for (int i = 0; i < guards_max; i++) {
+        if (__atomic_load_n(&guards[i].start, __ATOMIC_ACQUIRE) == (uintptr_t)start) return &guards[i].missing_pages;
+    }
+    return NULL;
+}

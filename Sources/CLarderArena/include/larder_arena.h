@@ -316,5 +316,7 @@ bool larder_guard_add(const void *start, size_t bytes);
 void larder_guard_remove(const void *start);
 /// Pages that went missing, of all guarded mappings so far.
 uint64_t larder_guard_missing_pages(void);
+/// Where those of one guarded mapping are counted, as long as it is guarded.
+const uint64_t *larder_guard_missing_pages_of(const void *start);
 
 #endif

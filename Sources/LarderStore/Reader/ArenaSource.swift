@@ -48,7 +48,8 @@ struct DescriptorSource: ArenaSource {
     let scratch: UnsafeMutableRawPointer
 
     func bytes(at offset: Int, count: Int, _ place: ArenaPlace) -> UnsafeRawPointer? {
-        copy(at: offset, count: count, to: scratch + place.rawValue) ? UnsafeRawPointer(scratch + place.rawValue) : nil
+        copy(at: offset, count: count, to: scratch + place.rawValue)
+            ? UnsafeRawPointer(scratch + place.rawValue) : nil
     }
 
     func copy(at offset: Int, count: Int, to target: UnsafeMutableRawPointer) -> Bool {

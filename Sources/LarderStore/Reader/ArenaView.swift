@@ -2,18 +2,21 @@ import CLarderArena
 import Glibc
 
 /// An arena's file, open for reading only: nothing is locked, and its owner need not know.
+///
+/// A trivial value: passing it on costs no reference counting.
 struct ArenaView {
-    let path: String
     let fd: Int32
     let geometry: Geometry
     let hashSeed: UInt64
     /// All of the file that is the arena's, and the page behind it; nil when it is read with `pread`.
     let base: UnsafeRawPointer?
+    /// Counts pages of the mapping that went missing: what they held is zeros now.
+    private let missingPages: UnsafePointer<UInt64>?
     /// The file's place on its disk.
     private let device: dev_t
     private let inode: ino_t
     /// The machine's boot, or zeros.
-    private let boot: [UInt8]
+    private let boot: (UInt64, UInt64)
 
     var bytes: Int { geometry.arenaBytes + FileSuperblock.trailerBytes }
 
@@ -45,17 +48,18 @@ struct ArenaView {
         guard let first = ArenaFile.readSuperblock(fd, at: 0), first.fixed_check == larder_check(first),
             first.hash_seed == hashSeed, geometry.matches(first)
         else { throw .fileRefused(path: path, .notAStore(reason: "its first superblock is damaged")) }
-        self.path = path
         self.fd = fd
         device = status.st_dev
         inode = status.st_ino
-        boot = FileSuperblock.bootIdentity()
+        boot = FileSuperblock.bootIdentity().withUnsafeBytes { $0.loadUnaligned(as: (UInt64, UInt64).self) }
         guard Int(status.st_size) >= geometry.arenaBytes + FileSuperblock.trailerBytes else {
             throw .fileRefused(path: path, .notAStore(reason: "it was truncated"))
         }
         base =
             isMapped
-            ? UnsafeRawPointer(try file.map(geometry.arenaBytes + FileSuperblock.trailerBytes, writable: false)) : nil
+            ? UnsafeRawPointer(
+                try file.map(geometry.arenaBytes + FileSuperblock.trailerBytes, writable: false)) : nil
+        missingPages = base.flatMap { larder_guard_missing_pages_of($0) }
     }
 
     /// To be called once, when nobody reads any more.
@@ -67,8 +71,11 @@ struct ArenaView {
         Glibc.close(fd)
     }
 
-    /// Whether the path still names this file, and it has all its bytes.
-    var isCurrent: Bool {
+    @inline(__always)
+    var isWhole: Bool { missingPages.map { larder_load_u64($0) == 0 } ?? true }
+
+    /// Whether a path still names this file, and it has all its bytes.
+    func isCurrent(at path: String) -> Bool {
         var status = stat()
         return stat_of(path, &status) && status.st_ino == inode && status.st_dev == device
             && Int(status.st_size) >= bytes
@@ -83,7 +90,9 @@ struct ArenaView {
             superblock = ArenaFile.readSuperblock(fd, at: 0)
         }
         guard var superblock, superblock.clock_offset_ms != 0 else { return StoreClock() }
-        let isOfThisBoot = withUnsafeBytes(of: &superblock.owner_boot) { $0.elementsEqual(boot) }
+        let isOfThisBoot = withUnsafeBytes(of: &superblock.owner_boot) {
+            $0.loadUnaligned(as: (UInt64, UInt64).self) == boot
+        }
         return isOfThisBoot ? StoreClock(offsetMilliseconds: superblock.clock_offset_ms) : StoreClock()
     }
 }

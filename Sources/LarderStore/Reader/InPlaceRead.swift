@@ -119,7 +119,8 @@ struct InPlaceRead<Source: ArenaSource> {
         }
         let found = chain(from: start, bucket, key, KeyHash.tag(hash))
         // The last look, at the bucket as it is now.
-        guard let again = line(at: start), larder_bucket_unchanged(again, version), let superblock = superblock(),
+        guard let again = line(at: start), larder_bucket_unchanged(again, version),
+            let superblock = superblock(),
             larder_index_epoch(superblock) == frame.epoch
         else { return .changing }
         // What is not there may have moved to a bucket that the count did not know of.
@@ -130,7 +131,9 @@ struct InPlaceRead<Source: ArenaSource> {
     /// Before anything else of the bucket.
     @inline(__always)
     private func version(at start: Int) -> UInt32? {
-        source.bytes(at: start, count: 4, .directory).map { larder_load_u32($0.assumingMemoryBound(to: UInt32.self)) }
+        source.bytes(at: start, count: 4, .directory).map {
+            larder_load_u32($0.assumingMemoryBound(to: UInt32.self))
+        }
     }
 
     @inline(__always)
@@ -147,7 +150,8 @@ struct InPlaceRead<Source: ArenaSource> {
         for _ in 0..<Self.chainLinesMax {
             var mask = larder_bucket_match(current, tag)
             while mask != 0 {
-                let block = larder_bucket_block(current, UInt32(truncatingIfNeeded: mask.trailingZeroBitCount))
+                let block = larder_bucket_block(
+                    current, UInt32(truncatingIfNeeded: mask.trailingZeroBitCount))
                 let offset = Int(block) &<< geometry.blockShift
                 if keyMatches(key, at: offset) { return .offset(offset) }
                 mask &= mask &- 1
@@ -201,7 +205,8 @@ struct InPlaceRead<Source: ArenaSource> {
 
         var valueLength = Int(head >> 48)
         if form.contains(.longValue) {
-            valueLength |= Int(bytes.loadUnaligned(fromByteOffset: form.longValueOffset, as: UInt32.self)) << 16
+            valueLength |=
+                Int(bytes.loadUnaligned(fromByteOffset: form.longValueOffset, as: UInt32.self)) << 16
         }
         guard form.headerBytes &+ key.count &+ valueLength <= room else { return .damaged }
         let flags =

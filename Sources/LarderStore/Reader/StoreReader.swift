@@ -29,8 +29,6 @@ public struct StoreReader: ~Copyable {
     private let scratch: UnsafeMutableRawPointer
     /// When the path was looked at, on the reads' clock.
     private var checkedMilliseconds = Int64.min
-    /// Pages that had gone missing in this process when the file was mapped.
-    private var missingPages: UInt64 = 0
 
     private static let checkMilliseconds: UInt64 = 100
     /// Looks before a read is given up: some tens of microseconds, while a writer that was interrupted may
@@ -46,7 +44,6 @@ public struct StoreReader: ~Copyable {
         self.access = access
         self.view = view
         scratch = .allocate(byteCount: ArenaPlace.allBytes, alignment: 64)
-        missingPages = larder_guard_missing_pages()
     }
 
     deinit {
@@ -72,7 +69,7 @@ public struct StoreReader: ~Copyable {
     ///   - now: absolute milliseconds: `StoreReader.now`.
     @inlinable
     public mutating func withValue<Value>(
-        _ key: UnsafeRawBufferPointer, now: Int64, _ body: (FoundItem) -> Value
+        _ key: UnsafeRawBufferPointer, now: Int64, _ body: (ReadItem) -> Value
     ) -> ReadOutcome<Value> {
         switch look(for: key, now: now) {
         case .found(let item): .found(body(item))
@@ -93,7 +90,7 @@ public struct StoreReader: ~Copyable {
     }
 
     @usableFromInline
-    mutating func look(for key: UnsafeRawBufferPointer, now: Int64) -> ReadOutcome<FoundItem> {
+    mutating func look(for key: UnsafeRawBufferPointer, now: Int64) -> ReadOutcome<ReadItem> {
         guard key.count > 0, key.count <= 255 else { return .missing }
         if isCheckDue(now) { checkFile(now) }
         guard let view else { return .unavailable }
@@ -105,7 +102,7 @@ public struct StoreReader: ~Copyable {
                 look(DescriptorSource(fd: view.fd, scratch: scratch), view, for: key, hash, now)
             }
         // A page that went missing meanwhile looks like one in which nothing is.
-        guard larder_guard_missing_pages() == missingPages else {
+        guard view.isWhole else {
             checkedMilliseconds = Int64.min
             return .unavailable
         }
@@ -115,7 +112,7 @@ public struct StoreReader: ~Copyable {
     @inline(__always)
     private mutating func look<Source: ArenaSource>(
         _ source: Source, _ view: ArenaView, for key: UnsafeRawBufferPointer, _ hash: UInt64, _ now: Int64
-    ) -> ReadOutcome<FoundItem> {
+    ) -> ReadOutcome<ReadItem> {
         let read = InPlaceRead(source: source, geometry: view.geometry, hashSeed: view.hashSeed)
         var damagedLooks = 0
         for _ in 0..<Self.looksMax {
@@ -123,8 +120,9 @@ public struct StoreReader: ~Copyable {
             case .missing: return .missing
             case .found(let found):
                 return .found(
-                    FoundItem(
-                        value: UnsafeRawBufferPointer(start: copy.start + key.count, count: found.valueLength),
+                    ReadItem(
+                        value: UnsafeRawBufferPointer(
+                            start: copy.start + key.count, count: found.valueLength),
                         clientFlags: found.clientFlags, cas: found.cas, expiryMilliseconds: found.expiry,
                         isStale: found.state & ItemState.stale != 0))
             case .damaged:
@@ -150,21 +148,11 @@ public struct StoreReader: ~Copyable {
     @inline(never)
     private mutating func checkFile(_ now: Int64) {
         checkedMilliseconds = now
-        let hasAllPages = larder_guard_missing_pages() == missingPages
-        if let view, hasAllPages, view.isCurrent {
-            noteClock(view)
-            return
+        if view.map({ !$0.isWhole || !$0.isCurrent(at: path) }) ?? true {
+            view?.close()
+            view = try? ArenaView.open(path, isMapped: access == .mapped)
         }
-        view?.close()
-        view = nil
-        missingPages = larder_guard_missing_pages()
-        view = try? ArenaView.open(path, isMapped: access == .mapped)
-        if let view { noteClock(view) }
-    }
-
-    private mutating func noteClock(_ view: ArenaView) {
-        let clock = view.clock
-        knownOffset = clock.offsetMilliseconds
+        knownOffset = view?.clock.offsetMilliseconds ?? 0
     }
 }
 
@@ -181,7 +169,7 @@ extension ReadOutcome: Equatable where Value: Equatable {}
 extension ReadOutcome: Sendable where Value: Sendable {}
 
 /// An item that a reader found, copied and checked.
-public struct FoundItem {
+public struct ReadItem {
     /// The value, until the call that it was handed to returns.
     public let value: UnsafeRawBufferPointer
     public let clientFlags: UInt32
