@@ -45,11 +45,15 @@ extension Execute {
             let number: UInt64
             let result: StoreResult
             if let item = context.session.find(hashed, now: context.now) {
-                guard let old = storedNumber(item) else {
+                // What is empty or long is no number before its cas is looked at, anything else after that.
+                guard item.valueLength > 0, item.valueLength <= numberLengthMax else {
                     return answer(&connection, &context, request, .nonNumericValue)
                 }
                 guard request.cas == 0 || request.cas == context.session.cas(of: item) else {
                     return answer(&connection, &context, request, .exists)
+                }
+                guard let old = storedNumber(item) else {
+                    return answer(&connection, &context, request, .nonNumericValue)
                 }
                 number = decrements ? old &- min(old, request.number) : old &+ request.number
                 result = storeNumber(number, over: item, hashed, WriteOptions(), &context)

@@ -84,6 +84,8 @@ package enum Reply: UInt8, Sendable, CaseIterable {
 
     // MARK: Statistics
 
+    /// `ERROR`; in binary `Not found`.
+    case noSuchStatistics
     /// `CLIENT_ERROR bad command line`: `stats cachedump` with too few arguments.
     case tooFewArguments
     /// `CLIENT_ERROR usage: stats detail on|off|dump`

@@ -187,12 +187,13 @@ class Server:
     """A running server. `addresses` are where it listens; `address` is the first of them.
 
     `unix` is True, or the path of the socket. `listen=None` leaves -l and -p to the arguments.
-    `tls` and `login` are what its connections begin with.
+    `tls` and `login` are what its connections begin with. `binary_only`: it does not speak text.
     """
 
     def __init__(
             self, *arguments, unix=False, mask="0700", listen="127.0.0.1", threads=None, port="-1", tls=None,
-            login=None):
+            login=None, binary_only=False):
+        self.is_binary = binary_only
         self.connection_options = {"tls": tls, "login": login}
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="larder-"))
         self.port_file = self.directory / "ports"
@@ -232,10 +233,16 @@ class Server:
         if not self.addresses:
             return False
         try:
-            with self.connect() as connection:
-                return connection.ask(b"version\r\n").startswith(b"VERSION ")
+            return self._tells_its_version()
         except (ConnectionRefusedError, FileNotFoundError):
             return False
+
+    def _tells_its_version(self):
+        with self.connect() as connection:
+            if not self.is_binary:
+                return connection.ask(b"version\r\n").startswith(b"VERSION ")
+            connection.send(b"\x80\x0b" + bytes(22))
+            return connection.read_exactly(24).startswith(b"\x81\x0b")
 
     @property
     def address(self):
@@ -286,8 +293,7 @@ class Server:
     def assert_alive(self):
         """Running, and answering on a new connection."""
         assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.stderr[-2000:]}"
-        with self.connect() as connection:
-            assert connection.ask(b"version\r\n").startswith(b"VERSION ")
+        assert self._tells_its_version()
 
     def wait(self, seconds=STOP_SECONDS_MAX):
         """The exit code."""

@@ -1,7 +1,6 @@
 """libmemcached's command line tools, as Debian packages them (memccat for memcat, and so on).
 
-Not here: memcdump (it needs `stats cachedump`, which Larder does not have yet) and whatever speaks
-the binary protocol. memccapable and memcaslap know no Unix sockets.
+Not here: memcdump (it needs `stats cachedump`, which Larder does not have yet). memccapable and memcaslap know no Unix sockets.
 """
 
 import re
@@ -17,6 +16,12 @@ ASCII_TESTS = [
         "version|verbosity|set|set noreply|get|gets|mget|flush|flush noreply|add|add noreply|replace|replace noreply|"
         "cas|cas noreply|delete|delete noreply|incr|incr noreply|decr|decr noreply|append|append noreply|"
         "prepend|prepend noreply|stat").split("|")]
+
+BINARY_TESTS = [
+    "binary " + name
+    for name in (
+        "noop|quit|quitq|set|setq|flush|flushq|add|addq|replace|replaceq|delete|deleteq|get|getq|getk|getkq|"
+        "incr|incrq|decr|decrq|version|append|appendq|prepend|prependq|stat").split("|")]
 
 
 def tool(name, *arguments, code=0, cwd=None):
@@ -43,6 +48,14 @@ class TestCapable:
         output = tool("memccapable", "-h", "127.0.0.1", "-p", server.port, "-a")
         passed = re.findall(r"^(ascii .*?) +\[pass\]$", output, re.M)
         assert sorted(passed) == sorted([*ASCII_TESTS, "ascii quit"])
+        assert "All tests passed" in output
+
+    @pytest.mark.parametrize("threads", [1, 4])
+    def test_all_binary_tests_pass(self, start_server, threads):
+        server = start_server(threads=threads)
+        output = tool("memccapable", "-h", "127.0.0.1", "-p", server.port, "-b")
+        passed = re.findall(r"^(binary .*?) +\[pass\]$", output, re.M)
+        assert sorted(passed) == sorted(BINARY_TESTS)
         assert "All tests passed" in output
 
     def test_each_ascii_test_passes_alone(self, tcp_server):
@@ -81,6 +94,36 @@ class TestCopyAndShow:
 
     def test_a_miss_fails(self, server):
         tool("memccat", "-s", server.text_address, "nobody", code=1)
+
+
+class TestBinary:
+    """The tools that can speak the binary protocol."""
+
+    def test_copy_show_touch_remove(self, server, files):
+        arguments = ["-b", "-s", server.text_address]
+        tool("memccp", *arguments, "--flags=7", "first", "empty", "large", cwd=files)
+        assert tool("memccat", *arguments, "first") == "the first value\n\n"
+        assert tool("memccat", "-F", *arguments, "first").startswith("7\n")
+        tool("memccat", *arguments, "--file=copy", "large", cwd=files)
+        assert (files / "copy").read_bytes() == (files / "large").read_bytes()
+        tool("memcexist", *arguments, "first")
+        tool("memctouch", *arguments, "--expire=60", "first")
+        tool("memctouch", *arguments, "nobody", code=1)
+        tool("memcrm", *arguments, "first")
+        tool("memcexist", *arguments, "first", code=1)
+        tool("memcflush", *arguments)
+        tool("memcexist", *arguments, "large", code=1)
+
+    @pytest.mark.parametrize("kind", ["set", "get", "mget"])
+    def test_slap(self, server, kind):
+        output = tool("memcslap", "-b", "-s", server.text_address, "-t", kind, "-c", 8, "-e", 1000)
+        assert re.search(rf"Time to {kind} +8000 keys by +8 threads", output), output
+
+    def test_aslap_verifies_every_value(self, tcp_server):
+        output = tool(
+            "memcaslap", "-B", "-s", tcp_server.text_address, "-x", 20000, "-T", 2, "-c", 16, "-v", "1.0", "-d", 5)
+        results = dict(re.findall(r"^(\w+): (\d+)$", output, re.M))
+        assert (results["get_misses"], results["verify_misses"], results["verify_failed"]) == ("0", "0", "0"), output
 
 
 class TestKeysAndServer:

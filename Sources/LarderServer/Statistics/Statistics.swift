@@ -29,7 +29,7 @@ enum Statistics {
             return .reply(.reset)
         case "detail": return detail(&context, words.dropFirst().first)
         case "cachedump": return cachedump(context, words.dropFirst())
-        default: return .reply(.unknownCommand)
+        default: return .reply(.noSuchStatistics)
         }
         return .list(lines)
     }

@@ -11,9 +11,7 @@ extension BinaryEncoder {
         case .nonNumericValue: .nonNumericValue
         // A `flush` under `-F` is not permitted.
         case .authenticationFailure, .flushNotAllowed: .authenticationError
-        // `stat` knows no such statistics.
-        case .unknownCommand where opcode == BinaryOpcode.statistics.rawValue: .keyNotFound
-        case .tooFewArguments, .detailUsage, .detailNotAllowed, .cachedumpNotAllowed, .illegalSlabClass:
+        case .noSuchStatistics, .tooFewArguments, .detailUsage, .detailNotAllowed, .cachedumpNotAllowed, .illegalSlabClass:
             .keyNotFound
         case .unknownCommand: .unknownCommand
         case .outOfMemoryStoring, .outOfMemory, .tooManyConnections: .outOfMemory

@@ -52,7 +52,8 @@ package struct BinaryParser: Sendable {
         let packet = BinaryPacket(at: base + cursor)
         guard packet.hasRequestMagic else { return .close }
         let headLength = Self.headerLength &+ packet.keyLength &+ packet.extrasLength
-        guard available >= headLength else { return headLength > Self.headLengthMax ? .close : .needMore }
+        guard headLength <= Self.headLengthMax else { return .close }
+        guard available >= headLength else { return .needMore }
         packetStart = cursor
         cursor &+= headLength
         request = Request()

@@ -26,7 +26,7 @@ package enum TextEncoder {
         case .ok: "OK\r\n"
         case .reset: "RESET\r\n"
         case .noOperation: "MN\r\n"
-        case .unknownCommand: "ERROR\r\n"
+        case .unknownCommand, .noSuchStatistics: "ERROR\r\n"
         case .badCommandLine: "CLIENT_ERROR bad command line format\r\n"
         case .badDataChunk: "CLIENT_ERROR bad data chunk\r\n"
         case .invalidExptime: "CLIENT_ERROR invalid exptime argument\r\n"
