@@ -31,12 +31,14 @@ private final class Server: ConnectionSink {
     private let state: ServerState
     private var workers: [Worker] = []
     private var listeners: [Listener]
+    private let datagramSockets: [DatagramSocket]
     private var nextWorker = 0
     private var isStopping = false
 
     init(_ settings: Settings, _ access: Access) throws {
         // Before anything is allocated for a server that cannot listen.
         listeners = try Listener.openAll(settings)
+        datagramSockets = try DatagramSocket.openAll(settings)
         state = try ServerState(settings, access: access, defersRecovery: true)
     }
 
@@ -78,8 +80,9 @@ private final class Server: ConnectionSink {
         let tender = Timer(on: loop) { [unowned self] in workers.first?.tend() }
         if let interval = state.tendMilliseconds { tender.start(afterMilliseconds: interval, repeats: true) }
         announce()
+        for (number, socket) in datagramSockets.enumerated() { workers[number % workers.count].adopt(socket) }
         if let path = state.settings.pidFilePath { PidFile.write(to: path) }
-        PortFile.writeIfRequested(listeners)
+        PortFile.writeIfRequested(listeners, datagramSockets)
 
         while !isStopping { loop.turn(block: true) }
 
@@ -98,7 +101,9 @@ private final class Server: ConnectionSink {
 
     /// The one line that says where, how much, how many, and how to stop.
     private func announce() {
-        let places = listeners.filter { $0.cacheNumber == 0 }.map { $0.address?.text ?? "?" }.joined(separator: ", ")
+        let streams = listeners.filter { $0.cacheNumber == 0 }.map { $0.address?.text ?? "?" }
+        let datagrams = datagramSockets.map { $0.address?.datagramText ?? "?" }
+        let places = (streams + datagrams).joined(separator: ", ")
         let settings = state.settings
         let threads = settings.threadCount == 1 ? "1 thread" : "\(settings.threadCount) threads"
         let isDefault = settings.listenAddresses.isEmpty && settings.unixSocketPath == nil

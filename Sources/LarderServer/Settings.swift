@@ -49,6 +49,10 @@ package struct Settings: Sendable {
 
     /// `-p`: 0 off, -1 any free port.
     package var tcpPort = 11211
+    /// `-U`: 0 off, -1 any free port.
+    package var udpPort = 0
+    /// `--udp-unsafe`: answers over UDP may be larger than their requests on any address.
+    package var udpIsUnsafe = false
     /// `-l`; empty: loopback, IPv4 and IPv6 (IPv6 only where the host has it).
     package var listenAddresses: [ListenAddress] = []
     /// `-l` as given, several joined by commas, for `stats settings`; nil without `-l`.

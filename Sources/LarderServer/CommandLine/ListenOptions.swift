@@ -3,7 +3,18 @@ extension Option {
         Option(
             "p", "port", .required("PORT"), .listening,
             "TCP port; 0 none, -1 any free one (default 11211)",
-            effect: { draft, text throws(Ending) in draft.settings.tcpPort = try port(text) }),
+            effect: { draft, text throws(Ending) in
+                draft.settings.tcpPort = try port(text, of: "-p")
+                draft.hasTCPPort = true
+            }),
+        Option(
+            "U", "udp-port", .required("PORT"), .listening,
+            "UDP port; -1 any free one (default 0: none); without -p\nit is the TCP port too",
+            effect: { draft, text throws(Ending) in draft.settings.udpPort = try port(text, of: "-U") }),
+        Option(
+            long: "udp-unsafe", .none, .listening,
+            "let answers over UDP be larger than their requests, which\nhelps whoever forges a sender's address",
+            effect: { draft, _ in draft.settings.udpIsUnsafe = true }),
         Option(
             "l", "listen", .required("ADDR,..."), .listening,
             "addresses, HOST or HOST:PORT; * is all of them\n(default: this machine only)",
@@ -35,10 +46,10 @@ extension Option {
     ]
 }
 
-private func port(_ text: String) throws(Ending) -> Int {
+private func port(_ text: String, of option: String) throws(Ending) -> Int {
     let number = LeadingInteger(text)
     guard number.isWhole else {
-        throw .usage("-p takes a port number, 0 for none or -1 for any free one, not \"\(text)\".")
+        throw .usage("\(option) takes a port number, 0 for none or -1 for any free one, not \"\(text)\".")
     }
     guard (-1...65535).contains(number.value) else {
         throw .usage("ERROR: Invalid port number \(number.value).")

@@ -43,6 +43,8 @@ private func parseServing(_ arguments: [String]) throws(Ending) -> Draft {
     }
     try applyProtocol(to: &draft)
     try applyCaches(to: &draft)
+    // memcached's too: -U alone moves both.
+    if draft.settings.udpPort != 0, !draft.hasTCPPort { draft.settings.tcpPort = draft.settings.udpPort }
     try checkTogether(draft)
     return draft
 }
@@ -82,11 +84,19 @@ private func checkTogether(_ draft: Draft) throws(Ending) {
     if settings.maxItemSizeBytes > 1 << 30 {
         throw .usage("Cannot set item size limit higher than a gigabyte.")
     }
+    if settings.udpPort != 0, settings.saslEnabled {
+        throw .usage("ERROR: Cannot enable UDP while using binary SASL authentication.")
+    }
+    if settings.udpPort != 0, settings.userFilePath != nil {
+        throw .usage("Cannot use UDP with ascii authentication enabled (-U 0 to disable)")
+    }
     if !settings.tlsEnabled, let address = settings.listenAddresses.first(where: { $0.encryption != .asConfigured }) {
         throw .osError("'\(address.encryption.prefix)' option is valid only when SSL is enabled")
     }
     if settings.tlsEnabled, settings.tcpPort == 0 { throw .usage("ERROR: You cannot enable SSL without a TCP port.") }
-    if settings.tcpPort == 0, settings.unixSocketPath == nil, settings.caches.allSatisfy(\.places.isEmpty) {
+    if settings.tcpPort == 0, settings.udpPort == 0, settings.unixSocketPath == nil,
+        settings.caches.allSatisfy(\.places.isEmpty)
+    {
         throw .usage("-p 0 leaves nothing to listen on: give a port, or a socket file with -s.")
     }
 }

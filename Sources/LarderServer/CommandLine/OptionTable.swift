@@ -105,6 +105,8 @@ struct Draft {
     private(set) var warnings: [String] = []
     /// `-B`
     var bindingProtocol: Settings.BindingProtocol?
+    /// Whether `-p` was given.
+    var hasTCPPort = false
     /// `-N`, checked against `-t` at the end.
     var napiIDs = 0
     /// Each `--cache` as given: what they mean depends on `--compat`, which may stand behind them.

@@ -36,14 +36,6 @@ extension Option {
     /// lose it, else noted in one line.
     static let accepted: [Option] = [
         Option(
-            "U", "udp-port", .required("PORT"), .accepted, "only 0: no UDP (default 0)",
-            effect: { _, text throws(Ending) in
-                let number = LeadingInteger(text)
-                guard number.isWhole, number.value == 0 else {
-                    throw .usage("Larder does not serve UDP: leave out -U, or give -U 0.")
-                }
-            }),
-        Option(
             "B", "protocol", .required("NAME"), .listening,
             "ascii, binary, or auto: what the first byte tells\n(default auto)",
             effect: { draft, text throws(Ending) in

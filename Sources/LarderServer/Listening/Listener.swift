@@ -52,7 +52,7 @@ package struct Listener: Sendable {
     }
 
     /// Without an address: loopback only. A cache without a password does not offer itself to the network.
-    private static let loopback = ["127.0.0.1", "::1"]
+    static let loopback = ["127.0.0.1", "::1"]
 
     /// One place of a named cache.
     private static func open(
@@ -106,7 +106,7 @@ package struct Listener: Sendable {
         return opened
     }
 
-    private static func resolve(_ host: String, port: Int) throws(StartupError) -> [SocketAddress] {
+    static func resolve(_ host: String, port: Int) throws(StartupError) -> [SocketAddress] {
         var hints = addrinfo()
         hints.ai_flags = AI_PASSIVE
         hints.ai_family = AF_UNSPEC
@@ -133,7 +133,7 @@ package struct Listener: Sendable {
         return addresses
     }
 
-    private enum Outcome: Equatable {
+    enum Outcome: Equatable {
         case success(Int32)
         case failure(Int32)
     }
@@ -190,7 +190,7 @@ package struct Listener: Sendable {
         Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
     }
 
-    private static func setOption<Value: BitwiseCopyable>(
+    static func setOption<Value: BitwiseCopyable>(
         _ fd: Int32, _ level: Int32, _ name: Int32, _ value: Value
     ) -> Bool {
         var value = value
@@ -199,7 +199,7 @@ package struct Listener: Sendable {
     }
 
     /// Closes what could not be made a listener; the error is read before close can change it.
-    private static func abandon(_ fd: Int32) -> Outcome {
+    static func abandon(_ fd: Int32) -> Outcome {
         let error = errno
         close(fd)
         return .failure(error)

@@ -4,15 +4,15 @@ import Glibc
 /// tools wait for the file that MEMCACHED_PORT_FILENAME names.
 package enum PortFile {
     /// Writes the file when the environment asks for it. Trouble is reported and does not stop the server.
-    package static func writeIfRequested(_ listeners: [Listener]) {
+    package static func writeIfRequested(_ listeners: [Listener], _ sockets: [DatagramSocket]) {
         // SAFETY: the text is copied at once; nothing in this process changes the environment.
         guard let variable = getenv("MEMCACHED_PORT_FILENAME") else { return }
-        write(listeners, to: String(cString: variable))
+        write(listeners, sockets, to: String(cString: variable))
     }
 
-    static func write(_ listeners: [Listener], to path: String) {
+    static func write(_ listeners: [Listener], _ sockets: [DatagramSocket] = [], to path: String) {
         // A Unix socket has no port, and memcached then writes no file.
-        let lines = listeners.compactMap { line(for: $0) }
+        let lines = listeners.compactMap { line("TCP", $0.address) } + sockets.compactMap { line("UDP", $0.address) }
         guard !lines.isEmpty else { return }
         do throws(FileReplacementError) {
             try replaceFile(at: path, through: path + ".lck", with: lines.joined())
@@ -21,8 +21,8 @@ package enum PortFile {
         }
     }
 
-    private static func line(for listener: Listener) -> String? {
-        guard let address = listener.address, let port = address.port else { return nil }
-        return address.family == AF_INET6 ? "TCP INET6: \(port)\n" : "TCP INET: \(port)\n"
+    private static func line(_ transport: String, _ address: SocketAddress?) -> String? {
+        guard let address, let port = address.port else { return nil }
+        return address.family == AF_INET6 ? "\(transport) INET6: \(port)\n" : "\(transport) INET: \(port)\n"
     }
 }

@@ -59,6 +59,20 @@ package struct SocketAddress: Equatable {
         }
     }
 
+    /// Whether nobody outside of this machine can send to it.
+    var isLoopback: Bool {
+        switch family {
+        case AF_INET: return withUnsafeBytes(of: storage) { $0[4] == 127 }
+        case AF_INET6:
+            // Behind family, port and flow: fifteen zeros and a one.
+            return withUnsafeBytes(of: storage) { $0[8..<23].allSatisfy { $0 == 0 } && $0[23] == 1 }
+        default: return false
+        }
+    }
+
+    /// As `text`, of a UDP socket.
+    var datagramText: String { text.hasPrefix("tcp") ? "udp" + text.dropFirst(3) : text }
+
     /// As `stats conns` prints it: `tcp:127.0.0.1:4711`, `tcp6:[::1]:4711`, `unix:/run/larder.sock`.
     package var text: String {
         switch family {

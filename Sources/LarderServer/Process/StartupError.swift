@@ -4,6 +4,8 @@ import Glibc
 package enum StartupError: Error, Equatable {
     /// No TCP listener at this port; the system's error number.
     case tcpListener(port: Int, error: Int32)
+    /// No UDP socket at this port.
+    case udpSocket(port: Int, error: Int32)
     /// The name given to `-l` has no address; the resolver's reason.
     case unresolvedHost(port: Int, host: String, reason: String)
     case unixListener(path: String, error: Int32)
@@ -25,6 +27,8 @@ package enum StartupError: Error, Equatable {
         switch self {
         case .tcpListener(let port, let error):
             "failed to listen on TCP port \(port): \(describe(error: error))"
+        case .udpSocket(let port, let error):
+            "failed to listen on UDP port \(port): \(describe(error: error))"
         case .unresolvedHost(let port, let host, let reason):
             "failed to listen on TCP port \(port): cannot resolve \"\(host)\": \(reason)"
         case .unixListener(let path, let error):

@@ -29,7 +29,10 @@ final class ConnectionStatistics: AnswerStream {
         to lines: inout StatisticsList
     ) {
         let local = SocketAddress.local(of: Int32(fd))
-        if entry.state == .listening {
+        if entry.state == .datagrams {
+            lines.add("\(fd):UDP", "UDP")
+            lines.add("\(fd):addr", local?.datagramText ?? "?")
+        } else if entry.state == .listening {
             lines.add("\(fd):addr", local?.text ?? "?")
         } else {
             lines.add("\(fd):addr", SocketAddress.peer(of: Int32(fd))?.text ?? "?")

@@ -11,6 +11,7 @@ enum Counter: Int, CaseIterable {
     case storeTooLarge, storeNoMemory
     case authCmds, authErrors
     case tlsNewSessions, tlsHandshakeErrors, tlsProtocolErrors
+    case udpRequestsDropped, udpRepliesWithheld
     case idleKicks, connYields
     case bytesRead, bytesWritten
     case responseOutOfMemory, readBufferOutOfMemory

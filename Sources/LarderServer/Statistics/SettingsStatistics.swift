@@ -62,7 +62,7 @@ enum SettingsStatistics {
         lines.add("maxbytes", cache.contentBytesMax)
         lines.add("maxconns", settings.connectionLimit)
         lines.add("tcpport", settings.unixSocketPath == nil ? settings.tcpPort : 0)
-        lines.add("udpport", 0)
+        lines.add("udpport", settings.udpPort)
         lines.add("inter", settings.interfaces ?? "NULL")
         lines.add("verbosity", state.verbosity.load(ordering: .relaxed))
         lines.add("oldest", 0)

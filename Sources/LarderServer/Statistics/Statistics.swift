@@ -42,6 +42,10 @@ enum Statistics {
         machinery(state, cache, now: now, &lines)
         itemTotals(state, cache, &lines)
         storeFile(cache, &lines)
+        if state.settings.udpPort != 0 {
+            lines.add("udp_requests_dropped", cache.total(.udpRequestsDropped))
+            lines.add("udp_replies_withheld", cache.total(.udpRepliesWithheld))
+        }
         lines.add("larder_version", Version.larder)
     }
 

@@ -6,13 +6,13 @@ import Synchronization
 /// SAFETY: `@unchecked Sendable` because the cells are atomics, and live as long as the server.
 struct ConnectionTable: @unchecked Sendable {
     enum State: Int64 {
-        case none = 0, reading, readingValue, skipping, sending, listening, watching
+        case none = 0, reading, readingValue, skipping, sending, listening, watching, datagrams
 
         /// memcached's word for it.
         var name: String {
             switch self {
             case .none: "conn_closed"
-            case .reading: "conn_read"
+            case .reading, .datagrams: "conn_read"
             case .readingValue: "conn_nread"
             case .skipping: "conn_swallow"
             case .sending: "conn_mwrite"

@@ -25,6 +25,7 @@ struct WorkerCore: ~Copyable {
     var stopDeadlineMilliseconds: Int64 = 0
     /// Where records of TLS are put together; nil until one is.
     var recordBuffer: UnsafeMutableRawBufferPointer?
+    var datagramPorts: [DatagramPortPointer] = []
 }
 
 extension UnsafeMutablePointer<WorkerCore> {
@@ -66,6 +67,7 @@ final class Worker: Sendable {
     private let number: Int
     private let state: ServerState
     private let arrivals = Mutex<[Arrival]>([])
+    private let datagramSockets = Mutex<[DatagramSocket]>([])
     private let stops = Atomic(false)
     private let ticks = Atomic(false)
     private let tendings = Atomic(false)
@@ -101,6 +103,12 @@ final class Worker: Sendable {
     /// Hands a client over, and where it comes from. Called by the accepting thread.
     func adopt(_ fd: Int32, from listener: Listener) {
         arrivals.withLock { $0.append(Arrival(fd: fd, listener: listener)) }
+        waker.withLock { $0 }?.wake()
+    }
+
+    /// Hands a UDP socket over.
+    func adopt(_ socket: DatagramSocket) {
+        datagramSockets.withLock { $0.append(socket) }
         waker.withLock { $0 }?.wake()
     }
 
@@ -185,6 +193,11 @@ final class Worker: Sendable {
             return taken
         }
         for arrival in arrived { core.adopt(arrival.fd, from: arrival.listener) }
+        let sockets = datagramSockets.withLock { sockets in
+            defer { sockets = [] }
+            return sockets
+        }
+        for socket in sockets { core.adopt(socket) }
         if core.pointee.context.waitsForStore, state.isReady { core.unparkAll() }
         core.serveListening()
         if ticks.exchange(false, ordering: .relaxed) { tick(core) }
@@ -232,6 +245,7 @@ final class Worker: Sendable {
     /// What has been received is answered; clients with nothing in hand are let go at once.
     private func beginStop(_ core: UnsafeMutablePointer<WorkerCore>) {
         core.pointee.isStopping = true
+        core.closeDatagramPorts()
         core.pointee.stopDeadlineMilliseconds = core.pointee.context.now + Self.stopMillisecondsMax
         var next = core.pointee.clients
         while let client = next {
