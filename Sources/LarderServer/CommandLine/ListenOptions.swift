@@ -9,11 +9,11 @@ extension Option {
             }),
         Option(
             "U", "udp-port", .required("PORT"), .listening,
-            "UDP port; -1 any free one (default 0: none); without -p\nit is the TCP port too",
+            "UDP port; -1 any free one (default 0: none);\nwithout -p it is the TCP port too",
             effect: { draft, text throws(Ending) in draft.settings.udpPort = try port(text, of: "-U") }),
         Option(
             long: "udp-unsafe", .none, .listening,
-            "let answers over UDP be larger than their requests, which\nhelps whoever forges a sender's address",
+            "let answers over UDP be larger than requests, which\nhelps whoever forges a sender's address",
             effect: { draft, _ in draft.settings.udpIsUnsafe = true }),
         Option(
             "l", "listen", .required("ADDR,..."), .listening,
