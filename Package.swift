@@ -35,7 +35,7 @@ let package = Package(
         .target(
             name: "LarderTesting", dependencies: ["LarderStore", "LarderWire"], swiftSettings: settings),
         .testTarget(
-            name: "LarderStoreTests", dependencies: ["LarderStore", "LarderTesting"], swiftSettings: settings),
+            name: "LarderStoreTests", dependencies: ["LarderStore", "LarderTesting", "CLarderArena"], swiftSettings: settings),
         .testTarget(name: "LarderWireTests", dependencies: ["LarderWire", "LarderTesting"], swiftSettings: settings),
         .testTarget(
             name: "LarderEventLoopTests", dependencies: ["LarderEventLoop", "CLarderSystem"],

@@ -114,7 +114,9 @@ extension Session {
             guard let place = state.reserve(shape, kept: false, now: now, spaceIsLocked: false, slot) else {
                 return refused(mode, key, .noMemory)
             }
+            state.crashPoint()
             let target = state.writeHeader(place, shape, key: key.bytes)
+            state.crashPoint()
             if let old, mode == .append || mode == .prepend {
                 guard copyBesideOld(old, key, mode, value, valueLength, to: target, now: now) else {
                     // It was replaced, deleted or evicted meanwhile: look again.
@@ -124,7 +126,9 @@ extension Session {
             } else {
                 target.copyMemory(from: value, byteCount: valueLength)
             }
+            state.crashPoint()
             state.sign(place)
+            state.crashPoint()
             if var result = publish(place, mode, key, options, old, now: now) {
                 result.valueLength = shape.valueLength
                 return result
@@ -269,7 +273,9 @@ extension Session {
                 larder_store_u8(field, larder_load_u8(field) | kept)
             }
             state.settle(place)
+            state.crashPoint()
             larder_bucket_publish(slot.line, slot.number, place.block)
+            state.crashPoint()
             if let bounds = state.bounds {
                 bounds.replaced(present, by: Item(state.address(ofBlock: place.block)), key.hash)
             }
@@ -277,10 +283,12 @@ extension Session {
             // and before the end of a run's making, which is the end of this turn's hold on the old slab.
             state.release(
                 block: slot.block, blockCount: state.blockCount(forBytes: present.totalBytes), self.slot)
+            state.crashPoint()
             larder_bucket_unlock(bucket)
             state.finish(place, self.slot)
         } else {
             state.settle(place)
+            state.crashPoint()
             let isIn = state.insert(block: place.block, tag: tag, into: bucket)
             larder_bucket_unlock(bucket)
             guard isIn else {
@@ -382,6 +390,7 @@ extension Session {
             return .exists
         }
         state.removeSlot(slot, from: bucket)
+        state.crashPoint()
         if let now = onlyDeadAt {
             state.countDropped(item, key.hash, isDead: true, now: now, self.slot)
         } else {
@@ -472,8 +481,11 @@ extension Session {
         let value = state.writeHeader(place, shape, key: key.bytes)
         value.copyMemory(from: item.value, byteCount: shape.valueLength)
         state.sign(place)
+        state.crashPoint()
         state.settle(place)
+        state.crashPoint()
         larder_bucket_publish(slot.line, slot.number, place.block)
+        state.crashPoint()
         state.release(block: slot.block, blockCount: state.blockCount(forBytes: item.totalBytes), self.slot)
         larder_bucket_unlock(bucket)
         state.finish(place, self.slot)

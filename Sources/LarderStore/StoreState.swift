@@ -47,6 +47,15 @@ struct StoreState: @unchecked Sendable {
         frequencyMax = process.pointee.configuration.isSizeAware ? ItemState.frequencyMask : 3
     }
 
+    /// Between two stores after which a kill would leave something different: tests open what a file holds
+    /// here. Nothing in an optimised build.
+    @inline(__always)
+    func crashPoint() {
+        #if DEBUG
+            process.pointee.crashHook?()
+        #endif
+    }
+
     @inline(__always)
     func address(ofBlock block: UInt32) -> UnsafeMutableRawPointer { base + (Int(block) &<< Int(blockShift)) }
     @inline(__always)
@@ -134,6 +143,9 @@ struct ProcessState {
     var isReady: UInt32 = 1
     /// Where the last slice of the upkeep stopped. Under the space lock.
     var duePlace = DuePlace()
+    #if DEBUG
+        var crashHook: (() -> Void)?
+    #endif
     /// Draws the slabs that are looked at for holes, and fractions of a hit.
     var sampleState: UInt64 = 1
     /// Blocks of an item that a hit pays for, in a size-aware store. Under the space lock.

@@ -72,6 +72,7 @@ extension StoreState {
             return
         }
         removeSlot(slot, from: bucket)
+        crashPoint()
         countDropped(item, hash, isDead: isDead(item, now: now), now: now, session)
         release(block: block, blockCount: count, session)
         larder_bucket_unlock(bucket)
@@ -128,8 +129,10 @@ extension StoreState {
             shape.state -= UInt8(min(price, Int(shape.state & ItemState.frequencyMask)))
             let value = writeHeader(place, shape, key: item.key)
             value.copyMemory(from: item.value, byteCount: shape.valueLength)
+            crashPoint()
             sign(place)
             settle(place)
+            crashPoint()
             larder_bucket_publish(slot.line, slot.number, place.block)
             release(block: old, blockCount: blockCount(forBytes: item.totalBytes), session)
             larder_bucket_unlock(bucket)

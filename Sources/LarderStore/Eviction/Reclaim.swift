@@ -191,8 +191,10 @@ extension StoreState {
             guard let slot = sessionSlot(place) else { break }
             sealLane(slot)
         }
+        crashPoint()
         // Nothing is stored before this flush ends but into runs, which `finishRun` looks after.
         writeFlushSequence(superblock.pointee.slab_sequence)
+        crashPoint()
         let count = Int(larder_load_u64(&superblock.pointee.bucket_count))
         for number in 0..<count { clearBucket(bucketAddress(number), session) }
         for list in [process.pointee.freshSlabs, process.pointee.keptSlabs] {

@@ -38,6 +38,12 @@ struct ArenaScan {
     /// was made to look like items would otherwise be read again and again.
     private static let wrongSlabsMax = 4
 
+    /// What `writeDeadItem` needs.
+    private static func holeBlocksMin(_ state: StoreState) -> Int {
+        let form: ItemForm = [.dead, .longValue]
+        return state.blockCount(forBytes: form.headerBytes)
+    }
+
     func role(of slab: Int) -> Role {
         let record = state.slabs[slab]
         switch record.state {
@@ -75,8 +81,15 @@ struct ArenaScan {
                 position += 1
                 continue
             }
-            if let from = damagedFrom { visit(.damaged, from, position - from) }
-            damagedFrom = nil
+            if let from = damagedFrom {
+                // Too short to be made a dead item of: what follows goes with it.
+                guard position - from >= Self.holeBlocksMin(state) else {
+                    position += count
+                    continue
+                }
+                visit(.damaged, from, position - from)
+                damagedFrom = nil
+            }
             visit(kind, position, count)
             position += count
         }

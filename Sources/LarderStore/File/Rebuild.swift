@@ -150,13 +150,26 @@ struct Rebuild {
 
     private var bucketCount: Int { max(geometry.bucketsPerSlab, report.items / Int(StoreState.itemsPerBucket)) }
 
-    /// Decides which slabs are the index's: the same as before, if they are as many as it needs.
+    /// Decides which slabs are the index's: the same as before, if they are what it needs. Then it gets
+    /// the same shape, and nothing is in want of a line that had one.
     private mutating func takeIndexSlabs() {
+        let superblock = state.superblock.pointee
+        let before = roles.indices.filter { roles[$0] == .index }.sorted(by: >)
+        if superblock.index_slab_count <= UInt64(before.count),
+            superblock.bucket_count <= UInt64(lines(inSlabs: Int(superblock.index_slab_count))),
+            superblock.bucket_count > UInt64(lines(inSlabs: max(0, Int(superblock.index_slab_count) - 1))),
+            (bucketCount / 2...bucketCount * 4).contains(Int(superblock.bucket_count))
+        {
+            buckets = Int(superblock.bucket_count)
+            indexSlabs = Array(before.prefix(Int(superblock.index_slab_count)))
+            overflowSlabs = Array(before.dropFirst(indexSlabs.count))
+            return
+        }
         let directory = (bucketCount + geometry.bucketsPerSlab - 1) / geometry.bucketsPerSlab
         // A fifth of the buckets overflow when the index is as dense as it should be.
         let overflow = (bucketCount / 4 + Int(state.overflowReserve)) / geometry.bucketsPerSlab + 1
         let wanted = directory + (report.items == 0 ? 0 : overflow)
-        var taken = roles.indices.filter { roles[$0] == .index }.sorted(by: >)
+        var taken = before
         for surplus in taken.dropFirst(wanted) { roles[surplus] = .nothing }
         taken = Array(taken.prefix(wanted))
         var candidate = state.slabCount - 1
@@ -169,10 +182,12 @@ struct Rebuild {
         }
         // A damaged slab table: every slab is taken for one of items.
         if taken.count < directory { sacrifice(directory - taken.count, &taken) }
+        buckets = min(bucketCount, lines(inSlabs: min(directory, taken.count)))
         indexSlabs = Array(taken.prefix(directory))
         overflowSlabs = Array(taken.dropFirst(directory))
     }
     private var indexSlabs: [Int] = []
+    private var buckets = 0
 
     /// Gives the last slabs of items to the index.
     private mutating func sacrifice(_ count: Int, _ taken: inout [Int]) {
@@ -202,6 +217,9 @@ struct Rebuild {
         for slab in 0..<state.slabCount {
             let record = state.slabs + slab
             if slab < geometry.metadataSlabCount {
+                larder_store_u32(&record.pointee.live_blocks, 0)
+                record.pointee.cursor_blocks = 0
+                record.pointee.run_slabs = 0
                 larder_store_u32(&record.pointee.state, LARDER_SLAB_METADATA.rawValue)
                 continue
             }
@@ -210,8 +228,12 @@ struct Rebuild {
                 record.pointee.run_slabs = record.pointee.run_slabs == 1 ? 1 : 0
                 larder_store_u32(&record.pointee.live_blocks, UInt32(liveBlocks[slab]))
                 larder_store_u32(&record.pointee.state, LARDER_SLAB_SEALED.rawValue)
-            case .run(0): larder_store_u32(&record.pointee.state, LARDER_SLAB_RUN_TAIL.rawValue)
+            case .run(0):
+                larder_store_u32(&record.pointee.live_blocks, 0)
+                record.pointee.cursor_blocks = 0
+                larder_store_u32(&record.pointee.state, LARDER_SLAB_RUN_TAIL.rawValue)
             case .run:
+                record.pointee.cursor_blocks = 0
                 larder_store_u32(&record.pointee.live_blocks, UInt32(liveBlocks[slab]))
                 larder_store_u32(&record.pointee.state, LARDER_SLAB_RUN_HEAD.rawValue)
             case .index, .nothing: makeFree(slab)
@@ -243,7 +265,6 @@ struct Rebuild {
     private mutating func makeIndex() {
         for (entry, slab) in indexSlabs.enumerated() { state.directory[entry] = UInt32(slab) }
         state.superblock.pointee.index_slab_count = UInt64(indexSlabs.count)
-        let buckets = min(bucketCount, lines(inSlabs: indexSlabs.count))
         larder_store_u64(&state.superblock.pointee.bucket_count, UInt64(buckets))
         for slab in overflowSlabs { giveLines(of: slab) }
         freeSlabs = roles.indices.filter { $0 >= geometry.metadataSlabCount && roles[$0] == .nothing }

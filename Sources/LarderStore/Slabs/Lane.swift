@@ -183,7 +183,9 @@ extension StoreState {
         if let replaced { sealOpenSlab(at: replaced, session) }
         let slab = slabs + number
         superblock.pointee.slab_sequence += 1
+        crashPoint()
         slab.pointee.sequence = superblock.pointee.slab_sequence
+        crashPoint()
         slab.pointee.expiry_base_ms = bucket.start
         slab.pointee.expiry_end_ms = bucket.end
         let given = larder_load_u64(&superblock.pointee.cas_last)
@@ -193,9 +195,11 @@ extension StoreState {
         slab.pointee.cursor_blocks = 0
         slab.pointee.run_slabs = kept ? 1 : 0
         slab.pointee.level = UInt32(bitPattern: bucket.level)
+        crashPoint()
         larder_store_u32(&slab.pointee.state, LARDER_SLAB_OPEN.rawValue)
         // Whoever reads a byte of the new life in place finds the new sequence afterwards.
         larder_full_fence()
+        crashPoint()
         session.pointee.open[session.pointee.openCount] = OpenSlab(
             slab: UInt32(number), bucket: bucket, isKept: kept, lastUse: session.pointee.useCount)
         session.pointee.openCount += 1

@@ -57,7 +57,9 @@ extension StoreState {
         for slab in head + 1..<head + Int(slabs[head].run_slabs) {
             larder_store_u32(&slabs[slab].state, LARDER_SLAB_RUN_TAIL.rawValue)
         }
+        crashPoint()
         larder_store_u32(&slabs[head].state, LARDER_SLAB_RUN_HEAD.rawValue)
+        crashPoint()
         process.pointee.freshSlabs.append(head, process.pointee.links)
         if larder_load_u32(&slabs[head].live_blocks) == 0 || !isInIndex(reservation.block) {
             retireRun(head, session)
@@ -95,7 +97,10 @@ extension StoreState {
         process.pointee.freshSlabs.remove(head, process.pointee.links)
         let count = Int(slabs[head].run_slabs)
         // The live count belongs to the head; the tails have none.
-        for slab in head..<head + count { sendToLimbo(slab, session) }
+        for slab in head..<head + count {
+            sendToLimbo(slab, session)
+            crashPoint()
+        }
     }
 
     // MARK: Finding a window

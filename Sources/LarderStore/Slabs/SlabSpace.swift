@@ -112,6 +112,7 @@ extension StoreState {
         larder_store_u32(&slabs[slab].live_blocks, 0)
         slabs[slab].cursor_blocks = 0
         slabs[slab].run_slabs = 0
+        crashPoint()
         larder_store_u32(&slabs[slab].state, LARDER_SLAB_FREE.rawValue)
     }
 
@@ -129,6 +130,7 @@ extension StoreState {
         (base + slab << Int(slabShift)).initializeMemory(
             as: UInt8.self, repeating: 0, count: 1 << Int(slabShift))
         slabs[slab].expiry_end_ms = Int64.max
+        crashPoint()
         larder_store_u32(&slabs[slab].state, LARDER_SLAB_INDEX.rawValue)
         return slab
     }

@@ -23,6 +23,7 @@ final class ModelRun {
     private var configuration: StoreConfiguration
     /// What came back when the store was opened again.
     private(set) var recoveredItems = 0
+    private(set) var imagesOpened = 0
     private var done = StoreCounters()
     /// What the store did in a run that ended well.
     private(set) var counters = StoreCounters()
@@ -118,7 +119,7 @@ final class ModelRun {
         return drivers[random.number(0...drivers.count - 1)].turn(now) { driver in
             model.begin(now: now)
             for _ in 0..<random.number(1...3) {
-                if let failure = operation(driver) { return failure }
+                if let failure = operationOrKill(driver) { return failure }
             }
             return nil
         }
@@ -188,6 +189,52 @@ final class ModelRun {
             default: random.number(slabBytes...slabBytes * 4)
             }
         return .value(length, seed: valueSeed)
+    }
+
+    /// An operation; in the middle of which, in a file, it is as if the process were killed: what the file
+    /// holds at that instant is looked at.
+    private func operationOrKill(_ driver: StoreDriver) -> String? {
+        guard let file, random.once(in: 3) else { return operation(driver) }
+        let before = model
+        var pointsLeft = random.number(0...14)
+        var image: [UInt8]?
+        store.state.process.pointee.crashHook = {
+            if pointsLeft == 0 { image = try? file.bytes }
+            pointsLeft -= 1
+        }
+        let failure = operation(driver)
+        store.state.process.pointee.crashHook = nil
+        if let failure { return failure }
+        guard let image else { return nil }
+        imagesOpened += 1
+        return check(image, file, before: before).map { "killed in the middle: \($0)" }
+    }
+
+    /// Every key has to be as it was before the operation, or as it was after it.
+    private func check(_ image: [UInt8], _ file: StoreTestFile, before: ModelStore) -> String? {
+        do {
+            let other = try StoreTestFile()
+            try other.replace(with: image)
+            var configuration = configuration
+            configuration.filePath = other.path
+            configuration.openedAtMilliseconds = now
+            configuration.defersRecovery = true
+            let store = try Store(configuration)
+            let report = store.recover()
+            if let broken = store.checkInvariants().first { return broken }
+            let driver = try StoreDriver(store)
+            for key in keys.indices {
+                let found = driver.turn(now) { $0.find(keys[key], now: now) }
+                if found == nil, room == .tiny { continue }
+                if found != before.live(key, now: now), found != model.live(key, now: now) {
+                    return "key \(key) is \(ModelStore.text(found)); before \(ModelStore.text(before.live(key, now: now)))"
+                        + ", after \(ModelStore.text(model.live(key, now: now))); \(report)"
+                }
+            }
+            return nil
+        } catch {
+            return "\(error)"
+        }
     }
 
     private func operation(_ driver: StoreDriver) -> String? {

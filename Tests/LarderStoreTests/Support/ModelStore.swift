@@ -41,7 +41,7 @@ struct ModelStore {
         return nil
     }
 
-    private static func text(_ item: FoundItem?) -> String {
+    static func text(_ item: FoundItem?) -> String {
         item.map { "\($0.value.count) bytes, flags \($0.clientFlags), expiry \($0.expiry), cas \($0.cas)" }
             ?? "nothing"
     }
