@@ -27,6 +27,7 @@ extension Execute {
                 $0.warmFactor = warmFactor
             }
         case .setAutomove(let setting): reply = setAutomove(state, setting)
+        case .moveClock(let move): reply = moveClock(state, move)
         case .watch(let streams): reply = watch(&connection, &context, streams)
         case .refreshCertificates:
             if let refusal = refreshCertificates(state) {
@@ -64,6 +65,17 @@ extension Execute {
             case .window(let window): tunables.automoveWindow = window
             }
         }
+    }
+
+    /// Only for memcached's own tests, which would wait for seconds otherwise.
+    private static func moveClock(_ state: ServerState, _ move: Administration.ClockMove) -> Reply {
+        guard let shift = state.clockShift else { return .unknownCommand }
+        switch move {
+        case .by(let seconds): shift.move(milliseconds: seconds * 1000)
+        case .pause: shift.pause(at: state.clock.now())
+        case .resume: shift.resume()
+        }
+        return .ok
     }
 
     // MARK: Crawls and dumps

@@ -113,6 +113,8 @@ package struct Settings: Sendable {
     package var tlsWriteBufferBytes = 16 << 10
     /// `-Y`: the file of names and passwords.
     package var userFilePath: String?
+    /// `-L`: ask for large pages.
+    package var usesHugePages = false
     /// `-D`: the character that ends a key's prefix in `stats detail`.
     package var prefixDelimiter: UInt8 = UInt8(ascii: ":")
     package var detailEnabled = false
@@ -125,6 +127,11 @@ package struct Settings: Sendable {
     /// `-o worker_logbuf_size`: bytes of events that a worker gathers before it hands them on.
     package var workerLogBytes = 64 << 10
     package var tailRepairSeconds = 0
+    /// `-o no_slab_reassign`, `-o no_lru_maintainer`: `stats` leaves out what memcached then leaves out.
+    package var showsSlabMover = true
+    package var showsMaintainer = true
+    /// `-o relaxed_privileges`, which is for memcached's own tests: commands for debugging.
+    package var allowsDebugging = false
     /// `-o temporary_ttl`; nil: not given.
     package var temporaryTTL: Int?
     package var readBufferLimitBytes = 0
@@ -134,6 +141,7 @@ package struct Settings: Sendable {
     package var chunkSizeBytes = 48
     package var hashPowerInit = 0
     package var slabChunkMaxBytes = 512 << 10
+    package var slabChunkIsGiven = false
     /// `--cache`, in their order. One called `default` is the main port's.
     package var caches: [CacheSettings] = []
     /// `--key-route`: on the main port a key may name its cache.

@@ -102,7 +102,11 @@ extension Session {
             if shape.totalBytes(wideCas: false) > state.process.pointee.configuration.itemBytesMax {
                 return refused(mode, key, .tooLarge)
             }
-            guard shape.expiryMilliseconds > now else {
+            // A time that is past (rather than none at all): dead at once, but there until somebody asks or
+            // its time bucket is cleared, so that a get can tell that it has expired.
+            let isKept = shape.expiryMilliseconds > 0 && state.bounds == nil
+            if isKept { shape.expiryMilliseconds = max(now, shape.expiryMilliseconds) }
+            guard shape.expiryMilliseconds > now || isKept else {
                 let outcome = removeInstead(mode, key, old, options)
                 if outcome != .stored {
                     if old != nil { continue }
@@ -393,6 +397,7 @@ extension Session {
         state.crashPoint()
         if let now = onlyDeadAt {
             state.countDropped(item, key.hash, isDead: true, now: now, self.slot)
+            larder_count(&self.slot.pointee.counters.expiredFound, 1)
         } else {
             larder_count(&self.slot.pointee.counters.items, -1)
             if let bounds = state.bounds { bounds.removed(item, key.hash) }

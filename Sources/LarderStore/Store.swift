@@ -37,6 +37,8 @@ public final class Store: Sendable {
             base = mapped
             Self.format(base, geometry, seed: configuration.hashSeed ?? UInt64.random(in: .min ... .max))
         }
+        // Advice only: where there are no large pages, small ones do.
+        if configuration.usesHugePages { madvise(base, geometry.arenaBytes, MADV_HUGEPAGE) }
         let process = try Self.makeProcessState(geometry, configuration)
         state = StoreState(base: base, geometry: geometry, process: process)
         // Place 0 is for what is moved: see `StoreState.mover`.
@@ -168,6 +170,7 @@ public final class Store: Sendable {
         // Without the space lock: the caller may be in a turn, and whoever holds the lock may be
         // waiting for that turn to end.
         var slabs = StoreStatistics.Slabs()
+        var oldest = UInt32.max
         for slab in 0..<state.slabCount {
             switch larder_load_u32(&state.slabs[slab].state) {
             case LARDER_SLAB_FREE.rawValue: slabs.free += 1
@@ -177,12 +180,18 @@ public final class Store: Sendable {
             case LARDER_SLAB_METADATA.rawValue: slabs.metadata += 1
             default: slabs.used += 1
             }
+            // Others have no blocks of items.
+            if larder_load_u32(&state.slabs[slab].live_blocks) > 0 {
+                oldest = min(oldest, larder_load_u32(&state.slabs[slab].opened_seconds))
+            }
         }
         return StoreStatistics(
             counters: counters, slabs: slabs, slabBytes: geometry.slabBytes,
             blockBytes: 1 << geometry.blockShift,
             bucketCount: Int(larder_load_u64(&state.superblock.pointee.bucket_count)),
-            arenaBytes: geometry.arenaBytes, limitUse: state.bounds?.use)
+            arenaBytes: geometry.arenaBytes, limitUse: state.bounds?.use,
+            oldestItemsTime: oldest == UInt32.max ? nil : Int64(oldest),
+            lastEvictionIdleSeconds: Int64(larder_load_u32(&state.process.pointee.lastEvictionIdleSeconds)))
     }
 }
 
@@ -205,6 +214,10 @@ public struct StoreStatistics: Sendable {
     public var arenaBytes: Int
     /// Of a limited store.
     public var limitUse: StoreLimitUse?
+    /// When the slab was begun that has waited longest, in seconds; nil: there is no item.
+    public var oldestItemsTime: Int64?
+    /// How long the item evicted last had not been asked for.
+    public var lastEvictionIdleSeconds: Int64
     /// Bytes of the blocks that live items cover.
     public var liveBytes: Int { Int(counters.liveBlocks) * blockBytes }
 }

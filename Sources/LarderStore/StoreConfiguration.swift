@@ -36,6 +36,9 @@ public struct StoreConfiguration: Sendable {
     /// The time at which a file is opened, in absolute milliseconds; nil: the wall clock's.
     public var openedAtMilliseconds: Int64?
 
+    /// Ask the system for large pages.
+    public var usesHugePages = false
+
     /// Limits in items and blocks; nil: the memory is the limit.
     public var limits: StoreLimits?
     /// Expired items, which nobody is given, keep their memory until it is needed or they are asked for.

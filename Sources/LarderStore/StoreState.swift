@@ -154,6 +154,8 @@ struct ProcessState {
     var emptyHand = 0
     /// Guards the sessions' table.
     var sessionLock: UInt32 = 0
+    /// How long the item evicted last had not been asked for. Atomic.
+    var lastEvictionIdleSeconds: UInt32 = 0
     /// Next look at the time buckets. Atomic.
     var nextTickMilliseconds: UInt64 = 0
     var configuration: StoreConfiguration

@@ -26,8 +26,17 @@ package enum Administration: Sendable, Equatable {
     /// `slabs automove`
     case setAutomove(Automove)
 
+    /// `debugtime`, of builds for debugging only.
+    case moveClock(ClockMove)
+
     /// `watch`; nil when one of the streams does not exist.
     case watch(WatchedStreams?)
+
+    package enum ClockMove: Sendable, Equatable {
+        case by(seconds: Int64)
+        case pause
+        case resume
+    }
 
     package enum Automove: Sendable, Equatable {
         case level(UInt32)

@@ -22,6 +22,26 @@ private func draft(_ text: String) throws -> Draft {
         #expect(several.idleTimeoutSeconds == 5 && several.hashPowerInit == 13)
     }
 
+    @Test func machineryIsShownAsItWasSet() throws {
+        let settings = try draft(
+            "hot_lru_pct=11,warm_lru_pct=22,hot_max_factor=0.3,warm_max_factor=3,lru_crawler_sleep=5,"
+                + "lru_crawler_tocrawl=6,slab_automove=2,slab_automove_ratio=0.7,slab_automove_window=9,"
+                + "slab_automove_freeratio=0.02,tail_repair_time=20,temporary_ttl=30,read_buf_mem_limit=3,"
+                + "watcher_logbuf_size=1,worker_logbuf_size=2,track_sizes,no_lru_crawler"
+        ).settings
+        let tunables = settings.tunables
+        #expect(tunables.hotPercent == 11 && tunables.warmPercent == 22)
+        #expect(tunables.hotFactor == 0.3 && tunables.warmFactor == 3)
+        #expect(tunables.crawlerSleepMicroseconds == 5 && tunables.crawlerItemsMax == 6)
+        #expect(tunables.automoveLevel == 2 && tunables.automoveRatio == 0.7)
+        #expect(tunables.automoveWindow == 9 && tunables.automoveFreeRatio == 0.02)
+        #expect(settings.tailRepairSeconds == 20 && settings.temporaryTTL == 30)
+        #expect(settings.readBufferLimitBytes == 3 << 20)
+        #expect(settings.watcherBufferBytes == 1 << 10 && settings.workerLogBytes == 2 << 10)
+        #expect(settings.tracksSizes && !settings.crawlerIsEnabled)
+        #expect(try draft("slab_automove").settings.tunables.automoveLevel == 1)
+    }
+
     /// Every name that memcached 1.6.45 can be built with.
     @Test func everyNameOfMemcachedIsTaken() throws {
         let flags = """

@@ -53,6 +53,15 @@ private func warnings(_ line: String) -> [String]? {
         Accepted("-I 1024") { $0.maxItemSizeBytes == 1024 },
         Accepted("-I 1g -m 2048") { $0.maxItemSizeBytes == 1 << 30 },
         Accepted("-I 32m") { $0.maxItemSizeBytes == 32 << 20 },
+        Accepted("-L") { $0.usesHugePages },
+        Accepted("-I 1500k") { $0.maxItemSizeBytes == 1_536_000 },
+        Accepted("-I 1024 -o slab_chunk_max=1") { $0.maxItemSizeBytes == 1024 },
+        Accepted("-I 512k -o slab_chunk_max=16") { $0.slabChunkMaxBytes == 16 << 10 },
+        Accepted("-o relaxed_privileges") { $0.allowsDebugging },
+        Accepted("-o no_lru_crawler,no_lru_maintainer,no_slab_reassign") {
+            !$0.crawlerIsEnabled && !$0.showsMaintainer && !$0.showsSlabMover
+        },
+        Accepted("-o no_modern,lru_crawler") { $0.crawlerIsEnabled && !$0.showsMaintainer },
         Accepted("-M -k") { !$0.evictions && $0.locksMemory },
         Accepted("-t 2 -c 10 -R 7") {
             $0.threadCount == 2 && $0.connectionLimit == 10 && $0.requestsPerEventMax == 7
@@ -140,6 +149,23 @@ private func warnings(_ line: String) -> [String]? {
         ("-I abc", "Item max size cannot be less than 1024 bytes.", 64),
         ("-I 40m", "Cannot set item size limit higher than 1/2 of memory max.", 64),
         ("-I 2g -m 8192", "Cannot set item size limit higher than a gigabyte.", 64),
+        ("-o hot_lru_pct=50,warm_lru_pct=50", "hot_lru_pct + warm_lru_pct cannot be more than 80% combined", 64),
+        ("-o temporary_ttl=30,no_lru_maintainer", "temporary_ttl requires lru_maintainer to be enabled", 64),
+        (
+            "-I 1024 -o slab_chunk_max=512",
+            "slab_chunk_max (bytes: 524288) cannot be larger than -I (item_size_max 1024)", 64
+        ),
+        (
+            "-o slab_chunk_max=300",
+            "-I (item_size_max: 1048576) must be evenly divisible by slab_chunk_max (bytes: 307200)", 64
+        ),
+        (
+            "-I 3m -o slab_chunk_max=768",
+            "slab_chunk_max (bytes: 786432) must divide evenly into 1048576 (slab_page_size)", 64
+        ),
+        ("-o slab_sizes=5-6", "slab size 5 is out of valid range", 64),
+        ("-o slab_sizes=100-99", "slab size 99 cannot be lower than or equal to a previous class size", 64),
+        ("-o slab_sizes=100-107", "slab size 107 must be at least 8 bytes larger than previous class", 64),
         ("-m 0", "Cannot set item size limit higher than 1/2 of memory max.", 64),
         ("-p 70000", "ERROR: Invalid port number 70000.", 64),
         ("-B x", "Invalid value for binding protocol: x\n -- should be one of auto, binary, or ascii", 64),
@@ -191,7 +217,7 @@ private func warnings(_ line: String) -> [String]? {
         #expect(ending.text.filter { $0 == "\n" }.count == 1)
     }
 
-    @Test(arguments: ["-f 1.1", "-n 96", "-f 1.1 -n 96", "-L", "-N 2", "-t 65", "-L -L"])
+    @Test(arguments: ["-f 1.1", "-n 96", "-f 1.1 -n 96", "-N 2", "-t 65"])
     func warnsOnceForEachOptionThatIsIgnored(line: String) throws {
         let count = line == "-f 1.1 -n 96" ? 2 : 1
         #expect(try #require(warnings(line)).count == count)

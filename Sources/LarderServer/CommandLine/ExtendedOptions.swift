@@ -55,6 +55,8 @@ extension ExtendedOption {
         option("no_modern") { draft, _ in
             draft.settings.refusesConnectionsOverLimit = false
             draft.settings.crawlerIsEnabled = false
+            draft.settings.showsSlabMover = false
+            draft.settings.showsMaintainer = false
             draft.warn(
                 "-o no_modern: its no_maxconns_fast and no_lru_crawler apply, the rest concerns memcached's insides.")
         },
@@ -67,8 +69,9 @@ extension ExtendedOption {
             draft.settings.workerLogBytes = try kilobytes(text, of: "worker_logbuf_size")
         },
         silent("modern"), silent("inline_ascii_resp"), silent("no_inline_ascii_resp"),
-        silent("slab_reassign"), silent("lru_maintainer"),
-        silent("no_drop_privileges"), silent("relaxed_privileges"),
+        option("slab_reassign") { draft, _ in draft.settings.showsSlabMover = true },
+        option("lru_maintainer") { draft, _ in draft.settings.showsMaintainer = true },
+        silent("no_drop_privileges"), option("relaxed_privileges") { draft, _ in draft.settings.allowsDebugging = true },
         ignored("no_hashexpand", "the index grows when it has to"),
         ignored(
             "hash_algorithm", "the hash is keyed with a random seed", .words(["jenkins", "murmur3", "xxh3"])),
@@ -93,10 +96,11 @@ extension ExtendedOption {
                 throw .badValue("slab_chunk_max must be specified in kilobytes.")
             }
             draft.settings.slabChunkMaxBytes = kilobytes.value << 10
+            draft.settings.slabChunkIsGiven = true
             draft.warn("-o slab_chunk_max is ignored: \(noSlabs).")
         },
         ignored("no_chunked_items", noSlabs),
-        ignored("no_slab_reassign", noSlabs),
+        ignored("no_slab_reassign", noSlabs) { draft, _ in draft.settings.showsSlabMover = false },
         ignored("slab_automove", noSlabs, .optionalInteger(0...2, "slab_automove must be between 0 and 2")) {
             $0.settings.tunables.automoveLevel = $1.isEmpty ? 1 : UInt32(LeadingInteger($1).value)
         },
@@ -110,7 +114,12 @@ extension ExtendedOption {
         ignored("slab_automove_freeratio", noSlabs, .any) {
             $0.settings.tunables.automoveFreeRatio = Double($1) ?? 0
         },
-        ignored("slab_sizes", noSlabs, .any),
+        option("slab_sizes") { draft, text throws(Ending) in
+            guard let text else { throw .badValue("Missing slab_sizes argument") }
+            try checkSlabSizes(
+                text, smallest: draft.settings.chunkSizeBytes, largest: draft.settings.slabChunkMaxBytes)
+            draft.warn("-o slab_sizes is ignored: \(noSlabs).")
+        },
     ]
 
     private static let ownEviction = "Larder evicts by slab: what expires, what is mostly holes, then the oldest that nobody asks for"
@@ -129,7 +138,7 @@ extension ExtendedOption {
                 .check(text, of: "lru_crawler_tocrawl")
             draft.settings.tunables.crawlerItemsMax = UInt32(clamping: LeadingInteger(text ?? "").value)
         },
-        ignored("no_lru_maintainer", ownEviction),
+        ignored("no_lru_maintainer", ownEviction) { draft, _ in draft.settings.showsMaintainer = false },
         ignored("hot_lru_pct", ownEviction, .integer(1...79, "hot_lru_pct must be > 1 and < 80")) {
             $0.settings.tunables.hotPercent = UInt32(clamping: LeadingInteger($1).value)
         },

@@ -84,6 +84,7 @@ private func checkTogether(_ draft: Draft) throws(Ending) {
     if settings.maxItemSizeBytes > 1 << 30 {
         throw .usage("Cannot set item size limit higher than a gigabyte.")
     }
+    try checkMachinery(settings)
     if settings.udpPort != 0, settings.saslEnabled {
         throw .usage("ERROR: Cannot enable UDP while using binary SASL authentication.")
     }

@@ -58,11 +58,6 @@ extension Option {
                 draft.warn("-n is ignored: Larder has no slab classes, an item takes the blocks it needs.")
             }),
         Option(
-            "L", "enable-largepages", .none, .accepted, "ignored: the system decides on page sizes",
-            effect: { draft, _ in
-                draft.warn("-L is ignored: page sizes are the system's choice (transparent huge pages).")
-            }),
-        Option(
             "N", "napi-ids", .required("NUM"), .accepted, "ignored: clients go to the workers in turn",
             effect: { draft, text throws(Ending) in
                 draft.napiIDs = try positiveNumber(

@@ -39,6 +39,9 @@ extension Option {
         Option(
             "k", "lock-memory", .none, .memory, "keep all memory out of swap (mlockall)",
             effect: { draft, _ in draft.settings.locksMemory = true }),
+        Option(
+            "L", "enable-largepages", .none, .memory, "ask the system for large pages",
+            effect: { draft, _ in draft.settings.usesHugePages = true }),
     ]
 
     private static func setStore(_ path: String, _ option: String, _ draft: inout Draft) throws(Ending) {

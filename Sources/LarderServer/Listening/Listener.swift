@@ -99,11 +99,16 @@ package struct Listener: Sendable {
                 missing = error
             case .failure(let error):
                 for listener in opened { close(listener.fd) }
-                throw .tcpListener(port: port, error: error)
+                throw refusal(port, error, settings)
             }
         }
-        guard !opened.isEmpty else { throw .tcpListener(port: port, error: missing) }
+        guard !opened.isEmpty else { throw refusal(port, missing, settings) }
         return opened
+    }
+
+    /// memcached's words. It, too, refuses to listen on one address under two names.
+    private static func refusal(_ port: Int, _ error: Int32, _ settings: Settings) -> StartupError {
+        settings.interfaces.map { .interfaces($0, error: error) } ?? .tcpListener(port: port, error: error)
     }
 
     static func resolve(_ host: String, port: Int) throws(StartupError) -> [SocketAddress] {

@@ -6,6 +6,10 @@ package enum StartupError: Error, Equatable {
     case tcpListener(port: Int, error: Int32)
     /// No UDP socket at this port.
     case udpSocket(port: Int, error: Int32)
+    /// Not on all of the places that `-l` names, as given.
+    case interfaces(String, error: Int32)
+    /// `-L`, and the system has no large pages; why.
+    case hugePages(String)
     /// The name given to `-l` has no address; the resolver's reason.
     case unresolvedHost(port: Int, host: String, reason: String)
     case unixListener(path: String, error: Int32)
@@ -29,6 +33,11 @@ package enum StartupError: Error, Equatable {
             "failed to listen on TCP port \(port): \(describe(error: error))"
         case .udpSocket(let port, let error):
             "failed to listen on UDP port \(port): \(describe(error: error))"
+        case .interfaces(let list, let error):
+            "failed to listen on one of interface(s) \(list): \(describe(error: error))"
+        case .hugePages(let reason):
+            "\(reason)\nWill use default page size.\nCannot enable large pages on this system\n"
+                + "(There is no support as of this version)"
         case .unresolvedHost(let port, let host, let reason):
             "failed to listen on TCP port \(port): cannot resolve \"\(host)\": \(reason)"
         case .unixListener(let path, let error):
@@ -61,7 +70,7 @@ package enum StartupError: Error, Equatable {
     package var exitCode: Int32 {
         switch self {
         case .unknownUser: 67
-        case .daemon, .userFile: 1
+        case .daemon, .userFile, .hugePages: 1
         case .tls: ExitCode.usage
         default: 71
         }

@@ -14,7 +14,7 @@ final class ConnectionStatistics: AnswerStream {
         while next < end, found < Self.entriesMax {
             if let entry = table.entry(next) {
                 found += 1
-                Self.add(entry, fd: next, now: context.now, to: &lines)
+                Self.add(entry, fd: next, asking: Int(connection.number), now: context.now, to: &lines)
             }
             next += 1
         }
@@ -25,9 +25,10 @@ final class ConnectionStatistics: AnswerStream {
     }
 
     private static func add(
-        _ entry: (state: ConnectionTable.State, milliseconds: Int64), fd: Int, now: Int64,
+        _ entry: (state: ConnectionTable.State, milliseconds: Int64), fd: Int, asking: Int, now: Int64,
         to lines: inout StatisticsList
     ) {
+        let isAsking = fd == asking
         let local = SocketAddress.local(of: Int32(fd))
         if entry.state == .datagrams {
             lines.add("\(fd):UDP", "UDP")
@@ -38,7 +39,7 @@ final class ConnectionStatistics: AnswerStream {
             lines.add("\(fd):addr", SocketAddress.peer(of: Int32(fd))?.text ?? "?")
             lines.add("\(fd):listen_addr", local?.text ?? "?")
         }
-        lines.add("\(fd):state", entry.state.name)
+        lines.add("\(fd):state", isAsking ? "conn_parse_cmd" : entry.state.name)
         if entry.state == .sending { lines.add("\(fd):resps_waiting", 1) }
         lines.add("\(fd):secs_since_last_cmd", max(0, (now - entry.milliseconds) / 1000))
     }

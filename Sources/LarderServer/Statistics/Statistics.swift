@@ -17,7 +17,7 @@ enum Statistics {
         switch words.first {
         case nil: general(state, cache, now: context.now, &lines)
         case "settings": SettingsStatistics.write(state, cache, &lines)
-        case "items": items(cache, &lines)
+        case "items": items(state, cache, now: context.now, &lines)
         case "slabs": slabs(cache, &lines)
         case "caches": caches(state, &lines)
         case "sizes":
@@ -46,7 +46,6 @@ enum Statistics {
             lines.add("udp_requests_dropped", cache.total(.udpRequestsDropped))
             lines.add("udp_replies_withheld", cache.total(.udpRepliesWithheld))
         }
-        lines.add("larder_version", Version.larder)
     }
 
     /// What became of the file that the items lie in.
@@ -142,15 +141,12 @@ enum Statistics {
         lines.add("hash_power_level", Int.bitWidth - 1 - store.bucketCount.leadingZeroBitCount)
         lines.add("hash_bytes", store.slabs.index * store.slabBytes)
         lines.add("hash_is_expanding", 0)
-        for name in [
-            "slab_reassign_rescues", "slab_reassign_chunk_rescues", "slab_reassign_inline_reclaim",
-            "slab_reassign_busy_items", "slab_reassign_busy_deletes", "slab_reassign_busy_nomem",
-            "slab_reassign_last_busy_status", "slab_reassign_running",
-        ] { lines.add(name, 0) }
-        lines.add("slabs_moved", store.counters.slabsReclaimed - cache.baseline.withLock { $0.slabsReclaimed })
-        lines.add("lru_crawler_running", cache.crawler.isRunning ? 1 : 0)
-        lines.add("lru_crawler_starts", cache.crawler.starts)
-        lines.add("lru_maintainer_juggles", 0)
+        if state.settings.showsSlabMover { slabMover(store, cache, &lines) }
+        if cache.crawler.isEnabled {
+            lines.add("lru_crawler_running", cache.crawler.isRunning ? 1 : 0)
+            lines.add("lru_crawler_starts", cache.crawler.starts)
+        }
+        if state.settings.showsMaintainer { lines.add("lru_maintainer_juggles", 0) }
         lines.add("malloc_fails", 0)
         lines.add("log_worker_dropped", state.watchers.dropped)
         lines.add("log_worker_written", state.watchers.written)
@@ -171,6 +167,16 @@ enum Statistics {
         lines.add("time_since_server_cert_refresh", max(0, now - tls.refreshedAtMilliseconds) / 1000)
     }
 
+    /// Pages that go from class to class in memcached; here slabs that were emptied to be used anew.
+    private static func slabMover(_ store: StoreStatistics, _ cache: ServedCache, _ lines: inout StatisticsList) {
+        for name in [
+            "slab_reassign_rescues", "slab_reassign_chunk_rescues", "slab_reassign_inline_reclaim",
+            "slab_reassign_busy_items", "slab_reassign_busy_deletes", "slab_reassign_busy_nomem",
+            "slab_reassign_last_busy_status", "slab_reassign_running",
+        ] { lines.add(name, 0) }
+        lines.add("slabs_moved", store.counters.slabsReclaimed - cache.baseline.withLock { $0.slabsReclaimed })
+    }
+
     private static func itemTotals(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {
         let store = cache.store.statistics
         let base = cache.baseline.withLock { $0 }
@@ -180,15 +186,25 @@ enum Statistics {
         lines.add("slab_global_page_pool", store.slabs.free)
         lines.add("expired_unfetched", store.counters.expiredUnfetched - base.expiredUnfetched)
         lines.add("evicted_unfetched", store.counters.evictionsUnfetched - base.evictionsUnfetched)
-        lines.add("evicted_active", 0)
+        if state.settings.showsMaintainer { lines.add("evicted_active", 0) }
         lines.add("evictions", store.counters.evictions - base.evictions)
         lines.add("reclaimed", store.counters.expired - base.expired)
-        lines.add("crawler_reclaimed", cache.crawler.reclaimed)
+        lines.add("crawler_reclaimed", reclaimedUnasked(cache, store.counters, base))
         lines.add("crawler_items_checked", cache.crawler.checked)
-        for name in [
-            "lrutail_reflocked", "moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims",
-            "lru_bumps_dropped",
-        ] { lines.add(name, 0) }
+        lines.add("lrutail_reflocked", 0)
+        guard state.settings.showsMaintainer else { return }
+        for name in ["moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims", "lru_bumps_dropped"] {
+            lines.add(name, 0)
+        }
+    }
+
+    /// Expired items that were given back before anybody met them: by clearing their time bucket, or by
+    /// a crawl.
+    static func reclaimedUnasked(
+        _ cache: ServedCache, _ counters: StoreCounters, _ base: StatisticsBaseline
+    ) -> Int64 {
+        (counters.expired - base.expired) - (counters.expiredFound - base.expiredFound)
+            + Int64(cache.crawler.reclaimed)
     }
 
     // MARK: stats reset
@@ -206,6 +222,7 @@ enum Statistics {
             base.evictionsWithExpiry = store.evictionsWithExpiry
             base.expired = store.expired
             base.expiredUnfetched = store.expiredUnfetched
+            base.expiredFound = store.expiredFound
             base.outOfMemory = store.outOfMemory
             base.slabsReclaimed = store.slabsReclaimed
         }

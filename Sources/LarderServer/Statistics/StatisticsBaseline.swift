@@ -7,6 +7,7 @@ struct StatisticsBaseline: Sendable {
     var evictionsWithExpiry: Int64 = 0
     var expired: Int64 = 0
     var expiredUnfetched: Int64 = 0
+    var expiredFound: Int64 = 0
     var outOfMemory: Int64 = 0
     var slabsReclaimed: Int64 = 0
 }

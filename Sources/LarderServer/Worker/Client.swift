@@ -245,7 +245,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         watch.assign(
             to: pointee.loop.takeUnretainedValue(), fd: fd, interest: .read,
             handler: tls == nil ? clientIsReady : encryptedClientIsReady, context: client)
-        note(client)
+        pointee.connectionTable.set(fd, .new, atMilliseconds: pointee.context.now)
         if pointee.context.isWatched { pointee.context.logArrival(of: fd) }
         if pointee.context.verbosity > 1 {
             StandardError.write("<\(fd) new \((listener.bindingProtocol ?? pointee.context.bindingProtocol).name) client connection")

@@ -6,7 +6,7 @@ import Synchronization
 /// SAFETY: `@unchecked Sendable` because the cells are atomics, and live as long as the server.
 struct ConnectionTable: @unchecked Sendable {
     enum State: Int64 {
-        case none = 0, reading, readingValue, skipping, sending, listening, watching, datagrams
+        case none = 0, reading, readingValue, skipping, sending, listening, watching, datagrams, new
 
         /// memcached's word for it.
         var name: String {
@@ -18,6 +18,7 @@ struct ConnectionTable: @unchecked Sendable {
             case .sending: "conn_mwrite"
             case .listening: "conn_listening"
             case .watching: "conn_watch"
+            case .new: "conn_new_cmd"
             }
         }
     }
@@ -36,7 +37,7 @@ struct ConnectionTable: @unchecked Sendable {
     @inline(__always)
     func set(_ fd: Int32, _ state: State, atMilliseconds time: Int64) {
         guard fd >= 0, Int(fd) < count else { return }
-        (cells + Int(fd)).pointee.store(time &<< 3 | state.rawValue, ordering: .relaxed)
+        (cells + Int(fd)).pointee.store(time &<< 4 | state.rawValue, ordering: .relaxed)
     }
 
     func clear(_ fd: Int32) { set(fd, .none, atMilliseconds: 0) }
@@ -44,7 +45,7 @@ struct ConnectionTable: @unchecked Sendable {
     /// State and time of the last activity of a descriptor in use.
     func entry(_ fd: Int) -> (state: State, milliseconds: Int64)? {
         let value = (cells + fd).pointee.load(ordering: .relaxed)
-        guard let state = State(rawValue: value & 7), state != .none else { return nil }
-        return (state, value >> 3)
+        guard let state = State(rawValue: value & 15), state != .none else { return nil }
+        return (state, value >> 4)
     }
 }

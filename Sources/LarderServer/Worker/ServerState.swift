@@ -10,6 +10,8 @@ package final class ServerState: Sendable {
     package let caches: [ServedCache]
     let connectionLimit: ConnectionLimit
     let clock: ServerClock
+    /// What tests move the clock with; nil: nobody may.
+    let clockShift: ClockShift?
     let access: Access
     /// `-v` level, which the `verbosity` command changes.
     let verbosity: Atomic<Int>
@@ -33,7 +35,9 @@ package final class ServerState: Sendable {
         defersRecovery: Bool = false
     ) throws(StoreError) {
         self.settings = settings
-        self.clock = clock
+        let shift = settings.allowsDebugging ? ClockShift() : nil
+        clockShift = shift
+        self.clock = clock.shifted(by: shift)
         self.access = access
         var caches: [ServedCache] = []
         for cache in settings.orderedCaches { 
@@ -78,21 +82,4 @@ package final class ServerState: Sendable {
         let request = stopRequest.withLock { $0 }
         request?()
     }
-}
-
-/// The time, in absolute milliseconds: the monotonic clock, set by the wall clock once at the
-/// start, so that a change of the wall clock ends no item early and none late.
-package struct ServerClock: Sendable {
-    let offsetMilliseconds: Int64
-    /// Absolute milliseconds at the server's start.
-    let startMilliseconds: Int64
-
-    package init() {
-        let wall = larder_milliseconds(true)
-        offsetMilliseconds = wall - larder_milliseconds(false)
-        startMilliseconds = wall
-    }
-
-    @inline(__always)
-    func now() -> Int64 { larder_milliseconds(false) &+ offsetMilliseconds }
 }

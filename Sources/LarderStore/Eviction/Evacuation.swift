@@ -89,6 +89,8 @@ extension StoreState {
             if !fetched { larder_count(&session.pointee.counters.expiredUnfetched, 1) }
         } else {
             larder_count(&session.pointee.counters.evictions, 1)
+            let idle = secondsSinceAccess(item, now: now)
+            larder_store_u32(&process.pointee.lastEvictionIdleSeconds, UInt32(clamping: idle))
             if !fetched { larder_count(&session.pointee.counters.evictionsUnfetched, 1) }
             if item.form.contains(.expires) {
                 larder_count(&session.pointee.counters.evictionsWithExpiry, 1)

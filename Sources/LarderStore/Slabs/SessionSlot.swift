@@ -58,6 +58,8 @@ public struct StoreCounters: Sendable {
     /// Expired items whose memory was given back.
     public var expired: Int64 = 0
     public var expiredUnfetched: Int64 = 0
+    /// Those of them that were met by a request, rather than when their time bucket was cleared.
+    public var expiredFound: Int64 = 0
     /// Items that were moved: to keep them, or to a finer time bucket.
     public var itemsMoved: Int64 = 0
     /// Stores refused because nothing could be dropped.

@@ -18,6 +18,7 @@ package enum TextAdministration {
         if command.equals("lru_crawler") { return crawler(words) }
         if command.equals("lru") { return lru(words) }
         if command.equals("cache_memlimit") { return memoryLimit(words) }
+        if command.equals("debugtime") { return clock(words) }
         if command.equals("watch") { return .watch(streams(words)) }
         if command.equals("refresh_certs") { return .refreshCertificates }
         // `extstore`: what a memcached built without it says.
@@ -119,6 +120,16 @@ package enum TextAdministration {
         if limit < 8 { return .answered(.memoryLimitTooSmall) }
         if limit > 1_000_000_000 { return .answered(.memoryLimitNotMegabytes) }
         return .setMemoryLimit(megabytes: limit)
+    }
+
+    /// `debugtime <seconds>|p|r`
+    private static func clock(_ arguments: TextTokens) -> Administration {
+        var words = arguments
+        let move = words.next()
+        if move.equals("p") { return .moveClock(.pause) }
+        if move.equals("r") { return .moveClock(.resume) }
+        guard let seconds = DecimalText.exactInt32(move.start, move.length) else { return .answered(.unknownCommand) }
+        return .moveClock(.by(seconds: Int64(seconds)))
     }
 
     /// The streams named, or what is watched when none is; nil when there is no such stream.

@@ -78,6 +78,7 @@ enum TextCommand: UInt8 {
         if equals(name, length, "lru_crawler") { return .machinery }
         if equals(name, length, "cache_memlimit") { return .machinery }
         if equals(name, length, "refresh_certs") { return .machinery }
+        if equals(name, length, "debugtime") { return .machinery }
         return .unknown
     }
 
