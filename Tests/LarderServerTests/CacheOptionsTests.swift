@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import LarderServer
@@ -207,5 +208,12 @@ private func warnings(_ arguments: [String]) -> [String] {
                 }
             }
         }
+    }
+
+    /// The page about them has every name.
+    @Test func theDocumentationNamesEveryKey() throws {
+        let root = #filePath.components(separatedBy: "/Tests/")[0]
+        let page = try String(contentsOfFile: root + "/docs/named-caches.md", encoding: .utf8)
+        for name in CacheKey.all.flatMap(\.names) { #expect(page.contains("`\(name)`"), "\(name)") }
     }
 }

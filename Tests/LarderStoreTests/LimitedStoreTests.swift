@@ -311,4 +311,56 @@ import Testing
         #expect(store.statistics.limitUse?.items == 20)
         #expect(try values(130..<150, store) == (130..<150).map { $0 > 130 })
     }
+
+    /// Slabs in use follow what is held, however much the arena could take.
+    @Test(arguments: [true, false])
+    func memoryFollowsTheContents(purges: Bool) throws {
+        var limits = StoreLimits(
+            itemsMax: 2000, blockBytes: 4096, blocksMax: 2000, isBitmap: false, valueBytesMax: 4096)
+        limits.purgesLeastRecentlyUsed = purges
+        let store = try Self.store(limits)
+        let driver = try StoreDriver(store)
+        var random = SeededRandom(seed: 1)
+        var slabsMost = 0
+        // Small values in large blocks, written over at random, with some that stay for ever.
+        for round in 0..<60_000 {
+            let key = round < 2000 ? round : random.number(500...1999)
+            let value = [UInt8].value(100, seed: UInt64(key))
+            driver.turn(Self.now + Int64(round)) { driver in
+                _ = driver.set([UInt8](key: "\(key)"), value, now: Self.now + Int64(round))
+            }
+            let slabs = store.statistics.slabs
+            slabsMost = max(slabsMost, slabs.used + slabs.open + slabs.limbo)
+        }
+        // 2,000 items of some 130 bytes fill 64 slabs of 4 KB.
+        #expect(slabsMost < 2 * 64 + 40, "\(slabsMost) slabs")
+        #expect(store.statistics.counters.items == 2000)
+        #expect(store.checkInvariants().isEmpty)
+    }
+
+    /// A large item finds room among small ones that are everywhere: they are moved, and none is lost.
+    @Test(arguments: 0..<10 as Range<UInt64>)
+    func largeAmongSmall(seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        let limits = StoreLimits(itemsMax: 3000, blockBytes: 64, blocksMax: 3000, isBitmap: true, valueBytesMax: 192_000)
+        let store = try Self.store(limits, seed: seed)
+        let driver = try StoreDriver(store)
+        for _ in 0..<20 {
+            let kept = random.number(0...500)
+            driver.turn(Self.now) { driver in
+                for number in 0..<3000 {
+                    #expect(driver.set([UInt8](key: "\(number)"), .value(64, seed: UInt64(number)), now: Self.now) == .stored)
+                }
+                let leaves = Set((0..<kept).map { _ in random.number(0...2999) })
+                for number in 0..<3000 where !leaves.contains(number) { _ = driver.delete([UInt8](key: "\(number)"), now: Self.now) }
+                let large = [UInt8].value((3000 - leaves.count) * 64, seed: 9)
+                #expect(driver.set([UInt8](key: "large"), large, now: Self.now) == .stored)
+                for number in leaves {
+                    #expect(driver.find([UInt8](key: "\(number)"), now: Self.now)?.value == .value(64, seed: UInt64(number)))
+                }
+                #expect(driver.delete([UInt8](key: "large"), now: Self.now) == .stored)
+            }
+        }
+        #expect(store.checkInvariants().isEmpty)
+    }
 }

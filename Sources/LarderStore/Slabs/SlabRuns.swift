@@ -189,7 +189,8 @@ extension StoreState {
             LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
             if larder_load_u32(&slabs[owner].live_blocks) == 0 { return 1 }
             let youth = youth(owner, ages)
-            return process.pointee.configuration.evicts ? youth * youth * youth + 2 : nil
+            if process.pointee.configuration.evicts { return youth * youth * youth + 2 }
+            return bounds == nil ? nil : compactionCost(slab)
         default: return nil
         }
     }

@@ -36,7 +36,9 @@ extension StoreState {
             let after = process.pointee.freeSlabs.count + unpinnedLimboCount()
             vainReclaims = after > before ? 0 : vainReclaims + 1
         }
-        if process.pointee.freeSlabs.count > Self.slabsAhead { closeWornOut(session, now: now) }
+        if process.pointee.freeSlabs.count > Self.slabsAhead {
+            if bounds == nil { closeWornOut(session, now: now) } else { keepCompact(session, now: now) }
+        }
         while true {
             recycleLimbo(session)
             let free = process.pointee.freeSlabs.count
@@ -146,8 +148,17 @@ extension StoreState {
             larder_store_u32(&slabs[slab].state, LARDER_SLAB_CLAIMED.rawValue)
             return true
         case LARDER_SLAB_SEALED.rawValue:
-            guard process.pointee.configuration.evicts || larder_load_u32(&slabs[slab].live_blocks) == 0
-            else { return false }
+            guard process.pointee.configuration.evicts || larder_load_u32(&slabs[slab].live_blocks) == 0 else {
+                // Nothing may be dropped; where there is room by contract, it can be moved.
+                guard bounds != nil else { return false }
+                removeSealed(slab)
+                guard evacuate(slab, .move, session, now: now) else {
+                    appendSealed(slab)
+                    return false
+                }
+                sendToLimbo(slab, session)
+                break
+            }
             let isWorthMoving = process.pointee.freeSlabs.count >= Self.slabsAhead || isYoung(slab)
             removeSealed(slab)
             if !isWorthMoving || !evacuate(slab, .move, session, now: now) {
