@@ -1,4 +1,3 @@
-import LarderWire
 import Synchronization
 
 /// `stats detail`: what was asked for, by the part of the key before the delimiter.

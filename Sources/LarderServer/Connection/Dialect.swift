@@ -1,5 +1,7 @@
 /// In whose bytes a connection speaks. Decided by its first byte, for good.
-package enum Dialect: UInt8, Sendable {
+///
+/// Declared beside its user: a comparison of another module's enum is a call.
+enum Dialect: UInt8 {
     /// Classic text commands and meta commands.
     case text
     case binary
@@ -7,10 +9,8 @@ package enum Dialect: UInt8, Sendable {
     case undecided
 
     /// The dialect of a client whose first byte this is.
-    @inlinable @inline(__always)
-    package static func begun(by byte: UInt8) -> Dialect { byte == 0x80 ? .binary : .text }
+    static func begun(by byte: UInt8) -> Dialect { byte == 0x80 ? .binary : .text }
 
     /// Bytes that end a value.
-    @inlinable @inline(__always)
-    package var valueTerminatorLength: Int { self == .binary ? 0 : 2 }
+    var valueTerminatorLength: Int { self == .binary ? 0 : 2 }
 }
