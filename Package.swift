@@ -31,12 +31,13 @@ let package = Package(
             dependencies: ["LarderWire", "LarderStore", "LarderEventLoop", "LarderTLS", "CLarderSystem"],
             swiftSettings: settings),
         .executableTarget(
-            name: "larder", dependencies: ["LarderServer"], swiftSettings: settings),
+            name: "larder", dependencies: ["LarderServer", "LarderTLS"], swiftSettings: settings),
         .target(
-            name: "LarderTesting", dependencies: ["LarderStore", "LarderWire"], swiftSettings: settings),
+            name: "LarderTesting", dependencies: ["LarderStore", "LarderWire", "LarderTLS"], swiftSettings: settings),
         .testTarget(
             name: "LarderStoreTests", dependencies: ["LarderStore", "LarderTesting", "CLarderArena"], swiftSettings: settings),
         .testTarget(name: "LarderWireTests", dependencies: ["LarderWire", "LarderTesting"], swiftSettings: settings),
+        .testTarget(name: "LarderTLSTests", dependencies: ["LarderTLS", "LarderTesting"], swiftSettings: settings),
         .testTarget(
             name: "LarderEventLoopTests", dependencies: ["LarderEventLoop", "CLarderSystem"],
             swiftSettings: settings),

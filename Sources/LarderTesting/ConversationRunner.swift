@@ -1,4 +1,5 @@
 import Glibc
+package import LarderTLS
 
 /// The first thing in a conversation that went otherwise than written.
 package struct ConversationFailure: Error, CustomStringConvertible, Sendable {
@@ -24,6 +25,7 @@ package struct ConversationRunner {
     private let endpoint: ServerEndpoint
     private let context: String
     private let patienceMilliseconds: Int64
+    private let tls: TLSContext?
     private var clients: [Int: SocketClient] = [:]
     private var current = 1
     private var bindings: ConversationText.Bindings = [:]
@@ -36,13 +38,14 @@ package struct ConversationRunner {
     /// - Parameters:
     ///   - context: How to call this server in a failure.
     ///   - patienceMilliseconds: How long to wait for an answer.
+    ///   - tls: What the client's sessions are made from; nil for talking in the clear.
     package static func hold(
         _ conversation: Conversation, with server: Conversation.Server, at endpoint: ServerEndpoint,
-        context: String, patienceMilliseconds: Int64 = 10_000
+        context: String, patienceMilliseconds: Int64 = 10_000, tls: TLSContext? = nil
     ) throws {
         var runner = ConversationRunner(
             conversation: conversation, server: server, endpoint: endpoint, context: context,
-            patienceMilliseconds: patienceMilliseconds)
+            patienceMilliseconds: patienceMilliseconds, tls: tls)
         for step in conversation.steps { try runner.hold(step) }
         try runner.expectSilence()
     }
@@ -62,7 +65,7 @@ package struct ConversationRunner {
 
     private mutating func client() throws -> SocketClient {
         if let client = clients[current] { return client }
-        let client = try SocketClient(endpoint, patienceMilliseconds: patienceMilliseconds)
+        let client = try SocketClient(endpoint, patienceMilliseconds: patienceMilliseconds, tls: tls)
         clients[current] = client
         return client
     }

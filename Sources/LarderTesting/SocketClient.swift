@@ -1,4 +1,5 @@
 import Glibc
+package import LarderTLS
 
 /// What went wrong on the way to a server, or with it.
 package struct SocketClientError: Error, CustomStringConvertible, Sendable {
@@ -25,12 +26,18 @@ package final class SocketClient {
     package private(set) var isAtEnd = false
 
     private let descriptor: Int32
+    /// nil: in the clear.
+    private let session: TLSSession?
     private let patienceMilliseconds: Int64
 
     /// Connects to `endpoint`.
     ///
-    /// - Parameter patienceMilliseconds: How long one wait may take before it is an error.
-    package init(_ endpoint: ServerEndpoint, patienceMilliseconds: Int64 = 10_000) throws {
+    /// - Parameters:
+    ///   - patienceMilliseconds: How long one wait may take before it is an error.
+    ///   - tls: What to make a session from; nil for talking in the clear.
+    package init(
+        _ endpoint: ServerEndpoint, patienceMilliseconds: Int64 = 10_000, tls: TLSContext? = nil
+    ) throws {
         self.patienceMilliseconds = patienceMilliseconds
         let family = if case .tcp = endpoint { AF_INET } else { AF_UNIX }
         let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
@@ -38,6 +45,7 @@ package final class SocketClient {
         guard descriptor >= 0 else { throw SocketClientError(system: "socket") }
         do {
             try Self.connect(descriptor, to: endpoint)
+            session = if let tls { try Self.shakeHands(descriptor, tls) } else { nil }
         } catch {
             close(descriptor)
             throw error
@@ -51,7 +59,19 @@ package final class SocketClient {
     }
 
     deinit {
+        session?.free()
         close(descriptor)
+    }
+
+    /// While the descriptor still blocks.
+    private static func shakeHands(_ descriptor: Int32, _ tls: TLSContext) throws -> TLSSession {
+        guard let session = tls.makeSession(fd: descriptor) else { throw SocketClientError("no memory for TLS") }
+        let outcome = session.clientHandshake()
+        guard outcome == .done(0) else {
+            session.free()
+            throw SocketClientError("the TLS handshake came to \(outcome)")
+        }
+        return session
     }
 
     /// Sends all of `bytes`, or as many as the server takes before it closes.
@@ -75,6 +95,7 @@ package final class SocketClient {
 
     /// Tells the server that nothing more will be sent.
     package func finishSending() {
+        if let session { return session.close() }
         _ = shutdown(descriptor, Int32(SHUT_WR))
     }
 
@@ -172,7 +193,7 @@ package final class SocketClient {
     private func readAvailable() throws {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
-            let count = recv(descriptor, &buffer, buffer.count, 0)
+            let count = receiveOnce(&buffer)
             if count > 0 {
                 received.append(contentsOf: buffer[..<count])
             } else if count == 0 || errno == ECONNRESET {
@@ -186,9 +207,26 @@ package final class SocketClient {
         }
     }
 
+    private func receiveOnce(_ buffer: inout [UInt8]) -> Int {
+        guard let session else { return recv(descriptor, &buffer, buffer.count, 0) }
+        return result(of: session.read(into: &buffer, count: buffer.count))
+    }
+
+    /// As the system calls tell it.
+    private func result(of outcome: TLSSession.Outcome) -> Int {
+        switch outcome {
+        case .done(let count): return count
+        case .closed: return 0
+        case .wantsRead, .wantsWrite: errno = EAGAIN
+        case .failed: errno = EPROTO
+        }
+        return -1
+    }
+
     private func unsafeSend(_ bytes: [UInt8], from start: Int) -> Int {
         bytes.withUnsafeBytes { buffer in
             guard let base = buffer.baseAddress else { return 0 }
+            if let session { return result(of: session.write(base + start, count: bytes.count - start)) }
             return Glibc.send(descriptor, base + start, bytes.count - start, Int32(MSG_NOSIGNAL))
         }
     }

@@ -2,7 +2,7 @@ import Glibc
 import LarderServer
 
 /// Why a server counts as not there, as a sentence.
-private struct PingFailure: Error {
+struct PingFailure: Error {
     var message: String
 }
 
@@ -28,27 +28,41 @@ private func askVersion(_ settings: PingSettings) throws(PingFailure) -> String 
         }
     defer { close(descriptor) }
 
-    let question = Array("version\r\n".utf8)
-    guard send(descriptor, question, question.count, Int32(MSG_NOSIGNAL)) == question.count else {
-        throw PingFailure(message: "cannot ask: \(lastError())")
-    }
-    var answer: [UInt8] = []
-    while answer.last != UInt8(ascii: "\n") {
-        guard answer.count < 1024 else { throw PingFailure(message: "the answer does not end") }
-        try wait(for: Int16(POLLIN), on: descriptor, deadline: deadline)
-        var piece = [UInt8](repeating: 0, count: 256)
-        let count = recv(descriptor, &piece, piece.count, 0)
-        if count < 0 && (errno == EINTR || errno == EAGAIN) { continue }
-        guard count >= 0 else { throw PingFailure(message: "no answer: \(lastError())") }
-        guard count > 0 else { break }
-        answer += piece[..<count]
+    let channel = try PingChannel(descriptor, usesTLS: settings.usesTLS, deadline: deadline)
+    defer { channel.close() }
+    return settings.isBinary ? try askInBinary(channel) : try askInText(channel)
+}
+
+private func askInText(_ channel: PingChannel) throws(PingFailure) -> String {
+    try channel.send(Array("version\r\n".utf8))
+    let answer = try channel.receive { $0.last == UInt8(ascii: "\n") || $0.count >= 1024 }
+    guard answer.last == UInt8(ascii: "\n") || answer.count < 1024 else {
+        throw PingFailure(message: "the answer does not end")
     }
     let line = String(decoding: answer.prefix { $0 != 13 && $0 != 10 }, as: UTF8.self)
-    guard line.hasPrefix("VERSION "), answer.last == UInt8(ascii: "\n") else {
+    // A server that wants a password first is there all the same.
+    let isThere = line.hasPrefix("VERSION ") || line == "CLIENT_ERROR unauthenticated"
+    guard isThere, answer.last == UInt8(ascii: "\n") else {
         throw PingFailure(
             message: line.isEmpty ? "the connection was closed without an answer" : "it answered: \(line)")
     }
     return line
+}
+
+/// The version is told before SASL, too.
+private func askInBinary(_ channel: PingChannel) throws(PingFailure) -> String {
+    let headerLength = 24
+    try channel.send([0x80, 0x0b] + [UInt8](repeating: 0, count: headerLength - 2))
+    let answer = try channel.receive { answer in
+        guard answer.count >= headerLength else { return false }
+        // Its length is in four bytes, of which a version needs one.
+        return answer.count >= headerLength + Int(answer[11]) || answer.count >= 1024
+    }
+    guard answer.count > headerLength, answer[0] == 0x81, answer[1] == 0x0b, answer[6] == 0, answer[7] == 0 else {
+        throw PingFailure(
+            message: answer.isEmpty ? "the connection was closed without an answer" : "it did not answer in binary")
+    }
+    return "VERSION " + String(decoding: answer[headerLength...], as: UTF8.self)
 }
 
 private func connectUnix(_ path: String, deadline: Int) throws(PingFailure) -> Int32 {
@@ -128,7 +142,7 @@ private func finishConnecting(_ descriptor: Int32, deadline: Int) -> String? {
     return status == 0 ? nil : String(cString: strerror(status))
 }
 
-private func wait(for events: Int16, on descriptor: Int32, deadline: Int) throws(PingFailure) {
+func wait(for events: Int16, on descriptor: Int32, deadline: Int) throws(PingFailure) {
     while true {
         var watched = pollfd(fd: descriptor, events: events, revents: 0)
         let count = poll(&watched, 1, Int32(clamping: max(0, deadline - milliseconds())))
@@ -153,6 +167,6 @@ private func milliseconds() -> Int {
     return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
 }
 
-private func lastError() -> String {
+func lastError() -> String {
     String(cString: strerror(errno))
 }

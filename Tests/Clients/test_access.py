@@ -3,6 +3,7 @@ the input, is in `Tests/Conversations/access.conversation`."""
 
 import re
 import signal
+import struct
 
 import pytest
 
@@ -123,3 +124,118 @@ def test_a_stranger_may_say_no_more_than_16_kilobytes(start_server, user_file):
     attempts = answer.count(b"CLIENT_ERROR authentication failure\r\n")
     assert 0 < attempts <= 16384 // 22
     server.assert_alive()
+
+
+class TestPing:
+    """`larder ping` where something is asked for first."""
+
+    def ping(self, server, *options):
+        return run("ping", "-p", server.port, "-l", "127.0.0.1", "-v", "-t", "5", *options)
+
+    def test_a_password(self, start_server, user_file):
+        result = self.ping(start_server("-Y", user_file, login=(b"foo", b"bar")))
+        assert (result.returncode, result.stdout) == (0, "CLIENT_ERROR unauthenticated\n")
+
+    @pytest.mark.parametrize("options", [["-B", "binary"], ["-S", "-Y", "FILE"]])
+    def test_binary_only(self, start_server, user_file, options):
+        options = [user_file if option == "FILE" else option for option in options]
+        server = start_server(*options, binary_only=True)
+        result = self.ping(server, "-B", "binary")
+        assert (result.returncode, result.stdout[:12]) == (0, "VERSION 1.6."), result
+
+    def test_tls(self, start_server, certificates):
+        server = start_server(*certificates.server_options(), tls=certificates.context())
+        result = self.ping(server, "-Z")
+        assert (result.returncode, result.stdout[:12]) == (0, "VERSION 1.6."), result
+        assert self.ping(server).returncode == 1
+        result = self.ping(start_server(), "-Z")
+        assert result.returncode == 1 and "wrong version number" in result.stderr
+
+
+def sasl_packet(opcode, key=b"", body=b"", stated=None):
+    length = len(key) + len(body) if stated is None else stated
+    return struct.pack(">BBHBBHIIQ", 0x80, opcode, len(key), 0, 0, 0, length, 0, 0) + key + body
+
+
+class TestAdvisories:
+    """What went wrong with memcached's passwords once: each as an input. See also `test_udp.py` for SASL over UDP,
+    and `Tests/LarderServerTests/UserTableTests.swift` for files of users and for the comparison."""
+
+    @pytest.fixture
+    def sasl_server(self, start_server, user_file):
+        return start_server("-S", "-Y", user_file, binary_only=True)
+
+    @staticmethod
+    def status(connection):
+        header = connection.read_exactly(24)
+        connection.read_exactly(int.from_bytes(header[8:12], "big"))
+        return int.from_bytes(header[6:8], "big")
+
+    def test_cve_2013_7239_a_failure_leaves_nobody_logged_in(self, sasl_server):
+        with sasl_server.connect() as connection:
+            connection.send(sasl_packet(0x21, b"PLAIN", b"\0foo\0bar"))
+            assert self.status(connection) == 0
+            connection.send(sasl_packet(0x21, b"PLAIN", b"\0foo\0wrong"))
+            assert self.status(connection) == 0x20
+            connection.send(sasl_packet(0x00, b"k"))
+            assert self.status(connection) == 0x20
+            assert connection.read_until_closed() == b""
+
+    @pytest.mark.parametrize("message", [b"", b"\0", b"\0\0", b"foo\0bar", b"\0foo\0", b"\0foo\0bar\0", b"\0foo\0ba",
+                                         b"\0foo\0barr", b"\0\0bar", b"\0FOO\0bar", b"\xff" * 300])
+    def test_sasl_messages_that_are_none(self, sasl_server, message):
+        with sasl_server.connect() as connection:
+            connection.send(sasl_packet(0x21, b"PLAIN", message))
+            assert self.status(connection) in (0x20, 0x21)
+            connection.send(sasl_packet(0x00, b"k"))
+            assert self.status(connection) == 0x20
+
+    def test_cve_2016_8706_lengths_that_do_not_fit(self, sasl_server):
+        for key, stated in ((b"PLAIN", 2), (b"PLAIN", 0), (b"x" * 300, None), (b"PLAIN", 0xffffffff)):
+            with sasl_server.connect() as connection:
+                connection.send(sasl_packet(0x21, key, b"", stated))
+                assert self.status(connection) != 0
+        assert sasl_server.process.poll() is None
+
+    def test_a_huge_sasl_message_gets_no_memory(self, sasl_server):
+        """Lengths up to what a value may have are stated by 100 strangers, and nothing is taken for them."""
+        before = sasl_server.own_bytes()
+        strangers = [sasl_server.connect() for _ in range(100)]
+        for stranger, stated in zip(strangers, [1 << 20, 1 << 25, 1 << 29, (1 << 30) - 1] * 25):
+            stranger.send(sasl_packet(0x21, b"PLAIN", b"\0foo\0" + b"x" * 10_000, stated))
+        for stranger in strangers:
+            # Refused at once, or closed: no such message is waited for.
+            try:
+                assert self.status(stranger) != 0
+            except EOFError:
+                pass
+        assert sasl_server.own_bytes() - before < 100 * (20 << 10) + (4 << 20)
+        for stranger in strangers:
+            stranger.close()
+
+    def test_commands_before_sasl(self, sasl_server):
+        for opcode in set(range(0x00, 0x40)) - {0x07, 0x0b, 0x17, 0x20, 0x21, 0x22}:
+            with sasl_server.connect() as connection:
+                connection.send(sasl_packet(opcode, b"k"))
+                assert self.status(connection) != 0
+        assert sasl_server.process.poll() is None
+
+    def test_cve_2026_90698_words_of_a_login(self, start_server, user_file):
+        """The line of a login was read beyond its end: lines with too few words, too many, and none."""
+        server = start_server("-Y", user_file, login=(b"foo", b"bar"))
+        for line in (b"set", b"set ", b"set a", b"set a 0", b"set a 0 0", b"set a 0 0 ", b"     ", b" " * 2000,
+                     b"set " * 500, b"set a 0 0 " + b"9" * 1000, b"set" + b" x" * 900, b"\0" * 100, b"set\ta\t0\t0\t7"):
+            with server.connect(login=None) as connection:
+                connection.send(line + b"\r\n")
+                connection.socket.shutdown(1)
+                answer = connection.read_until_closed()
+                assert answer in (b"", b"CLIENT_ERROR unauthenticated\r\n"), line
+        server.assert_alive()
+
+    def test_huge_token_1_6_42(self, start_server, user_file):
+        server = start_server("-Y", user_file, login=(b"foo", b"bar"))
+        for length in (16_384, 65_536, 2**31 - 3, 2**31 - 2, 2**31, 2**32 - 2, 2**32 - 1):
+            with server.connect(login=None) as connection:
+                assert connection.ask(b"set a 0 0 %d\r\n" % length) == b"CLIENT_ERROR auth token too long"
+                assert connection.read_until_closed() == b""
+        server.assert_alive()

@@ -1,3 +1,4 @@
+import LarderTLS
 import LarderTesting
 import Testing
 
@@ -26,6 +27,17 @@ extension Conversation: CustomTestStringConvertible {
             executable: TestServers.larder, arguments: ["-t", "\(threads)"] + conversation.options)
         try ConversationRunner.hold(
             conversation, with: .larder, at: server.endpoint, context: "larder -t \(threads)")
+    }
+
+    @Test(arguments: timeless, [1, 4])
+    func withLarderOverTLS(conversation: Conversation, threads: Int) throws {
+        let certificate = try TestCertificate.shared.get()
+        let server = try ServerProcess(
+            executable: TestServers.larder,
+            arguments: ["-t", "\(threads)"] + certificate.serverOptions + conversation.options)
+        try ConversationRunner.hold(
+            conversation, with: .larder, at: server.endpoint, context: "larder -Z -t \(threads)",
+            tls: TLSContext(trusting: certificate.chainPath))
     }
 
     @Test(arguments: timeless.filter { $0.larderOnlyReason == nil })

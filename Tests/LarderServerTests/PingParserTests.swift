@@ -23,6 +23,8 @@ private func exitCode(_ line: String) -> Int32? {
         let tcp = try #require(ping("ping -l 10.0.0.1 -p 12000 -t 0.5 -v"))
         #expect(
             tcp.host == "10.0.0.1" && tcp.port == 12000 && tcp.timeoutMilliseconds == 500 && tcp.isVerbose)
+        #expect(ping("ping -Z -B binary").map { $0.usesTLS && $0.isBinary } == true)
+        #expect(ping("ping -B auto")?.isBinary == false)
         #expect(ping("ping -s /run/l.sock")?.unixSocketPath == "/run/l.sock")
         #expect(ping("ping --port=5 --timeout=9")?.timeoutMilliseconds == 9000)
     }

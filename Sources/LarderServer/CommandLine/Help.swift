@@ -24,7 +24,7 @@ package enum Help {
 
     /// `larder ping -h`.
     static let ping = """
-        usage: larder ping [-l HOST] [-p PORT] [-s FILE] [-t SECONDS] [-v]
+        usage: larder ping [-l HOST] [-p PORT] [-s FILE] [-Z] [-B binary] [-t SECONDS] [-v]
 
         Asks a server for its version. Exit code 0: it answered; 1: it did not, and why is on
         standard error.
@@ -32,6 +32,8 @@ package enum Help {
           -l HOST     where the server is (default: this machine)
           -p PORT     its port (default 11211)
           -s FILE     its socket file, instead of host and port
+          -Z          ask over TLS, whatever certificate it shows
+          -B binary   ask in the binary protocol, as a server under -S needs
           -t SECONDS  how long to wait (default 3)
           -v          print what it answered
 

@@ -8,6 +8,10 @@ package struct PingSettings: Sendable, Equatable {
     package var unixSocketPath: String?
     /// For the whole question, from connecting to the answer.
     package var timeoutMilliseconds = 3000
+    /// Whether to ask over TLS.
+    package var usesTLS = false
+    /// Whether to ask in the binary protocol, which is all that a server under `-S` or `-B binary` speaks.
+    package var isBinary = false
     /// Whether a good answer is printed.
     package var isVerbose = false
 
@@ -20,7 +24,7 @@ func parsePing(_ arguments: [String]) throws(Ending) -> PingSettings {
     // The same letters and long names as the server's, but for -t.
     let seconds = Option(
         "t", "timeout", .required("SECONDS"), .load, "", effect: { _, _ in })
-    let options = Option.all.filter { "lpsvh".contains($0.letter) } + [seconds]
+    let options = Option.all.filter { "lpsvhZB".contains($0.letter) } + [seconds]
     for event in getOptLong(arguments, options: options) {
         switch event {
         case .option(let letter, let argument):
@@ -48,6 +52,8 @@ private func apply(_ letter: Character, _ text: String, to settings: inout PingS
             throw .usage("-t takes a number of seconds, up to 3600, not \"\(text)\".")
         }
         settings.timeoutMilliseconds = max(1, Int(seconds * 1000))
+    case "Z": settings.usesTLS = true
+    case "B": settings.isBinary = try bindingProtocol(text) == .binary
     case "v": settings.isVerbose = true
     case "h": throw .printed(Help.ping)
     default: break
