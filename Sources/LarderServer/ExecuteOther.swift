@@ -149,7 +149,7 @@ extension Execute {
         if context.isWatched { _ = context.logLookup(hashed, connection.number) }
         let expiry = expiry(ofSeconds: request.exptime, now: context.now)
         let answer: Reply
-        switch context.session.touch(hashed, expiry: expiry, now: context.now) {
+        switch context.session.touch(hashed, expiry: expiry, isUse: true, now: context.now) {
         case .notFound:
             context.counters.add(.touchMisses)
             answer = .notFound

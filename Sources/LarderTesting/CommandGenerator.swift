@@ -1,4 +1,4 @@
-/// An endless random stream of classic text commands, valid and not, over few keys.
+/// An endless random stream of text commands, classic and meta, valid and not, over few keys.
 ///
 /// The same seed gives the same stream. Nothing in it depends on the time of day or on when
 /// its commands are sent: whatever expires has expired already, or will not for a long time.
@@ -8,14 +8,19 @@
 /// larger one it looks for a minus sign up to the next NUL byte, and behind white space for
 /// digits. So its answer depends on what else is in memory.
 package struct CommandGenerator {
-    private var random: SeededRandom
-    private let keys: [[UInt8]]
+    var random: SeededRandom
+    let keys: [[UInt8]]
+    /// Keys that are only ever sent in base64.
+    let binaryKeys: [[UInt8]]
     private let flushes: Bool
+    /// The stream is for a memcached that is as new as what Larder follows.
+    let peerIsNew: Bool
 
     /// - Parameters:
     ///   - keyPrefix: Begins every key, to keep the streams of several connections apart.
     ///   - flushes: Whether `flush_all` may appear, which concerns all keys there are.
-    package init(seed: UInt64, keyPrefix: String = "", flushes: Bool = true) {
+    ///   - peerIsNew: Whether what came with memcached 1.6.40 may appear.
+    package init(seed: UInt64, keyPrefix: String = "", flushes: Bool = true, peerIsNew: Bool = false) {
         random = SeededRandom(seed: seed)
         self.flushes = flushes
         let prefix = Array(keyPrefix.utf8)
@@ -25,11 +30,14 @@ package struct CommandGenerator {
             prefix + [0x01, 0x7F], prefix + [0xFF, 0xFE, 0x80], prefix + Array("ключ".utf8),
         ]
         keys = plain + long + strange
+        self.peerIsNew = peerIsNew
+        binaryKeys = [prefix + Array("a b".utf8), prefix + [0x0D, 0x0A], prefix + Array("binary".utf8)]
     }
 
     /// The next command.
     package mutating func next() -> GeneratedCommand {
-        switch Int.random(in: 0..<1000, using: &random) {
+        if random.chance(2, in: 5) { return meta() }
+        return switch Int.random(in: 0..<1000, using: &random) {
         case 0..<260: store(random.pick(["set", "set", "set", "add", "replace", "append", "prepend"]))
         case 260..<320: compareAndSwap()
         case 320..<640: retrieve()
@@ -119,7 +127,7 @@ package struct CommandGenerator {
     // MARK: Words
 
     /// Words on a line; sometimes with more spaces than needed, or without CR.
-    private mutating func line(_ words: [[UInt8]]) -> [UInt8] {
+    mutating func line(_ words: [[UInt8]]) -> [UInt8] {
         let spaces = [UInt8](repeating: UInt8(ascii: " "), count: random.chance(1, in: 20) ? 3 : 1)
         let end: [UInt8] = random.chance(1, in: 10) ? [0x0A] : [0x0D, 0x0A]
         return Array(words.joined(separator: spaces)) + end
@@ -138,7 +146,7 @@ package struct CommandGenerator {
         return Array(random.pick(choices).utf8)
     }
 
-    private mutating func value() -> [UInt8] {
+    mutating func value() -> [UInt8] {
         guard random.chance(1, in: 2) else { return text() }
         if random.chance(1, in: 8) { return Array(random.pick(["99", " 7", "7 ", "-1", "1x", "007"]).utf8) }
         let width = random.pick([1, 2, 3, 8, 18])
@@ -147,7 +155,7 @@ package struct CommandGenerator {
     }
 
     /// A value that is no number.
-    private mutating func text() -> [UInt8] {
+    mutating func text() -> [UInt8] {
         switch Int.random(in: 0..<50, using: &random) {
         case 0..<5: return []
         case 5..<10: return Array("a\r\nEND\r\nVALUE k1 0 1\r\n".utf8)

@@ -15,6 +15,12 @@ package struct GeneratedCommand: Sendable {
         case line
         /// Values, then `END`.
         case values
+        /// The answer of a meta command: a line, and a value when it begins with `VA`.
+        case meta
+        /// Such answers, as many as there are, and then that of `mn`.
+        case upToNoOperation
+        /// `me`: a line of which only some is of any meaning to another server.
+        case debugLine
         /// These bytes from a server that follows memcached 1.6.40 or later; those from an older one.
         case fixed(new: [UInt8], old: [UInt8])
     }
@@ -23,8 +29,10 @@ package struct GeneratedCommand: Sendable {
     package var shape: Shape
     /// The keys whose values the answer holds.
     package var keysRead: [[UInt8]] = []
-    /// The key of an `incr` or `decr`.
+    /// The key of an `incr`, `decr` or `ma`.
     package var keyCounted: [UInt8]?
+    /// The key of a meta command, whose cas an answer may tell.
+    package var key: [UInt8]?
 
     /// What to send to a server that told these cas values.
     package func bytes(knowing cas: [[UInt8]: [UInt8]]) -> [UInt8] {
@@ -67,6 +75,12 @@ package struct MalformedCommand: Sendable {
         case leadingSpaces
         /// `gat` without keys is an error, no more an empty answer.
         case retrievalWithoutKeys
+        /// `md` says what is wrong with its flags, as `mg` and `ms` do; only `ma` has one text for all.
+        case flagText
+        /// A mode of `ms` and `ma` is the first letter behind `M`, whatever follows.
+        case longMode
+        /// A key is read whatever its flags, and its length is looked at first.
+        case longKey
     }
 
     package let input: String
@@ -140,5 +154,70 @@ package struct MalformedCommand: Sendable {
         .init("STORED\r\n", error),
         .init("verbosity abc\r\n", badLine),
         .init("verbosity 0\r\n", "OK\r\n"),
+    ]
+
+    private static let badFlag = "CLIENT_ERROR invalid flag\r\n"
+    private static let twice = "CLIENT_ERROR duplicate flag\r\n"
+    private static let badFlagOfArithmetic = "CLIENT_ERROR invalid or duplicate flag\r\n"
+    private static let badToken = "CLIENT_ERROR bad token in command line format\r\n"
+    private static let badKey = "CLIENT_ERROR error decoding key\r\n"
+    private static let longOpaque = "CLIENT_ERROR opaque token too long\r\n"
+    private static let tooMany = "CLIENT_ERROR options flags are too long\r\n"
+    private static let o32 = "O" + String(repeating: "o", count: 32)
+
+    /// The same for meta commands.
+    package static let meta: [MalformedCommand] = [
+        .init("mg\r\n", new: badLine, old: error, .missingWords),
+        .init("md \r\n", new: badLine, old: error, .missingWords),
+        .init("ma\n", new: badLine, old: error, .missingWords),
+        .init("ms\r\n", new: badLine, old: error, .missingWords),
+        .init("ms k0\r\n", badLine),
+        .init("ms k0 abc\r\n", badLine),
+        .init("ms k0 -1\r\n", badLine),
+        .init("ms k0 2147483646\r\n", badLine),
+        .init("me\r\n", badLine),
+        .init("me \(longKey)\r\n", badLine),
+        .init("mx k0\r\n", error),
+        .init(" mn\r\n", new: error, old: "MN\r\n", .leadingSpaces),
+        .init("mn nonsense\r\n", "MN\r\n"),
+        .init("mg \(longKey) v\r\n", badLine),
+        .init("md \(longKey) q\r\n", badLine),
+        .init("ma \(longKey)\r\n", new: badFlagOfArithmetic, old: badLine, .longKey),
+        .init("ms \(longKey) 2\r\nzz\r\n", new: badLine, old: badLine + error, .dataSkipped),
+        .init("mg k0 Z\r\n", badFlag),
+        .init("mg k0 3 v v\r\n", badFlag),
+        .init("mg k0 v v Z\r\n", twice),
+        .init("mg k0 q noreply\r\n", badFlag),
+        .init("ms k0 2 v Z\r\nzz\r\n", badFlag),
+        .init("ms k0 2 q q\r\nzz\r\n", twice),
+        .init("md k0 Z\r\n", new: badFlag, old: badFlagOfArithmetic, .flagText),
+        .init("md k0 q q\r\n", new: twice, old: badFlagOfArithmetic, .flagText),
+        .init("ma k0 Z\r\n", badFlagOfArithmetic),
+        .init("ma k0 v v\r\n", badFlagOfArithmetic),
+        .init("ma k0 Dx\r\n", badFlagOfArithmetic),
+        .init("mg k0 Tx\r\n", badToken),
+        .init("mg k0 N\n", badToken),
+        .init("mg k0 R5x\r\n", badToken),
+        .init("mg k0 C-1\r\n", badToken),
+        .init("ms k0 2 C18446744073709551616\r\nzz\r\n", badToken),
+        .init("ms k0 2 Fx\r\nzz\r\n", badLine),
+        .init("ms k0 2 Cx F-1\r\nzz\r\n", badToken),
+        .init("mg k0 Tx Dx\r\n", "CLIENT_ERROR invalid numeric delta value\r\n"),
+        .init("mg k0 Jx\r\n", "CLIENT_ERROR invalid numeric initial value\r\n"),
+        .init("ms k0 2 MX\r\nzz\r\n", "CLIENT_ERROR invalid mode for ms M token\r\n"),
+        .init("ms k0 2 M\r\nzz\r\n", new: "CLIENT_ERROR invalid mode for ms M token\r\n",
+            old: "CLIENT_ERROR incorrect length for M token\r\n", .longMode),
+        .init("ma k0 MX\r\n", "CLIENT_ERROR invalid mode for ma M token\r\n"),
+        .init("ms k0 2 q \(o32)\r\nzz\r\n", longOpaque),
+        .init("md k0 \(o32)\r\n", longOpaque),
+        .init("mg a2V b\r\n", badKey),
+        .init("mg *** b v\r\n", badKey),
+        .init("ms A=== 2 b\r\nzz\r\n", badKey),
+        .init("md a2V b\r\n", new: badKey, old: badFlagOfArithmetic, .flagText),
+        .init("ma a2V b\r\n", badFlagOfArithmetic),
+        .init("mg k0 v s t c f h l k u q N0 R0 T0 Ox Px Lx I F1 M\r\n", tooMany),
+        .init("ms k0 2 v s t c f h l k u q N0 R0 T0 Ox Px Lx I F1\r\nzz\r\n", new: tooMany,
+            old: "CLIENT_ERROR options flags too long\r\n" + error, .dataSkipped),
+        .init("ms k0 2 q\r\nzzzzab\r\n", badData + error),
     ]
 }

@@ -4,10 +4,19 @@ import LarderTesting
 private struct Answer: Equatable, CustomStringConvertible {
     /// Lines and values; a cas is replaced by when it was first seen.
     var text: [UInt8]
+    /// Times to live that it told: the servers count their seconds from different moments.
+    var secondsLeft: [Int] = []
     /// What came, for a server whose answer is known beforehand.
     var expected: [UInt8]?
 
-    var description: String { escaped(text) + (expected.map { ", expected \(escaped($0))" } ?? "") }
+    static func == (left: Answer, right: Answer) -> Bool {
+        left.text == right.text && left.expected == right.expected
+            && left.secondsLeft.count == right.secondsLeft.count
+            && zip(left.secondsLeft, right.secondsLeft).allSatisfy { abs($0 - $1) <= secondsApartMax }
+    }
+    private static let secondsApartMax = 2
+
+    var description: String { escaped(text) + " \(secondsLeft)" + (expected.map { ", expected \(escaped($0))" } ?? "") }
 }
 
 /// One side of the comparison: a connection and what its server told about itself.
@@ -29,11 +38,51 @@ private final class Side {
         case .silence: return Answer(text: [])
         case .line: return Answer(text: try client.receiveLine())
         case .values: return Answer(text: try values())
+        case .meta: return try metaAnswer(command.key)
+        case .upToNoOperation:
+            var answer = Answer(text: [])
+            while !answer.text.suffix(4).elementsEqual("MN\r\n".utf8) {
+                let next = try metaAnswer(command.key)
+                answer.text += next.text
+                answer.secondsLeft += next.secondsLeft
+            }
+            return answer
+        case .debugLine:
+            let words = try client.receiveLine().split(separator: UInt8(ascii: " "))
+            // The time to live of 1.6.18 has its sign turned round; sizes, classes and cas are each server's own.
+            return Answer(text: Array(words.prefix(2).joined()) + Array(words.filter { $0.starts(with: "fetch".utf8) }.joined()))
         case .fixed(let new, let old):
             let expected = isNew ? new : old
             let bytes = try client.receive(count: expected.count)
             return bytes == expected ? Answer(text: []) : Answer(text: bytes, expected: expected)
         }
+    }
+
+    /// One answer of a meta command, and its value.
+    private func metaAnswer(_ key: [UInt8]?) throws -> Answer {
+        let line = try client.receiveLine()
+        var words = line.dropLast(2).split(separator: UInt8(ascii: " ")).map(Array.init)
+        var answer = Answer(text: [])
+        for index in words.indices.dropFirst() {
+            let argument = Array(words[index].dropFirst())
+            let number = Int(String(decoding: argument, as: UTF8.self))
+            switch words[index].first {
+            case UInt8(ascii: "c") where number != nil && number != 0:
+                if let key { cas[key] = argument }
+                words[index] = Array("c \(ordinal(of: argument))".utf8)
+            case UInt8(ascii: "t") where number != nil && number != -1:
+                words[index] = Array("t".utf8)
+                answer.secondsLeft.append(number ?? 0)
+            default: break
+            }
+        }
+        answer.text = Array(words.joined(separator: [UInt8(ascii: " ")])) + line.suffix(2)
+        if words.first?.elementsEqual("VA".utf8) ?? false, words.count > 1,
+            let length = Int(String(decoding: words[1], as: UTF8.self))
+        {
+            answer.text += try client.receive(count: length + 2)
+        }
+        return answer
     }
 
     /// `VALUE` lines with their data, and what ends them.

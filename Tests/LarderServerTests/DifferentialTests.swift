@@ -31,7 +31,7 @@ import Testing
                 larder, isNew: true, memcached, isNew: TestServers.memcachedIsNew(),
                 generator: CommandGenerator(
                     seed: seed &+ UInt64(number), keyPrefix: connections == 1 ? "" : "c\(number):",
-                    flushes: connections == 1),
+                    flushes: connections == 1, peerIsNew: try TestServers.memcachedIsNew()),
                 seed: seed, label: "seed \(seed), connection \(number), \(threads) threads")
         }
         var sent = 0
