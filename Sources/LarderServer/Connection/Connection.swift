@@ -214,7 +214,7 @@ struct Connection {
     private mutating func step(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
         let base = UnsafePointer(input.base)
         let step: ParseStep
-        if dialect == .text {
+        if case .text = dialect {
             step = parser.next(base, cursor: &input.start, end: input.end, request: &request)
         } else {
             step = binaryStep(base, &context)
@@ -352,7 +352,7 @@ struct Connection {
     /// - Parameter cas: what the item has now, where the dialect tells it.
     @inline(__always)
     mutating func reply(_ reply: Reply, cas: UInt64 = 0, _ context: inout WorkerContext) {
-        if dialect == .binary { return replyInBinary(reply, cas: cas, &context) }
+        if case .binary = dialect { return replyInBinary(reply, cas: cas, &context) }
         guard let out = output.room(TextEncoder.replyLengthMax, &context.pool) else {
             return outOfReplyMemory(&context)
         }

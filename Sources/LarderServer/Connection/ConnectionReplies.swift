@@ -9,7 +9,7 @@ extension Connection {
     mutating func writeValue(
         _ item: Item, key: UnsafePointer<UInt8>, keyLength: Int, cas: UInt64?, _ context: inout WorkerContext
     ) {
-        if dialect == .binary {
+        if case .binary = dialect {
             return writeInBinary(item, key: key, keyLength: keyLength, cas: cas ?? 0, &context)
         }
         let length = item.valueLength

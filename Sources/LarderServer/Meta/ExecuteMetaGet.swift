@@ -11,6 +11,7 @@ extension Execute {
         withMetaKey(&connection, &context, request, key) { get(&$0, &$1, request, $2) }
     }
 
+    @inline(never)
     private static func get(
         _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request, _ key: MetaKey
     ) {
@@ -32,6 +33,7 @@ extension Execute {
         }
     }
 
+    @inline(never)
     private static func logRetrieval(
         _ key: HashedKey, _ connection: borrowing Connection, _ context: inout WorkerContext
     ) {
@@ -48,6 +50,7 @@ extension Execute {
     }
 
     /// Takes the win of an item that is stale, or about to die (`R`); nil when the item is another by now.
+    @inline(never)
     private static func claim(
         _ item: Item, _ key: HashedKey, _ request: Request, _ context: borrowing WorkerContext
     ) -> Win? {
@@ -102,6 +105,7 @@ extension Execute {
         }
     }
 
+    @inline(never)
     static func fillSeconds(
         _ facts: inout MetaFacts, _ expiry: Int64, _ request: Request, _ context: borrowing WorkerContext
     ) {
@@ -114,6 +118,7 @@ extension Execute {
 
     /// There is no item, or a dead one: makes an empty one if asked (`N`), and answers. False when
     /// somebody else has made one meanwhile.
+    @inline(never)
     private static func make(
         _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request, _ key: MetaKey,
         _ hashed: HashedKey

@@ -11,6 +11,7 @@ extension Execute {
         withMetaKey(&connection, &context, request, key) { put(&$0, &$1, request, $2, value) }
     }
 
+    @inline(never)
     private static func put(
         _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request, _ key: MetaKey,
         _ value: UnsafePointer<UInt8>
@@ -42,6 +43,7 @@ extension Execute {
 
     /// Whatever its mode, an `ms` that cannot be stored leaves no old value to be read; and `q` does not
     /// hide it.
+    @inline(never)
     private static func refuse(
         _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request, _ key: HashedKey,
         _ reply: Reply
@@ -54,6 +56,7 @@ extension Execute {
         connection.reply(reply, &context)
     }
 
+    @inline(never)
     private static func logMetaStore(
         _ key: HashedKey, _ request: Request, _ outcome: StoreOutcome, _ connection: borrowing Connection,
         _ context: inout WorkerContext

@@ -41,6 +41,15 @@ extension Execute {
             bytes: key, length: request.keyLength, prefixLength: connection.routePrefixLength, isBinary: false,
             flags: key - request.keyStart + Int(request.meta.flagsStart), flagsLength: Int(request.meta.flagsLength))
         guard request.meta.flags.has(UInt8(ascii: "b")) else { return body(&connection, &context, metaKey) }
+        withDecodedKey(&connection, &context, request, &metaKey, body)
+    }
+
+    @inline(never)
+    private static func withDecodedKey(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
+        _ metaKey: inout MetaKey, _ body: (inout Connection, inout WorkerContext, MetaKey) -> Void
+    ) {
+        let key = metaKey.bytes
         metaKey.isBinary = true
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: TextParser.keyLengthMax) { buffer in
             // SAFETY: a decoded key is shorter than its text, which has at most `keyLengthMax` bytes.

@@ -81,7 +81,7 @@ extension TextParser {
             return wrong(.tooManyFlags, request.verb)
         }
         if let reply = readFlags(&tokens, key, &request) { return wrong(reply, request.verb) }
-        return refusal(request)
+        return request.meta.mode == 0 && !request.meta.opaqueIsTooLong ? nil : refusal(request)
     }
 
     /// `ma` has one text for all that is wrong with its flags.
@@ -136,6 +136,7 @@ extension TextParser {
     }
 
     /// Reads a flag's argument into the request; what is wrong with it, or nil.
+    @inline(never)
     private func readArgument(
         of letter: UInt8, _ token: TextTokens.Token, _ key: TextTokens.Token, _ request: inout Request,
         earlier: Reply?
