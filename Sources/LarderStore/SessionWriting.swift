@@ -174,6 +174,7 @@ extension Session {
     }
 
     /// Gives a new item what it takes over from the old one; nil when it takes over nothing.
+    @inline(never)
     private func reshape(
         _ shape: inout ItemShape, over existing: Item, _ mode: WriteMode, _ options: WriteOptions
     ) -> OldValue? {
@@ -214,6 +215,7 @@ extension Session {
     }
 
     /// An item that would be dead at once is not stored: only what it replaces goes.
+    @inline(never)
     private func removeInstead(
         _ mode: WriteMode, _ key: HashedKey, _ old: OldValue?, _ options: WriteOptions
     ) -> StoreOutcome {
@@ -232,6 +234,7 @@ extension Session {
         return StoreResult(outcome)
     }
 
+    @inline(never)
     private func copyBesideOld(
         _ old: OldValue, _ key: HashedKey, _ mode: WriteMode, _ value: UnsafeRawPointer, _ valueLength: Int,
         to target: UnsafeMutableRawPointer, now: Int64
