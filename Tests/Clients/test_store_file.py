@@ -352,7 +352,24 @@ class TestBadFiles:
 
 
 class TestFaults:
-    @pytest.mark.parametrize("part", [0.7, 0.3, 0.01, 0])
+    def test_emptied_under_a_live_server(self, start_server, store):
+        """Without its tables it cannot go on: it says so, and stops, and starts again."""
+        server = start_server("-m", 16, "-e", store)
+        with server.connect() as connection:
+            fill(connection)
+        os.truncate(store, 0)
+        try:
+            with server.connect() as connection:
+                fill(connection)
+        except (OSError, EOFError):
+            pass
+        assert server.process.wait(10) == 71
+        server.process = None
+        assert "tables" in server.stderr.splitlines()[-1]
+        with start_server("-m", 16, "-e", store).connect() as connection:
+            assert connection.get_many(ALL_KEYS) == {}
+
+    @pytest.mark.parametrize("part", [0.7, 0.3, 0.01])
     def test_truncated_under_a_live_server(self, start_server, store, part):
         """The server never dies of it, and never answers with another value."""
         server = start_server("-m", 16, "-e", store, threads=4)

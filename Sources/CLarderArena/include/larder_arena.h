@@ -313,6 +313,9 @@ static inline void larder_pause(void) {
 /// Survives a file that is truncated, or a disk that fails, under a mapping: a page that cannot be
 /// read becomes a private page of zeros, in which nothing is found. False when there are too many.
 bool larder_guard_add(const void *start, size_t bytes);
+/// Of a guarded mapping's first bytes none can be spared: without them the process ends, with a sentence
+/// and exit code 71, before it serves what is not so.
+void larder_guard_tables(const void *start, size_t bytes);
 void larder_guard_remove(const void *start);
 /// Pages that went missing, of all guarded mappings so far.
 uint64_t larder_guard_missing_pages(void);

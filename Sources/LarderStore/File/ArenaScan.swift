@@ -46,6 +46,7 @@ struct ArenaScan {
 
     func role(of slab: Int) -> Role {
         let record = state.slabs[slab]
+        guard record.sequence < Rebuild.sequenceMax else { return record.state == LARDER_SLAB_INDEX.rawValue ? .index : .nothing }
         switch record.state {
         case LARDER_SLAB_INDEX.rawValue: return .index
         case LARDER_SLAB_OPEN.rawValue, LARDER_SLAB_SEALED.rawValue:

@@ -24,6 +24,8 @@ struct Rebuild {
 
     /// Numbers beyond this are damage.
     static let numberMax: UInt64 = 1 << 62
+    /// Of sequences as well: so many slabs are never opened, and ages can be computed with less.
+    static let sequenceMax: UInt64 = 1 << 48
     /// A cas is not given out twice, even if the superblock has lost count.
     static let orderMargin: UInt64 = 1 << 20
 
@@ -69,7 +71,7 @@ struct Rebuild {
     /// Goes through one slab, or one run of slabs, and returns how many that were.
     private mutating func judge(_ slab: Int) -> Int {
         let sequence = state.slabs[slab].sequence
-        if sequence < Self.numberMax { sequenceLast = max(sequenceLast, sequence) }
+        if sequence < Self.sequenceMax { sequenceLast = max(sequenceLast, sequence) }
         let role = scan.role(of: slab)
         roles[slab] = role
         switch role {

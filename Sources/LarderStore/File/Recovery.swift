@@ -102,12 +102,12 @@ extension Store {
             }
             return nil
         }
-        let written = read(larder_flush_sequence).flatMap { $0 < Rebuild.numberMax ? $0 : nil }
+        let written = read(larder_flush_sequence).flatMap { $0 < Rebuild.sequenceMax ? $0 : nil }
         let flushAt = read(larder_flush_at).map { Int64(bitPattern: $0) } ?? Int64.max
         var flushed = written ?? 0
         if written == nil || flushAt <= now {
             // It fell due while nobody served: all that is there was stored before.
-            for slab in 0..<state.slabCount where state.slabs[slab].sequence < Rebuild.numberMax {
+            for slab in 0..<state.slabCount where state.slabs[slab].sequence < Rebuild.sequenceMax {
                 flushed = max(flushed, state.slabs[slab].sequence)
             }
         }

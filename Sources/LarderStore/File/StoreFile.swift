@@ -63,6 +63,7 @@ final class StoreFile: Sendable {
             }
             try file.allocate(bytes)
             base = try file.map(bytes)
+            larder_guard_tables(base, geometry.metadataSlabCount * geometry.slabBytes)
             secondSuperblock = (base + geometry.arenaBytes).bindMemory(to: larder_superblock.self, capacity: 1)
             let superblock = base.bindMemory(to: larder_superblock.self, capacity: 1)
             switch plan {
