@@ -14,6 +14,7 @@ let package = Package(
     products: [
         .executable(name: "larder-bench", targets: ["larder-bench"]),
         .executable(name: "larder-hits", targets: ["larder-hits"]),
+        .executable(name: "larder-readers", targets: ["larder-readers"]),
     ],
     dependencies: [.package(name: "larder", path: "..")],
     targets: [
@@ -27,6 +28,10 @@ let package = Package(
         .executableTarget(
             name: "larder-hits",
             dependencies: ["HitRatio", .product(name: "LarderStore", package: "larder")],
+            swiftSettings: settings),
+        // Uses the store as any program outside the server's package does.
+        .executableTarget(
+            name: "larder-readers", dependencies: [.product(name: "LarderStore", package: "larder")],
             swiftSettings: settings),
         .testTarget(
             name: "LoadGeneratorTests", dependencies: ["LoadGenerator"], swiftSettings: settings),

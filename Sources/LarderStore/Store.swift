@@ -155,9 +155,8 @@ public final class Store: Sendable {
 
     /// Tells readers of the store's file which clock it is given times of: readers in other processes
     /// judge by it what has expired. Without it they take the wall clock.
-    /// - Parameter offsetMilliseconds: what is added to the system's monotonic clock.
-    public func noteClock(offsetMilliseconds: Int64) {
-        if file != nil { larder_set_clock_offset(state.superblock, offsetMilliseconds) }
+    public func noteClock(_ clock: StoreClock) {
+        if file != nil { larder_set_clock_offset(state.superblock, clock.offsetMilliseconds) }
     }
 
     /// What the store holds and has done.

@@ -11,7 +11,7 @@ public struct StoreClock: Sendable {
         offsetMilliseconds = Self.milliseconds(CLOCK_REALTIME) - Self.milliseconds(CLOCK_MONOTONIC)
     }
 
-    init(offsetMilliseconds: Int64) { self.offsetMilliseconds = offsetMilliseconds }
+    public init(offsetMilliseconds: Int64) { self.offsetMilliseconds = offsetMilliseconds }
 
     public func now() -> Int64 { Self.milliseconds(CLOCK_MONOTONIC) &+ offsetMilliseconds }
 

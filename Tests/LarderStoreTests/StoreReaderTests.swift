@@ -213,7 +213,7 @@ import Testing
         let store = try Store(Self.configuration(file))
         let reader = try ReaderDriver(file.path)
         #expect(abs(reader.now - StoreClock().now()) < 60_000)
-        store.noteClock(offsetMilliseconds: 77_000_000)
+        store.noteClock(StoreClock(offsetMilliseconds: 77_000_000))
         let expected = StoreClock(offsetMilliseconds: 77_000_000)
         #expect((expected.now() - 60_000...expected.now()).contains(reader.now))
         // Again, as it is done once the clock is known.

@@ -47,7 +47,7 @@ package final class ServerState: Sendable {
                     defersRecovery: defersRecovery))
         }
         self.caches = caches
-        for cache in caches { cache.store.noteClock(offsetMilliseconds: clock.offsetMilliseconds) }
+        for cache in caches { cache.store.noteClock(StoreClock(offsetMilliseconds: clock.offsetMilliseconds)) }
         let largest = caches.reduce(0) { max($0, $1.sizeMax) }
         heldBytesMax = max(64 << 20, 2 * largest)
         connectionLimit = ConnectionLimit(maximum: settings.connectionLimit)
