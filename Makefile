@@ -23,7 +23,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients setup setup-test install format lint clean bench compare expiry
+.PHONY: help run build debug test test-swift test-clients readers setup setup-test install format lint clean bench compare expiry
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -49,8 +49,11 @@ test-swift: debug ## run the Swift tests
 	$(SWIFT) test $(SWIFT_FLAGS) --skip-build
 	$(SWIFT) test $(SWIFT_FLAGS) --package-path Benchmarks
 
-test-clients: setup-test build ## run real clients and the container's script against the optimised server
+test-clients: setup-test build readers ## run real clients and the container's script against the optimised server
 	$(VENV)/bin/python -m pytest -q -rs Tests/Clients
+
+readers: setup
+	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-readers
 
 setup: ## install what a build needs (libevent, OpenSSL; apt-get, only what is missing)
 	@SWIFT="$(SWIFT)" .ci/setup build

@@ -1,7 +1,7 @@
 import Glibc
 import LarderServer
 
-/// `larder`: serves, or asks a server whether it is there.
+/// `larder`: serves, asks a server whether it is there, or looks through a store's file.
 @main
 struct Larder {
     nonisolated static func main() {
@@ -22,6 +22,11 @@ struct Larder {
             return serve(settings)
         case .ping(let settings):
             return ping(settings)
+        case .inspect(let settings):
+            let report = inspect(settings)
+            write(report.text, to: STDOUT_FILENO)
+            if let failure = report.failure { write(failure + "\n", to: STDERR_FILENO) }
+            return report.exitCode
         case .end(let ending):
             write(ending.text, to: ending.exitCode == 0 ? STDOUT_FILENO : STDERR_FILENO)
             return ending.exitCode

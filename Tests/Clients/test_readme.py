@@ -26,6 +26,28 @@ def test_python_snippets_run(start_server, snippet):
     exec(compile(snippet.replace("11211", str(port)), "README.md", "exec"), {})
 
 
+# What LarderStore was built to for larder-readers, a program outside its package.
+BUILT = ROOT / "Benchmarks" / ".build" / "release"
+
+
+@pytest.mark.larder_only
+@pytest.mark.parametrize("snippet", blocks("swift"))
+def test_swift_snippets_run(tmp_path, snippet):
+    source = tmp_path / "main.swift"
+    source.write_text(snippet.replace("/dev/shm/sessions", str(tmp_path / "sessions")))
+    objects = [*BUILT.glob("LarderStore.build/*.o"), *BUILT.glob("CLarderArena.build/*.o")]
+    assert objects, "make test-clients builds them"
+    program = tmp_path / "program"
+    compiled = subprocess.run(
+        ["swiftc", "-swift-version", "6", "-static-stdlib", "-I", BUILT / "Modules", "-Xcc",
+         f"-fmodule-map-file={BUILT / 'CLarderArena.build' / 'module.modulemap'}", "-o", program, source, *objects],
+        capture_output=True, text=True, timeout=300)
+    assert compiled.returncode == 0, compiled.stderr
+    assert "warning" not in compiled.stderr, compiled.stderr
+    answer = subprocess.run([program], capture_output=True, text=True, timeout=60)
+    assert (answer.returncode, answer.stdout) == (0, "hello\n"), answer.stderr
+
+
 @pytest.mark.larder_only
 @pytest.mark.parametrize("dialogue", blocks("text"))
 def test_a_dialogue_by_hand_goes_as_shown(start_server, dialogue):

@@ -5,7 +5,7 @@
 // Fields that other threads change are only touched through the functions below.
 //
 // Another process may read an arena in a file in place, through a read-only mapping, and takes nothing on
-// trust: docs/arena-format.md, "Reading in place", is the whole of what both sides keep to.
+// trust: docs/reading-in-place.md is the whole of what both sides keep to.
 //
 //   slab 0 ............................ metadata slabs | data slabs ............ | index slabs
 //   superblock, slab table, directory                  | items, in blocks        | (from the end down)

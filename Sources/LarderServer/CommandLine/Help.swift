@@ -11,6 +11,7 @@ package enum Help {
 
             usage: larder [options]         serve
                    larder ping [options]    ask a server whether it is there (larder ping -h)
+                   larder inspect FILE      look through a store's file (larder inspect -h)
 
 
             """
@@ -36,6 +37,18 @@ package enum Help {
           -B binary   ask in the binary protocol, as a server under -S needs
           -t SECONDS  how long to wait (default 3)
           -v          print what it answered
+
+        """
+
+    /// `larder inspect -h`.
+    static let inspect = """
+        usage: larder inspect [--json] FILE
+
+        Prints what is in the file of a store (-e, --store, store=), and checks all of it: every
+        item's checksum, and the index against the items. The file is only read, and may be that
+        of a running server. Exit code 0: all is well; 1: it is not, or it is no store.
+
+          --json      print one JSON object instead
 
         """
 

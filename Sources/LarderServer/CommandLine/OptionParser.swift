@@ -4,6 +4,8 @@ package enum CommandLineRequest {
     case serve(Settings, warnings: [String])
     /// Ask a server whether it is there.
     case ping(PingSettings)
+    /// Look through a store's file.
+    case inspect(InspectSettings)
     /// Print and leave.
     case end(Ending)
 }
@@ -16,6 +18,7 @@ package func parseCommandLine(_ arguments: [String]) -> CommandLineRequest {
     do {
         switch words.first {
         case "ping": return .ping(try parsePing(Array(words.dropFirst())))
+        case "inspect": return .inspect(try parseInspect(Array(words.dropFirst())))
         case "help": return .end(.printed(Help.text))
         case "version": return .end(.printed(Version.line))
         default:

@@ -89,8 +89,19 @@ struct ArenaView {
         } else {
             superblock = ArenaFile.readSuperblock(fd, at: 0)
         }
-        guard var superblock, superblock.clock_offset_ms != 0 else { return StoreClock() }
-        let isOfThisBoot = withUnsafeBytes(of: &superblock.owner_boot) {
+        return superblock.map { Self.clock($0, boot) } ?? StoreClock()
+    }
+
+    /// The clock that a superblock tells of.
+    static func clock(_ superblock: larder_superblock) -> StoreClock {
+        clock(
+            superblock,
+            FileSuperblock.bootIdentity().withUnsafeBytes { $0.loadUnaligned(as: (UInt64, UInt64).self) })
+    }
+
+    private static func clock(_ superblock: larder_superblock, _ boot: (UInt64, UInt64)) -> StoreClock {
+        guard superblock.clock_offset_ms != 0 else { return StoreClock() }
+        let isOfThisBoot = withUnsafeBytes(of: superblock.owner_boot) {
             $0.loadUnaligned(as: (UInt64, UInt64).self) == boot
         }
         return isOfThisBoot ? StoreClock(offsetMilliseconds: superblock.clock_offset_ms) : StoreClock()

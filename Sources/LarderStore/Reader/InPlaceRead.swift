@@ -1,8 +1,7 @@
 import CLarderArena
 import Glibc
 
-/// One look for a key in an arena that another process may be writing: docs/arena-format.md, "Reading in
-/// place".
+/// One look for a key in an arena that another process may be writing: docs/reading-in-place.md.
 ///
 /// First the index: a seqlock, whose versions tell that the slot was the key's all the while. Then the
 /// item: it is copied, and the copy counts with the right checksum and if its slab has begun no new life

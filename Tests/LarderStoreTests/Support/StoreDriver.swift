@@ -14,7 +14,14 @@ struct FoundItem: Equatable {
 final class StoreDriver {
     let session: Session
 
-    init(_ store: Store) throws { session = try store.makeSession() }
+    let whole: Store
+
+    init(_ store: Store) throws {
+        whole = store
+        session = try store.makeSession()
+    }
+
+    var statistics: StoreStatistics { whole.statistics }
 
     func turn<Result>(_ now: Int64, _ body: (StoreDriver) throws -> Result) rethrows -> Result {
         session.begin(now: now)

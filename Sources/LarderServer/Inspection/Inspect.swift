@@ -1,0 +1,21 @@
+import LarderStore
+
+/// What `larder inspect` prints, and what it leaves with.
+package struct InspectionReport {
+    package var text: String
+    /// Why there is nothing to print.
+    package var failure: String?
+    package var exitCode: Int32
+}
+
+/// Looks through a store's file. 0: all is well; 1: it is not, or it is no store.
+package func inspect(_ settings: InspectSettings) -> InspectionReport {
+    do throws(StoreError) {
+        let inspection = try StoreInspection(path: settings.path)
+        return InspectionReport(
+            text: settings.isJSON ? InspectionJSON(inspection).text : InspectionText(inspection).text,
+            exitCode: inspection.problemCount == 0 ? 0 : 1)
+    } catch {
+        return InspectionReport(text: "", failure: "larder inspect: \(error)", exitCode: 1)
+    }
+}

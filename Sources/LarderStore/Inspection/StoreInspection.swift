@@ -1,0 +1,174 @@
+import CLarderArena
+import Glibc
+
+/// What is in a store's file, and what is wrong with it, if anything.
+///
+/// The file is read with `pread` only, so that none can harm whoever looks: nothing is locked or changed,
+/// and a server that has it open does not notice. What such a server changes meanwhile is told apart from
+/// damage, as far as it can be.
+public struct StoreInspection: Sendable {
+    /// The path that was given.
+    public private(set) var path: String
+    /// Who has the file.
+    public enum Owner: Sendable, Equatable {
+        /// The file was closed in order.
+        case nobody
+        /// A process has it open.
+        case process(UInt64)
+        /// Its process ended without closing it. The next to open it makes a new index.
+        case killedProcess(UInt64)
+    }
+    public internal(set) var owner = Owner.nobody
+    public internal(set) var formatVersion = 0
+    public internal(set) var fileBytes = 0
+    public internal(set) var arenaBytes = 0
+    public internal(set) var blockBytes = 0
+    public internal(set) var slabBytes = 0
+    public internal(set) var slabCount = 0
+    public internal(set) var metadataSlabCount = 0
+    public internal(set) var items = ItemTotals()
+    public internal(set) var index = IndexTotals()
+    /// By state, in the order of the slabs' numbers.
+    public internal(set) var slabs: [SlabSummary] = []
+    /// By their ends, those without end last.
+    public internal(set) var timeBuckets: [TimeBucketSummary] = []
+    /// When a delayed flush falls due, in absolute milliseconds; nil: none is awaited.
+    public internal(set) var flushAtMilliseconds: Int64?
+    /// The time at which expiries were judged.
+    public internal(set) var nowMilliseconds: Int64 = 0
+    /// What was being changed while it was looked at, or was left so by a kill: no damage.
+    public internal(set) var notes: [String] = []
+    /// What is wrong; empty: all is well.
+    public var problems: [String] { found.texts }
+    /// How many things are wrong, those for which there are no words any more included.
+    public var problemCount: Int { found.count }
+    var found = Problems()
+
+    public struct ItemTotals: Sendable {
+        /// Items that a client can get.
+        public internal(set) var live = 0
+        public internal(set) var liveBytes = 0
+        /// Their keys and values alone.
+        public internal(set) var contentBytes = 0
+        public internal(set) var expired = 0
+        /// Deleted, replaced or moved, in slabs that were not emptied yet.
+        public internal(set) var dead = 0
+        /// Being written, or left half written.
+        public internal(set) var unfinished = 0
+    }
+
+    public struct IndexTotals: Sendable {
+        public internal(set) var buckets = 0
+        public internal(set) var slots = 0
+        public internal(set) var usedSlots = 0
+        /// Chains of one line, of two, and so on.
+        public internal(set) var chainsByLines: [Int] = []
+    }
+
+    public enum SlabState: Int, Sendable, CaseIterable {
+        case free, open, sealed, runHead, runTail, limbo, index, metadata, claimed, unknown
+    }
+
+    public struct SlabSummary: Sendable {
+        public internal(set) var state: SlabState
+        /// Share of its bytes that live items cover, in hundredths.
+        public internal(set) var liveHundredths = 0
+    }
+
+    public struct TimeBucketSummary: Sendable {
+        /// Absolute milliseconds; `Int64.max`: items that never expire.
+        public internal(set) var endMilliseconds: Int64
+        public internal(set) var slabs = 0
+        public internal(set) var items = 0
+        public internal(set) var bytes = 0
+    }
+
+    /// The first things that are wrong, in words, and how many there are.
+    struct Problems: Sendable {
+        private(set) var texts: [String] = []
+        private(set) var count = 0
+        private static let textsMax = 50
+
+        mutating func add(_ text: String) {
+            count += 1
+            if texts.count < Self.textsMax { texts.append(text) }
+        }
+    }
+
+    /// Looks through a file from end to end.
+    /// - Throws: `.fileRefused` when there is no store of this version in it.
+    public init(path: String) throws(StoreError) {
+        self.path = path
+        let fd = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard fd >= 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
+        defer { close(fd) }
+        var status = stat()
+        guard fstat(fd, &status) == 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw .fileRefused(path: path, .notAFile) }
+        let file = ArenaFile(fd: fd, path: path, isEmpty: status.st_size == 0)
+        switch FileSuperblock.examine(file) {
+        case .empty: throw .fileRefused(path: path, .notAStore(reason: "it is empty"))
+        case .unusable(let reason): throw .fileRefused(path: path, .notAStore(reason: reason))
+        case .arena(let geometry, let superblock):
+            fileBytes = Int(status.st_size)
+            readSuperblock(superblock, geometry)
+            noteOwner(superblock, isOpen: Self.isLocked(fd))
+            checkFile(fd, geometry)
+            var check = FileCheck(fd: fd, geometry: geometry, superblock: superblock, inspection: self)
+            check.run()
+            self = check.inspection
+            if owner != .nobody, !Self.isLocked(fd), case .process(let pid) = owner {
+                notes.append("process \(pid) closed the file meanwhile")
+            }
+        }
+    }
+
+    private mutating func readSuperblock(_ superblock: larder_superblock, _ geometry: Geometry) {
+        formatVersion = Int(superblock.version)
+        arenaBytes = geometry.arenaBytes
+        blockBytes = 1 << geometry.blockShift
+        slabBytes = geometry.slabBytes
+        slabCount = geometry.slabCount
+        metadataSlabCount = geometry.metadataSlabCount
+        nowMilliseconds = ArenaView.clock(superblock).now()
+        var copy = superblock
+        var sequence: UInt64 = 0
+        var flushAt: UInt64 = 0
+        if larder_flush_read(&copy, superblock.hash_seed, &sequence, &flushAt),
+            Int64(bitPattern: flushAt) != Int64.max
+        {
+            flushAtMilliseconds = Int64(bitPattern: flushAt)
+        }
+    }
+
+    private mutating func noteOwner(_ superblock: larder_superblock, isOpen: Bool) {
+        if isOpen {
+            owner = .process(superblock.owner_pid)
+        } else if superblock.clean != 1 {
+            owner = .killedProcess(superblock.owner_pid)
+        }
+    }
+
+    /// Whether a process has the file as its store. Taken shared and given back at once: one that starts at
+    /// this very moment tries again for two seconds.
+    private static func isLocked(_ fd: Int32) -> Bool {
+        guard flock(fd, LOCK_SH | LOCK_NB) == 0 else { return errno == EWOULDBLOCK }
+        flock(fd, LOCK_UN)
+        return false
+    }
+
+    private mutating func checkFile(_ fd: Int32, _ geometry: Geometry) {
+        let bytes = geometry.arenaBytes + FileSuperblock.trailerBytes
+        if fileBytes < bytes { found.add("the file has \(fileBytes) bytes of \(bytes): it was truncated") }
+        if fileBytes > bytes { notes.append("the file is \(fileBytes - bytes) bytes longer than its arena") }
+        for (name, offset) in [("first", 0), ("second", geometry.arenaBytes)] {
+            guard var superblock = ArenaFile.readSuperblock(fd, at: offset),
+                superblock.magic == UInt64(LARDER_ARENA_MAGIC),
+                larder_superblock_check(&superblock) == superblock.fixed_check, geometry.matches(superblock)
+            else {
+                found.add("the \(name) superblock is damaged")
+                continue
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+"""`larder inspect`: what people and programs see of a store's file."""
+
+import json
+import os
+
+import pytest
+
+from server import run
+
+pytestmark = pytest.mark.larder_only
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tmp_path / "store"
+
+
+def fill(server):
+    with server.connect() as connection:
+        for number in range(2000):
+            exptime = (0, 100, 4000)[number % 3]
+            value = b"x" * (300_000 if number == 0 else number % 300)
+            assert connection.set(b"key-%d" % number, value, exptime=exptime) == b"STORED"
+        for number in range(0, 2000, 10):
+            assert connection.ask(b"delete key-%d\r\n" % number) == b"DELETED"
+
+
+def test_a_running_server_then_a_closed_file_then_a_damaged_one(store, start_server):
+    server = start_server("-m", 16, "-e", store, threads=2)
+    fill(server)
+    alive = run("inspect", store)
+    assert alive.returncode == 0, alive.stdout + alive.stderr
+    assert f"process {server.process.pid} has it open" in alive.stdout
+    assert alive.stdout.endswith("ok\n")
+
+    server.process.terminate()
+    assert server.process.wait(10) == 0
+    closed = run("inspect", store)
+    assert closed.returncode == 0, closed.stdout + closed.stderr
+    for text in ("closed in order", "1800, and 0 expired", "map: a slab a character", "never", " min  ", "ok\n"):
+        assert text in closed.stdout, closed.stdout
+    told = json.loads(run("inspect", "--json", store).stdout)
+    assert told["state"] == "closed" and told["problems"] == []
+    assert told["items"]["live"] == told["index"]["used_slots"] == 1800
+    assert sum(told["slabs"].values()) * told["slab_bytes"] == told["arena_bytes"]
+
+    # Someone writes into the middle of it.
+    with open(store, "r+b") as file:
+        content = file.read()
+        file.seek(content.index(b"key-1999") + 20)
+        file.write(b"Y")
+    damaged = run("inspect", store)
+    assert damaged.returncode == 1
+    assert "wrong: " in damaged.stdout and "\nok\n" not in damaged.stdout
+    assert json.loads(run("inspect", "--json", store).stdout)["problem_count"] > 0
+
+
+def test_what_is_no_store(store):
+    assert run("inspect", store).returncode == 1
+    store.write_bytes(os.urandom(100_000))
+    answer = run("inspect", store)
+    assert answer.returncode == 1 and answer.stdout == "" and "not a Larder store" in answer.stderr
+    assert run("inspect").returncode != 0
+    assert "usage: larder inspect" in run("inspect", "-h").stdout

@@ -1,0 +1,163 @@
+"""Programs that read the server's file in place, while it serves, and are stopped and killed as they do.
+
+They are `larder-readers` of Benchmarks: a package of its own, so its use of the store is any program's.
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from server import ROOT, poll
+
+READERS = ROOT / "Benchmarks" / ".build" / "release" / "larder-readers"
+KEYS = 5000
+
+pytestmark = pytest.mark.larder_only
+
+
+def readers(*arguments, **options):
+    """Starts the program; its answer is one JSON line."""
+    if not os.access(READERS, os.X_OK):
+        raise FileNotFoundError(f"{READERS} is not built: make test-clients builds it")
+    return subprocess.Popen(
+        [str(READERS), *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, **options)
+
+
+def judged(process, seconds=300):
+    output, _ = process.communicate(timeout=seconds)
+    assert process.returncode == 0, output
+    return json.loads(output)
+
+
+@pytest.fixture
+def shared(tmp_path, start_server):
+    """A server with a file, and paths of the file and of the numbers that were acknowledged."""
+    directory = tmp_path if not os.path.isdir("/dev/shm") else None
+    if directory is None:
+        directory = f"/dev/shm/larder-readers-{os.getpid()}"
+        os.mkdir(directory, 0o700)
+    store, acknowledged = f"{directory}/store", f"{directory}/acknowledged"
+    server = start_server("-m", 32, "-e", store, threads=2)
+    yield server, store, acknowledged
+    if str(directory).startswith("/dev/shm"):
+        shutil.rmtree(directory)
+
+
+@pytest.fixture
+def load(shared):
+    """Begins to write at full speed; ends when the test does."""
+    processes = []
+
+    def start(seed, flushes=50_000):
+        server, _, acknowledged = shared
+        processes.append(readers(
+            "write", "--port", server.port, "--acknowledged", acknowledged, "--keys", KEYS, "--seed", seed,
+            "--flushes", flushes))
+        with server.connect() as connection:
+            poll(lambda: int(connection.stats()["cmd_set"]) > 2 * KEYS, "the load begins")
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("pread,reads", [(0, 1_000_000), (1, 100_000)])
+def test_no_wrong_value_and_none_older_than_acknowledged(shared, load, pread, reads):
+    _, store, acknowledged = shared
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    writer = load(seed)
+    result = judged(readers(
+        "read", "--store", store, "--acknowledged", acknowledged, "--reads", reads, "--keys", KEYS,
+        "--seed", seed, "--pread", pread))
+    print(result)
+    assert writer.poll() is None, "the load ended before the reading"
+    assert result["wrong"] == 0 and result["older"] == 0
+    assert result["found"] > reads / 10
+    assert result["unavailable"] < reads / 10
+
+
+def test_readers_are_stopped_and_killed_and_the_server_does_not_notice(shared, load):
+    server, store, acknowledged = shared
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    chance = random.Random(seed)
+    load(seed, flushes=0)
+    stopped = []
+    with server.connect() as connection:
+        for number in range(40):
+            reader = readers(
+                "read", "--store", store, "--acknowledged", acknowledged, "--reads", 10**9, "--keys", KEYS,
+                "--seed", seed + number)
+            poll(lambda: store in maps(reader), "the reader has the file")
+            for _ in range(chance.randrange(20)):
+                assert connection.ask(b"mn\r\n") == b"MN"
+            if number % 4 == 0:
+                reader.send_signal(signal.SIGSTOP)
+                stopped.append(reader)
+            else:
+                reader.kill()
+                reader.communicate()
+            value = b"%d" % number
+            assert connection.set(b"probe", value) == b"STORED"
+            assert connection.get(b"probe") == value
+        writes = int(connection.stats()["cmd_set"])
+        poll(lambda: int(connection.stats()["cmd_set"]) > writes + KEYS, "the load goes on")
+    # Those that were stopped for so long read on, and nothing wrong.
+    for reader in stopped:
+        reader.kill()
+        reader.communicate()
+
+
+def maps(process):
+    try:
+        with open(f"/proc/{process.pid}/maps") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def test_no_system_call_for_a_read(shared):
+    if shutil.which("strace") is None:
+        pytest.skip("no strace")
+    server, store, _ = shared
+    with server.connect() as connection:
+        for key in range(100):
+            assert connection.set(b"key-%d" % key, b"x" * 100) == b"STORED"
+
+    def calls(reads):
+        trace = subprocess.run(
+            ["strace", "-f", "-c", str(READERS), "time", "--store", store, "--reads", str(reads), "--keys", "100"],
+            capture_output=True, text=True, timeout=120)
+        assert trace.returncode == 0, trace.stderr
+        assert json.loads(trace.stdout.splitlines()[0])["found"] == reads
+        return int(re.search(r"^\s*100\.00\s+.*?(\d+)\s+(?:\d+\s+)?total$", trace.stderr, re.M)[1])
+
+    few, many = calls(1000), calls(1_000_000)
+    print(few, many)
+    # Ten times a second a reader looks whether the path names another file.
+    assert many - few < 500
+
+
+def test_the_file_of_a_killed_server_can_be_read(shared, start_server):
+    server, store, _ = shared
+    with server.connect() as connection:
+        for key in range(100):
+            assert connection.set(b"key-%d" % key, b"x" * 100) == b"STORED"
+    timer = readers("time", "--store", store, "--reads", 100, "--keys", 100)
+    assert judged(timer)["found"] == 100
+    server.kill()
+    assert judged(readers("time", "--store", store, "--reads", 100, "--keys", 100))["found"] == 100
+    with start_server("-m", 32, "-e", store).connect() as connection:
+        assert connection.ask(b"delete key-1\r\n") == b"DELETED"
+    reader = readers("time", "--store", store, "--reads", 1000, "--keys", 100)
+    assert 900 < judged(reader)["found"] < 1000
