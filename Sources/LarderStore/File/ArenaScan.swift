@@ -46,9 +46,9 @@ struct ArenaScan {
 
     func role(of slab: Int) -> Role {
         let record = state.slabs[slab]
-        guard record.sequence < Rebuild.sequenceMax else { return record.state == LARDER_SLAB_INDEX.rawValue ? .index : .nothing }
+        if record.state == LARDER_SLAB_INDEX.rawValue { return .index }
+        guard record.sequence < Rebuild.sequenceMax else { return .nothing }
         switch record.state {
-        case LARDER_SLAB_INDEX.rawValue: return .index
         case LARDER_SLAB_OPEN.rawValue, LARDER_SLAB_SEALED.rawValue:
             return record.sequence > flushedSequence && Int(record.cursor_blocks) <= state.blocksPerSlab
                 ? .items : .nothing
