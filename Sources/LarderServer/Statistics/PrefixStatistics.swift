@@ -1,3 +1,4 @@
+import LarderWire
 import Synchronization
 
 /// `stats detail`: what was asked for, by the part of the key before the delimiter.
