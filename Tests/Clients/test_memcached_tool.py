@@ -66,3 +66,12 @@ def test_keys(filled):
     keys = re.findall(r"^key=(\S+) exp=(-?\d+) la=\d+ ", tool(filled, "keys"), re.M)
     assert len(keys) == len(dict(keys)) == 300
     assert dict(keys)["small7"] == "-1" and int(dict(keys)["large7"]) > 1_700_000_000
+def test_dump_can_be_read_in_again(filled, start_server):
+    commands = tool(filled, "dump")
+    assert commands.count("add ") == 300
+    assert re.search(r"^add number42 42 0 2\r\n42\r\n", commands, re.M)
+    other = start_server()
+    with other.connect() as connection:
+        connection.send(commands.encode("latin-1"))
+        assert {connection.read_line() for _ in range(300)} == {b"STORED"}
+        assert connection.get(b"large99") == bytes(5000)
