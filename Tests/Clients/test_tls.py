@@ -13,7 +13,7 @@ import time
 import pymemcache
 import pytest
 
-from server import Connection, poll, run
+from server import Connection, free_port, poll, run
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -161,6 +161,16 @@ class TestClientCertificates:
                                 ("stranger", (False, True, False))]:
             context = certificates.context(shown)
             assert (is_served(usual, context), is_served(without, context), is_served(mutual, context)) == expected
+
+    def test_ports_of_named_caches_are_encrypted_too(self, start_server, certificates):
+        port = free_port()
+        start_server(
+            *certificates.server_options(), "--cache", f"name=other,items=100,blocksize=1024,listen=127.0.0.1:{port}",
+            tls=certificates.context())
+        assert is_served(("127.0.0.1", port), certificates.context())
+        with Connection(("127.0.0.1", port)) as plain:
+            plain.send(b"version\r\n")
+            assert b"VERSION" not in plain.read_until_closed()
 
 
 def is_served(address, context):
