@@ -116,8 +116,13 @@ private final class FuzzedFile {
         // And it goes on working.
         for number in 0..<random.number(0...60) {
             let key = Array("key-\(random.number(0...120))".utf8)
-            let value = [UInt8].value(random.number(0...300), seed: UInt64(number))
+            let length = random.once(in: 8) ? random.number(slabBytes...3 * slabBytes) : random.number(0...300)
+            let value = [UInt8].value(length, seed: UInt64(number))
+            // Upkeep as well, and what expires meanwhile.
+            let now = now + Int64(number * random.number(0...4000))
             let isThere = driver.turn(now) { driver in
+                if random.once(in: 50) { driver.session.flush() }
+                _ = driver.delete(Array("key-\(random.number(0...120))".utf8), now: now)
                 guard driver.set(key, value, now: now) == .stored else { return true }
                 return driver.find(key, now: now)?.value == value
             }
