@@ -86,6 +86,31 @@ def test_no_wrong_value_and_none_older_than_acknowledged(shared, load, pread, re
     assert result["unavailable"] < reads / 10
 
 
+def test_the_judge_notices(shared):
+    """A value that is not the key's, and one that is older than what was acknowledged."""
+    server, store, acknowledged = shared
+    arguments = ["read", "--store", store, "--acknowledged", acknowledged, "--reads", 1000, "--keys", 1]
+    value = (0).to_bytes(8, "little") + (1).to_bytes(8, "little") + b"x" * 40
+    with server.connect() as connection:
+        assert connection.set(b"key-0", value, flags=1) == b"STORED"
+    wrong = readers(*arguments)
+    assert json.loads(wrong.communicate(timeout=60)[0])["wrong"] == 1000
+    assert wrong.returncode == 1
+
+    writer = readers("write", "--port", server.port, "--acknowledged", acknowledged, "--keys", 1)
+    with server.connect() as connection:
+        poll(lambda: int(connection.stats()["cmd_set"]) > 1000, "the load begins")
+    writer.terminate()
+    writer.communicate()
+    with open(acknowledged, "r+b") as file:
+        file.write((1 << 60).to_bytes(8, "little"))
+    older = readers(*arguments)
+    told = json.loads(older.communicate(timeout=60)[0])
+    # The last write may have been a deletion.
+    assert told["wrong"] == 0 and told["older"] == told["found"]
+    assert told["found"] == 0 or older.returncode == 1
+
+
 def test_readers_are_stopped_and_killed_and_the_server_does_not_notice(shared, load):
     server, store, acknowledged = shared
     seed = random.randrange(1 << 30)

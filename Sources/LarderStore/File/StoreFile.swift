@@ -110,13 +110,14 @@ final class StoreFile: Sendable {
     /// Puts the filled file in the place of the old one, which goes.
     func takePlace() throws(StoreError) {
         let path = String(file.path.dropLast(".new".count))
-        guard rename(file.path, path) == 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
         // Its disk space comes back with the end of this.
         let old = oldArena.withLock { old in
             defer { old = nil }
             return old
         }
+        // Before it loses its name: a kill in between would leave readers with a file that nobody writes.
         old?.retire()
+        guard rename(file.path, path) == 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
     }
 
     /// What the file is called: one that is being filled will be.
