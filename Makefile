@@ -23,7 +23,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers setup setup-test install format lint clean bench compare expiry
+.PHONY: help run build debug test test-swift test-clients readers setup setup-test install format lint clean bench compare expiry hitratio density test-model test-tsan
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -83,6 +83,23 @@ compare: build ## measure Larder against memcached (make compare MEMCACHED=PATH 
 expiry: build ## let a million items expire under load: how late, and how long anybody waited
 	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-bench
 	$(PYTHON) Benchmarks/expiry.py $(ARGS)
+
+hitratio: build ## hit ratios of Larder, memcached and (where installed) Redis on eight mixes, some 20 minutes
+	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-hits
+	$(PYTHON) Benchmarks/hitratio.py --memcached "$(MEMCACHED)" $(ARGS)
+
+density: build ## how many items of seven sizes Larder and memcached hold with -m 256
+	$(PYTHON) Benchmarks/density.py --memcached "$(MEMCACHED)" $(ARGS)
+
+# LARDER_MODEL_SEQUENCES is the number of sequences of each of three kinds.
+test-model: setup ## 100,000 random sequences against the model store, every invariant checked after each step
+	LARDER_MODEL_SEQUENCES=$${LARDER_MODEL_SEQUENCES:-33334} SWIFT_BACKTRACE=enable=no \
+		$(SWIFT) test $(SWIFT_FLAGS) -c release -Xswiftc -enable-testing --scratch-path .build/model \
+		--filter StoreModelTests
+
+test-tsan: setup ## run the store's tests of concurrency under the thread sanitizer
+	SWIFT_BACKTRACE=enable=no $(SWIFT) test $(SWIFT_FLAGS) --sanitize thread --scratch-path .build/tsan \
+		--filter ConcurrencyTests
 
 clean: ## remove what was built, and the Python environment of the tests
 	rm -rf .build Benchmarks/.build $(VENV)

@@ -65,6 +65,7 @@ public final class Store: Sendable {
             UnsafeMutableRawPointer(slot).deallocate()
         }
         process.pointee.links.deallocate()
+        process.pointee.births.deallocate()
         process.pointee.pins.deallocate()
         process.pointee.sessions.deallocate()
         pthread_mutex_destroy(&process.pointee.spaceLock)
@@ -102,6 +103,8 @@ public final class Store: Sendable {
         configuration.sessionsExpected = max(1, configuration.sessionsExpected)
         let links = UnsafeMutablePointer<SlabLinks>.allocate(capacity: geometry.slabCount)
         links.initialize(repeating: SlabLinks(), count: geometry.slabCount)
+        let births = UnsafeMutablePointer<UInt64>.allocate(capacity: geometry.slabCount)
+        births.initialize(repeating: 0, count: geometry.slabCount)
         let pins = UnsafeMutablePointer<UInt32>.allocate(capacity: geometry.slabCount)
         pins.initialize(repeating: 0, count: geometry.slabCount)
         let sessions = UnsafeMutablePointer<UInt64>.allocate(capacity: SessionSlot.placesMax)
@@ -109,7 +112,7 @@ public final class Store: Sendable {
         let process = UnsafeMutablePointer<ProcessState>.allocate(capacity: 1)
         process.initialize(
             to: ProcessState(
-                links: links, pins: pins, expiryHeap: ExpiryHeap(), sessions: sessions,
+                links: links, births: births, pins: pins, expiryHeap: ExpiryHeap(), sessions: sessions,
                 configuration: configuration, bounds: bounds))
         pthread_mutex_init(&process.pointee.spaceLock, nil)
         return process

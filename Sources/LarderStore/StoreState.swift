@@ -118,6 +118,12 @@ struct ProcessState {
     var limboSlabs = SlabList()
     /// Links of those lists, a pair for each slab.
     var links: UnsafeMutablePointer<SlabLinks>
+    /// When each slab's youngest item was stored: see `SlabAge.swift`. Under the space lock.
+    var births: UnsafeMutablePointer<UInt64>
+    /// Slabs that new items were put in so far. Under the space lock.
+    var slabsWritten: UInt64 = 0
+    /// Where the search for adjacent slabs goes on in a large arena. Under the space lock.
+    var windowHand = 0
     /// Pins of each slab: replies that are still being sent from it. Atomic.
     var pins: UnsafeMutablePointer<UInt32>
     /// Slabs with a pin. Atomic.

@@ -126,3 +126,34 @@ import Testing
         )
     }
 }
+
+extension FillTests {
+    /// Values of another size from one moment to the next: what is stored is there, and most of the arena is
+    /// the newest's soon, though all of it was asked for.
+    @Test(arguments: [[100, 10_000, 200_000], [200_000, 100, 10_000], [10_000, 200_000, 100]])
+    func sizesShift(sizes: [Int]) throws {
+        let arenaBytes = 16 << 20
+        let store = try Store(StoreConfiguration(memoryBytes: arenaBytes, hashSeed: 1))
+        let driver = try StoreDriver(store)
+        let now: Int64 = 1_700_000_000_000
+        var number = 0
+        for valueBytes in sizes {
+            let value = [UInt8].value(valueBytes, seed: 1)
+            let first = number
+            for check in 1...20 {
+                for _ in 0..<max(1, arenaBytes / 16 / valueBytes) {
+                    let outcome = driver.turn(now) { $0.set(Array("key-\(number)".utf8), value, now: now) }
+                    try #require(outcome == .stored)
+                    number += 1
+                }
+                // Not quite half of the arena, keys and headers counted.
+                let newest = min(number - first, arenaBytes * 45 / 100 / (valueBytes + 40))
+                for asked in number - newest..<number {
+                    let found = driver.turn(now) { $0.find(Array("key-\(asked)".utf8), now: now, marks: true) }
+                    try #require(found != nil, "\(valueBytes) bytes, check \(check): \(number - asked) of \(newest)")
+                }
+            }
+        }
+        #expect(store.checkInvariants().isEmpty)
+    }
+}

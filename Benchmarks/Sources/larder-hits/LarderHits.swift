@@ -2,21 +2,73 @@ import Glibc
 import HitRatio
 import LarderStore
 
-/// `larder-hits MIX...`: hit ratios of LarderStore in this process.
+/// Hit ratios of seeded mixes of requests, and what is left when the sizes of values change.
 @main struct LarderHits {
+    private static let usage = """
+        usage: larder-hits [--size-aware] [MIX...]              a store in this process
+               larder-hits --memcached PORT | --redis PORT MIX...  a server at 127.0.0.1
+               larder-hits --shift [--size-aware]               values of 100 B, 10 KB and 900 KB in turn
+               larder-hits --list                               the mixes, and their megabytes
+        """
+
     static func main() throws {
-        let names = CommandLine.arguments.dropFirst().filter { !$0.hasPrefix("-") }
-        let isSizeAware = CommandLine.arguments.contains("--size-aware")
+        var names: [String] = []
+        var server: (dialect: ServerDialect, port: UInt16)?
+        var isSizeAware = false
+        var arguments = CommandLine.arguments.dropFirst()
+        while let argument = arguments.popFirst() {
+            switch argument {
+            case "--size-aware": isSizeAware = true
+            case "--shift": return try shift(isSizeAware: isSizeAware || arguments.contains("--size-aware"))
+            case "--list":
+                for mix in Mix.all { print(mix.name, mix.memoryMegabytes) }
+                return
+            case "--memcached", "--redis":
+                guard let dialect = ServerDialect(rawValue: String(argument.dropFirst(2))),
+                    let port = arguments.popFirst().flatMap({ UInt16($0) })
+                else { fail("\(argument) needs a port") }
+                server = (dialect, port)
+            default:
+                guard Mix.all.contains(where: { $0.name == argument }) else { fail("no mix \(argument)") }
+                names.append(argument)
+            }
+        }
         var sum = 0.0
-        var count = 0.0
+        var count = 0
         for mix in Mix.all where names.isEmpty || names.contains(mix.name) {
             let requests = Requests(mix, seed: 1)
-            let outcome = try runOnStore(
-                requests, StoreConfiguration(memoryBytes: mix.memoryMegabytes << 20, isSizeAware: isSizeAware, hashSeed: 1))
+            let outcome =
+                if let server {
+                    try runOnServer(requests, server.dialect, port: server.port)
+                } else {
+                    try runOnStore(
+                        requests,
+                        StoreConfiguration(
+                            memoryBytes: mix.memoryMegabytes << 20, isSizeAware: isSizeAware, hashSeed: 1))
+                }
             sum += outcome.hitRatio
             count += 1
-            print(mix.name, outcome.hitRatio, "bytes", outcome.byteHitRatio, "moves", outcome.movesPerStore, "ns", outcome.nanosecondsPerRequest)
+            print(
+                mix.name, outcome.hitRatio, "bytes", outcome.byteHitRatio, "moves", outcome.movesPerStore, "ns",
+                outcome.nanosecondsPerRequest, "refused", outcome.refusals)
         }
-        print("mean", sum / count)
+        print("mean", sum / Double(max(1, count)))
+    }
+
+    private static func shift(isSizeAware: Bool) throws {
+        for reads in SizeShift.Reads.allCases {
+            let configuration = StoreConfiguration(memoryBytes: 64 << 20, isSizeAware: isSizeAware, hashSeed: 1)
+            for phase in try SizeShift.run(configuration, reads: reads) {
+                print(
+                    "reads: \(reads), values of \(phase.from) then \(phase.to) B: "
+                        + "of the newest 30 MB at least \(phase.leastPresent), refused \(phase.refusals)")
+            }
+        }
+    }
+
+    private static func fail(_ text: String) -> Never {
+        let lines = "larder-hits: \(text)\n\(usage)\n"
+        _ = lines.withCString { write(2, $0, strlen($0)) }
+        exit(2)
     }
 }

@@ -6,8 +6,9 @@ import CLarderArena
 /// to limbo. Readers that found an item before keep reading the old bytes until their turn ends.
 extension StoreState {
     enum Evacuation {
-        /// Make room: keep what was asked for of late, up to a share of the slab in eighths.
-        case evict(keptEighthsMax: Int)
+        /// Make room: keep what was asked for of late. With a surcharge it must have been oftener: what is
+        /// kept takes room elsewhere, so that to keep all may be in vain.
+        case evict(surcharge: Int)
         /// Keep every live item, or stop: for slabs with many holes, and for coarse time buckets.
         case move
         /// Keep nothing.
@@ -22,10 +23,11 @@ extension StoreState {
     ) -> Bool {
         // Before the walk: the mover opens slabs of its own.
         let isKept = slabs[slab].run_slabs == 1
+        // What was stored of late and found at all never pays more: it is no more than half of the arena.
+        let isYoung = isYoung(slab)
         let isRun = larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue
         let start = Int(firstBlock(ofSlab: slab))
         let end = isRun ? start + 1 : start + Int(slabs[slab].cursor_blocks)
-        var keptBlocks = 0
         var position = start
         while position < end, larder_load_u32(&slabs[slab].live_blocks) != 0 {
             let item = Item(address(ofBlock: UInt32(truncatingIfNeeded: position)))
@@ -42,17 +44,12 @@ extension StoreState {
                 guard isDead(item, now: now) else { continue }
                 keeps = false
             case .move: keeps = !isDead(item, now: now)
-            case .evict(let keptEighthsMax):
-                price = retentionPrice(blockCount: count, isKept: isKept)
-                keeps =
-                    Int(item.frequency) >= price && keptBlocks + count <= blocksPerSlab / 8 * keptEighthsMax
-                    && !isDead(item, now: now)
+            case .evict(let surcharge):
+                price = retentionPrice(blockCount: count, isKept: isKept, surcharge: isYoung ? 0 : surcharge)
+                keeps = Int(item.frequency) >= price && !isDead(item, now: now)
             }
             if keeps {
-                if move(item, hash, price: price, session, now: now) {
-                    keptBlocks += count
-                    continue
-                }
+                if move(item, hash, price: price, session, now: now) { continue }
                 if case .move = purpose { return false }
             }
             dropFromIndex(item, hash, count, session, now: now)
@@ -128,7 +125,7 @@ extension StoreState {
             // Under the lock, since marks are set under it.
             shape.state = larder_load_u8(item.stateField)
             shape.accessed = larder_load_u16(item.accessedField)
-            shape.state -= UInt8(min(price, Int(shape.state & ItemState.frequencyMask)))
+            if price > 0 { shape.state = stateAfterPaying(price, shape.state) }
             let value = writeHeader(place, shape, key: item.key)
             value.copyMemory(from: item.value, byteCount: shape.valueLength)
             crashPoint()
@@ -136,6 +133,7 @@ extension StoreState {
             settle(place)
             crashPoint()
             larder_bucket_publish(slot.line, slot.number, place.block)
+            inheritAge(slabIndex(ofBlock: place.block), from: slabIndex(ofBlock: old))
             release(block: old, blockCount: blockCount(forBytes: item.totalBytes), session)
             larder_bucket_unlock(bucket)
             finish(place, mover)

@@ -14,51 +14,46 @@ extension StoreState {
     /// Share of the slabs that fresh items may hold before they are the ones to make room.
     private static let freshShareDivisor = 6
 
-    /// How much is saved of the items in the way. What is saved takes room elsewhere, so that it
-    /// may be in vain: items half a slab long fill it with two, and leave no more of the next.
-    enum ReclaimEffort: Comparable {
-        case saveAll, saveMost, saveUsed, saveNothing
-    }
-
     /// Empties one slab into limbo; false when there is none that may be.
     func reclaimSlab(
-        _ effort: ReclaimEffort, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ purpose: Evacuation, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
     ) -> Bool {
         var budget = WorkBudget.unlimited
         if reclaimDue(session, now: now, slabsMax: 1, &budget) > 0 { return true }
         let evicts = process.pointee.configuration.evicts
-        if effort <= .saveMost, let holey = slabWorthClosing(), closeHoles(holey, session, now: now) {
+        if case .evict = purpose, let holey = slabWorthClosing(), closeHoles(holey, session, now: now) {
             return true
         }
         guard evicts else { return false }
-        // A run is passed over three times at most.
+        // When nothing comes of it, the queues' order is left: what is found least has to go.
+        let isInVain = if case .evict(surcharge: 0) = purpose { false } else { true }
+        if isInVain, let cold = coldVictim() {
+            evict(cold, purpose, session, now: now)
+            return true
+        }
+        // A run is passed over a few times at most.
         for _ in 0..<4 * slabCount {
             guard let victim = evictionVictim() else { break }
             if passOver(victim) { continue }
-            evict(victim, effort, session, now: now)
+            // At the head already, since large items that are in use were passed over: it has its time still.
+            let spared = isNew(victim) ? coldVictim() : nil
+            evict(spared ?? victim, purpose, session, now: now)
             return true
         }
         // Many sessions in a small arena: all there is lies in their open slabs.
         guard let open = oldestOpenSlab() else { return false }
         sealWherever(open)
-        evict(open, effort, session, now: now)
+        evict(open, purpose, session, now: now)
         return true
     }
 
     private func evict(
-        _ slab: Int, _ effort: ReclaimEffort, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ slab: Int, _ purpose: Evacuation, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
     ) {
         if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue {
             return dropRun(slab, session, now: now)
         }
         removeSealed(slab)
-        let purpose: Evacuation =
-            switch effort {
-            case .saveAll: .evict(keptEighthsMax: 8)
-            case .saveMost: .evict(keptEighthsMax: 7)
-            case .saveUsed: .evict(keptEighthsMax: 6)
-            case .saveNothing: .drop
-            }
         _ = evacuate(slab, purpose, session, now: now)
         sendToLimbo(slab, session)
     }
@@ -106,7 +101,7 @@ extension StoreState {
 
     /// A slab at random. Neighbours would not do: they were filled one after the other, and so are
     /// of one age and much alike.
-    private func nextSample() -> Int {
+    func nextSample() -> Int {
         Int(nextSampleBits()) % slabCount
     }
 
@@ -168,7 +163,7 @@ extension StoreState {
                 blockCount: Int(larder_load_u32(&slabs[slab].live_blocks)), isKept: false)
             guard Int(state & ItemState.frequencyMask) >= price else { return false }
             // A hit at this very moment keeps its count.
-            _ = larder_exchange_u8_is(item.stateField, state, state - UInt8(price))
+            _ = larder_exchange_u8_is(item.stateField, state, stateAfterPaying(price, state))
         } else if !isPinned(slab) {
             return false
         }

@@ -19,10 +19,20 @@ extension StoreState {
     private static let freshPriceFactor = 2.0
 
     /// Hits that an item of this many blocks pays. A fraction is paid as a whole hit or none, by chance.
-    func retentionPrice(blockCount: Int, isKept: Bool) -> Int {
-        guard process.pointee.configuration.isSizeAware else { return 1 }
+    /// - Parameter surcharge: 0, or more where too much would be kept otherwise.
+    func retentionPrice(blockCount: Int, isKept: Bool, surcharge: Int = 0) -> Int {
+        let surcharge = surcharge * Int(frequencyMax) / 3
+        guard process.pointee.configuration.isSizeAware else { return 1 + surcharge }
         let blocks = isKept ? Double(blockCount) : Double(blockCount) * Self.freshPriceFactor
-        return Int(blocks / process.pointee.blocksPerHit + Double(nextSampleBits() & 0xffff) / 65_536)
+        return surcharge + Int(blocks / process.pointee.blocksPerHit + Double(nextSampleBits() & 0xffff) / 65_536)
+    }
+
+    /// An item's state byte after it was passed over. What is no longer asked for is to go soon: half of
+    /// the hits are taken at least, where every item pays the same.
+    func stateAfterPaying(_ price: Int, _ state: UInt8) -> UInt8 {
+        let hits = Int(state & ItemState.frequencyMask)
+        let left = process.pointee.configuration.isSizeAware ? hits - price : min(hits / 2, hits - price)
+        return state & ~ItemState.frequencyMask | UInt8(max(0, left))
     }
 
     /// Corrects what a hit buys, after a slab was looked through.

@@ -373,6 +373,7 @@ struct Rebuild {
                 state.awaitAttention(of: slab, at: state.expiry(of: Item(state.address(ofBlock: state.firstBlock(ofSlab: slab)))))
             }
         }
+        state.restoreAges()
         process.pointee.endedCounters.items = Int64(report.items)
         process.pointee.endedCounters.liveBlocks = Int64(liveBlocks.reduce(0, +))
     }

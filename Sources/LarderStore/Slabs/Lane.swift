@@ -186,6 +186,7 @@ extension StoreState {
         crashPoint()
         slab.pointee.sequence = superblock.pointee.slab_sequence
         crashPoint()
+        if kept { process.pointee.births[number] = 0 } else { beginAge(number) }
         slab.pointee.expiry_base_ms = bucket.start
         slab.pointee.expiry_end_ms = bucket.end
         let given = larder_load_u64(&superblock.pointee.cas_last)

@@ -4,6 +4,8 @@ import CLarderArena
 extension StoreState {
     /// Times that another window is tried when a reader's pin turned up in the chosen one.
     private static let windowsTriedMax = 8
+    /// Slabs looked at for a window, at least.
+    private static let slabsSearched = 1024
 
     func reserveRun(
         _ shape: ItemShape, now: Int64, _ session: UnsafeMutablePointer<SessionSlot>
@@ -22,6 +24,7 @@ extension StoreState {
             return nil
         }
         superblock.pointee.slab_sequence += 1
+        beginAge(head, count: count)
         let order = shape.order ?? larder_add_u64(&superblock.pointee.cas_last, 1) + 1
         for slab in head..<head + count {
             slabs[slab].sequence = superblock.pointee.slab_sequence
@@ -132,51 +135,48 @@ extension StoreState {
 
     /// The window whose eviction costs least: free slabs cost nothing, others the more the
     /// younger they are, by the third power, so that what was stored last stays even where a
-    /// young slab has old neighbours.
+    /// young slab has old neighbours. In a large arena it is one of a part of the slabs, and the next
+    /// search takes the next part, so that its cost does not grow with the arena.
     private func cheapestWindow(_ count: Int) -> Int? {
         guard count <= slabCount else { return nil }
-        let ages = sequenceSpan()
+        let span = max(Self.slabsSearched, 4 * count)
+        guard span < slabCount else { return cheapestWindow(count, in: 0..<slabCount) }
+        for _ in 0...slabCount / span {
+            let start = process.pointee.windowHand
+            let end = min(slabCount, start + span)
+            // The next part begins with the windows that reach over the end of this one.
+            process.pointee.windowHand = end == slabCount ? 0 : end - count + 1
+            if let found = cheapestWindow(count, in: start..<end) { return found }
+        }
+        return nil
+    }
+
+    private func cheapestWindow(_ count: Int, in range: Range<Int>) -> Int? {
         var best: (cost: UInt64, first: Int)?
         var cost: UInt64 = 0
         var usable = 0
-        var costs = [UInt64](repeating: 0, count: slabCount)
-        for slab in 0..<slabCount {
-            guard let own = evictionCost(slab, ages) else {
+        for slab in range {
+            guard let own = evictionCost(slab) else {
                 usable = 0
                 cost = 0
                 continue
             }
-            costs[slab] = own
             usable += 1
             cost += own
             if usable > count {
-                cost -= costs[slab - count]
+                // It counted when it came in, under the same lock; only its pins may have changed.
+                cost -= min(cost, evictionCost(slab - count) ?? 0)
                 usable = count
             }
-            if usable == count, best.map({ cost < $0.cost }) ?? true { best = (cost, slab - count + 1) }
+            guard usable == count, best.map({ cost < $0.cost }) ?? true else { continue }
+            best = (cost, slab - count + 1)
+            if cost == 0 { break }
         }
         return best?.first
     }
 
-    /// The sequence numbers of the oldest slab in use and of the youngest.
-    private func sequenceSpan() -> ClosedRange<UInt64> {
-        let youngest = superblock.pointee.slab_sequence
-        let fresh = process.pointee.freshSlabs.first.map { slabs[$0].sequence } ?? youngest
-        let kept = process.pointee.keptSlabs.first.map { slabs[$0].sequence } ?? youngest
-        return min(fresh, kept, youngest)...youngest
-    }
-
-    /// A slab's age among those in use: 0 the oldest, 1,023 the youngest.
-    private func youth(_ slab: Int, _ ages: ClosedRange<UInt64>) -> UInt64 {
-        let sequence = min(max(slabs[slab].sequence, ages.lowerBound), ages.upperBound)
-        return (sequence - ages.lowerBound) * 1023 / max(1, ages.upperBound - ages.lowerBound)
-    }
-
-    /// Whether a slab is among the younger half: emptied for its place, its items are moved.
-    func isYoung(_ slab: Int) -> Bool { youth(slab, sequenceSpan()) > 512 }
-
     /// What it costs to empty a slab; nil when it can't be.
-    private func evictionCost(_ slab: Int, _ ages: ClosedRange<UInt64>) -> UInt64? {
+    private func evictionCost(_ slab: Int) -> UInt64? {
         let owner = runHead(of: slab)
         if larder_load_u32(process.pointee.pins + slab) != 0
             || larder_load_u32(process.pointee.pins + owner) != 0
@@ -188,7 +188,7 @@ extension StoreState {
         case LARDER_SLAB_SEALED.rawValue, LARDER_SLAB_OPEN.rawValue,
             LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
             if larder_load_u32(&slabs[owner].live_blocks) == 0 { return 1 }
-            let youth = youth(owner, ages)
+            let youth = youth(owner)
             if process.pointee.configuration.evicts { return youth * youth * youth + 2 }
             return bounds == nil ? nil : compactionCost(slab)
         default: return nil

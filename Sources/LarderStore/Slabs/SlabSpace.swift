@@ -7,10 +7,10 @@ extension StoreState {
     /// Slabs, free or in limbo, below which a session makes room ahead of need, so that the next
     /// one finds a slab whose readers are gone already.
     private static let slabsAhead = 3
-    /// Slabs emptied in a row without one more being free before some of the items found of late have to
-    /// go with the others, and before fewer of them are saved.
-    private static let fullReclaimsMax = 4
-    private static let vainReclaimsMax = 32
+    /// Slabs emptied in a row without one more being free before items pay more for being kept, and
+    /// before none is kept. It bounds how long one set may wait.
+    private static let reclaimsBeforeSurcharge = 4
+    private static let reclaimsBeforeDropping = 16
 
     /// A slab to open; nil when nothing can be dropped.
     func takeFreeSlab(forKept: Bool, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Int? {
@@ -25,14 +25,10 @@ extension StoreState {
         var waits: UInt32 = 0
         func reclaim() {
             let before = process.pointee.freeSlabs.count + unpinnedLimboCount()
-            let effort: ReclaimEffort =
-                switch vainReclaims {
-                case ..<Self.fullReclaimsMax: .saveAll
-                case ..<Self.vainReclaimsMax: .saveMost
-                case ..<(2 * Self.vainReclaimsMax): .saveUsed
-                default: .saveNothing
-                }
-            mayReclaim = reclaimSlab(effort, session, now: now)
+            let purpose: Evacuation =
+                vainReclaims < Self.reclaimsBeforeDropping
+                ? .evict(surcharge: vainReclaims / Self.reclaimsBeforeSurcharge) : .drop
+            mayReclaim = reclaimSlab(purpose, session, now: now)
             let after = process.pointee.freeSlabs.count + unpinnedLimboCount()
             vainReclaims = after > before ? 0 : vainReclaims + 1
         }
@@ -162,7 +158,7 @@ extension StoreState {
             let isWorthMoving = process.pointee.freeSlabs.count >= Self.slabsAhead || isYoung(slab)
             removeSealed(slab)
             if !isWorthMoving || !evacuate(slab, .move, session, now: now) {
-                _ = evacuate(slab, .evict(keptEighthsMax: 7), session, now: now)
+                _ = evacuate(slab, .evict(surcharge: 0), session, now: now)
             }
             sendToLimbo(slab, session)
         case LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:

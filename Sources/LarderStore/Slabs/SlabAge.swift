@@ -1,0 +1,40 @@
+import CLarderArena
+
+/// How long ago a slab's contents were stored, in slabs that new items have filled since. Items that are
+/// moved take their age along: what was kept for long must not look young in its new place.
+/// Under the space lock.
+extension StoreState {
+    /// Ages are told apart up to one arena's worth of writing.
+    private static let youthMax: UInt64 = 1023
+
+    /// Notes that a slab, or the first of a run of `count`, is to hold new items.
+    func beginAge(_ slab: Int, count: Int = 1) {
+        process.pointee.slabsWritten += UInt64(count)
+        process.pointee.births[slab] = process.pointee.slabsWritten
+    }
+
+    /// Notes that a slab got an item of another.
+    func inheritAge(_ slab: Int, from other: Int) {
+        process.pointee.births[slab] = max(process.pointee.births[slab], process.pointee.births[other])
+    }
+
+    /// 1,023 for what was stored just now, 0 for what was stored an arena's worth of writing ago.
+    func youth(_ slab: Int) -> UInt64 {
+        let age = process.pointee.slabsWritten - process.pointee.births[slab]
+        return Self.youthMax - min(Self.youthMax, age * Self.youthMax / UInt64(slabCount))
+    }
+
+    /// Whether a slab's youngest item is among the last half arena's worth of what was stored.
+    func isYoung(_ slab: Int) -> Bool { youth(slab) > Self.youthMax / 2 }
+
+    /// Whether a slab's youngest item is among the last eighth of an arena's worth.
+    func isNew(_ slab: Int) -> Bool { youth(slab) > Self.youthMax / 8 * 7 }
+
+    /// After a rebuild: slabs are as old as their order of opening says.
+    func restoreAges() {
+        process.pointee.slabsWritten = superblock.pointee.slab_sequence
+        for slab in 0..<slabCount {
+            process.pointee.births[slab] = min(slabs[slab].sequence, superblock.pointee.slab_sequence)
+        }
+    }
+}
