@@ -138,6 +138,43 @@ import Testing
         #expect(unavailable < 6_000)
     }
 
+    /// The index grows, overflows and shrinks its chains, and items are moved: a key that nobody touches is
+    /// there all the while.
+    @Test func neverMissesWhatStays() throws {
+        let file = try StoreTestFile()
+        let store = try Store(Self.configuration(file, slabs: 2048))
+        let stays = (0..<300).map { Array("stays-\($0)".utf8) }
+        try StoreDriver(store).turn(Self.start) { driver in
+            for key in stays { _ = driver.set(key, key, now: Self.start) }
+        }
+        let stored = StoredNumbers(count: 1)
+        Thread {
+            guard let driver = try? StoreDriver(store) else { return }
+            var random = SeededRandom(seed: 21)
+            for step in 0..<Int.max where !stored.isStopped {
+                let key = Array("goes-\(random.number(0...min(25_000, 100 + step / 4)))".utf8)
+                driver.turn(Self.start) { driver in
+                    if random.once(in: 3) {
+                        _ = driver.delete(key, now: Self.start)
+                    } else {
+                        _ = driver.set(key, key, now: Self.start)
+                    }
+                }
+            }
+        }.start()
+        defer { stored.stop() }
+        let reader = try ReaderDriver(file.path)
+        var found = 0
+        for round in 0..<60_000 {
+            let key = stays[round % stays.count]
+            let outcome = reader.read(key, now: Self.start)
+            try #require(outcome != .missing, "round \(round)")
+            if outcome != .unavailable { found += 1 }
+        }
+        #expect(found > 30_000)
+        #expect(store.statistics.counters.evictions == 0)
+    }
+
     private static func numbered(_ key: Int, _ number: UInt64, _ length: Int) -> [UInt8] {
         var value = [UInt8].value(length, seed: number &* 64 &+ UInt64(key))
         withUnsafeBytes(of: (UInt64(key), number)) { value.replaceSubrange(0..<16, with: $0) }
