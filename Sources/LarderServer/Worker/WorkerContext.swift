@@ -149,9 +149,11 @@ struct WorkerContext: ~Copyable {
     @inline(never)
     private mutating func exchange(for cache: Int) {
         let place = places[cache]
-        swap(&session, &parked[place].session)
-        swap(&counters, &parked[place].counters)
-        swap(&limits, &parked[place].limits)
+        // Not through `self`, which a swap with one of its own has to itself.
+        let other = parked + place
+        swap(&session, &other.pointee.session)
+        swap(&counters, &other.pointee.counters)
+        swap(&limits, &other.pointee.limits)
         places[cacheNumber] = place
         cacheNumber = cache
         let hasBegun = parked[place].isInTurn
