@@ -20,8 +20,9 @@ extension StoreState {
 
     /// 1,023 for what was stored just now, 0 for what was stored an arena's worth of writing ago.
     func youth(_ slab: Int) -> UInt64 {
-        let age = process.pointee.slabsWritten - process.pointee.births[slab]
-        return Self.youthMax - min(Self.youthMax, age * Self.youthMax / UInt64(slabCount))
+        // Bounded first: the sequences of a damaged file may lie any distance apart.
+        let age = min(process.pointee.slabsWritten &- process.pointee.births[slab], UInt64(slabCount))
+        return Self.youthMax - age * Self.youthMax / UInt64(slabCount)
     }
 
     /// Whether a slab's youngest item is among the last half arena's worth of what was stored.
@@ -32,9 +33,8 @@ extension StoreState {
 
     /// After a rebuild: slabs are as old as their order of opening says.
     func restoreAges() {
-        process.pointee.slabsWritten = superblock.pointee.slab_sequence
-        for slab in 0..<slabCount {
-            process.pointee.births[slab] = min(slabs[slab].sequence, superblock.pointee.slab_sequence)
-        }
+        let last = min(superblock.pointee.slab_sequence, UInt64.max / 2)
+        process.pointee.slabsWritten = last
+        for slab in 0..<slabCount { process.pointee.births[slab] = min(slabs[slab].sequence, last) }
     }
 }
