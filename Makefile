@@ -91,10 +91,10 @@ hitratio: build ## hit ratios of Larder, memcached and (where installed) Redis o
 density: build ## how many items of seven sizes Larder and memcached hold with -m 256
 	$(PYTHON) Benchmarks/density.py --memcached "$(MEMCACHED)" $(ARGS)
 
-# LARDER_MODEL_SEQUENCES is the number of sequences of each of three kinds.
+# LARDER_MODEL_SEQUENCES is the number of sequences of each of three kinds. DEBUG: the tests' hooks.
 test-model: setup ## 100,000 random sequences against the model store, every invariant checked after each step
 	LARDER_MODEL_SEQUENCES=$${LARDER_MODEL_SEQUENCES:-33334} SWIFT_BACKTRACE=enable=no \
-		$(SWIFT) test $(SWIFT_FLAGS) -c release -Xswiftc -enable-testing --scratch-path .build/model \
+		$(SWIFT) test $(SWIFT_FLAGS) -c release -Xswiftc -enable-testing -Xswiftc -DDEBUG --scratch-path .build/model \
 		--filter StoreModelTests
 
 test-tsan: setup ## run the store's tests of concurrency under the thread sanitizer
