@@ -58,6 +58,33 @@ import Testing
         #expect(store.checkInvariants().isEmpty)
     }
 
+    /// Large items come and go while the index takes slab after slab from the arena's end: where most of
+    /// the arena is free, that costs nobody an item, wherever the search for adjacent slabs has come to.
+    @Test(arguments: [1040, 1500, 2050, 4096])
+    func theIndexGrowsAroundLargeItems(slabCount: Int) throws {
+        let store = try Store(StoreConfiguration(memoryBytes: slabCount << 10, slabBytes: 1 << 10, hashSeed: 1))
+        let driver = try StoreDriver(store)
+        var random = SeededRandom(seed: UInt64(slabCount))
+        var large: [Int: [UInt8]] = [:]
+        for number in 0..<slabCount * 2 {
+            let isStored = driver.turn(Self.now) { $0.set(Self.key(number), [1], now: Self.now) }
+            try #require(isStored == .stored)
+            let place = -1 - random.number(0...30)
+            let value = [UInt8].value(random.number(1100...5000), seed: UInt64(number))
+            let outcome = driver.turn(Self.now) { $0.set(Self.key(place), value, now: Self.now) }
+            try #require(outcome == .stored)
+            large[place] = value
+            guard number % 16 == 0 else { continue }
+            for (place, value) in large {
+                let found = driver.turn(Self.now) { $0.find(Self.key(place), now: Self.now) }
+                let isWhole = found?.value == value
+                try #require(isWhole, "large item \(place) after \(number) small ones")
+            }
+        }
+        #expect(store.statistics.counters.evictions == 0)
+        #expect(store.checkInvariants().isEmpty)
+    }
+
     /// From 10 bytes to 900 KB, as many of one magnitude as of another.
     private static func mixedLength(_ random: inout SeededRandom) -> Int {
         let magnitude = random.number(0...4)

@@ -6,6 +6,8 @@ extension StoreState {
     private static let windowsTriedMax = 8
     /// Slabs looked at for a window, at least.
     private static let slabsSearched = 1024
+    /// Share of the slabs that has to be free for a search to go on where it would cost an item.
+    private static let freeShareDivisor = 8
 
     func reserveRun(
         _ shape: ItemShape, now: Int64, _ session: UnsafeMutablePointer<SessionSlot>
@@ -136,22 +138,29 @@ extension StoreState {
     /// The window whose eviction costs least: free slabs cost nothing, others the more the
     /// younger they are, by the third power, so that what was stored last stays even where a
     /// young slab has old neighbours. In a large arena it is one of a part of the slabs, and the next
-    /// search takes the next part, so that its cost does not grow with the arena.
+    /// search takes the next part, so that its cost does not grow with the arena. While much is free,
+    /// another part is looked at before anything is dropped.
     private func cheapestWindow(_ count: Int) -> Int? {
         guard count <= slabCount else { return nil }
         let span = max(Self.slabsSearched, 4 * count)
-        guard span < slabCount else { return cheapestWindow(count, in: 0..<slabCount) }
+        guard span < slabCount else { return cheapestWindow(count, in: 0..<slabCount)?.first }
+        let muchIsFree = process.pointee.freeSlabs.count > slabCount / Self.freeShareDivisor
+        var best: (cost: UInt64, first: Int)?
         for _ in 0...slabCount / span {
-            let start = process.pointee.windowHand
-            let end = min(slabCount, start + span)
+            // The last part is as long as the others, so that what comes and goes is not at the very end,
+            // where the index grows.
+            let start = min(process.pointee.windowHand, slabCount - span)
+            let end = start + span
             // The next part begins with the windows that reach over the end of this one.
             process.pointee.windowHand = end == slabCount ? 0 : end - count + 1
-            if let found = cheapestWindow(count, in: start..<end) { return found }
+            guard let found = cheapestWindow(count, in: start..<end) else { continue }
+            if best.map({ found.cost < $0.cost }) ?? true { best = found }
+            if found.cost == 0 || !muchIsFree { break }
         }
-        return nil
+        return best?.first
     }
 
-    private func cheapestWindow(_ count: Int, in range: Range<Int>) -> Int? {
+    private func cheapestWindow(_ count: Int, in range: Range<Int>) -> (cost: UInt64, first: Int)? {
         var best: (cost: UInt64, first: Int)?
         var cost: UInt64 = 0
         var usable = 0
@@ -162,7 +171,7 @@ extension StoreState {
                 continue
             }
             usable += 1
-            cost += own
+            cost &+= own
             if usable > count {
                 // It counted when it came in, under the same lock; only its pins may have changed.
                 cost -= min(cost, evictionCost(slab - count) ?? 0)
@@ -172,7 +181,7 @@ extension StoreState {
             best = (cost, slab - count + 1)
             if cost == 0 { break }
         }
-        return best?.first
+        return best
     }
 
     /// What it costs to empty a slab; nil when it can't be.
@@ -189,7 +198,8 @@ extension StoreState {
             LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
             if larder_load_u32(&slabs[owner].live_blocks) == 0 { return 1 }
             let youth = youth(owner)
-            if process.pointee.configuration.evicts { return youth * youth * youth + 2 }
+            // Whatever has to be emptied, if nothing in it lives, is cheaper than one slab of items.
+            if process.pointee.configuration.evicts { return (youth * youth * youth + 1) << 12 }
             return bounds == nil ? nil : compactionCost(slab)
         default: return nil
         }

@@ -119,9 +119,8 @@ extension StoreState {
     /// A slab for the index: the last one that is not the index's already, emptied if need be, so
     /// that the index does not stand in the way of long runs.
     func takeIndexSlab(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Int? {
-        var wanted = slabCount - 1
-        while wanted > 0, larder_load_u32(&slabs[wanted].state) == LARDER_SLAB_INDEX.rawValue { wanted -= 1 }
         guard makeRoom(session, now: now) else { return nil }
+        let wanted = lastSlabForIndex()
         guard let slab = claim(wanted, session, now: now) ? wanted : popFree() else { return nil }
         larder_full_fence()
         // SAFETY: the slab is nobody's; the index needs its lines empty.
@@ -131,6 +130,21 @@ extension StoreState {
         crashPoint()
         larder_store_u32(&slabs[slab].state, LARDER_SLAB_INDEX.rawValue)
         return slab
+    }
+
+    /// The last slab that can be emptied without the loss of a large item, which is never moved: where
+    /// memory is short, an old one is no loss.
+    private func lastSlabForIndex() -> Int {
+        let isShort = process.pointee.freeSlabs.count < Self.slabsAhead
+        return (1..<slabCount).last { slab in
+            switch larder_load_u32(&slabs[slab].state) {
+            case LARDER_SLAB_INDEX.rawValue, LARDER_SLAB_CLAIMED.rawValue, LARDER_SLAB_METADATA.rawValue: return false
+            case LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
+                let head = runHead(of: slab)
+                return larder_load_u32(&slabs[head].live_blocks) == 0 || isShort && !isYoung(head)
+            default: return true
+            }
+        } ?? slabCount - 1
     }
 
     /// Empties a slab, wherever it is, waits for its readers, and takes it for the caller; false
