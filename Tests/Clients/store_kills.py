@@ -202,11 +202,16 @@ class Server:
                 return client
             except OSError:
                 client.close()
-                if self.process.poll() is not None:
-                    raise Wrong(f"the server ended by itself with {self.process.returncode}")
                 if time.monotonic() > end:
                     raise Wrong("the server does not listen")
-                time.sleep(0.0005)
+                self.run_for(0.0005)
+
+    def run_for(self, seconds):
+        """Returns after that time, unless the server ends by itself before."""
+        try:
+            raise Wrong(f"the server ended by itself with {self.process.wait(seconds)}")
+        except subprocess.TimeoutExpired:
+            pass
 
     def kill(self, how=signal.SIGKILL):
         self.process.send_signal(how)
@@ -344,7 +349,7 @@ class Run:
             client.close()
         killed.reap(how)
         if random.random() < 0.15:
-            time.sleep(random.random() * 0.02)
+            self.server.run_for(random.random() * 0.02)
             self.server.kill()
             killed = self.server
             self.server = self.start()

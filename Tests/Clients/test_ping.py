@@ -3,19 +3,39 @@
 `LARDER_BINARY` names the program; without it, the release build of this repository.
 """
 
+import fcntl
 import os
 import pathlib
 import socket
+import struct
 import subprocess
+import sys
+import termios
 import threading
 import time
 
 import pytest
 
+from server import poll
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("LARDER_BINARY", str(ROOT / ".build" / "release" / "larder"))
 
 pytestmark = pytest.mark.larder_only
+
+
+def unread(client):
+    """Bytes that the other end of a TCP connection of this machine has not read; 0 when it is gone."""
+    if client.family == socket.AF_UNIX:
+        return struct.unpack("i", fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)))[0]
+    ends = ["%08X:%04X" % (int.from_bytes(socket.inet_aton(host), sys.byteorder), port)
+            for host, port in (client.getpeername(), client.getsockname())]
+    with open("/proc/net/tcp") as file:
+        for line in file:
+            fields = line.split()
+            if fields[1:3] == ends:
+                return int(fields[4].partition(":")[2], 16)
+    return 0
 
 
 def ping(*arguments):
@@ -45,7 +65,8 @@ class Answering:
                 self.asked.append(asked)
                 for piece in self.pieces or []:
                     client.sendall(piece)
-                    time.sleep(0.02)
+                    # The next when this one was read; whoever has heard enough is gone.
+                    poll(lambda: unread(client) == 0, "the piece is read")
                 if self.pieces is None:
                     client.recv(1)
 

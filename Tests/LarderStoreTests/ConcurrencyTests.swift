@@ -58,6 +58,50 @@ import Testing
         #expect(slabs.used + slabs.limbo + slabs.open == 0)
         #expect(store.statistics.counters.items == 0 && store.statistics.counters.liveBlocks == 0)
     }
+
+    /// Slabs that open and fill while another thread looks for adjacent ones: as long as most of the arena
+    /// is free, nothing is dropped for them.
+    @Test func roomForLargeItemsIsFoundAmongWhatChanges() throws {
+        let slabBytes = 1 << 10
+        let store = try Store(
+            StoreConfiguration(
+                memoryBytes: slabBytes * 512, slabBytes: slabBytes, hashSeed: 1, sessionsExpected: Self.threads))
+        let group = DispatchGroup()
+        let failures = FailureList()
+        for thread in 0..<Self.threads {
+            group.enter()
+            Thread {
+                do {
+                    let driver = try StoreDriver(store)
+                    // Half of them open a slab for every item or two, half take two slabs each.
+                    let value = [UInt8](repeating: UInt8(thread), count: thread % 2 == 0 ? 600 : 1500)
+                    var random = SeededRandom(seed: UInt64(thread))
+                    var present = Set<Int>()
+                    for round in 0..<Self.rounds * 4 {
+                        let place = random.number(0...7)
+                        let key = [UInt8](key: "\(thread)-\(place)")
+                        let now = Worker.start + Int64(round)
+                        let isWhole = driver.turn(now) { driver in
+                            let isFound = driver.find(key, now: now)?.value == value
+                            if round % 5 == 0 {
+                                _ = driver.delete(key, now: now)
+                            } else {
+                                _ = driver.set(key, value, now: now)
+                            }
+                            return isFound
+                        }
+                        if isWhole != present.contains(place) { failures.add("\(thread)-\(place) in round \(round)") }
+                        if round % 5 == 0 { present.remove(place) } else { present.insert(place) }
+                    }
+                } catch { failures.add("\(error)") }
+                group.leave()
+            }.start()
+        }
+        group.wait()
+        #expect(failures.all.isEmpty)
+        #expect(store.statistics.counters.evictions == 0)
+        #expect(store.checkInvariants().isEmpty)
+    }
 }
 
 /// What went wrong in some thread.

@@ -85,7 +85,8 @@ final class StoreFile: Sendable {
                 configuration.fileSyncSeconds > 0
                 ? FileSync(base, bytes, seconds: configuration.fileSyncSeconds) : nil
         } catch {
-            if file.path != path { unlink(file.path) }
+            // What was begun, and may take up what space there is, is of no use to anybody.
+            if file.path != path || file.isEmpty { unlink(file.path) }
             file.close()
             throw error
         }

@@ -161,27 +161,30 @@ extension StoreState {
     }
 
     private func cheapestWindow(_ count: Int, in range: Range<Int>) -> (cost: UInt64, first: Int)? {
-        var best: (cost: UInt64, first: Int)?
-        var cost: UInt64 = 0
-        var usable = 0
-        for slab in range {
-            guard let own = evictionCost(slab) else {
-                usable = 0
-                cost = 0
-                continue
+        // What a slab cost when it came into the window is what it costs when it leaves: an open one may have
+        // got items meanwhile, without this lock.
+        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: count) { costs in
+            costs.initialize(repeating: 0)
+            var best: (cost: UInt64, first: Int)?
+            var cost: UInt64 = 0
+            var usable = 0
+            var place = 0
+            for slab in range {
+                guard let own = evictionCost(slab) else {
+                    usable = 0
+                    cost = 0
+                    continue
+                }
+                if usable < count { usable += 1 } else { cost &-= costs[place] }
+                cost &+= own
+                costs[place] = own
+                place = place + 1 == count ? 0 : place + 1
+                guard usable == count, best.map({ cost < $0.cost }) ?? true else { continue }
+                best = (cost, slab - count + 1)
+                if cost == 0 { break }
             }
-            usable += 1
-            cost &+= own
-            if usable > count {
-                // It counted when it came in, under the same lock; only its pins may have changed.
-                cost -= min(cost, evictionCost(slab - count) ?? 0)
-                usable = count
-            }
-            guard usable == count, best.map({ cost < $0.cost }) ?? true else { continue }
-            best = (cost, slab - count + 1)
-            if cost == 0 { break }
+            return best
         }
-        return best
     }
 
     /// What it costs to empty a slab; nil when it can't be.
