@@ -16,6 +16,15 @@ let package = Package(
     products: [
         .executable(name: "larder", targets: ["larder"]),
         .library(name: "LarderStore", targets: ["LarderStore"]),
+        .library(name: "LarderClient", targets: ["LarderClient"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing.git", from: "1.7.3"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
     ],
     targets: [
         .systemLibrary(name: "CLibevent", pkgConfig: "libevent", providers: [.apt(["libevent-dev"])]),
@@ -33,6 +42,19 @@ let package = Package(
         .executableTarget(
             name: "larder", dependencies: ["LarderServer", "LarderTLS"], swiftSettings: settings),
         .target(
+            name: "LarderClient",
+            dependencies: [
+                "LarderStore",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "Tracing", package: "swift-distributed-tracing"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            swiftSettings: settings),
+        .target(
             name: "LarderTesting", dependencies: ["LarderStore", "LarderWire", "LarderTLS"], swiftSettings: settings),
         .testTarget(
             name: "LarderStoreTests", dependencies: ["LarderStore", "LarderTesting", "CLarderArena"], swiftSettings: settings),
@@ -40,6 +62,9 @@ let package = Package(
         .testTarget(name: "LarderTLSTests", dependencies: ["LarderTLS", "LarderTesting"], swiftSettings: settings),
         .testTarget(
             name: "LarderEventLoopTests", dependencies: ["LarderEventLoop", "CLarderSystem"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "LarderClientTests", dependencies: ["LarderClient", "LarderStore", "LarderTesting"],
             swiftSettings: settings),
         .testTarget(
             name: "LarderServerTests",

@@ -1,0 +1,29 @@
+/// When an item ends.
+public enum Expiration: Sendable, Hashable {
+    case never
+    /// So long after it is stored. Servers count whole seconds: a part of one is a whole one.
+    case after(Duration)
+    /// Seconds since 1970.
+    case at(Int64)
+
+    /// Whole seconds up to which servers take a number for a span, rather than for a point in time (30 days:
+    /// memcached's doc/protocol.txt, "Expiration times").
+    static let spanSecondsMax: Int64 = 60 * 60 * 24 * 30
+
+    /// The number that stands for this on the wire; -1 for what has ended already.
+    /// - Parameter now: seconds since 1970, for spans beyond 30 days.
+    func wireSeconds(now: Int64) -> Int64 {
+        switch self {
+        case .never: return 0
+        case .at(let seconds): return seconds > Self.spanSecondsMax ? seconds : -1
+        case .after(let duration):
+            let (whole, attoseconds) = duration.components
+            guard whole > 0 || (whole == 0 && attoseconds > 0) else { return -1 }
+            let (raised, isBeyond) = whole.addingReportingOverflow(attoseconds > 0 ? 1 : 0)
+            guard !isBeyond else { return 0 }
+            if raised <= Self.spanSecondsMax { return raised }
+            let (end, isNever) = now.addingReportingOverflow(raised)
+            return isNever ? 0 : end
+        }
+    }
+}

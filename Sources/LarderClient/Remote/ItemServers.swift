@@ -1,0 +1,66 @@
+/// A value as servers keep it.
+public struct StoredItem: Sendable, Hashable {
+    public var bytes: [UInt8]
+    /// What the bytes mean: the server only keeps it.
+    public var flags: UInt32
+    /// The number of the write that made it.
+    public var cas: UInt64
+
+    public init(bytes: [UInt8], flags: UInt32 = 0, cas: UInt64 = 0) {
+        self.bytes = bytes
+        self.flags = flags
+        self.cas = cas
+    }
+}
+
+/// A value that is to be stored under a key.
+public struct NewItem: Sendable, Hashable {
+    public var key: String
+    public var bytes: [UInt8]
+    public var flags: UInt32
+
+    public init(key: String, bytes: [UInt8], flags: UInt32 = 0) {
+        self.key = key
+        self.bytes = bytes
+        self.flags = flags
+    }
+}
+
+public enum StoreMode: Sendable, Hashable {
+    case set
+    /// Only where there is none.
+    case add
+    /// Only where there is one.
+    case replace
+}
+
+/// What a lease came to: of all who ask for a key that is missing, one is to make the value.
+public enum Lease: Sendable, Hashable {
+    /// The value is there.
+    case found(StoredItem)
+    /// The caller is to make the value, and to store it with this cas.
+    case won(cas: UInt64)
+    /// Somebody else is at it.
+    case lost
+}
+
+/// One server, or many that share keys among them: all that caches over the network ask for.
+public protocol ItemServers: Sendable {
+    /// The items of those keys that have one.
+    func items(for keys: [String]) async throws -> [String: StoredItem]
+    /// - Returns: the keys of the items that were not stored.
+    func store(_ mode: StoreMode, _ items: [NewItem], expiration: Expiration) async throws -> [String]
+    /// Stores over what has this cas only.
+    func replace(_ item: NewItem, cas: UInt64, expiration: Expiration) async throws -> Bool
+    /// - Returns: the keys that had an item.
+    func delete(_ keys: [String]) async throws -> Set<String>
+    /// Adds to a decimal number, or takes away from it, down to 0.
+    /// - Parameter initial: the number to begin with where there is none, to which the delta is not added.
+    /// - Returns: the new number; nil where there is none and no `initial`.
+    func add(_ delta: Int64, to key: String, initial: UInt64?, expiration: Expiration) async throws -> UInt64?
+    func touch(_ key: String, expiration: Expiration) async throws -> Bool
+    /// Asks for a key's value, or for the right to make it.
+    /// - Parameter seconds: how long the right holds.
+    func lease(_ key: String, seconds: Int) async throws -> Lease
+    func flushAll() async throws
+}
