@@ -32,7 +32,8 @@ let package = Package(
         .target(name: "CLarderSystem", cSettings: cSettings),
         .target(name: "CLarderTLS", cSettings: cSettings),
         .target(name: "LarderStore", dependencies: ["CLarderArena"], swiftSettings: settings),
-        .target(name: "LarderWire", swiftSettings: settings),
+        .target(name: "CLarderWire", cSettings: cSettings),
+        .target(name: "LarderWire", dependencies: ["CLarderWire"], swiftSettings: settings),
         .target(name: "LarderEventLoop", dependencies: ["CLibevent", "CLarderSystem"], swiftSettings: settings),
         .target(name: "LarderTLS", dependencies: ["CLarderTLS"], swiftSettings: settings),
         .target(

@@ -189,6 +189,7 @@ extension Execute {
         let level = Int(min(request.exptime, verbosityMax))
         context.state.verbosity.store(level, ordering: .relaxed)
         context.verbosity = level
+        context.noteManner()
         if !request.options.noReply { connection.reply(.ok, &context) }
     }
 

@@ -173,6 +173,45 @@ static inline void larder_bucket_unlock(larder_bucket *bucket) {
     uint32_t version = __atomic_load_n(&bucket->version, __ATOMIC_RELAXED);
     __atomic_store_n(&bucket->version, version + 1, __ATOMIC_RELEASE);
 }
+
+// --- Items --------------------------------------------------------------------------------------
+
+#define LARDER_HEADER(form) \
+    (10 + ((form) & 1) * 8 + ((form) & 2) * 2 + ((form) & 4) + ((form) & 8) / 2 + ((form) & 64) / 16)
+#define LARDER_HEADERS_8(form) \
+    LARDER_HEADER(form), LARDER_HEADER((form) + 1), LARDER_HEADER((form) + 2), LARDER_HEADER((form) + 3), \
+    LARDER_HEADER((form) + 4), LARDER_HEADER((form) + 5), LARDER_HEADER((form) + 6), LARDER_HEADER((form) + 7)
+#define LARDER_HEADERS_32(form) \
+    LARDER_HEADERS_8(form), LARDER_HEADERS_8((form) + 8), LARDER_HEADERS_8((form) + 16), LARDER_HEADERS_8((form) + 24)
+
+/// Bytes before an item's key: `ItemForm.headerBytes` by a table.
+static inline uint64_t larder_header_bytes(uint8_t form) {
+    static const uint8_t bytes[128] = {
+        LARDER_HEADERS_32(0), LARDER_HEADERS_32(32), LARDER_HEADERS_32(64), LARDER_HEADERS_32(96)};
+    return bytes[form & 0x7f];
+}
+
+/// Whether two keys of one length are the same. Reads nothing but their bytes.
+static inline bool larder_keys_equal(const void *one, const void *other, uint64_t length) {
+    const uint8_t *a = (const uint8_t *)one, *b = (const uint8_t *)other;
+    uint64_t x, y;
+    if (length >= 8) {
+        // Words from the start, and the last eight bytes, which may be among them.
+        for (uint64_t place = 0; place + 8 < length; place += 8) {
+            __builtin_memcpy(&x, a + place, 8);
+            __builtin_memcpy(&y, b + place, 8);
+            if (x != y) return false;
+        }
+        __builtin_memcpy(&x, a + length - 8, 8);
+        __builtin_memcpy(&y, b + length - 8, 8);
+        return x == y;
+    }
+    for (uint64_t place = 0; place < length; place++) {
+        if (a[place] != b[place]) return false;
+    }
+    return true;
+}
+
 static inline void larder_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
 
 // --- Plain atomics ------------------------------------------------------------------------------

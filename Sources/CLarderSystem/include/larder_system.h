@@ -22,6 +22,11 @@ void larder_name_thread(const char *name);
 // S_ISSOCK is a macro with arguments, which Swift does not import. lstat: a link is not followed.
 bool larder_is_socket(const char *path);
 
+// read and send without glibc's bookkeeping for pthread_cancel, which nobody here uses: some 60
+// instructions less for each call. -1 and errno on failure.
+ssize_t larder_receive(int fd, void *bytes, size_t count);
+ssize_t larder_send(int fd, const void *bytes, size_t count, int flags);
+
 // ---- end of sockets, descriptors, process ----
 
 // ---- command line ----

@@ -70,26 +70,37 @@ struct BufferPool {
     init() { kept = .allocate(capacity: Self.keptMax) }
 
     /// Takes a buffer; nil when there is no memory.
+    @inline(__always)
     mutating func take() -> Buffer? {
         if keptCount > 0 {
             keptCount &-= 1
             unusedCount = min(unusedCount, keptCount)
             return Buffer(base: kept[keptCount], capacity: Self.bufferBytes)
         }
+        return takeNew()
+    }
+
+    @inline(never)
+    private func takeNew() -> Buffer? {
         guard let memory = malloc(Self.bufferBytes) else { return nil }
         return Buffer(base: memory.assumingMemoryBound(to: UInt8.self), capacity: Self.bufferBytes)
     }
 
+    @inline(__always)
     mutating func giveBack(_ buffer: inout Buffer) {
-        guard buffer.isAllocated else { return }
         if buffer.capacity == Self.bufferBytes, keptCount < Self.keptMax {
             kept[keptCount] = buffer.base
             keptCount &+= 1
-        } else {
-            freedBytes &+= buffer.capacity
-            free(buffer.base)
+        } else if buffer.isAllocated {
+            drop(buffer)
         }
         buffer = .empty
+    }
+
+    @inline(never)
+    private mutating func drop(_ buffer: Buffer) {
+        freedBytes &+= buffer.capacity
+        free(buffer.base)
     }
 
     /// Frees what has not been needed since the last call; true when so much was freed since then

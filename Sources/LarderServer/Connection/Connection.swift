@@ -95,7 +95,17 @@ struct Connection {
     // MARK: Input
 
     /// Where the next bytes go, and how many; nil when there is no memory for them.
+    @inline(__always)
     mutating func inputRoom(_ context: inout WorkerContext) -> UnsafeMutableRawBufferPointer? {
+        if phase == .readingCommand, !input.isAllocated, let taken = context.pool.take() {
+            input = taken
+            return UnsafeMutableRawBufferPointer(start: taken.base, count: taken.capacity)
+        }
+        return furtherRoom(&context)
+    }
+
+    @inline(never)
+    private mutating func furtherRoom(_ context: inout WorkerContext) -> UnsafeMutableRawBufferPointer? {
         if phase == .readingValue, let body {
             return UnsafeMutableRawBufferPointer(start: body + bodyFilled, count: bodyNeeded - bodyFilled)
         }
@@ -143,7 +153,7 @@ struct Connection {
     // MARK: Requests
 
     /// What a request takes of its client's share of a turn. A key of a longer retrieval takes 1.
-    private static let requestCost = 64
+    static let requestCost = 64
 
     /// Carries out what has arrived, as far as it may in one go.
     mutating func advance(_ context: inout WorkerContext) -> Action {
@@ -158,6 +168,7 @@ struct Connection {
                     context.counters.add(.connYields)
                     return .yield
                 }
+                if retrieveBatch(&context, &budget) { continue }
                 guard step(&context, &budget) else { return idle(&context) }
             case .loggingIn:
                 if output.isFull { return .send }
@@ -193,6 +204,7 @@ struct Connection {
     }
 
     /// Nothing more to do with what has arrived: an idle connection holds no buffer.
+    @inline(__always)
     private mutating func idle(_ context: inout WorkerContext) -> Action {
         if input.isAllocated, input.count == 0 { giveBackInput(&context) }
         return .read
@@ -204,8 +216,9 @@ struct Connection {
         return idle(&context)
     }
 
+    @inline(__always)
     private mutating func giveBackInput(_ context: inout WorkerContext) {
-        context.heldBytes -= longLineBytes
+        context.heldBytes &-= longLineBytes
         context.pool.giveBack(&input)
     }
 

@@ -122,7 +122,13 @@ struct Output {
     var hasSegments: Bool { segmentsSent < segmentCount }
 
     /// Takes note that the first `count` bytes are sent.
+    @inline(__always)
     mutating func didSend(_ count: Int, _ session: borrowing Session) {
+        if hasSegments { didSendGathered(count, session) } else { buffer.start &+= count }
+    }
+
+    @inline(never)
+    private mutating func didSendGathered(_ count: Int, _ session: borrowing Session) {
         var left = count
         while left > 0, let segments, segmentsSent < segmentCount {
             let before = min(left, segments[segmentsSent].position - buffer.start)
@@ -146,14 +152,18 @@ struct Output {
     }
 
     /// Gives the memory back once everything is sent.
+    @inline(__always)
     mutating func reset(_ pool: inout BufferPool) {
-        if segments != nil {
-            free(segments)
-            segments = nil
-            segmentCount = 0
-            segmentsSent = 0
-        }
+        if segments != nil { dropSegments() }
         pool.giveBack(&buffer)
+    }
+
+    @inline(never)
+    private mutating func dropSegments() {
+        free(segments)
+        segments = nil
+        segmentCount = 0
+        segmentsSent = 0
     }
 
     /// Drops what is not sent.

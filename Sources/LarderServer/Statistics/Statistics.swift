@@ -244,6 +244,7 @@ enum Statistics {
         default: return .reply(.detailUsage)
         }
         context.detailIsEnabled = state.detail.isEnabled
+        context.noteManner()
         return .reply(.ok)
     }
 

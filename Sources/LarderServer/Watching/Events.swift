@@ -141,6 +141,7 @@ extension WorkerContext {
         watchedBits = server._withUnsafeGuaranteedRef { $0.watchers.bits }
         watched = WatchedStreams(rawValue: watchedBits)
         isWatched = watchedBits != 0
+        noteManner()
         recordEvictions(watched.contains(.evictions))
     }
 

@@ -1,3 +1,4 @@
+import CLarderSystem
 import Glibc
 import LarderEventLoop
 import LarderStore
@@ -70,7 +71,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     @inline(__always)
     func receiveBytes(_ client: ClientPointer, _ start: UnsafeMutableRawPointer, _ count: Int) -> Int {
         if client.pointee.tls != nil { return decrypt(client, start, count) }
-        return read(client.pointee.fd, start, count)
+        return larder_receive(client.pointee.fd, start, count)
     }
 
     /// Reads what is left in a client's socket when the server stops, and lets the client go
@@ -111,6 +112,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// The stores have what their files held: whoever waited is served.
     func unparkAll() {
         pointee.context.waitsForStore = false
+        pointee.context.noteManner()
         var next = pointee.clients
         while let client = next {
             next = client.pointee.next
@@ -121,6 +123,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     /// Everything that arrived is answered.
+    @inline(__always)
     private func rest(_ client: ClientPointer) {
         if client.pointee.tls != nil, receivePending(client) { return }
         note(client)
@@ -154,14 +157,21 @@ extension UnsafeMutablePointer<WorkerCore> {
         return true
     }
 
+    @inline(__always)
     private func sendOnce(_ client: ClientPointer) -> Int {
         if client.pointee.tls != nil { return encrypt(client) }
         let flags = Int32(MSG_NOSIGNAL)
         if !client.pointee.connection.output.hasSegments {
             let buffer = client.pointee.connection.output.buffer
-            return Glibc.send(client.pointee.fd, buffer.base + buffer.start, buffer.count, flags)
+            return larder_send(client.pointee.fd, buffer.base + buffer.start, buffer.count, flags)
         }
-        return withUnsafeTemporaryAllocation(of: iovec.self, capacity: Output.vectorsMax) { vectors in
+        return sendGathered(client, flags)
+    }
+
+    /// Bytes of the buffer, and values that lie elsewhere, in one call.
+    @inline(never)
+    private func sendGathered(_ client: ClientPointer, _ flags: Int32) -> Int {
+        withUnsafeTemporaryAllocation(of: iovec.self, capacity: Output.vectorsMax) { vectors in
             var message = msghdr()
             message.msg_iov = vectors.baseAddress
             guard let start = vectors.baseAddress else { return -1 }
@@ -294,6 +304,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     /// Writes down for `stats conns` what a client is doing.
+    @inline(__always)
     private func note(_ client: ClientPointer) {
         let state: ConnectionTable.State
         if client.pointee.isSending {

@@ -18,6 +18,7 @@ struct WorkerContext: ~Copyable {
     private(set) var limits: CacheLimits
     let server: Unmanaged<ServerState>
     var pool = BufferPool()
+    let batch = RetrievalBatch()
     /// Absolute milliseconds, read once at the beginning of a turn.
     var now: Int64 = 0
     /// This turn's `-v` level.
@@ -75,9 +76,19 @@ struct WorkerContext: ~Copyable {
 
     deinit {
         pool.deallocate()
+        batch.deallocate()
         for place in 0..<cacheCount - 1 { (parked + place).deinitialize(count: 1) }
         parked.deallocate()
         places.deallocate()
+    }
+
+    /// Whether nobody looks over the shoulder of a request, and its key says what it means.
+    private(set) var answersPlainly = false
+
+    /// To be called when one of what it depends on has changed.
+    @inline(__always)
+    mutating func noteManner() {
+        answersPlainly = verbosity < 2 && !detailIsEnabled && !isWatched && !routesKeys && !waitsForStore
     }
 
     /// Off the hot path: everything that is not copied into the context.
@@ -88,6 +99,7 @@ struct WorkerContext: ~Copyable {
         verbosity = server._withUnsafeGuaranteedRef { $0.verbosity.load(ordering: .relaxed) }
         detailIsEnabled = server._withUnsafeGuaranteedRef { $0.detail.isEnabled }
         if server._withUnsafeGuaranteedRef({ $0.watchers.bits }) != watchedBits { noteWatchers() }
+        noteManner()
         isInTurn = true
         session.begin(now: now)
     }

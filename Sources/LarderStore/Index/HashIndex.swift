@@ -47,8 +47,11 @@ extension StoreState {
     /// Second step of a batch: the item that probably is the one, given that its bucket is near.
     @inline(__always)
     func prefetchItem(_ hash: UInt64) {
-        let bucket = bucketAddress(
-            bucketNumber(hash, count: larder_load_u64(&superblock.pointee.bucket_count)))
+        prefetchItem(
+            hash, in: bucketAddress(bucketNumber(hash, count: larder_load_u64(&superblock.pointee.bucket_count))))
+    }
+    @inline(__always)
+    func prefetchItem(_ hash: UInt64, in bucket: UnsafeMutablePointer<larder_bucket>) {
         let mask = larder_bucket_match(bucket, KeyHash.tag(hash))
         guard mask != 0 else { return }
         let slot = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
@@ -59,8 +62,8 @@ extension StoreState {
     func keyMatches(_ item: UnsafeMutableRawPointer, _ key: UnsafeRawPointer, _ keyLength: Int) -> Bool {
         let head = larder_load_head(item)
         guard Int(head >> 16 & 0xff) == keyLength else { return false }
-        let stored = UnsafeRawPointer(item) + ItemForm(rawValue: UInt8(truncatingIfNeeded: head)).headerBytes
-        return memcmp(stored, key, keyLength) == 0
+        let headerBytes = Int(truncatingIfNeeded: larder_header_bytes(UInt8(truncatingIfNeeded: head)))
+        return larder_keys_equal(UnsafeRawPointer(item) + headerBytes, key, UInt64(truncatingIfNeeded: keyLength))
     }
 
     /// The item stored under a key, dead or alive; nil if there is none. No lock, no shared write.
@@ -115,6 +118,37 @@ extension StoreState {
             current = line(next)
         }
         return nil
+    }
+
+    /// As `find`, for one who has found the bucket already, when there were `count` of them. A chain, and a
+    /// writer that comes between, are left to `find`.
+    @inline(__always)
+    func find(
+        _ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64, in bucket: UnsafeMutablePointer<larder_bucket>,
+        count: UInt64
+    ) -> UnsafeMutableRawPointer? {
+        let version = larder_bucket_version(bucket)
+        var mask = larder_bucket_match(bucket, KeyHash.tag(hash))
+        while mask != 0, version & 1 == 0 {
+            let block = larder_bucket_block(bucket, UInt32(truncatingIfNeeded: mask.trailingZeroBitCount))
+            if block != 0 {
+                let item = address(ofBlock: block)
+                if keyMatches(item, key, keyLength), larder_bucket_unchanged(bucket, version) { return item }
+            }
+            mask &= mask &- 1
+        }
+        if version & 1 == 0,
+            larder_bucket_tag(bucket, UInt32(LARDER_BUCKET_SLOTS) &- 1) != UInt8(LARDER_TAG_LINK),
+            larder_bucket_unchanged(bucket, version), larder_load_u64(&superblock.pointee.bucket_count) == count
+        {
+            return nil
+        }
+        return findAnew(key, keyLength, hash: hash)
+    }
+
+    @inline(never)
+    private func findAnew(_ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64) -> UnsafeMutableRawPointer? {
+        find(key, keyLength, hash: hash)
     }
 
     // MARK: Under a bucket's lock

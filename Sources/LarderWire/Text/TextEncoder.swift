@@ -1,3 +1,4 @@
+internal import CLarderWire
 import Glibc
 
 /// Writes replies in the bytes of the text protocol.
@@ -136,6 +137,40 @@ package enum TextEncoder {
             length &+= DecimalText.write(cas, at: out + length)
         }
         return endLine(out, length)
+    }
+
+    /// Writes a whole value: its header, its bytes, its line end, and `END` behind the last of a retrieval.
+    ///
+    /// - Parameters:
+    ///   - keyLength: at most 250.
+    ///   - out: room for `valueLength` bytes and 320 more.
+    package static func encodeValue(
+        key: UnsafeRawPointer, keyLength: Int, clientFlags: UInt32, value: UnsafeRawPointer, valueLength: Int,
+        isLast: Bool, at out: UnsafeMutablePointer<UInt8>
+    ) -> Int {
+        // SAFETY: 6 bytes, 250 of key, two numbers with a space before each (11 and 20), two line ends and
+        // `END` make 296 beside the value; the words written at the end reach 3 bytes further.
+        store(0x20_45_55_4c_41_56, at: out)
+        larder_copy_key(out + 6, key, keyLength)
+        var length = 6 &+ keyLength
+        if clientFlags == 0 {
+            // " 0 "
+            UnsafeMutableRawPointer(out + length).storeBytes(of: UInt32(0x20_30_20).littleEndian, as: UInt32.self)
+            length &+= 3
+        } else {
+            out[length] = UInt8(ascii: " ")
+            length &+= 1 &+ DecimalText.write(UInt64(clientFlags), at: out + length + 1)
+            out[length] = UInt8(ascii: " ")
+            length &+= 1
+        }
+        length &+= DecimalText.writeShort(valueLength, at: out + length)
+        length = endLine(out, length)
+        memcpy(out + length, value, valueLength)
+        length &+= valueLength
+        guard isLast else { return endLine(out, length) }
+        // "\r\nEND\r\n"
+        store(0x0a_0d_44_4e_45_0a_0d, at: out + length)
+        return length &+ 7
     }
 
     /// What `encodeStatistic` needs room for beside name and value.

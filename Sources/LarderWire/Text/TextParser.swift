@@ -30,10 +30,15 @@ package struct TextParser: Sendable {
     private var scannedLength = 0
 
     /// How many bytes of keys and spaces are left in the retrieval at hand.
-    private var retrievalLength = 0
+    var retrievalLength = 0
 
     /// 1 or 2 bytes of line end behind those keys; 0 when no retrieval is at hand.
-    private var retrievalTerminator = 0
+    package internal(set) var retrievalTerminator = 0
+
+    /// Of the keys taken last by `takeKeys`: 0 when each had a line to itself; else where the keys of their
+    /// line end, and the bytes of line end behind them.
+    var batchEnd = 0
+    var batchTerminator = 0
 
     /// The options of the next key of the retrieval at hand.
     private var retrievalOptions = RequestOptions()
@@ -42,6 +47,12 @@ package struct TextParser: Sendable {
 
     /// Whether the next step is another key of a retrieval begun before.
     package var isInRetrieval: Bool { retrievalTerminator != 0 }
+
+    /// Whether that retrieval is a `get`.
+    var isInPlainRetrieval: Bool { !retrievalOptions.touches && !retrievalOptions.wantsCas }
+
+    /// Nothing is known of what is behind the cursor.
+    mutating func forgetLine() { scannedLength = 0 }
 
     /// Takes the next request from the buffer.
     ///
@@ -182,14 +193,19 @@ package struct TextParser: Sendable {
         return nextKey(base, &cursor, &request)
     }
 
+    /// Wherever one stands at the start of a key, one of the next 251 bytes is a space: the last of those
+    /// begins the next look.
     private func hasOverlongKey(_ keys: TextTokens, within length: Int) -> Bool {
         guard length > Self.keyLengthMax else { return false }
-        var tokens = keys
-        while true {
-            let key = tokens.next()
-            if key.isAbsent { return false }
-            if key.length > Self.keyLengthMax { return true }
+        var start = keys.position
+        // SAFETY: no more is looked at than there is up to the end of the line.
+        while keys.end - start > Self.keyLengthMax {
+            var next = start + (Self.keyLengthMax + 1)
+            while next > start, (next - 1).pointee != UInt8(ascii: " ") { next -= 1 }
+            if next == start { return true }
+            start = next
         }
+        return false
     }
 
     /// The next key of the retrieval at hand; `cursor` is at that key.

@@ -1,0 +1,85 @@
+import CLarderArena
+
+/// One key of many that are looked for together, and what was found under it.
+public struct Lookup {
+    /// The key: 1 to 250 bytes. The caller fills these in.
+    public var key: UnsafeRawPointer
+    public var keyLength: Int
+    public internal(set) var hash: UInt64 = 0
+    /// The live item's value, or nil: valid as long as an `Item` is.
+    public internal(set) var value: UnsafeRawPointer?
+    public internal(set) var valueLength = 0
+    public internal(set) var clientFlags: UInt32 = 0
+    /// Where there is no live one: whether there is one that has expired.
+    public internal(set) var isDead = false
+    /// The item of that value.
+    var base: UnsafeMutableRawPointer?
+    var bucket: UnsafeMutablePointer<larder_bucket>?
+
+    public init(key: UnsafeRawPointer, keyLength: Int) {
+        self.key = key
+        self.keyLength = keyLength
+    }
+
+    public var hashedKey: HashedKey { HashedKey(bytes: key, length: keyLength, hash: hash) }
+}
+
+extension Session {
+    /// Looks for many keys at once: what a later key needs of memory is fetched while an earlier one is
+    /// compared. Those found are marked as asked for.
+    ///
+    /// In three rounds: the buckets, then the items that their tags point to, then the items themselves
+    /// (Chen et al., "Improving Hash Join Performance through Prefetching", ICDE 2004: group prefetching).
+    public func lookUp(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, now: Int64) {
+        let state = self.state
+        let buckets = larder_load_u64(&state.superblock.pointee.bucket_count)
+        for place in 0..<count {
+            let lookup = lookups + place
+            let hash = KeyHash.hash(lookup.pointee.key, count: lookup.pointee.keyLength, seed: state.hashSeed)
+            let bucket = state.bucketAddress(state.bucketNumber(hash, count: buckets))
+            larder_prefetch(bucket)
+            lookup.pointee.hash = hash
+            lookup.pointee.bucket = bucket
+        }
+        if count > 1 {
+            for place in 0..<count {
+                let lookup = lookups + place
+                state.prefetchItem(lookup.pointee.hash, in: lookup.pointee.bucket.unsafelyUnwrapped)
+            }
+        }
+        for place in 0..<count { lookUp(lookups + place, state, buckets, now) }
+    }
+
+    @inline(__always)
+    private func lookUp(_ lookup: UnsafeMutablePointer<Lookup>, _ state: StoreState, _ buckets: UInt64, _ now: Int64) {
+        // SAFETY: the first round has put a bucket there.
+        let bucket = lookup.pointee.bucket.unsafelyUnwrapped
+        let keyLength = lookup.pointee.keyLength
+        lookup.pointee.value = nil
+        guard
+            let found = state.find(lookup.pointee.key, keyLength, hash: lookup.pointee.hash, in: bucket, count: buckets)
+        else {
+            lookup.pointee.isDead = false
+            return
+        }
+        let item = Item(found)
+        let form = item.form
+        // Most items have neither expiry nor flags, nor a value of 64 KB.
+        if form.rawValue & (ItemForm.expires.rawValue | ItemForm.clientFlags.rawValue | ItemForm.longValue.rawValue) == 0 {
+            lookup.pointee.valueLength = Int(item.head >> 48)
+            lookup.pointee.clientFlags = 0
+        } else {
+            lookup.pointee.isDead = state.isDead(item, now: now)
+            if lookup.pointee.isDead { return }
+            lookup.pointee.valueLength = item.valueLength
+            lookup.pointee.clientFlags = item.clientFlags
+        }
+        let headerBytes = Int(truncatingIfNeeded: larder_header_bytes(form.rawValue))
+        lookup.pointee.value = UnsafeRawPointer(found) + (headerBytes &+ keyLength)
+        lookup.pointee.base = found
+        markUsed(item, now: now)
+    }
+
+    /// The item that a lookup found. Only for one whose `value` is not nil.
+    public func item(of lookup: Lookup) -> Item? { lookup.value == nil ? nil : lookup.base.map { Item($0) } }
+}
