@@ -1,0 +1,34 @@
+import LarderClient
+
+/// What a user's own cache has to have, and no more: leases are the protocol's, by `add`.
+struct MinimalCache: Cache {
+    private let cache: any Cache
+
+    init(_ cache: any Cache) { self.cache = cache }
+
+    func values(of keys: [String], namespace: String?) async throws(CacheError) -> [String: EncodedValue] {
+        try await cache.values(of: keys, namespace: namespace)
+    }
+
+    func store(
+        _ mode: StoreMode, _ values: [String: EncodedValue], expiration: Expiration, namespace: String?
+    ) async throws(CacheError) -> [String] {
+        try await cache.store(mode, values, expiration: expiration, namespace: namespace)
+    }
+
+    func remove(_ keys: [String], namespace: String?) async throws(CacheError) -> Set<String> {
+        try await cache.remove(keys, namespace: namespace)
+    }
+
+    func count(
+        _ delta: Int64, key: String, initial: UInt64?, expiration: Expiration, namespace: String?
+    ) async throws(CacheError) -> UInt64? {
+        try await cache.count(delta, key: key, initial: initial, expiration: expiration, namespace: namespace)
+    }
+
+    func touch(_ key: String, expiration: Expiration, namespace: String?) async throws(CacheError) -> Bool {
+        try await cache.touch(key, expiration: expiration, namespace: namespace)
+    }
+
+    func flushAll() async throws(CacheError) -> Bool { try await cache.flushAll() }
+}
