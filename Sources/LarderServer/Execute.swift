@@ -53,10 +53,18 @@ enum Execute {
     /// value is the first to be refused here. uWSGI counts the value, and so does a cache of its kind.
     @inline(__always)
     static func isTooLarge(_ request: Request, _ context: borrowing WorkerContext) -> Bool {
-        let header = 59 &+ (request.clientFlags != 0 ? 4 : 0) &- (context.casIsEnabled ? 0 : 8)
         let decodedLength = Int(request.meta.decodedKeyLength)
-        let overhead = (header &+ (decodedLength > 0 ? decodedLength : request.keyLength)) & context.limits.overheadMask
-        return request.valueLength > context.limits.sizeMax &- overhead
+        return isTooLarge(
+            keyLength: decodedLength > 0 ? decodedLength : request.keyLength, valueLength: request.valueLength,
+            clientFlags: request.clientFlags, context)
+    }
+
+    @inline(__always)
+    static func isTooLarge(
+        keyLength: Int, valueLength: Int, clientFlags: UInt32, _ context: borrowing WorkerContext
+    ) -> Bool {
+        let header = 59 &+ (clientFlags != 0 ? 4 : 0) &- (context.casIsEnabled ? 0 : 8)
+        return valueLength > context.limits.sizeMax &- ((header &+ keyLength) & context.limits.overheadMask)
     }
 
     /// Refuses a value whose request is read; a `set` must not leave the old value to be read.

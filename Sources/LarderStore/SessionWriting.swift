@@ -76,6 +76,55 @@ extension Session {
             now: now)
     }
 
+    /// A plain `set`, as most writes are: `store(.set, …)` in fewer steps. What is out of the ordinary, an open
+    /// slab that is full or limits that are to be kept, is left to that.
+    @inline(__always)
+    public func set(
+        _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64
+    ) -> StoreOutcome {
+        if let outcome = setInOpenSlab(
+            key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, now: now)
+        {
+            return outcome
+        }
+        return store(
+            .set, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, now: now
+        ).outcome
+    }
+
+    @inline(never)
+    private func setInOpenSlab(
+        _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64
+    ) -> StoreOutcome? {
+        let state = self.state
+        let slot = self.slot
+        state.prefetchBucket(key.hash)
+        guard state.bounds == nil, !slot.pointee.mayBeDense, expiry > now, state.hasOverflowReserve else { return nil }
+        let shape = ItemShape(
+            keyLength: key.length, valueLength: valueLength, clientFlags: clientFlags, expiryMilliseconds: expiry,
+            accessed: ItemState.accessed(now), checked: state.checked)
+        let bytes = shape.totalBytes(wideCas: false)
+        guard bytes <= state.process.pointee.configuration.itemBytesMax,
+            state.blockCount(forBytes: bytes) <= state.blocksPerSlab
+        else { return nil }
+        let bucket = TimeBucket(
+            expiry: expiry, now: now, interval: state.process.pointee.configuration.bucketWidthMilliseconds,
+            shift: state.process.pointee.configuration.bucketShift)
+        larder_spin_lock(&slot.pointee.laneLock)
+        guard let place = state.reserveInLane(shape, bucket, false, slot) else {
+            larder_spin_unlock(&slot.pointee.laneLock)
+            return nil
+        }
+        state.crashPoint()
+        let target = state.writeHeader(place, shape, key: key.bytes)
+        state.crashPoint()
+        target.copyMemory(from: value, byteCount: valueLength)
+        state.crashPoint()
+        state.sign(place)
+        state.crashPoint()
+        return publishSet(place, key)
+    }
+
     @inline(__always)
     func storeInArena(
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
@@ -273,45 +322,79 @@ extension Session {
             if let old { keptState |= old.keptState }
         }
         if let slot, let present {
-            // A key that is often asked for stays so when its value changes.
-            let kept = larder_load_u8(present.stateField) & keptState
-            if kept != 0 {
-                let field = Item(state.address(ofBlock: place.block)).stateField
-                larder_store_u8(field, larder_load_u8(field) | kept)
-            }
-            state.settle(place)
-            state.crashPoint()
-            larder_bucket_publish(slot.line, slot.number, place.block)
-            state.crashPoint()
-            if let bounds = state.bounds {
-                bounds.replaced(present, by: Item(state.address(ofBlock: place.block)), key.hash)
-            }
-            // Before the bucket is unlocked, so that a kill leaves one item of a key that anybody saw;
-            // and before the end of a run's making, which is the end of this turn's hold on the old slab.
-            state.release(
-                block: slot.block, blockCount: state.blockCount(forBytes: present.totalBytes), self.slot)
-            state.crashPoint()
-            larder_bucket_unlock(bucket)
-            state.finish(place, self.slot)
+            putInPlace(of: slot, present, place, key.hash, bucket, keeping: keptState)
         } else {
-            state.settle(place)
-            state.crashPoint()
-            let isIn = state.insert(block: place.block, tag: tag, into: bucket)
-            larder_bucket_unlock(bucket)
-            guard isIn else {
-                state.giveUp(place, self.slot)
-                return nil
-            }
-            larder_count(&self.slot.pointee.counters.items, 1)
-            if let bounds = state.bounds { bounds.inserted(Item(state.address(ofBlock: place.block)), key.hash) }
-            state.finish(place, self.slot)
-            // Looked at by the next store: to make room for the index could cost this very item.
-            if larder_counted(&self.slot.pointee.counters.items) & 63 == 0 {
-                self.slot.pointee.mayBeDense = true
-            }
+            guard putInto(bucket, tag, place, key.hash) else { return nil }
         }
         larder_count(&self.slot.pointee.counters.itemsStored, 1)
         return StoreResult(.stored, cas: place.cas)
+    }
+
+    /// As `publish`, of a write that asks for nothing; nil when it has to be tried again.
+    @inline(__always)
+    private func publishSet(_ place: Reservation, _ key: HashedKey) -> StoreOutcome? {
+        let tag = KeyHash.tag(key.hash)
+        let bucket = state.lockBucket(key.hash)
+        if let slot = state.slot(of: key.bytes, key.length, tag, in: bucket) {
+            let present = Item(state.address(ofBlock: slot.block))
+            putInPlace(of: slot, present, place, key.hash, bucket, keeping: ItemState.frequencyMask)
+        } else {
+            guard putInto(bucket, tag, place, key.hash) else { return nil }
+        }
+        larder_count(&slot.pointee.counters.itemsStored, 1)
+        return .stored
+    }
+
+    /// Puts a written item in the place of another of its key, and unlocks the bucket.
+    @inline(__always)
+    private func putInPlace(
+        of slot: IndexSlot, _ present: Item, _ place: Reservation, _ hash: UInt64,
+        _ bucket: UnsafeMutablePointer<larder_bucket>, keeping keptState: UInt8
+    ) {
+        // A key that is often asked for stays so when its value changes.
+        let kept = larder_load_u8(present.stateField) & keptState
+        if kept != 0 {
+            let field = Item(state.address(ofBlock: place.block)).stateField
+            larder_store_u8(field, larder_load_u8(field) | kept)
+        }
+        state.settle(place)
+        state.crashPoint()
+        larder_bucket_publish(slot.line, slot.number, place.block)
+        state.crashPoint()
+        if let bounds = state.bounds {
+            bounds.replaced(present, by: Item(state.address(ofBlock: place.block)), hash)
+        }
+        // Before the bucket is unlocked, so that a kill leaves one item of a key that anybody saw;
+        // and before the end of a run's making, which is the end of this turn's hold on the old slab.
+        state.release(
+            block: slot.block, blockCount: state.blockCount(forBytes: present.totalBytes), self.slot)
+        state.crashPoint()
+        larder_bucket_unlock(bucket)
+        state.finish(place, self.slot)
+    }
+
+    /// Puts a written item into the index as a new one, and unlocks the bucket; false, and nothing is left of
+    /// it, when there is no room.
+    @inline(__always)
+    private func putInto(
+        _ bucket: UnsafeMutablePointer<larder_bucket>, _ tag: UInt8, _ place: Reservation, _ hash: UInt64
+    ) -> Bool {
+        state.settle(place)
+        state.crashPoint()
+        let isIn = state.insert(block: place.block, tag: tag, into: bucket)
+        larder_bucket_unlock(bucket)
+        guard isIn else {
+            state.giveUp(place, self.slot)
+            return false
+        }
+        larder_count(&self.slot.pointee.counters.items, 1)
+        if let bounds = state.bounds { bounds.inserted(Item(state.address(ofBlock: place.block)), hash) }
+        state.finish(place, self.slot)
+        // Looked at by the next store: to make room for the index could cost this very item.
+        if larder_counted(&self.slot.pointee.counters.items) & 63 == 0 {
+            self.slot.pointee.mayBeDense = true
+        }
+        return true
     }
 
     /// Whether what the new item took over is still what there is.

@@ -168,7 +168,7 @@ struct Connection {
                     context.counters.add(.connYields)
                     return .yield
                 }
-                if retrieveBatch(&context, &budget) { continue }
+                if answerPlainly(&context, &budget) { continue }
                 guard step(&context, &budget) else { return idle(&context) }
             case .loggingIn:
                 if output.isFull { return .send }

@@ -1,15 +1,18 @@
 import LarderStore
 import LarderWire
 
-/// Where a worker notes the keys that it answers together.
+/// Where a worker notes what it is about to answer: many keys together, or a value to be stored.
 struct RetrievalBatch {
     /// As many as cover a cache miss: more would only fill the processor's cache.
     static let countMax = 16
     let keys: UnsafeMutablePointer<RetrievalKey>
     let lookups: UnsafeMutablePointer<Lookup>
+    let set: UnsafeMutablePointer<PlainSet>
 
     init() {
         keys = .allocate(capacity: Self.countMax)
+        set = .allocate(capacity: 1)
+        set.initialize(to: PlainSet())
         keys.initialize(repeating: RetrievalKey(), count: Self.countMax)
         lookups = .allocate(capacity: Self.countMax)
         // SAFETY: the address is never read: a key takes its place first.
@@ -19,6 +22,7 @@ struct RetrievalBatch {
     func deallocate() {
         keys.deallocate()
         lookups.deallocate()
+        set.deallocate()
     }
 }
 
@@ -29,9 +33,7 @@ extension Connection {
     static var valueRoomBytes: Int { 320 }
 
     /// Answers the keys that come next; false when something else comes.
-    @inline(__always)
     mutating func retrieveBatch(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
-        guard case .text = dialect, context.answersPlainly else { return false }
         let base = UnsafePointer(input.base)
         let batch = context.batch
         let cost = parser.retrievalTerminator != 0 ? 1 : Self.requestCost

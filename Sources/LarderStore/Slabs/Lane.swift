@@ -66,8 +66,10 @@ extension StoreState {
         return best
     }
 
+    /// Takes blocks of a slab that the lane has open for this time bucket, if there are enough. The lane is
+    /// locked.
     @inline(__always)
-    private func reserveInLane(
+    func reserveInLane(
         _ shape: ItemShape, _ bucket: TimeBucket, _ kept: Bool, _ session: UnsafeMutablePointer<SessionSlot>
     ) -> Reservation? {
         var place = session.pointee.openCount &- 1

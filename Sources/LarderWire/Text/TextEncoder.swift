@@ -88,14 +88,17 @@ package enum TextEncoder {
     /// Writes `reply`; `out` has room for `replyLengthMax` bytes.
     package static func encode(_ reply: Reply, at out: UnsafeMutablePointer<UInt8>) -> Int {
         // `STORED` answers nearly every write, and is one word long.
-        if reply == .stored {
-            store(0x0a_0d_44_45_52_4f_54_53, at: out)
-            return 8
-        }
+        if reply == .stored { return encodeStored(at: out) }
         let text = bytes(of: reply)
         // SAFETY: the longest of the lines above is shorter than `replyLengthMax`, as a test checks.
         memcpy(out, text.utf8Start, text.utf8CodeUnitCount)
         return text.utf8CodeUnitCount
+    }
+
+    /// Writes `STORED`; `out` has room for `replyLengthMax` bytes.
+    package static func encodeStored(at out: UnsafeMutablePointer<UInt8>) -> Int {
+        store(0x0a_0d_44_45_52_4f_54_53, at: out)
+        return 8
     }
 
     /// Writes `END`, which closes a retrieval or a list of statistics; `out` has room for
