@@ -23,7 +23,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers setup setup-test install format lint clean bench compare expiry hitratio density test-model test-tsan
+.PHONY: help run build debug test test-swift test-clients readers generator setup setup-test install format lint clean bench compare expiry hitratio density test-model test-tsan
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -49,11 +49,14 @@ test-swift: debug ## run the Swift tests
 	$(SWIFT) test $(SWIFT_FLAGS) --skip-build
 	$(SWIFT) test $(SWIFT_FLAGS) --package-path Benchmarks
 
-test-clients: setup-test build readers ## run real clients and the container's script against the optimised server
+test-clients: setup-test build readers generator ## run real clients and the container's script against the optimised server
 	$(VENV)/bin/python -m pytest -q -rs Tests/Clients
 
 readers: setup
 	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-readers
+
+generator: setup
+	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-bench
 
 setup: ## install what a build needs (libevent, OpenSSL; apt-get, only what is missing)
 	@SWIFT="$(SWIFT)" .ci/setup build
@@ -72,16 +75,13 @@ format: ## lay the Swift sources out as .swift-format says
 lint: ## report where the layout differs from .swift-format
 	$(SWIFT) format lint --strict --recursive --parallel $(SOURCES)
 
-bench: setup ## build the load generator, Benchmarks/.build/release/larder-bench, and print its options
-	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-bench
+bench: generator ## build the load generator, Benchmarks/.build/release/larder-bench, and print its options
 	@Benchmarks/.build/release/larder-bench --help
 
-compare: build ## measure Larder against memcached (make compare MEMCACHED=PATH QUICK=1)
-	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-bench
+compare: build generator ## measure Larder against memcached (make compare MEMCACHED=PATH QUICK=1)
 	$(PYTHON) Benchmarks/compare.py --memcached "$(MEMCACHED)" $(if $(QUICK),--quick) $(ARGS)
 
-expiry: build ## let a million items expire under load: how late, and how long anybody waited
-	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-bench
+expiry: build generator ## let a million items expire under load: how late, and how long anybody waited
 	$(PYTHON) Benchmarks/expiry.py $(ARGS)
 
 hitratio: build ## hit ratios of Larder, memcached and (where installed) Redis on eight mixes, some 20 minutes

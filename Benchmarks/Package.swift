@@ -19,11 +19,16 @@ let package = Package(
     dependencies: [.package(name: "larder", path: "..")],
     targets: [
         .target(name: "CBenchSystem", cSettings: [.treatAllWarnings(as: .error)]),
-        .target(name: "LoadGenerator", dependencies: ["CBenchSystem"], swiftSettings: settings),
+        .target(
+            name: "CBenchTLS", cSettings: [.treatAllWarnings(as: .error)],
+            linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        .target(name: "LoadGenerator", dependencies: ["CBenchSystem", "CBenchTLS"], swiftSettings: settings),
         .executableTarget(name: "larder-bench", dependencies: ["LoadGenerator"], swiftSettings: settings),
         .target(
             name: "HitRatio",
-            dependencies: ["LoadGenerator", "CBenchSystem", .product(name: "LarderStore", package: "larder")],
+            dependencies: [
+                "LoadGenerator", "CBenchSystem", .product(name: "LarderStore", package: "larder"),
+            ],
             swiftSettings: settings),
         .executableTarget(
             name: "larder-hits",
@@ -34,7 +39,8 @@ let package = Package(
             name: "larder-readers", dependencies: [.product(name: "LarderStore", package: "larder")],
             swiftSettings: settings),
         .testTarget(
-            name: "LoadGeneratorTests", dependencies: ["LoadGenerator"], swiftSettings: settings),
+            name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "CBenchSystem"],
+            swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -80,7 +80,7 @@ def fill(client, count, seconds):
 def start_load(options, port, seconds, file):
     command = [
         options.bench, "-p", str(port), "-s", "127.0.0.1", "-t", "1", "-c", "8", "--ratio", "1:10", "-d", "100",
-        "--key-maximum", "20000", "--test-time", str(seconds), "--hide-histogram", "-o", file]
+        "--key-maximum", "20000", "--test-time", str(seconds), "--hide-histogram", "--json-out-file", file]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 

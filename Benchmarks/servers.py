@@ -101,7 +101,7 @@ class Loader:
     def run(self, server, options):
         """Runs one load and returns its figures."""
         place = ["-S", server.socket] if server.socket else ["-s", "127.0.0.1", "-p", str(server.port)]
-        command = self.command + place + options + ["-o", self.json]
+        command = self.command + place + options + ["--json-out-file", self.json]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             sys.exit(f"compare: {server.kind}: {done.stderr}")

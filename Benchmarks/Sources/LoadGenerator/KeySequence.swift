@@ -8,6 +8,8 @@ enum KeyPattern: Character, CaseIterable, Sendable {
     case parallel = "P"
     /// At random, low numbers oftener, by Zipf's law.
     case zipf = "Z"
+    /// At random, those near the median oftener, by Gauss's bell.
+    case gaussian = "G"
 }
 
 /// The keys that one connection asks for, or stores.
@@ -19,16 +21,19 @@ struct KeySequence {
     /// Sequential patterns: how far into the range.
     private var position: UInt64 = 0
     private let zipf: ZipfDistribution
+    private let gaussian: GaussianDistribution
 
     /// The keys of connection number `connection` of `connections`.
     init(
-        pattern: KeyPattern, keys: ClosedRange<UInt64>, exponent: Double, connection: Int, connections: Int
+        pattern: KeyPattern, keys: ClosedRange<UInt64>, exponent: Double = 1, median: Double? = nil,
+        deviation: Double? = nil, connection: Int, connections: Int
     ) {
         self.pattern = pattern
         let part = pattern == .parallel ? keys.part(connection, of: connections) : keys
         first = part.lowerBound
         count = part.upperBound - part.lowerBound + 1
         zipf = ZipfDistribution(count: count, exponent: exponent)
+        gaussian = GaussianDistribution(keys, median: median, deviation: deviation)
     }
 
     @inline(__always)
@@ -43,6 +48,8 @@ struct KeySequence {
             return key
         case .zipf:
             return first &+ zipf.next(&random) &- 1
+        case .gaussian:
+            return gaussian.next(&random)
         }
     }
 }

@@ -2,9 +2,12 @@
 /// a percentile is off by less than 1 % (two significant digits), in 30 KB and a few instructions.
 struct LatencyHistogram {
     /// log2 of the buckets in each doubling.
-    private static let precision = 7
+    static let precision = 7
     /// Latencies from here on (137 s) share the last bucket.
     private static let limit: UInt64 = 1 << 37
+
+    /// How often the width of the buckets doubles.
+    static let doublings = bucketCount >> precision
 
     private static let bucketCount = bucket(of: limit &- 1) + 1
 
@@ -43,6 +46,25 @@ struct LatencyHistogram {
             if seen >= rank { return min(Self.highest(in: index), maximum) }
         }
         return maximum
+    }
+
+    /// How many answers took at most `nanoseconds`, to the end of its bucket.
+    func count(upTo nanoseconds: UInt64) -> UInt64 {
+        let last = Self.bucket(of: min(nanoseconds, Self.limit - 1))
+        return counts[...last].reduce(0, +)
+    }
+
+    /// In nanoseconds, from the middles of the buckets.
+    var standardDeviation: Double {
+        guard count > 0 else { return 0 }
+        var squares = 0.0
+        for (index, here) in counts.enumerated() where here > 0 {
+            let high = Double(Self.highest(in: index))
+            let low = index == 0 ? 0 : Double(Self.highest(in: index - 1)) + 1
+            let distance = (low + high) / 2 - mean
+            squares += distance * distance * Double(here)
+        }
+        return (squares / Double(count)).squareRoot()
     }
 
     /// The mean in nanoseconds.

@@ -1,11 +1,11 @@
 import Glibc
 
-/// Writes requests of the text protocol. The parts that are the same in each are made once.
+/// Writes requests of the three protocols. The parts that are the same in each are made once.
 ///
-/// SAFETY: the texts live until the process ends and are never written after `init`. Callers of the
+/// SAFETY: the texts are allocated by `init`, freed by `end` and never written in between. Callers of the
 /// writing functions have `longestRequest` bytes of room.
 struct RequestWriter {
-    private struct Text {
+    struct Text {
         let bytes: UnsafePointer<UInt8>
         let count: Int
 
@@ -16,55 +16,111 @@ struct RequestWriter {
         }
     }
 
+    typealias Cursor = UnsafeMutablePointer<UInt8>
+
+    private let dialect: Options.Dialect
+    /// What stands before the number of a key: in a set, and in a get.
     private let setStart: Text
-    private let keyStart: Text
-    /// ` FLAGS EXPIRY LENGTH\r\n`, where it is the same for all sets.
+    private let getStart: Text
+    let keyStart: Text
+    /// What stands behind it, where that is the same for all sets.
     private let setMiddle: Text?
+    let hasExpiry: Bool
     private let values: ValueSource
     /// No request is longer, the few bytes written behind its end included.
     let longestRequest: Int
 
     init(_ options: Options, values: ValueSource) {
-        setStart = Text("set " + options.keyPrefix)
-        keyStart = Text(" " + options.keyPrefix)
-        let fixed = options.dataSize.count == 1 && options.expiry == nil
-        setMiddle = fixed ? Text(" 0 0 \(options.dataSize.upperBound)\r\n") : nil
+        dialect = options.dialect
+        setStart = Text((dialect == .meta ? "ms " : "set ") + options.keyPrefix)
+        getStart = Text((dialect == .meta ? "mg " : " ") + options.keyPrefix)
+        keyStart = Text(options.keyPrefix)
+        hasExpiry = options.expiry != nil
+        let isFixed = options.dataSize.count == 1 && !hasExpiry
+        let middle = (dialect == .meta ? " " : " 0 0 ") + "\(options.dataSize.upperBound)\r\n"
+        setMiddle = isFixed ? Text(middle) : nil
         self.values = values
         let key = keyStart.count + 20
-        longestRequest = max(64 + key + options.dataSize.upperBound, 16 + key * options.keysPerGet)
+        longestRequest = max(64 + key + options.dataSize.upperBound, 64 + (key + 32) * options.keysPerGet)
     }
 
-    typealias Cursor = UnsafeMutablePointer<UInt8>
+    func end() {
+        for text in [setStart, getStart, keyStart] + (setMiddle.map { [$0] } ?? []) {
+            text.bytes.deallocate()
+        }
+    }
 
+    /// `opaque` comes back in a binary answer.
     @inline(__always)
-    func writeSet(key: UInt64, length: Int, expiry: Int, at start: Cursor) -> Cursor {
+    func writeSet(key: UInt64, length: Int, expiry: Int, opaque: Int, at start: Cursor) -> Cursor {
+        if dialect == .binary {
+            let cursor = writeBinarySet(key: key, length: length, expiry: expiry, opaque: opaque, at: start)
+            values.write(key: key, length: length, at: cursor)
+            return cursor + length
+        }
         var cursor = writeDecimal(key, at: write(setStart, at: start))
         if let setMiddle {
             cursor = write(setMiddle, at: cursor)
-        } else {
+        } else if dialect == .text {
             cursor = writeLiteral(0x20_30_20, 3, at: cursor)
             cursor = writeDecimal(UInt64(expiry), at: cursor)
             cursor = writeLiteral(0x20, 1, at: cursor)
-            cursor = writeDecimal(UInt64(length), at: cursor)
+            cursor = writeLineEnd(at: writeDecimal(UInt64(length), at: cursor))
+        } else {
+            cursor = writeDecimal(UInt64(length), at: writeLiteral(0x20, 1, at: cursor))
+            if hasExpiry { cursor = writeDecimal(UInt64(expiry), at: writeLiteral(0x54_20, 2, at: cursor)) }
             cursor = writeLineEnd(at: cursor)
         }
         values.write(key: key, length: length, at: cursor)
         return writeLineEnd(at: cursor + length)
     }
 
+    /// A get of `count` keys. More than one: quiet gets and a no-op behind them, but in the text protocol.
+    /// Binary answers bring back the place of a key in the batch: `firstOpaque` is that of the first.
     @inline(__always)
-    func writeGet(at cursor: Cursor) -> Cursor { writeLiteral(0x74_65_67, 3, at: cursor) }
-
-    @inline(__always)
-    func writeKey(_ key: UInt64, at cursor: Cursor) -> Cursor {
-        writeDecimal(key, at: write(keyStart, at: cursor))
+    func writeGet(
+        keys: UnsafePointer<UInt64>, count: Int, firstOpaque: Int, opaque: Int, at start: Cursor
+    ) -> Cursor {
+        switch dialect {
+        case .text: writeTextGet(keys, count, at: start)
+        case .meta: writeMetaGet(keys, count, at: start)
+        case .binary: writeBinaryGet(keys, count, firstOpaque: firstOpaque, opaque: opaque, at: start)
+        }
     }
 
     @inline(__always)
-    func writeLineEnd(at cursor: Cursor) -> Cursor { writeLiteral(0x0a_0d, 2, at: cursor) }
+    private func writeTextGet(_ keys: UnsafePointer<UInt64>, _ count: Int, at start: Cursor) -> Cursor {
+        var cursor = writeLiteral(0x74_65_67, 3, at: start)
+        var index = 0
+        while index < count {
+            cursor = writeDecimal(keys[index], at: write(getStart, at: cursor))
+            index &+= 1
+        }
+        return writeLineEnd(at: cursor)
+    }
 
     @inline(__always)
-    private func write(_ text: Text, at cursor: Cursor) -> Cursor {
+    private func writeMetaGet(_ keys: UnsafePointer<UInt64>, _ count: Int, at start: Cursor) -> Cursor {
+        var cursor = start
+        if count == 1 {
+            cursor = writeDecimal(keys[0], at: write(getStart, at: cursor))
+            return writeLiteral(0x0a0d_76_20, 4, at: cursor)  // " v\r\n"
+        }
+        var index = 0
+        while index < count {
+            cursor = writeDecimal(keys[index], at: write(getStart, at: cursor))
+            cursor = writeLiteral(0x6b20_7620, 4, at: cursor)  // " v k"
+            cursor = writeLiteral(0x0a0d_71_20, 4, at: cursor)  // " q\r\n"
+            index &+= 1
+        }
+        return writeLiteral(0x0a0d_6e6d, 4, at: cursor)  // "mn\r\n"
+    }
+
+    @inline(__always)
+    private func writeLineEnd(at cursor: Cursor) -> Cursor { writeLiteral(0x0a_0d, 2, at: cursor) }
+
+    @inline(__always)
+    func write(_ text: Text, at cursor: Cursor) -> Cursor {
         memcpy(cursor, text.bytes, text.count)
         return cursor + text.count
     }

@@ -2,25 +2,21 @@ import CBenchSystem
 import Glibc
 import Synchronization
 
-/// A finished run.
-struct RunResult {
-    var totals: Totals
-    var seconds: Double
-}
-
 /// Runs the load that `options` describe on `options.threads` threads.
-func runLoad(_ options: Options, values: ValueSource) throws(BenchError) -> RunResult {
+func runLoad(
+    _ options: Options, target: LoadTarget, values: ValueSource, runNumber: Int = 1
+) throws(BenchError) -> RunResult {
     // A few more for the terminal, epoll and the JSON file.
     _ = bench_raise_descriptor_limit(UInt64(options.connectionsInAll) + 64)
     let run = RunState()
     let workers = (0..<options.threads).map { _ in WorkerProgress() }
     let threads = workers.enumerated().map { number, progress in
-        SystemThread { work(options, values, number: number, run, progress) }
+        SystemThread { work(options, target, values, number: number, run, progress) }
     }
     while run.connected.load(ordering: .acquiring) < options.threads && !run.isFailed { usleep(200) }
     let start = bench_monotonic_nanoseconds()
     run.start.store(start, ordering: .releasing)
-    showProgress(options, run, workers, start: start)
+    showProgress(options, run, workers, runNumber: runNumber, start: start)
     for thread in threads { thread.join() }
 
     if let message = run.failureMessage { throw BenchError(message: message) }
@@ -36,10 +32,12 @@ func runLoad(_ options: Options, values: ValueSource) throws(BenchError) -> RunR
 
 /// One thread's part: connect, wait for the others, send, leave the totals.
 private func work(
-    _ options: Options, _ values: ValueSource, number: Int, _ run: RunState, _ progress: WorkerProgress
+    _ options: Options, _ target: LoadTarget, _ values: ValueSource, number: Int, _ run: RunState,
+    _ progress: WorkerProgress
 ) {
     do throws(BenchError) {
-        var worker = try Worker(options, values: values, thread: number)
+        var worker = try Worker(options, target: target, values: values, thread: number)
+        try worker.finishOpening { run.isFailed }
         run.connected.add(1, ordering: .acquiringAndReleasing)
         var start: UInt64 = 0
         while start == 0 && !run.isFailed {
@@ -54,21 +52,4 @@ private func work(
         run.fail(error.message)
     }
     run.finished.add(1, ordering: .acquiringAndReleasing)
-}
-
-/// Waits for the workers, with a line each second for those who watch.
-private func showProgress(_ options: Options, _ run: RunState, _ workers: [WorkerProgress], start: UInt64) {
-    let isShown = options.progress || isatty(STDERR_FILENO) == 1
-    var lastTime = start
-    var lastCount: UInt64 = 0
-    while run.finished.load(ordering: .acquiring) < workers.count {
-        usleep(20_000)
-        let now = bench_monotonic_nanoseconds()
-        guard isShown, now - lastTime >= 1_000_000_000 else { continue }
-        let count = workers.reduce(0) { $0 + $1.requests.load(ordering: .relaxed) }
-        let rate = Double(count - lastCount) * 1e9 / Double(now - lastTime)
-        let seconds = decimal(Double(now - start) / 1e9, places: 0)
-        write("\(seconds) s  \(count) requests  \(decimal(rate, places: 0))/s\n", to: STDERR_FILENO)
-        (lastTime, lastCount) = (now, count)
-    }
 }

@@ -25,6 +25,8 @@ final class RunState: Sendable {
 /// What a worker shows while it works, and leaves when it is done.
 final class WorkerProgress: Sendable {
     let requests = Atomic<UInt64>(0)
+    /// Of all latencies so far, in nanoseconds.
+    let latencySum = Atomic<UInt64>(0)
     /// The worker's totals and when it ended.
     let outcome = Mutex<(totals: Totals, end: UInt64)?>(nil)
 }

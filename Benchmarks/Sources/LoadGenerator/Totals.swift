@@ -2,11 +2,16 @@
 struct Totals {
     var setLatency = LatencyHistogram()
     var getLatency = LatencyHistogram()
+    /// Open loop: how late requests were sent on idle connections, which is the generator's own fault.
+    var lateness = LatencyHistogram()
     var hits: UInt64 = 0
     var misses: UInt64 = 0
     /// Requests that the server answered with an error.
     var errors: UInt64 = 0
     var firstError: String?
+    var reconnections: UInt64 = 0
+    /// Open loop: requests that were due and had no answer when time was up.
+    var unanswered: UInt64 = 0
     var bytesSent: UInt64 = 0
     var bytesReceived: UInt64 = 0
     var cpuNanoseconds: UInt64 = 0
@@ -25,10 +30,13 @@ struct Totals {
     mutating func add(_ other: Totals) {
         setLatency.add(other.setLatency)
         getLatency.add(other.getLatency)
+        lateness.add(other.lateness)
         hits += other.hits
         misses += other.misses
         errors += other.errors
         firstError = firstError ?? other.firstError
+        reconnections += other.reconnections
+        unanswered += other.unanswered
         bytesSent += other.bytesSent
         bytesReceived += other.bytesReceived
         cpuNanoseconds += other.cpuNanoseconds

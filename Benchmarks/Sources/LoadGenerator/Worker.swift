@@ -10,30 +10,47 @@ import Synchronization
 struct Worker: ~Copyable {
     static let receiveMax = 256 * 1024
     static let readyMax = 512
+    /// How long it waits at most, so that it sees the end of the run.
+    static let waitMax: Int64 = 100_000_000
 
     let options: Options
     let values: ValueSource
-    private let writer: RequestWriter
+    let sizes: ValueSizes
+    let writer: RequestWriter
+    let login: [UInt8]
+    let isOpenLoop: Bool
     let keyPrefix: UnsafeMutablePointer<UInt8>
     let keyPrefixLength: Int
 
-    private let connections: UnsafeMutablePointer<Connection>
-    private var connectionCount = 0
-    private var active = 0
-    private let epoll: Int32
+    var target: LoadTarget
+    var clock = Clock()
+    var schedule: Schedule
+    let connections: UnsafeMutablePointer<Connection>
+    var connectionCount = 0
+    /// Connections that are not done, and those that are not ready for their first request.
+    var active = 0
+    var opening = 0
+    /// Whether the measured time has begun.
+    var isRunning = false
+    let epoll: Int32
     private let ready: UnsafeMutablePointer<bench_ready>
-    private let input: UnsafeMutablePointer<UInt8>
-    private let output: UnsafeMutablePointer<UInt8>
+    let input: UnsafeMutablePointer<UInt8>
+    let output: UnsafeMutablePointer<UInt8>
 
     var totals = Totals()
     /// Why the run must end; set where something is wrong, thrown at the end of the turn.
     var fault: String?
 
     /// Connects the connections of thread number `thread`.
-    init(_ options: Options, values: ValueSource, thread: Int) throws(BenchError) {
+    init(_ options: Options, target: LoadTarget, values: ValueSource, thread: Int) throws(BenchError) {
         self.options = options
+        self.target = target
         self.values = values
+        sizes = ValueSizes(options)
         writer = RequestWriter(options, values: values)
+        login = options.credentials.map { loginRequest($0, options.dialect) } ?? []
+        isOpenLoop = options.ratePerConnection != nil
+        schedule = Schedule(options, thread: thread)
         let prefix = Array(options.keyPrefix.utf8)
         keyPrefixLength = prefix.count
         keyPrefix = .allocate(capacity: prefix.count + 1)
@@ -41,23 +58,23 @@ struct Worker: ~Copyable {
         connections = .allocate(capacity: options.connections)
         ready = .allocate(capacity: Self.readyMax)
         input = .allocate(capacity: Connection.partialMax + Self.receiveMax + 8)
-        output = .allocate(capacity: options.pipeline * writer.longestRequest)
+        output = .allocate(capacity: max(options.pipeline * writer.longestRequest, login.count))
         epoll = bench_epoll_create()
         for index in 0..<options.connections {
-            let connection = try Connection(options, number: thread * options.connections + index)
-            (connections + index).initialize(to: connection)
+            (connections + index).initialize(
+                to: Connection(options, number: thread * options.connections + index))
             connectionCount = index + 1
-            guard bench_epoll_watch(epoll, connection.descriptor, UInt32(index), 0, 0) == 0 else {
-                throw BenchError(message: "epoll: \(String(cString: strerror(errno)))")
-            }
+            open(connections + index, waits: true)
+            if let fault { throw BenchError(message: "cannot connect to \(options.place): \(fault)") }
         }
         active = connectionCount
     }
 
     deinit {
         for index in 0..<connectionCount { connections[index].end() }
-        for index in 0..<connectionCount { close(connections[index].descriptor) }
         close(epoll)
+        writer.end()
+        sizes.end()
         keyPrefix.deallocate()
         connections.deallocate()
         ready.deallocate()
@@ -65,151 +82,106 @@ struct Worker: ~Copyable {
         output.deallocate()
     }
 
+    /// Waits until all connections are through with TLS and their password, unless `isCancelled`.
+    mutating func finishOpening(isCancelled: () -> Bool) throws(BenchError) {
+        let deadline = clock.now() + 30_000_000_000
+        while opening > 0 && fault == nil && !isCancelled() {
+            turn(waitingAtMost: Self.waitMax)
+            if clock.now() > deadline { fault = "\(opening) connections were not let in within 30 s" }
+        }
+        if let fault { throw BenchError(message: fault) }
+    }
+
     /// Sends and reads until every connection has sent its share, time is up or something is wrong.
     mutating func run(_ run: RunState, _ progress: WorkerProgress, deadline: UInt64) throws(BenchError) {
         let cpuBefore = bench_thread_cpu_nanoseconds()
-        for index in 0..<connectionCount where fault == nil { sendBatch(connections + index) }
-        while active > 0 && fault == nil {
-            let count = bench_epoll_wait(epoll, ready, Int32(Self.readyMax), 100)
-            if count < 0 { fault = "epoll_wait: \(String(cString: strerror(errno)))" }
-            if run.isFailed || bench_monotonic_nanoseconds() >= deadline { break }
-            var index = 0
-            while index < Int(count) && fault == nil {
-                serve(ready[index])
-                index &+= 1
-            }
+        if isOpenLoop { bench_wake_precisely() }
+        begin(at: clock.now())
+        while active > 0 && fault == nil && !run.isFailed && clock.now() < deadline {
+            turn(waitingAtMost: Self.waitMax)
             progress.requests.store(totals.requests, ordering: .relaxed)
+            progress.latencySum.store(
+                totals.setLatency.sum &+ totals.getLatency.sum, ordering: .relaxed)
         }
+        end()
         totals.cpuNanoseconds = bench_thread_cpu_nanoseconds() - cpuBefore
         if let fault { throw BenchError(message: fault) }
+    }
+
+    /// The measured time begins.
+    mutating func begin(at time: UInt64) {
+        isRunning = true
+        if isOpenLoop {
+            schedule.begin(at: time)
+            return
+        }
+        for index in 0..<connectionCount where fault == nil { sendNext(connections + index) }
+    }
+
+    /// Notes what was due and has no answer.
+    mutating func end() {
+        guard isOpenLoop else { return }
+        for index in 0..<connectionCount {
+            let connection = connections[index]
+            totals.unanswered += UInt64(connection.dueCount + connection.requestCount - connection.answered)
+        }
+    }
+
+    /// One round: what is due, then what has come.
+    @inline(__always)
+    mutating func turn(waitingAtMost longest: Int64) {
+        let wait = isOpenLoop && isRunning ? min(longest, sendDue()) : longest
+        let count = bench_epoll_wait(epoll, ready, Int32(Self.readyMax), wait)
+        if count < 0 { fault = "epoll_wait: \(String(cString: strerror(errno)))" }
+        var index = 0
+        while index < Int(count) && fault == nil {
+            serve(ready[index])
+            index &+= 1
+        }
     }
 
     @inline(__always)
     private mutating func serve(_ event: bench_ready) {
         let connection = connections + Int(event.index)
-        if event.writable != 0 { sendUnsent(connection, index: event.index) }
-        guard event.readable != 0, fault == nil else { return }
-        // A line that was cut is put in front of what follows it.
-        let start = input + (Connection.partialMax - connection.pointee.partialCount)
-        memcpy(start, connection.pointee.partial, connection.pointee.partialCount)
-        let target = input + Connection.partialMax
-        let count = recv(connection.pointee.descriptor, target, Self.receiveMax, 0)
-        guard count > 0 else {
-            if count == 0 {
-                fault = "the server closed a connection"
-            } else if errno != EAGAIN && errno != EINTR {
-                fault = "recv: \(String(cString: strerror(errno)))"
-            }
+        if connection.pointee.state == .handshaking {
+            handshake(connection)
             return
         }
-        totals.bytesReceived &+= UInt64(count)
-        let elapsed = bench_monotonic_nanoseconds() &- connection.pointee.sentAt
-        readAnswers(connection, start, target + count, elapsed: elapsed)
-        guard connection.pointee.answered == connection.pointee.requestCount, fault == nil else { return }
-        if connection.pointee.requestsLeft > 0 {
-            sendBatch(connection)
+        if connection.pointee.isUnsent { sendUnsent(connection) }
+        guard event.readable != 0, fault == nil else { return }
+        repeat {
+            // A line that was cut is put in front of what follows it.
+            let start = input + (Connection.partialMax - connection.pointee.partialCount)
+            memcpy(start, connection.pointee.partial, connection.pointee.partialCount)
+            let place = input + Connection.partialMax
+            let count = receive(connection, place, Self.receiveMax)
+            guard count > 0 else { return }
+            totals.bytesReceived &+= UInt64(count)
+            connection.pointee.partialCount = 0
+            if connection.pointee.state == .loggingIn {
+                readLogin(connection, start, place + count)
+                return
+            }
+            readAnswers(connection, start, place + count, now: clock.now())
+        } while connection.pointee.tls != nil && fault == nil && hasPending(connection)
+        if connection.pointee.answered == connection.pointee.requestCount && fault == nil {
+            finishBatch(connection)
+        }
+    }
+
+    /// All of a batch is answered.
+    @inline(__always)
+    private mutating func finishBatch(_ connection: UnsafeMutablePointer<Connection>) {
+        guard connection.pointee.requestsLeft > 0 else {
+            active &-= 1
+            return
+        }
+        if options.reconnectInterval > 0
+            && connection.pointee.requestsSinceOpened >= options.reconnectInterval
+        {
+            reconnect(connection)
         } else {
-            // It stays open until all are done: closing costs the server time that is not ours to cause.
-            active -= 1
+            sendNext(connection)
         }
-    }
-
-    /// Writes a batch of requests and sends it with one call.
-    @inline(__always)
-    private mutating func sendBatch(_ connection: UnsafeMutablePointer<Connection>) {
-        let count = min(options.pipeline, connection.pointee.requestsLeft)
-        var cursor = output
-        var keyCount = 0
-        for index in 0..<count {
-            if connection.pointee.setsInTurn < options.setRatio {
-                cursor = writeSet(connection, at: cursor)
-                connection.pointee.requests[index] = PendingRequest(isSet: true)
-                connection.pointee.setsInTurn &+= 1
-            } else {
-                let keys = keysOfNextGet(connection)
-                cursor = writer.writeGet(at: cursor)
-                for _ in 0..<keys {
-                    let key = connection.pointee.gets.next(&connection.pointee.random)
-                    connection.pointee.keys[keyCount] = key
-                    keyCount &+= 1
-                    cursor = writer.writeKey(key, at: cursor)
-                }
-                cursor = writer.writeLineEnd(at: cursor)
-                connection.pointee.requests[index] = PendingRequest(keyCount: Int32(keys))
-                connection.pointee.getsInTurn &+= keys
-            }
-            if connection.pointee.setsInTurn >= options.setRatio
-                && connection.pointee.getsInTurn >= options.getRatio
-            {
-                connection.pointee.setsInTurn = 0
-                connection.pointee.getsInTurn = 0
-            }
-        }
-        connection.pointee.requestsLeft &-= count
-        connection.pointee.requestCount = count
-        connection.pointee.answered = 0
-        connection.pointee.keysSeen = 0
-        connection.pointee.keysOfAnswer = Int(connection.pointee.requests[0].keyCount)
-        connection.pointee.sentAt = bench_monotonic_nanoseconds()
-        send(connection, cursor - output)
-    }
-
-    /// As in memtier, a get has no more keys than the ratio has gets in a row.
-    @inline(__always)
-    private func keysOfNextGet(_ connection: UnsafeMutablePointer<Connection>) -> Int {
-        min(options.keysPerGet, options.getRatio &- connection.pointee.getsInTurn)
-    }
-
-    @inline(__always)
-    private func writeSet(
-        _ connection: UnsafeMutablePointer<Connection>, at cursor: UnsafeMutablePointer<UInt8>
-    ) -> UnsafeMutablePointer<UInt8> {
-        let key = connection.pointee.sets.next(&connection.pointee.random)
-        var length = options.dataSize.upperBound
-        if options.dataSize.lowerBound < length {
-            length = Int(
-                UInt64(options.dataSize.lowerBound)
-                    &+ connection.pointee.random.next(below: UInt64(options.dataSize.count)))
-        }
-        var expiry = 0
-        if let range = options.expiry {
-            expiry = range.lowerBound + Int(connection.pointee.random.next(below: UInt64(range.count)))
-        }
-        return writer.writeSet(key: key, length: length, expiry: expiry, at: cursor)
-    }
-
-    @inline(__always)
-    private mutating func send(_ connection: UnsafeMutablePointer<Connection>, _ count: Int) {
-        let sent = max(0, tryToSend(connection.pointee.descriptor, output, count))
-        totals.bytesSent &+= UInt64(sent)
-        if sent < count && fault == nil {
-            connection.pointee.keepUnsent(output + sent, count - sent)
-            let index = UInt32(connection - connections)
-            _ = bench_epoll_watch(epoll, connection.pointee.descriptor, index, 1, 1)
-        }
-    }
-
-    private mutating func sendUnsent(_ connection: UnsafeMutablePointer<Connection>, index: UInt32) {
-        guard connection.pointee.isUnsent, let unsent = connection.pointee.unsent else { return }
-        let start = connection.pointee.unsentStart
-        let sent = tryToSend(
-            connection.pointee.descriptor, unsent + start, connection.pointee.unsentEnd - start)
-        guard sent > 0 else { return }
-        totals.bytesSent += UInt64(sent)
-        connection.pointee.unsentStart += sent
-        if !connection.pointee.isUnsent {
-            _ = bench_epoll_watch(epoll, connection.pointee.descriptor, index, 0, 1)
-        }
-    }
-
-    @inline(__always)
-    private mutating func tryToSend(
-        _ descriptor: Int32, _ bytes: UnsafePointer<UInt8>, _ count: Int
-    ) -> Int {
-        let sent = Glibc.send(descriptor, bytes, count, Int32(MSG_NOSIGNAL))
-        if sent < 0 && errno != EAGAIN && errno != EINTR {
-            fault = "send: \(String(cString: strerror(errno)))"
-        }
-        return sent
     }
 }

@@ -1,116 +1,95 @@
 import Glibc
 
-/// Reading and checking answers.
+/// Reading and checking answers: what the protocols have in common.
 ///
 /// SAFETY: every read lies between `start` and `end` of one receive, or in the 8 bytes behind `end`
 /// that the input buffer has to spare.
 extension Worker {
-    private typealias Cursor = UnsafeMutablePointer<UInt8>
-    private static var stored: UInt64 { UInt64(littleEndian: 0x0a0d_4445_524f_5453) }
-    /// The five bytes of `END\r\n`, with the mask for them.
-    private static var end: UInt64 { UInt64(littleEndian: 0x0a_0d44_4e45) }
-    private static var fiveBytes: UInt64 { UInt64(littleEndian: 0xff_ffff_ffff) }
+    typealias Cursor = UnsafeMutablePointer<UInt8>
 
-    /// Takes what came, and keeps a line that is not whole yet.
+    /// Takes what came, and keeps a line or head that is not whole yet.
     @inline(__always)
     mutating func readAnswers(
-        _ connection: UnsafeMutablePointer<Connection>, _ start: UnsafeMutablePointer<UInt8>,
-        _ end: UnsafeMutablePointer<UInt8>, elapsed: UInt64
+        _ connection: UnsafeMutablePointer<Connection>, _ start: Cursor, _ end: Cursor, now: UInt64
     ) {
-        connection.pointee.partialCount = 0
         var cursor = start
         while cursor < end && fault == nil {
             if connection.pointee.valueLeft > 0 {
-                cursor = readValue(connection, cursor, end)
+                cursor = readValue(connection, cursor, end, now: now)
                 continue
             }
             guard connection.pointee.answered < connection.pointee.requestCount else {
                 fault = "the server answered what nobody asked: \(line(cursor, end))"
                 return
             }
-            let isSet = connection.pointee.requests[connection.pointee.answered].isSet
-            let eight = UnsafeRawPointer(cursor).loadUnaligned(as: UInt64.self)
-            if isSet {
-                if end - cursor >= 8 && eight == Self.stored {
-                    totals.setLatency.record(elapsed)
-                    answer(connection)
-                    cursor += 8
-                    continue
-                }
-            } else if end - cursor >= 5 && eight & Self.fiveBytes == Self.end {
-                totals.misses &+= UInt64(connection.pointee.keysOfAnswer &- connection.pointee.keysSeen)
-                totals.getLatency.record(elapsed)
-                answer(connection)
-                cursor += 5
-                continue
+            let next: Cursor?
+            switch options.dialect {
+            case .text: next = readTextAnswer(connection, cursor, end, now: now)
+            case .meta: next = readMetaAnswer(connection, cursor, end, now: now)
+            case .binary: next = readBinaryAnswer(connection, cursor, end, now: now)
             }
-            guard let newline = memchr(cursor, 0x0a, end - cursor) else {
+            guard let next else {
                 keepPartial(connection, cursor, end)
                 return
-            }
-            let next = newline.assumingMemoryBound(to: UInt8.self) + 1
-            if isSet || !readHeader(connection, cursor, next) {
-                readError(connection, cursor, next, isSet: isSet, elapsed: elapsed)
             }
             cursor = next
         }
     }
 
+    @inline(__always)
+    func request(_ connection: UnsafeMutablePointer<Connection>) -> PendingRequest {
+        connection.pointee.requests[connection.pointee.answered]
+    }
+
     /// The request at hand is answered; the next one's keys begin behind its own.
     @inline(__always)
-    private func answer(_ connection: UnsafeMutablePointer<Connection>) {
+    mutating func answer(_ connection: UnsafeMutablePointer<Connection>, now: UInt64) {
+        let answered = request(connection)
+        let elapsed = now &- (isOpenLoop ? answered.due : connection.pointee.sentAt)
+        if answered.kind == .set {
+            totals.setLatency.record(elapsed)
+        } else {
+            totals.getLatency.record(elapsed)
+        }
         connection.pointee.keysSeen = connection.pointee.keysOfAnswer
         connection.pointee.answered &+= 1
         if connection.pointee.answered < connection.pointee.requestCount {
-            connection.pointee.keysOfAnswer &+= Int(
-                connection.pointee.requests[connection.pointee.answered].keyCount)
+            connection.pointee.keysOfAnswer &+= Int(request(connection).keyCount)
         }
     }
 
-    /// Reads `VALUE key flags length`; false when the line is something else.
+    /// The end of a get: keys without a value are misses.
     @inline(__always)
-    private mutating func readHeader(
-        _ connection: UnsafeMutablePointer<Connection>, _ start: UnsafeMutablePointer<UInt8>,
-        _ next: UnsafeMutablePointer<UInt8>
-    ) -> Bool {
-        guard next - start > keyPrefixLength &+ 12, memcmp(start, "VALUE ", 6) == 0,
-            memcmp(start + 6, keyPrefix, keyPrefixLength) == 0
-        else { return false }
-        var cursor = start + (6 &+ keyPrefixLength)
-        guard let key = readNumber(&cursor, before: 0x20), let flags = readNumber(&cursor, before: 0x20),
-            let length = readNumber(&cursor, before: 0x0d), cursor + 1 == next, flags == 0,
-            length <= UInt64(Int32.max)
-        else { return false }
-        var seen = connection.pointee.keysSeen
-        while seen < connection.pointee.keysOfAnswer && connection.pointee.keys[seen] != key {
-            totals.misses &+= 1
-            seen &+= 1
+    mutating func answerGet(_ connection: UnsafeMutablePointer<Connection>, now: UInt64) {
+        totals.misses &+= UInt64(connection.pointee.keysOfAnswer &- connection.pointee.keysSeen)
+        answer(connection, now: now)
+    }
+
+    /// A value of `length` bytes follows, with `trailer` bytes behind it.
+    @inline(__always)
+    mutating func beginValue(
+        _ connection: UnsafeMutablePointer<Connection>, length: UInt64, trailer: Int, now: UInt64
+    ) {
+        connection.pointee.valueLength = Int(truncatingIfNeeded: length)
+        connection.pointee.valueLeft = connection.pointee.valueLength &+ trailer
+        if options.verify && (length == 0 || length > UInt64(values.longest)) {
+            let key = connection.pointee.keys[connection.pointee.keysSeen]
+            fault = "wrong value: key \(options.keyPrefix)\(key) has \(length) bytes, which nobody stored"
         }
-        connection.pointee.keysSeen = seen
-        guard seen < connection.pointee.keysOfAnswer else {
-            fault = "a value for a key that was not asked for here: \(line(start, next))"
-            return true
-        }
-        connection.pointee.valueLength = Int(length)
-        connection.pointee.valueLeft = Int(length) &+ 2
-        return true
+        if connection.pointee.valueLeft == 0 { endValue(connection, now: now) }
     }
 
     /// Takes as much of a value and its line end as there is.
     @inline(__always)
     private mutating func readValue(
-        _ connection: UnsafeMutablePointer<Connection>, _ start: UnsafeMutablePointer<UInt8>,
-        _ end: UnsafeMutablePointer<UInt8>
-    ) -> UnsafeMutablePointer<UInt8> {
+        _ connection: UnsafeMutablePointer<Connection>, _ start: Cursor, _ end: Cursor, now: UInt64
+    ) -> Cursor {
         let length = connection.pointee.valueLength
+        let trailer = options.dialect == .binary ? 0 : 2
         let taken = min(connection.pointee.valueLeft, end - start)
-        let offset = length &+ 2 &- connection.pointee.valueLeft
+        let offset = length &+ trailer &- connection.pointee.valueLeft
         let ofValue = max(0, min(taken, length &- offset))
         let key = connection.pointee.keys[connection.pointee.keysSeen]
-        if options.verify && length > values.longest {
-            fault = "key \(options.keyPrefix)\(key) has \(length) bytes, more than --data-size says"
-            return end
-        }
         if options.verify && ofValue > 0
             && !values.matches(key: key, length: length, offset: offset, start, ofValue)
         {
@@ -125,33 +104,40 @@ extension Worker {
             }
         }
         connection.pointee.valueLeft &-= taken
-        if connection.pointee.valueLeft == 0 {
-            totals.hits &+= 1
-            connection.pointee.keysSeen &+= 1
-        }
+        if connection.pointee.valueLeft == 0 { endValue(connection, now: now) }
         return start + taken
     }
 
-    /// A line that is no answer to what was asked: an error of the server, or the end of the run.
-    private mutating func readError(
-        _ connection: UnsafeMutablePointer<Connection>, _ start: UnsafeMutablePointer<UInt8>,
-        _ next: UnsafeMutablePointer<UInt8>, isSet: Bool, elapsed: UInt64
-    ) {
-        let text = line(start, next)
-        guard ["SERVER_ERROR", "CLIENT_ERROR", "ERROR"].contains(where: text.hasPrefix) else {
-            fault = "an answer that does not fit the request: \(text)"
-            return
-        }
-        totals.errors += 1
-        totals.firstError = totals.firstError ?? text
-        if isSet { totals.setLatency.record(elapsed) } else { totals.getLatency.record(elapsed) }
-        answer(connection)
+    /// A value has come; in the text protocol, and behind quiet gets, an end follows.
+    @inline(__always)
+    private mutating func endValue(_ connection: UnsafeMutablePointer<Connection>, now: UInt64) {
+        totals.hits &+= 1
+        connection.pointee.keysSeen &+= 1
+        if options.dialect != .text && request(connection).kind == .get { answer(connection, now: now) }
     }
 
-    private mutating func keepPartial(
-        _ connection: UnsafeMutablePointer<Connection>, _ start: UnsafeMutablePointer<UInt8>,
-        _ end: UnsafeMutablePointer<UInt8>
+    /// A line that is no answer to what was asked: an error of the server, or the end of the run.
+    mutating func readErrorLine(
+        _ connection: UnsafeMutablePointer<Connection>, _ start: Cursor, _ next: Cursor, now: UInt64
     ) {
+        let count = next - start
+        let isError =
+            (count >= 12
+                && (memcmp(start, "SERVER_ERROR", 12) == 0 || memcmp(start, "CLIENT_ERROR", 12) == 0))
+            || (count >= 5 && memcmp(start, "ERROR", 5) == 0)
+            || (count >= 4 && memcmp(start, "NS\r\n", 4) == 0)
+        guard isError else {
+            fault = "an answer that does not fit the request: \(line(start, next))"
+            return
+        }
+        totals.errors &+= 1
+        if totals.firstError == nil { totals.firstError = line(start, next) }
+        // Of quiet gets only one has failed: the end is still to come.
+        if request(connection).kind != .quietGets { answer(connection, now: now) }
+    }
+
+    mutating func keepPartial(_ connection: UnsafeMutablePointer<Connection>, _ start: Cursor, _ end: Cursor)
+    {
         guard end - start <= Connection.partialMax else {
             fault = "a line without end: \(line(start, end))"
             return
@@ -160,27 +146,10 @@ extension Worker {
         connection.pointee.partialCount = end - start
     }
 
-    /// For messages: the line that begins at `start`, shortened.
-    private func line(_ start: UnsafeMutablePointer<UInt8>, _ end: UnsafeMutablePointer<UInt8>) -> String {
+    /// For messages: the line that begins at `start`, shortened, and without what a terminal would act on.
+    func line(_ start: Cursor, _ end: Cursor) -> String {
         let bytes = UnsafeBufferPointer(start: start, count: min(end - start, 120))
-        return String(decoding: bytes.prefix { $0 != 0x0d && $0 != 0x0a }, as: UTF8.self)
-    }
-}
-
-/// Reads digits up to `terminator` and steps over it; nil where there are none, other bytes, a zero in
-/// front or too many of them. A line ends in a line feed, which is no digit: it cannot be overrun.
-@inline(__always)
-private func readNumber(_ cursor: inout UnsafeMutablePointer<UInt8>, before terminator: UInt8) -> UInt64? {
-    var number: UInt64 = 0
-    var digits = 0
-    let leadingZero = cursor[0] == 0x30
-    while true {
-        let byte = cursor[0]
-        cursor += 1
-        let digit = byte &- 0x30
-        guard digit < 10 else { return byte == terminator && digits > 0 ? number : nil }
-        digits &+= 1
-        if digits > 19 || (leadingZero && digits > 1) { return nil }
-        number = number &* 10 &+ UInt64(digit)
+        let line = bytes.prefix { $0 != 0x0d && $0 != 0x0a }.map { $0 < 0x20 || $0 > 0x7e ? 0x2e : $0 }
+        return String(decoding: line, as: UTF8.self)
     }
 }

@@ -34,7 +34,7 @@ struct OptionParserTests {
             """
             -s host -S /tmp/x -n allkeys --ratio 2:3 --pipeline 4 --multi-key-get 5 --data-size-range 6-7 \
             --key-prefix k: --key-minimum 100 --key-maximum 200 --key-pattern P:Z --key-zipf-exp 0.9 \
-            --expiry-range 8-9 --seed 10 --no-distinct-client-seed -o out.json --hide-histogram \
+            --expiry-range 8-9 --seed 10 --no-distinct-client-seed --json-out-file out.json --hide-histogram \
             --no-verify --preload --progress -P memcache_text -R
             """)
         #expect(options.host == "host" && options.unixSocket == "/tmp/x" && options.requests == .allKeys)
@@ -45,6 +45,24 @@ struct OptionParserTests {
         #expect(options.expiry == 8...9 && options.seed == 10 && !options.distinctClientSeed)
         #expect(options.jsonFile == "out.json" && options.hideHistogram && !options.verify)
         #expect(options.preload && options.progress)
+        let more = try parse(
+            """
+            -P memcache_meta -a me:a:secret --tls --cacert a --cert b --key c --sni d --tls-skip-verify -4 \
+            --rate-limiting 100 --reconnect-interval 3 -x 4 --data-size-list 5:1,70:3 --key-stddev 20 \
+            --key-median 30 --key-maximum 100 --key-pattern G -o out --svg-file svg --hdr-file-prefix hdr \
+            --print-percentiles 50,99.99 -D --print-all-runs
+            """)
+        #expect(more.dialect == .meta && more.credentials == .init(user: "me", password: "a:secret"))
+        #expect(
+            more.tls
+                == .init(authorities: "a", certificate: "b", key: "c", serverName: "d", verifies: false))
+        #expect(more.addressFamily == 4 && more.ratePerConnection == 100 && more.reconnectInterval == 3)
+        #expect(more.runCount == 4 && more.dataSize == 5...70)
+        #expect(more.sizeWeights == [.init(size: 5, weight: 1), .init(size: 70, weight: 3)])
+        #expect(more.keyDeviation == 20 && more.keyMedian == 30)
+        #expect(more.setPattern == .gaussian && more.getPattern == .gaussian)
+        #expect(more.outFile == "out" && more.svgFile == "svg" && more.histogramPrefix == "hdr")
+        #expect(more.percentiles == [50, 99.99] && more.debug && more.printsAllRuns)
     }
 
     @Test(
@@ -53,7 +71,13 @@ struct OptionParserTests {
             "--ratio 1:2:3", "--data-size 0", "--data-size-range 9-3", "--key-pattern Q:R",
             "--key-pattern R:R:R", "--key-pattern", "--key-minimum 5 --key-maximum 4", "-n 5 --test-time 5",
             "--test-time 0", "--preload=1", "-P redis", "--key-zipf-exp 0",
-            "-d 1000000 --pipeline 65536",
+            "-d 1000000 --pipeline 65536", "-P binar", "-a name", "-a :secret", "--cert x", "--tls --key x",
+            "--sni x",
+            "--rate-limiting 0", "--run-count 0", "--data-size-list 5", "--data-size-list 5:0",
+            "--data-size-list 5:1,",
+            "-d 5 --data-size-range 5-6", "--data-size-pattern S", "--data-size-pattern X", "--key-stddev 0",
+            "--key-maximum 10 --key-stddev 12", "--key-maximum 10 --key-median 11", "--print-percentiles 0",
+            "--print-percentiles 50,101", "--reconnect-interval -1", "--pipeline 65536 --multi-key-get 65536",
         ])
     func wrongOptionsAreRefused(words: String) {
         #expect(throws: OptionError.self) { try parse(words) }
@@ -62,6 +86,20 @@ struct OptionParserTests {
     @Test func keysThatMemcachedRefusesAreRefused() {
         #expect(throws: OptionError.self) { try parse("--key-prefix \(String(repeating: "k", count: 243))") }
         #expect(throws: OptionError.self) { _ = try OptionParser.parse(["--key-prefix", "a b"]) }
+    }
+
+    /// What is wrong is said in a sentence that names the option, and never the secret.
+    @Test func refusalsSayWhatWasExpected() {
+        for (words, part) in [
+            (["--ratio", "1"], "--ratio '1': expected two numbers with ':' between them"),
+            (
+                ["-P", "redis"],
+                "--protocol 'redis': expected memcache_text, memcache_meta or memcache_binary"
+            ),
+            (["-a", "secret"], "--authenticate: expected USER:PASSWORD"),
+        ] {
+            #expect(throws: OptionError(message: part)) { _ = try OptionParser.parse(words) }
+        }
     }
 
     @Test func helpWins() throws {

@@ -19,21 +19,39 @@ int bench_epoll_create(void);
 // `known`: 0 the first time.
 int bench_epoll_watch(int epoll, int descriptor, uint32_t index, int writing, int known);
 
-// Waits; writes at most `count` (1024 or fewer) entries. A signal counts as nothing ready.
-int bench_epoll_wait(int epoll, bench_ready *ready, int count, int milliseconds);
+// Waits `nanoseconds`, to the microsecond where the kernel is newer than 5.11; writes at most `count` (1024 or
+// fewer) entries. A signal counts as nothing ready.
+int bench_epoll_wait(int epoll, bench_ready *ready, int count, int64_t nanoseconds);
 
-// A connected, non-blocking TCP socket without Nagle's delay. getaddrinfo's error code, negative and
-// minus 1000, when the name cannot be found.
-int bench_connect_tcp(const char *host, const char *port);
+// A server's address: a copy of a struct sockaddr, which Swift need not look into.
+typedef struct {
+    uint64_t bytes[16];
+    uint32_t length;
+    // Which of the loopback's 253 other addresses is spoken from, once the first has run out of ports.
+    uint32_t source;
+} bench_address;
 
-// The same over the Unix socket at `path`.
-int bench_connect_unix(const char *path);
+// Finds the first address of a host that accepts. `family`: 4, 6 or 0 for either. 0, or -1 and errno, or
+// getaddrinfo's error code, negative and minus 1000.
+int bench_resolve(const char *host, const char *port, int family, bench_address *address);
+
+// The address of the Unix socket at `path`; -1 when the path is too long.
+int bench_unix_address(const char *path, bench_address *address);
+
+// A non-blocking socket without Nagle's delay that is connected, or (over TCP, where `waits` is 0) soon will be.
+int bench_connect(bench_address *address, int waits);
 
 // Plain numbers, because Swift takes timespec from whichever module it met first.
 uint64_t bench_monotonic_nanoseconds(void);
 
 // CPU time of the calling thread.
 uint64_t bench_thread_cpu_nanoseconds(void);
+
+// Lets this thread's waits end when they are due, and not 50 microseconds later.
+void bench_wake_precisely(void);
+
+// Makes writing to a connection that is gone an error, and not the end of the process.
+void bench_ignore_broken_pipes(void);
 
 // Lets this process have `count` descriptors; -1 when the system forbids it.
 int bench_raise_descriptor_limit(uint64_t count);
