@@ -28,6 +28,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CLibevent", pkgConfig: "libevent", providers: [.apt(["libevent-dev"])]),
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "CLarderArena", cSettings: cSettings),
         .target(name: "CLarderSystem", cSettings: cSettings),
         .target(name: "CLarderTLS", cSettings: cSettings),
@@ -46,6 +47,7 @@ let package = Package(
             name: "LarderClient",
             dependencies: [
                 "LarderStore",
+                "CZlib",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),

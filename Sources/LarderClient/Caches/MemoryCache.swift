@@ -21,7 +21,7 @@ public final class MemoryCache: Cache {
     ///   - bucketInterval: how long the memory of what has ended may stay taken while the cache is in use.
     ///   - clock: the time.
     /// - Throws: `CacheError` with the code `badConfiguration` when there cannot be such a store.
-    public init(
+    public convenience init(
         memoryBytes: Int = 64 << 20, itemBytesMax: Int = 1 << 20, buckets: Int = 60,
         bucketInterval: Duration = .seconds(15), clock: CacheClock = .system
     ) throws(CacheError) {
@@ -29,6 +29,10 @@ public final class MemoryCache: Cache {
             memoryBytes: memoryBytes, itemBytesMax: itemBytesMax,
             bucketIntervalMilliseconds: bucketInterval.wholeMilliseconds)
         configuration.buckets = min(max(4, buckets), 1024)
+        try self.init(configuration, clock: clock)
+    }
+
+    init(_ configuration: StoreConfiguration, clock: CacheClock) throws(CacheError) {
         do {
             store = try Store(configuration)
             session = Mutex(LockedSession(try store.makeSession()))
@@ -128,7 +132,10 @@ public final class MemoryCache: Cache {
 
     // MARK: Leases
 
-    public func lease(_ key: String, duration: Duration, namespace: String?) throws(CacheError) -> CacheLease
+    // Async, so that nobody who names the type gets the protocol's own instead.
+
+    public func lease(_ key: String, duration: Duration, namespace: String?) async throws(CacheError)
+        -> CacheLease
     {
         try turn(key) { turn in
             if let item = turn.find() { return .found(EncodedValue(item)) }
@@ -143,13 +150,13 @@ public final class MemoryCache: Cache {
     public func fulfil(
         _ ticket: LeaseTicket, _ key: String, _ value: EncodedValue, expiration: Expiration,
         namespace: String?
-    ) throws(CacheError) -> Bool {
+    ) async throws(CacheError) -> Bool {
         try turn(key) {
             $0.store(.compareAndSwap, value, $0.end(expiration), cas: ticket.number).outcome == .stored
         }
     }
 
-    public func abandon(_ ticket: LeaseTicket, _ key: String, namespace: String?) throws(CacheError) {
+    public func abandon(_ ticket: LeaseTicket, _ key: String, namespace: String?) async throws(CacheError) {
         _ = try turn(key) { $0.session.delete($0.key, cas: ticket.number, now: $0.now) }
     }
 

@@ -26,7 +26,7 @@ public struct NullCache: Cache {
     public func flushAll() -> Bool { true }
 
     /// Everybody makes a value of their own.
-    public func lease(_ key: String, duration: Duration, namespace: String?) -> CacheLease {
+    public func lease(_ key: String, duration: Duration, namespace: String?) async -> CacheLease {
         .won(LeaseTicket(0))
     }
 
@@ -34,8 +34,8 @@ public struct NullCache: Cache {
     public func fulfil(
         _ ticket: LeaseTicket, _ key: String, _ value: EncodedValue, expiration: Expiration,
         namespace: String?
-    ) -> Bool { true }
+    ) async -> Bool { true }
 
     /// Nothing happens.
-    public func abandon(_ ticket: LeaseTicket, _ key: String, namespace: String?) {}
+    public func abandon(_ ticket: LeaseTicket, _ key: String, namespace: String?) async {}
 }
