@@ -64,6 +64,25 @@ struct KeySequenceTests {
         }
     }
 
+    /// Mean and deviation are those that were asked for, and no key is outside the range.
+    @Test func gaussianKeysFollowTheirBell() {
+        for (median, deviation) in [(nil, nil), (300.0, 50.0), (0.0, 100.0)] {
+            var sequence = KeySequence(
+                pattern: .gaussian, keys: 0...999, median: median, deviation: deviation, connection: 0,
+                connections: 1)
+            var random = SeededRandom(seed: 11)
+            let found = (0..<50_000).map { _ in Double(sequence.next(&random)) }
+            #expect(found.allSatisfy { (0...999).contains($0) })
+            let center = median ?? 499.5
+            let width = deviation ?? 166.5
+            // Of a bell 68.3 % lie within one deviation; of the half that begins at its median, too.
+            let within = Double(found.filter { abs($0 - center) <= width }.count) / 50_000
+            #expect(abs(within - 0.683) < 0.015, "\(center), \(width): \(within)")
+            let above = Double(found.filter { $0 > center }.count) / 50_000
+            #expect(center == 0 ? above > 0.99 : abs(above - 0.5) < 0.02)
+        }
+    }
+
     @Test func seedsOfConnectionsDifferUnlessAskedNotTo() {
         var options = Options()
         #expect(Set((0..<100).map(options.seed(of:))).count == 100)
