@@ -41,12 +41,13 @@ private final class Side {
         case .meta: return try metaAnswer(command.key)
         case .upToNoOperation:
             var answer = Answer(text: [])
-            while !answer.text.suffix(4).elementsEqual("MN\r\n".utf8) {
+            while true {
                 let next = try metaAnswer(command.key)
                 answer.text += next.text
                 answer.secondsLeft += next.secondsLeft
+                // A value may end like that, too.
+                if next.text.elementsEqual("MN\r\n".utf8) { return answer }
             }
-            return answer
         case .debugLine:
             let words = try client.receiveLine().split(separator: UInt8(ascii: " "))
             // The time to live of 1.6.18 has its sign turned round; sizes, classes and cas are each server's own.

@@ -64,7 +64,8 @@ extension TextParser {
     ) -> Int {
         guard isInPlainRetrieval else { return 0 }
         var left = retrievalLength
-        batchEnd = cursor &+ left
+        // Lines are far shorter than 4 GB.
+        batchEnd = UInt32(truncatingIfNeeded: cursor &+ left)
         batchTerminator = retrievalTerminator
         var count = 0
         // SAFETY: as in `nextKey`: what is left of the line is there, and begins with a key.
@@ -82,7 +83,7 @@ extension TextParser {
         retrievalLength = left
         if left == 0, count > 0 {
             keys[count &- 1].isLast = true
-            cursor &+= retrievalTerminator
+            cursor &+= Int(retrievalTerminator)
             retrievalTerminator = 0
         }
         return count
@@ -92,7 +93,7 @@ extension TextParser {
     package mutating func giveBack(_ key: RetrievalKey, cursor: inout Int) {
         if batchTerminator != 0 {
             cursor = key.start
-            retrievalLength = batchEnd &- key.start
+            retrievalLength = Int(batchEnd) &- key.start
             retrievalTerminator = batchTerminator
         } else {
             cursor = key.start &- 4

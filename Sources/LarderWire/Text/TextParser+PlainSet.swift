@@ -16,6 +16,7 @@ package struct PlainSet: Sendable {
 extension TextParser {
     /// Takes `set <key> <flags> <exptime> <bytes>\r\n` and the value behind it, if all of it is there, in single
     /// spaces and plain digits, and right. Whatever else is left to `next`, which knows what is wrong.
+    /// The caller has seen that the line begins with `set `.
     ///
     /// - Returns: false when nothing was taken.
     package mutating func takeSet(

@@ -33,12 +33,12 @@ package struct TextParser: Sendable {
     var retrievalLength = 0
 
     /// 1 or 2 bytes of line end behind those keys; 0 when no retrieval is at hand.
-    package internal(set) var retrievalTerminator = 0
+    package internal(set) var retrievalTerminator: UInt8 = 0
 
     /// Of the keys taken last by `takeKeys`: 0 when each had a line to itself; else where the keys of their
     /// line end, and the bytes of line end behind them.
-    var batchEnd = 0
-    var batchTerminator = 0
+    var batchTerminator: UInt8 = 0
+    var batchEnd: UInt32 = 0
 
     /// The options of the next key of the retrieval at hand.
     private var retrievalOptions = RequestOptions()
@@ -187,7 +187,7 @@ package struct TextParser: Sendable {
         }
         cursor = tokens.position - base
         retrievalLength = line.contentEnd - tokens.position
-        retrievalTerminator = line.terminatorLength
+        retrievalTerminator = UInt8(truncatingIfNeeded: line.terminatorLength)
         retrievalOptions = options
         retrievalOptions.firstOfRetrieval = true
         return nextKey(base, &cursor, &request)
@@ -228,7 +228,7 @@ package struct TextParser: Sendable {
         retrievalLength &-= taken
         if isLast {
             request.options.lastOfRetrieval = true
-            cursor &+= retrievalTerminator
+            cursor &+= Int(retrievalTerminator)
             retrievalTerminator = 0
         }
         return .request
