@@ -29,7 +29,7 @@ extension InvariantCheck {
     /// Whatever expires is waited for: its memory comes back without anyone reading it.
     mutating func checkHeap() {
         let entries = state.process.pointee.expiryHeap.entries
-        var awaited: [Int: Int64] = [:]
+        var awaited: [Int64?] = Array(repeating: nil, count: state.slabCount)
         for (place, entry) in entries.enumerated() {
             if entries[(max(place, 1) - 1) / 2].time > entry.time {
                 fail("the heap is out of order at \(place)")

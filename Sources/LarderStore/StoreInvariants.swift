@@ -39,18 +39,19 @@ struct InvariantCheck {
     let geometry: Geometry
     private(set) var failures: [String] = []
 
-    /// Bits of the blocks that items reached through the index cover.
-    private var covered: [UInt64]
-    /// First blocks of those items.
-    private(set) var starts: Set<Int> = []
+    /// Bits of the first blocks of items reached through the index.
+    private var starts: [UInt64]
+    /// How many of them are in each slab.
+    private var itemsReached: [Int]
     /// Blocks of those items, by slab.
     private(set) var liveBlocks: [Int]
     /// The earliest expiry among a slab's items.
     private(set) var firstExpiry: [Int64]
     /// Where each slab was found.
-    private var places: [[String]]
+    private var places: [SlabPlace]
     private(set) var itemCount = 0
-    private var keys: Set<[UInt8]> = []
+    /// Keys of the chain that is looked at. One key has one hash, so nowhere else can it be twice.
+    private var chainKeys: [(hash: UInt64, item: Item)] = []
     /// Lines of overflow slabs that were met in a chain or in the free list.
     var linesMet: Set<UInt32> = []
     private(set) var directorySlabs: Set<Int> = []
@@ -58,10 +59,11 @@ struct InvariantCheck {
     init(_ state: StoreState, _ geometry: Geometry) {
         self.state = state
         self.geometry = geometry
-        covered = Array(repeating: 0, count: (state.slabCount * state.blocksPerSlab + 63) / 64)
+        starts = Array(repeating: 0, count: (state.slabCount * state.blocksPerSlab + 63) / 64)
+        itemsReached = Array(repeating: 0, count: state.slabCount)
         liveBlocks = Array(repeating: 0, count: state.slabCount)
         firstExpiry = Array(repeating: Int64.max, count: state.slabCount)
-        places = Array(repeating: [], count: state.slabCount)
+        places = Array(repeating: .nowhere, count: state.slabCount)
     }
 
     /// Beyond some dozens, more of the same helps nobody.
@@ -70,6 +72,17 @@ struct InvariantCheck {
     }
 
     func slabState(_ slab: Int) -> UInt32 { larder_load_u32(&state.slabs[slab].state) }
+
+    /// Calls `body` with each item that the index leads to.
+    func forEachItem(_ body: (Item) -> Void) {
+        for (place, word) in starts.enumerated() {
+            var left = word
+            while left != 0 {
+                body(Item(state.address(ofBlock: UInt32(truncatingIfNeeded: place * 64 + left.trailingZeroBitCount))))
+                left &= left - 1
+            }
+        }
+    }
 
     // MARK: Index
 
@@ -95,6 +108,7 @@ struct InvariantCheck {
         if larder_bucket_version(bucket) & 1 == 1 { fail("bucket \(number) is locked") }
         let last = UInt32(LARDER_BUCKET_SLOTS) - 1
         var line = bucket
+        chainKeys.removeAll(keepingCapacity: true)
         while true {
             for slot in 0..<UInt32(LARDER_BUCKET_SLOTS) {
                 let tag = larder_bucket_tag(line, slot)
@@ -132,8 +146,8 @@ struct InvariantCheck {
         }
         let record = state.slabs + slab
         let isRun = slabState(slab) == LARDER_SLAB_RUN_HEAD.rawValue
-        let mayHoldItems = [LARDER_SLAB_OPEN.rawValue, LARDER_SLAB_SEALED.rawValue].contains(slabState(slab))
-        guard isRun || mayHoldItems else {
+        let isOpen = slabState(slab) == LARDER_SLAB_OPEN.rawValue
+        guard isRun || isOpen || slabState(slab) == LARDER_SLAB_SEALED.rawValue else {
             return fail("bucket \(bucket): block \(block) is in slab \(slab) of state \(slabState(slab))")
         }
         let item = Item(state.address(ofBlock: block))
@@ -151,26 +165,19 @@ struct InvariantCheck {
             fail("block \(block) is not of bucket \(bucket)")
         }
         if KeyHash.tag(hash) != tag { fail("block \(block) is not of tag \(tag)") }
-        let key = [UInt8](UnsafeRawBufferPointer(start: item.key, count: item.keyLength))
-        if !keys.insert(key).inserted { fail("two slots for the key of block \(block)") }
-        cover(Int(block), blocks)
-        starts.insert(Int(block))
+        let key = UnsafeRawBufferPointer(start: item.key, count: item.keyLength)
+        for other in chainKeys where other.hash == hash {
+            let otherKey = UnsafeRawBufferPointer(start: other.item.key, count: other.item.keyLength)
+            if otherKey.elementsEqual(key) { fail("two slots for the key of block \(block)") }
+        }
+        chainKeys.append((hash, item))
+        let startBit: UInt64 = 1 << UInt64(block & 63)
+        if starts[Int(block) >> 6] & startBit != 0 { fail("two slots for block \(block)") }
+        starts[Int(block) >> 6] |= startBit
+        itemsReached[slab] += 1
         liveBlocks[slab] += blocks
         itemCount += 1
         checkExpiry(item, slab, isRun: isRun)
-    }
-
-    private mutating func cover(_ first: Int, _ count: Int) {
-        var block = first
-        while block < first + count {
-            let bits = min(64 - block & 63, first + count - block)
-            let mask = (UInt64.max >> UInt64(64 - bits)) << UInt64(block & 63)
-            if covered[block >> 6] & mask != 0 {
-                fail("two items cover a block of \(block)..<\(block + bits)")
-            }
-            covered[block >> 6] |= mask
-            block += bits
-        }
     }
 
     private mutating func checkExpiry(_ item: Item, _ slab: Int, isRun: Bool) {
@@ -185,16 +192,23 @@ struct InvariantCheck {
 
     // MARK: Slabs
 
-    mutating func checkLists() {
-        let process = state.process
-        checkList(process.pointee.freeSlabs, "free", [LARDER_SLAB_FREE.rawValue])
-        checkList(process.pointee.limboSlabs, "limbo", [LARDER_SLAB_LIMBO.rawValue])
-        checkList(
-            process.pointee.freshSlabs, "fresh", [LARDER_SLAB_SEALED.rawValue, LARDER_SLAB_RUN_HEAD.rawValue])
-        checkList(process.pointee.keptSlabs, "kept", [LARDER_SLAB_SEALED.rawValue])
+    /// Notes where a slab was found: in one place, and no other.
+    private mutating func put(_ slab: Int, _ place: SlabPlace) {
+        if places[slab] != .nowhere {
+            fail("slab \(slab) of state \(slabState(slab)) is in \(places[slab]) and in \(place)")
+        }
+        places[slab] = place
     }
 
-    private mutating func checkList(_ list: SlabList, _ name: String, _ states: [UInt32]) {
+    mutating func checkLists() {
+        let process = state.process
+        checkList(process.pointee.freeSlabs, .free, LARDER_SLAB_FREE.rawValue)
+        checkList(process.pointee.limboSlabs, .limbo, LARDER_SLAB_LIMBO.rawValue)
+        checkList(process.pointee.freshSlabs, .fresh, LARDER_SLAB_SEALED.rawValue, or: LARDER_SLAB_RUN_HEAD.rawValue)
+        checkList(process.pointee.keptSlabs, .kept, LARDER_SLAB_SEALED.rawValue)
+    }
+
+    private mutating func checkList(_ list: SlabList, _ name: SlabPlace, _ wanted: UInt32, or other: UInt32? = nil) {
         var count = 0
         var previous = SlabList.none
         var next = list.head
@@ -206,15 +220,15 @@ struct InvariantCheck {
             if state.process.pointee.links[slab].previous != previous {
                 fail("the \(name) list is torn before slab \(slab)")
             }
-            if !states.contains(slabState(slab)) {
+            if slabState(slab) != wanted, slabState(slab) != other {
                 fail("slab \(slab) of state \(slabState(slab)) is on the \(name) list")
             }
             if slabState(slab) == LARDER_SLAB_SEALED.rawValue,
-                (state.slabs[slab].run_slabs == 1) != (name == "kept")
+                (state.slabs[slab].run_slabs == 1) != (name == .kept)
             {
                 fail("slab \(slab) is on the \(name) list by mistake")
             }
-            places[slab].append(name)
+            put(slab, name)
             count += 1
             previous = next
             next = state.process.pointee.links[slab].next
@@ -233,7 +247,7 @@ struct InvariantCheck {
             for index in 0..<session.pointee.openCount {
                 let open = session.pointee.open[index]
                 let slab = state.slabs + Int(open.slab)
-                places[Int(open.slab)].append("lane \(place)")
+                put(Int(open.slab), .lane)
                 if slabState(Int(open.slab)) != LARDER_SLAB_OPEN.rawValue {
                     fail("slab \(open.slab) of lane \(place) is not open")
                 }
@@ -252,15 +266,13 @@ struct InvariantCheck {
         for slab in 0..<state.slabCount {
             switch slabState(slab) {
             case LARDER_SLAB_RUN_HEAD.rawValue: checkRun(slab)
-            case LARDER_SLAB_INDEX.rawValue: places[slab].append("index")
-            case LARDER_SLAB_METADATA.rawValue: places[slab].append("metadata")
+            case LARDER_SLAB_INDEX.rawValue: put(slab, .index)
+            case LARDER_SLAB_METADATA.rawValue: put(slab, .metadata)
             default: break
             }
         }
         for slab in 0..<state.slabCount {
-            if places[slab].count != 1 {
-                fail("slab \(slab) of state \(slabState(slab)) is in \(places[slab])")
-            }
+            if places[slab] == .nowhere { fail("slab \(slab) of state \(slabState(slab)) is nowhere") }
             if slabState(slab) != LARDER_SLAB_LIMBO.rawValue { checkBlocks(slab) }
         }
     }
@@ -274,7 +286,7 @@ struct InvariantCheck {
             guard slabState(slab) == LARDER_SLAB_RUN_TAIL.rawValue,
                 Int(state.slabs[slab].run_slabs) == slab - head
             else { return fail("slab \(slab) is not the tail of run \(head)") }
-            places[slab].append("run \(head)")
+            put(slab, .run)
         }
     }
 
@@ -290,13 +302,22 @@ struct InvariantCheck {
         let first = Int(state.firstBlock(ofSlab: slab))
         let end = isRun ? first + 1 : first + Int(state.slabs[slab].cursor_blocks)
         var position = first
+        var reached = 0
         while position < end, end - first <= state.blocksPerSlab {
             let item = Item(state.address(ofBlock: UInt32(position)))
-            if item.form.contains(.dead) == starts.contains(position) {
+            let isReached = starts[position >> 6] >> UInt64(position & 63) & 1 == 1
+            if item.form.contains(.dead) == isReached {
                 return fail("slab \(slab): the item at \(position) is dead and in the index, or neither")
             }
+            if isReached { reached += 1 }
             position += state.blockCount(forBytes: item.totalBytes)
         }
+        if reached != itemsReached[slab] { fail("slab \(slab): slots lead into the middle of its items") }
         if position != end, !isRun { fail("slab \(slab): its items end at \(position), not at \(end)") }
     }
+}
+
+/// Where a slab can be.
+private enum SlabPlace: UInt8 {
+    case nowhere, free, limbo, fresh, kept, lane, run, index, metadata
 }

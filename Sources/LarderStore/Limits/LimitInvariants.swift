@@ -8,8 +8,7 @@ extension InvariantCheck {
         var items: Int64 = 0
         var blocks: Int64 = 0
         var hashes: [UInt64: Int] = [:]
-        for position in starts {
-            let item = Item(state.address(ofBlock: UInt32(truncatingIfNeeded: position)))
+        forEachItem { item in
             items += 1
             blocks += bounds.pointee.limits.blocks(forValueBytes: item.valueLength)
             hashes[KeyHash.hash(item.key, count: item.keyLength, seed: state.hashSeed), default: 0] += 1
