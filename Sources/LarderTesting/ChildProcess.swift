@@ -1,4 +1,3 @@
-import Foundation
 import Glibc
 
 /// A program that a test started, with nothing on its input and its output in a file.
@@ -9,6 +8,7 @@ package final class ChildProcess {
     /// What the program is to the system.
     package let identifier: Int32
     private var hasEnded = false
+    private var waitStatus: Int32 = 0
 
     /// - Parameter environment: What to add to the test's own.
     package init(
@@ -33,7 +33,7 @@ package final class ChildProcess {
         posix_spawnattr_setsigdefault(&attributes, &all)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 
-        let variables = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
+        let variables = Self.ownEnvironment.merging(environment) { _, new in new }
         var argumentPointers = ([executable] + arguments).map { strdup($0) } + [nil]
         var variablePointers = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer {
@@ -52,9 +52,23 @@ package final class ChildProcess {
         end()
     }
 
+    private static var ownEnvironment: [String: String] {
+        var variables: [String: String] = [:]
+        var next = environ
+        while let entry = next.pointee {
+            let parts = String(cString: entry).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
+            next += 1
+        }
+        return variables
+    }
+
+    /// Whether the program has ended, and well.
+    package var hasSucceeded: Bool { hasEnded && waitStatus == 0 }
+
     /// Whether the program has not ended yet.
     package var isRunning: Bool {
-        if !hasEnded { hasEnded = waitpid(identifier, nil, WNOHANG) != 0 }
+        if !hasEnded { hasEnded = waitpid(identifier, &waitStatus, WNOHANG) != 0 }
         return !hasEnded
     }
 
@@ -77,7 +91,7 @@ package final class ChildProcess {
     /// Waits until the program has ended by itself.
     package func awaitEnd() {
         while !hasEnded {
-            if waitpid(identifier, nil, 0) != -1 || errno != EINTR { hasEnded = true }
+            if waitpid(identifier, &waitStatus, 0) != -1 || errno != EINTR { hasEnded = true }
         }
     }
 }

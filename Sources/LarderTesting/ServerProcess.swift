@@ -1,4 +1,3 @@
-import Foundation
 import Glibc
 
 /// Where a server of a test listens.
@@ -33,7 +32,7 @@ package final class ServerProcess {
     /// Where to connect.
     package let endpoint: ServerEndpoint
     private let child: ChildProcess
-    private let directory: URL
+    private let directory: String
 
     /// Starts `executable` and waits until it accepts connections.
     ///
@@ -42,12 +41,11 @@ package final class ServerProcess {
         executable: String, arguments: [String] = [], transport: Transport = .tcp,
         patienceMilliseconds: Int64 = 10_000
     ) throws {
-        directory = FileManager.default.temporaryDirectory.appending(path: "larder-test-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        directory = try TestDirectory.make()
         do {
-            let portFile = directory.appending(path: "port").path
-            let socketPath = directory.appending(path: "socket").path
-            let output = directory.appending(path: "output").path
+            let portFile = directory + "/port"
+            let socketPath = directory + "/socket"
+            let output = directory + "/output"
             child = try ChildProcess(
                 executable: executable,
                 arguments: Self.listening(on: transport, socketPath) + Self.user + arguments,
@@ -58,18 +56,18 @@ package final class ServerProcess {
                     Deadline(milliseconds: patienceMilliseconds))
             } catch {
                 child.stop()
-                let said = (try? String(contentsOfFile: output, encoding: .utf8)) ?? ""
+                let said = TestDirectory.text(of: output) ?? ""
                 throw ServerStartError(description: "\(executable) \(arguments): \(error)\n\(said)")
             }
         } catch {
-            try? FileManager.default.removeItem(at: directory)
+            TestDirectory.remove(directory)
             throw error
         }
     }
 
     deinit {
         child.end()
-        try? FileManager.default.removeItem(at: directory)
+        TestDirectory.remove(directory)
     }
 
     /// What the server is to the system.
@@ -78,19 +76,18 @@ package final class ServerProcess {
     /// Asks the server to end, and waits until it has.
     package func stop() {
         child.stop()
-        try? FileManager.default.removeItem(at: directory)
+        TestDirectory.remove(directory)
     }
 
     /// What `executable -V` prints after the program's name.
     package static func version(of executable: String) throws -> String {
-        let output = FileManager.default.temporaryDirectory.appending(
-            path: "larder-test-\(UUID().uuidString)"
-        ).path
-        defer { try? FileManager.default.removeItem(atPath: output) }
+        let directory = try TestDirectory.make()
+        defer { TestDirectory.remove(directory) }
+        let output = directory + "/output"
         let child = try ChildProcess(
             executable: executable, arguments: ["-V"], environment: [:], outputPath: output)
         child.awaitEnd()
-        let words = try String(contentsOfFile: output, encoding: .utf8).split { $0 == " " || $0 == "\n" }
+        let words = (TestDirectory.text(of: output) ?? "").split { $0 == " " || $0 == "\n" }
         return words.count > 1 ? String(words[1]) : ""
     }
 
@@ -123,7 +120,7 @@ package final class ServerProcess {
 
     /// The port in a file of lines like `TCP INET: 40123`.
     private static func port(in file: String) -> Int? {
-        guard let text = try? String(contentsOfFile: file, encoding: .utf8) else { return nil }
+        guard let text = TestDirectory.text(of: file) else { return nil }
         for line in text.split(separator: "\n") where line.hasPrefix("TCP INET: ") {
             return Int(line.dropFirst("TCP INET: ".count))
         }

@@ -1,5 +1,3 @@
-import Foundation
-
 /// A certificate that signs itself, made with the `openssl` program, for tests of a whole run.
 package struct TestCertificate: Sendable {
     package let chainPath: String
@@ -12,22 +10,18 @@ package struct TestCertificate: Sendable {
     package var serverOptions: [String] { ["-Z", "-o", "ssl_chain_cert=\(chainPath),ssl_key=\(keyPath)"] }
 
     package init() throws {
-        let directory = FileManager.default.temporaryDirectory.appending(path: "larder-test-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-        chainPath = directory.appending(path: "server.pem").path
-        keyPath = directory.appending(path: "server.key").path
-        let openssl = Process()
-        openssl.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        openssl.arguments = [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-            "-subj", "/CN=localhost", "-keyout", keyPath, "-out", chainPath,
-        ]
-        openssl.standardInput = FileHandle.nullDevice
-        openssl.standardOutput = FileHandle.nullDevice
-        openssl.standardError = FileHandle.nullDevice
-        try openssl.run()
-        openssl.waitUntilExit()
-        guard openssl.terminationStatus == 0 else {
+        let directory = try TestDirectory.make()
+        chainPath = directory + "/server.pem"
+        keyPath = directory + "/server.key"
+        let openssl = try ChildProcess(
+            executable: "/usr/bin/env",
+            arguments: [
+                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+                "2", "-subj", "/CN=localhost", "-keyout", keyPath, "-out", chainPath,
+            ],
+            environment: [:], outputPath: "/dev/null")
+        openssl.awaitEnd()
+        guard openssl.hasSucceeded else {
             throw ServerStartError(description: "openssl could not make a certificate")
         }
     }
