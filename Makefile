@@ -11,6 +11,9 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # The server that `make compare` measures against; QUICK=1 takes less than two minutes.
 MEMCACHED ?= /usr/bin/memcached
 QUICK ?=
+# Random sequences of each of five kinds for the model store, and the seed of the first.
+MODEL_SEQUENCES ?= 20000
+MODEL_SEED ?= 1
 
 # The dependency check makes the build hold the table of who may import whom.
 SWIFT_FLAGS := -j $(JOBS) --explicit-target-dependency-import-check error
@@ -29,7 +32,7 @@ help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
-	@echo "Variables: ARGS (run, compare), MEMCACHED and QUICK (compare), PREFIX and DESTDIR (install), JOBS, SWIFT, PYTHON."
+	@echo "Variables: ARGS (run, compare), MEMCACHED and QUICK (compare), MODEL_SEQUENCES and MODEL_SEED (test-model), PREFIX and DESTDIR (install), JOBS, SWIFT, PYTHON."
 
 run: build ## build optimised and serve on 127.0.0.1:11211 (make run ARGS="-m 1024 -v")
 	@exec .build/release/larder $(ARGS)
@@ -43,6 +46,7 @@ debug: setup ## build everything, tests too, for debugging: .build/debug/larder
 test: setup-test ## build both ways, warnings being errors, then run every test (what CI runs)
 	@$(MAKE) --no-print-directory build
 	@$(MAKE) --no-print-directory test-swift
+	@$(MAKE) --no-print-directory test-model
 	@$(MAKE) --no-print-directory test-clients
 
 test-swift: debug ## run the Swift tests
@@ -91,11 +95,9 @@ hitratio: build ## hit ratios of Larder, memcached and (where installed) Redis o
 density: build ## how many items of seven sizes Larder and memcached hold with -m 256
 	$(PYTHON) Benchmarks/density.py --memcached "$(MEMCACHED)" $(ARGS)
 
-# LARDER_MODEL_SEQUENCES is the number of sequences of each of three kinds. DEBUG: the tests' hooks.
 test-model: setup ## 100,000 random sequences against the model store, every invariant checked after each step
-	LARDER_MODEL_SEQUENCES=$${LARDER_MODEL_SEQUENCES:-33334} SWIFT_BACKTRACE=enable=no \
-		$(SWIFT) test $(SWIFT_FLAGS) -c release -Xswiftc -enable-testing -Xswiftc -DDEBUG --scratch-path .build/model \
-		--filter StoreModelTests
+	$(SWIFT) build $(RELEASE_FLAGS) --product larder-model
+	.build/release/larder-model --seed $(MODEL_SEED) --sequences $(MODEL_SEQUENCES)
 
 test-tsan: setup ## run the store's tests of concurrency under the thread sanitizer
 	SWIFT_BACKTRACE=enable=no $(SWIFT) test $(SWIFT_FLAGS) --sanitize thread --scratch-path .build/tsan \

@@ -59,6 +59,8 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "LarderTesting", dependencies: ["LarderStore", "LarderWire", "LarderTLS"], swiftSettings: settings),
+        // Not a product: `make test-model` and CI run it.
+        .executableTarget(name: "larder-model", dependencies: ["LarderTesting"], swiftSettings: settings),
         .testTarget(
             name: "LarderStoreTests", dependencies: ["LarderStore", "LarderTesting", "CLarderArena"], swiftSettings: settings),
         .testTarget(name: "LarderWireTests", dependencies: ["LarderWire", "LarderTesting"], swiftSettings: settings),

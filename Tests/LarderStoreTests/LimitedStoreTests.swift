@@ -6,99 +6,16 @@ import Testing
 
 /// Stores that are limited in items and blocks, against a list.
 @Suite struct LimitedStoreTests {
-    enum WhenFull: CaseIterable { case refuses, purges, clears }
-
     private static let now: Int64 = 1_700_000_000_000
     private static let rounds = ProcessInfo.processInfo.environment["LARDER_LIMIT_SEEDS"].flatMap { UInt64($0) } ?? 60
 
-    /// An arena as the server would give it, but smaller slabs, so that more happens.
-    private static func store(
-        _ limits: StoreLimits, sessions: Int = 1, seed: UInt64 = 1, interval: Int64 = 1000
-    ) throws -> Store {
-        let content = limits.isBitmap ? limits.blocksMax * limits.blockBytes : limits.itemsMax * limits.blockBytes
-        let slabBytes = 4096
-        let bytes = 3 * (content + limits.itemsMax * 64) + 2 * limits.valueBytesMax + (4 * sessions + 40) * slabBytes
-        var configuration = StoreConfiguration(
-            memoryBytes: bytes, slabBytes: slabBytes, itemBytesMax: limits.valueBytesMax + 512, evicts: false,
-            bucketIntervalMilliseconds: interval, hashSeed: seed, sessionsExpected: sessions)
-        configuration.limits = limits
-        return try Store(configuration)
-    }
-
-    private static func limits(_ whenFull: WhenFull, isBitmap: Bool, _ random: inout SeededRandom) -> StoreLimits {
-        let items = random.number(1...30)
-        let blockBytes = [1, 10, 64, 700][random.number(0...3)]
-        let blocks = items + (isBitmap ? random.number(0...60) : 0)
-        let all = isBitmap ? blockBytes * blocks : blockBytes
-        var limits = StoreLimits(
-            itemsMax: items, blockBytes: blockBytes, blocksMax: blocks, isBitmap: isBitmap,
-            valueBytesMax: random.once(in: 3) ? max(1, all - 3) : all)
-        limits.purgesLeastRecentlyUsed = whenFull == .purges
-        limits.clearsOnFull = whenFull == .clears
-        return limits
-    }
-
     /// Every answer, exactly; and no item is lost that the list has.
-    @Test(arguments: WhenFull.allCases, [true, false])
-    func agreesWithAList(whenFull: WhenFull, isBitmap: Bool) throws {
+    @Test(arguments: LimitedRun.WhenFull.allCases, [true, false])
+    func agreesWithAList(whenFull: LimitedRun.WhenFull, isBitmap: Bool) throws {
         for seed in 0..<Self.rounds {
-            var random = SeededRandom(seed: seed)
-            let limits = Self.limits(whenFull, isBitmap: isBitmap, &random)
-            let store = try Self.store(limits, sessions: 2, seed: random.next())
-            let drivers = try (0..<2).map { _ in try StoreDriver(store) }
-            var model = LimitedModel(limits)
-            let keyCount = random.number(2...60)
-            for step in 0..<400 {
-                let driver = drivers[random.number(0...1)]
-                let key = random.number(0...keyCount - 1)
-                let failure = driver.turn(Self.now) { driver in
-                    Self.step(driver, &model, key, &random, step)
-                }
-                if let failure {
-                    Issue.record("\(whenFull), bitmap \(isBitmap), seed \(seed), step \(step): \(failure)")
-                    return
-                }
-                guard step % 40 == 39 else { continue }
-                let broken = store.checkInvariants()
-                try #require(broken.isEmpty, "\(whenFull), bitmap \(isBitmap), seed \(seed), step \(step)")
-                let use = try #require(store.statistics.limitUse)
-                #expect(use.items == model.entries.count && use.full == model.full)
-                #expect(Int(use.blocks) == model.blocksTaken)
-            }
-        }
-    }
-
-    private static func step(
-        _ driver: StoreDriver, _ model: inout LimitedModel, _ key: Int, _ random: inout SeededRandom, _ step: Int
-    ) -> String? {
-        let name = [UInt8](key: "key-\(key)")
-        switch random.number(0...19) {
-        case 0...4:
-            let found = driver.find(name, now: now, marks: true)?.value
-            defer { model.use(key) }
-            return found == model.value(key) ? nil : "get \(key)"
-        case 5...6:
-            // A look that is no use, as `exists`.
-            return driver.find(name, now: now)?.value == model.value(key) ? nil : "look at \(key)"
-        case 7:
-            let outcome = driver.delete(name, now: now)
-            return outcome == (model.remove(key) ? .stored : .notFound) ? nil : "delete \(key): \(outcome)"
-        case 8:
-            let outcome = driver.touch(name, expiry: now + 100_000_000, now: now)
-            defer { model.use(key) }
-            return outcome == (model.value(key) == nil ? .notFound : .stored) ? nil : "touch \(key): \(outcome)"
-        case 9 where random.once(in: 10):
-            driver.session.flush()
-            model.clear()
-            return nil
-        default:
-            let modes: [WriteMode] = [.set, .set, .set, .add, .replace, .append, .prepend]
-            let mode = modes[random.number(0...modes.count - 1)]
-            let sizeMax = random.once(in: 3) ? model.limits.valueBytesMax + 1 : model.limits.blockBytes
-            let value = [UInt8].value(random.number(0...sizeMax), seed: UInt64(step))
-            let outcome = driver.store(mode, name, value, now: now).outcome
-            let expected = model.store(mode, key, value)
-            return outcome == expected ? nil : "\(mode) \(key), \(value.count) bytes: \(outcome), not \(expected)"
+            let run = try LimitedRun(seed: seed, whenFull, isBitmap: isBitmap, stepsPerCheck: 40)
+            let failure = run.run(steps: 400)
+            try #require(failure == nil, "\(whenFull), bitmap \(isBitmap), seed \(seed)")
         }
     }
 
@@ -109,7 +26,7 @@ import Testing
         var random = SeededRandom(seed: seed)
         let limits = StoreLimits(
             itemsMax: 500, blockBytes: 64, blocksMax: 2000, isBitmap: true, valueBytesMax: 64 * 2000)
-        let store = try Self.store(limits, seed: seed)
+        let store = try LimitedRun.store(limits, seed: seed)
         let driver = try StoreDriver(store)
         var model = LimitedModel(limits)
         for round in 0..<3000 {
@@ -143,7 +60,7 @@ import Testing
     @Test func tenTimesTheCapacity() throws {
         var limits = StoreLimits(itemsMax: 1000, blockBytes: 100, blocksMax: 1000, isBitmap: false, valueBytesMax: 100)
         limits.purgesLeastRecentlyUsed = true
-        let store = try Self.store(limits)
+        let store = try LimitedRun.store(limits)
         let driver = try StoreDriver(store)
         for number in 0..<10_000 {
             let outcome = driver.turn(Self.now) { driver in
@@ -170,7 +87,7 @@ import Testing
     @Test func expiryWithOrderOfUse() throws {
         var limits = StoreLimits(itemsMax: 4, blockBytes: 64, blocksMax: 4, isBitmap: false, valueBytesMax: 64)
         limits.purgesLeastRecentlyUsed = true
-        let store = try Self.store(limits)
+        let store = try LimitedRun.store(limits)
         let driver = try StoreDriver(store)
         driver.turn(Self.now) { driver in
             #expect(driver.set([1], [1], expiry: Self.now + 100_000, now: Self.now) == .stored)
@@ -187,7 +104,7 @@ import Testing
     @Test func sweepOnFull() throws {
         var limits = StoreLimits(itemsMax: 3, blockBytes: 64, blocksMax: 3, isBitmap: false, valueBytesMax: 64)
         limits.sweepOnFullMilliseconds = 5000
-        let store = try Self.store(limits, interval: 64_000)
+        let store = try LimitedRun.store(limits, interval: 64_000)
         let driver = try StoreDriver(store)
         // All in one time bucket, whose end is far: only a sweep finds the first two before.
         let base = Self.now / 64_000 * 64_000 + 1000
@@ -235,7 +152,7 @@ import Testing
     func manyThreads(purges: Bool) throws {
         var limits = StoreLimits(itemsMax: 100, blockBytes: 64, blocksMax: 300, isBitmap: true, valueBytesMax: 64 * 20)
         limits.purgesLeastRecentlyUsed = purges
-        let store = try Self.store(limits, sessions: 4)
+        let store = try LimitedRun.store(limits, sessions: 4)
         let group = DispatchGroup()
         let failures = FailureList()
         for thread in 0..<4 {
@@ -318,7 +235,7 @@ import Testing
         var limits = StoreLimits(
             itemsMax: 2000, blockBytes: 4096, blocksMax: 2000, isBitmap: false, valueBytesMax: 4096)
         limits.purgesLeastRecentlyUsed = purges
-        let store = try Self.store(limits)
+        let store = try LimitedRun.store(limits)
         let driver = try StoreDriver(store)
         var random = SeededRandom(seed: 1)
         var slabsMost = 0
@@ -343,7 +260,7 @@ import Testing
     func largeAmongSmall(seed: UInt64) throws {
         var random = SeededRandom(seed: seed)
         let limits = StoreLimits(itemsMax: 3000, blockBytes: 64, blocksMax: 3000, isBitmap: true, valueBytesMax: 192_000)
-        let store = try Self.store(limits, seed: seed)
+        let store = try LimitedRun.store(limits, seed: seed)
         let driver = try StoreDriver(store)
         for _ in 0..<20 {
             let kept = random.number(0...500)

@@ -1,12 +1,14 @@
 import Foundation
+import LarderTesting
 import Testing
 
 @testable import LarderStore
 
 /// Random operations against a dictionary: a store may lose items when it has to, never change them.
 @Suite struct StoreModelTests {
-    /// Sequences of each kind; `LARDER_MODEL_SEQUENCES` raises it, `LARDER_MODEL_SEED` starts elsewhere.
-    private static let sequences = setting("LARDER_MODEL_SEQUENCES") ?? 700
+    /// Sequences of each kind, with what only a debug build checks; `make test-model` runs many more.
+    /// `LARDER_MODEL_SEQUENCES` raises it, `LARDER_MODEL_SEED` starts elsewhere.
+    private static let sequences = setting("LARDER_MODEL_SEQUENCES") ?? 200
     private static let firstSeed = setting("LARDER_MODEL_SEED") ?? 1
 
     private static func setting(_ name: String) -> Int? {

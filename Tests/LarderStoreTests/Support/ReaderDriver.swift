@@ -1,3 +1,5 @@
+import LarderTesting
+
 @testable import LarderStore
 
 /// A reader that takes and gives arrays.

@@ -1,11 +1,9 @@
-import LarderTesting
-
-@testable import LarderStore
+package import LarderStore
 
 /// One random sequence of operations on a store and its model, all of it decided by a seed.
-final class ModelRun {
+package final class ModelRun {
     /// How big the arena is against what is put in.
-    enum Room: CaseIterable {
+    package enum Room: CaseIterable, Sendable {
         /// Everything collides: slabs of 1 or 4 KiB, some dozens of them.
         case tiny
         /// As `tiny`, but nothing may be dropped.
@@ -21,12 +19,16 @@ final class ModelRun {
     /// The file that the store lies in, if it is to be opened again and again.
     private let file: StoreTestFile?
     private var configuration: StoreConfiguration
+    /// Has a closure called between two stores of the store after which a kill would leave something
+    /// different; nil has nothing called. Only a debug build can.
+    package var setCrashHook: ((Store, (() -> Void)?) -> Void)?
     /// What came back when the store was opened again.
-    private(set) var recoveredItems = 0
-    private(set) var imagesOpened = 0
-    private var done = StoreCounters()
+    package private(set) var recoveredItems = 0
+    package private(set) var imagesOpened = 0
+    /// In the lives of the store before this one.
+    private var evictionsBefore: Int64 = 0
     /// What the store did in a run that ended well.
-    private(set) var counters = StoreCounters()
+    package private(set) var counters: StoreCounters
     private let slabBytes: Int
     private var drivers: [StoreDriver]
     private var model: ModelStore
@@ -38,7 +40,7 @@ final class ModelRun {
     /// Small items only, so that there are enough of them for the index to grow and overflow.
     private let manySmall: Bool
 
-    init(seed: UInt64, room: Room, stepsPerCheck: Int, file: StoreTestFile? = nil) throws {
+    package init(seed: UInt64, room: Room, stepsPerCheck: Int, file: StoreTestFile? = nil) throws {
         var random = SeededRandom(seed: seed)
         let sessions = random.number(1...4)
         var configuration = Self.configuration(room, sessions: sessions, &random)
@@ -48,10 +50,11 @@ final class ModelRun {
         self.configuration = configuration
         let store = try Store(configuration)
         drivers = try (0..<sessions).map { _ in try StoreDriver(store) }
+        counters = store.statistics.counters
         self.store = store
         self.room = room
         self.stepsPerCheck = stepsPerCheck
-        slabBytes = store.geometry.slabBytes
+        slabBytes = store.statistics.slabBytes
         pins = random.once(in: 3)
         manySmall = random.once(in: 3)
         keys = Self.keys(manySmall: manySmall, &random)
@@ -83,7 +86,7 @@ final class ModelRun {
     }
 
     /// What went wrong first, or nil.
-    func run(steps: Int) -> String? {
+    package func run(steps: Int) -> String? {
         if random.number(0...3) > 0, let failure = fill() { return "fill: \(failure)" }
         for step in 0..<steps {
             if let failure = turn() { return "step \(step): \(failure)" }
@@ -93,7 +96,7 @@ final class ModelRun {
             guard step % stepsPerCheck == stepsPerCheck - 1 || step == steps - 1 else { continue }
             if let broken = store.checkInvariants().first { return "step \(step): \(broken)" }
         }
-        if room != .tiny, store.statistics.counters.evictions + done.evictions > 0 { return "items were evicted" }
+        if room != .tiny, store.statistics.counters.evictions + evictionsBefore > 0 { return "items were evicted" }
         for pin in pinned { drivers[0].session.unpin(pin.pin) }
         counters = store.statistics.counters
         return nil
@@ -129,7 +132,7 @@ final class ModelRun {
     private func reopen(_ file: StoreTestFile) -> String? {
         for pin in pinned { drivers[0].session.unpin(pin.pin) }
         pinned = []
-        done.evictions += store.statistics.counters.evictions
+        evictionsBefore += store.statistics.counters.evictions
         let items = store.statistics.counters.items
         let isKilled = random.once(in: 2)
         do {
@@ -194,16 +197,16 @@ final class ModelRun {
     /// An operation; in the middle of which, in a file, it is as if the process were killed: what the file
     /// holds at that instant is looked at.
     private func operationOrKill(_ driver: StoreDriver) -> String? {
-        guard let file, random.once(in: 3) else { return operation(driver) }
+        guard let file, let setCrashHook, random.once(in: 3) else { return operation(driver) }
         let before = model
         var pointsLeft = random.number(0...14)
         var image: [UInt8]?
-        store.state.process.pointee.crashHook = {
+        setCrashHook(store) {
             if pointsLeft == 0 { image = try? file.bytes }
             pointsLeft -= 1
         }
         let failure = operation(driver)
-        store.state.process.pointee.crashHook = nil
+        setCrashHook(store, nil)
         if let failure { return failure }
         guard let image else { return nil }
         imagesOpened += 1

@@ -1,42 +1,47 @@
-import LarderTesting
-
-@testable import LarderStore
+package import LarderStore
 
 /// What a test sees of an item.
-struct FoundItem: Equatable {
-    var value: [UInt8]
-    var clientFlags: UInt32
-    var expiry: Int64
-    var cas: UInt64
+package struct FoundItem: Equatable {
+    package var value: [UInt8]
+    package var clientFlags: UInt32
+    package var expiry: Int64
+    package var cas: UInt64
+
+    package init(value: [UInt8], clientFlags: UInt32, expiry: Int64, cas: UInt64) {
+        self.value = value
+        self.clientFlags = clientFlags
+        self.expiry = expiry
+        self.cas = cas
+    }
 }
 
 /// A session that takes and gives arrays. Each operation belongs to the turn around it.
-final class StoreDriver {
-    let session: Session
+package final class StoreDriver {
+    package let session: Session
 
-    let whole: Store
+    package let whole: Store
 
-    init(_ store: Store) throws {
+    package init(_ store: Store) throws {
         whole = store
         session = try store.makeSession()
     }
 
-    var statistics: StoreStatistics { whole.statistics }
+    package var statistics: StoreStatistics { whole.statistics }
 
-    func turn<Result>(_ now: Int64, _ body: (StoreDriver) throws -> Result) rethrows -> Result {
+    package func turn<Result>(_ now: Int64, _ body: (StoreDriver) throws -> Result) rethrows -> Result {
         session.begin(now: now)
         defer { session.end() }
         return try body(self)
     }
 
-    func withHashed<Result>(_ key: [UInt8], _ body: (HashedKey) -> Result) -> Result {
+    package func withHashed<Result>(_ key: [UInt8], _ body: (HashedKey) -> Result) -> Result {
         key.withUnsafeBytes { bytes in
             // SAFETY: tests' keys are not empty, so there is an address.
             body(session.hashed(bytes.baseAddress!, length: bytes.count))
         }
     }
 
-    func store(
+    package func store(
         _ mode: WriteMode, _ key: [UInt8], _ value: [UInt8], flags: UInt32 = 0, expiry: Int64 = Int64.max,
         cas: UInt64 = 0, now: Int64
     ) -> StoreResult {
@@ -53,7 +58,7 @@ final class StoreDriver {
     }
 
     /// As above, with conditions and marks.
-    func store(
+    package func store(
         _ mode: WriteMode, _ key: [UInt8], _ value: [UInt8], flags: UInt32 = 0, expiry: Int64 = Int64.max,
         _ options: WriteOptions, now: Int64
     ) -> StoreResult {
@@ -66,31 +71,31 @@ final class StoreDriver {
         }
     }
 
-    func vivify(_ key: [UInt8], expiry: Int64, now: Int64) -> StoreResult {
+    package func vivify(_ key: [UInt8], expiry: Int64, now: Int64) -> StoreResult {
         withHashed(key) { session.vivify($0, expiry: expiry, newCas: nil, keyIsBinary: false, isFetched: false, now: now) }
     }
 
     /// `.gone` also when the item is not there.
-    func claimWin(_ key: [UInt8], now: Int64) -> WinClaim {
+    package func claimWin(_ key: [UInt8], now: Int64) -> WinClaim {
         withHashed(key) { key in
             session.find(key, now: now).map { session.claimWin($0, key) } ?? .gone
         }
     }
 
-    func revise(_ key: [UInt8], _ revision: Revision, now: Int64) -> StoreOutcome {
+    package func revise(_ key: [UInt8], _ revision: Revision, now: Int64) -> StoreOutcome {
         withHashed(key) { session.revise($0, revision, now: now) }
     }
 
-    func version(_ key: [UInt8], now: Int64) -> UInt64? {
+    package func version(_ key: [UInt8], now: Int64) -> UInt64? {
         withHashed(key) { key in session.find(key, now: now).map { session.version(of: $0) } }
     }
 
-    func set(_ key: [UInt8], _ value: [UInt8], expiry: Int64 = Int64.max, now: Int64) -> StoreOutcome {
+    package func set(_ key: [UInt8], _ value: [UInt8], expiry: Int64 = Int64.max, now: Int64) -> StoreOutcome {
         store(.set, key, value, expiry: expiry, now: now).outcome
     }
 
     /// - Parameter marks: whether this is a use, as by a client.
-    func find(_ key: [UInt8], now: Int64, marks: Bool = false) -> FoundItem? {
+    package func find(_ key: [UInt8], now: Int64, marks: Bool = false) -> FoundItem? {
         withHashed(key) { key in
             guard let item = session.find(key, now: now) else { return nil }
             if marks { session.markUsed(item, now: now) }
@@ -100,15 +105,15 @@ final class StoreDriver {
         }
     }
 
-    func delete(_ key: [UInt8], cas: UInt64 = 0, now: Int64) -> StoreOutcome {
+    package func delete(_ key: [UInt8], cas: UInt64 = 0, now: Int64) -> StoreOutcome {
         withHashed(key) { session.delete($0, cas: cas, now: now) }
     }
 
-    func touch(_ key: [UInt8], expiry: Int64, now: Int64) -> StoreOutcome {
+    package func touch(_ key: [UInt8], expiry: Int64, now: Int64) -> StoreOutcome {
         withHashed(key) { session.touch($0, expiry: expiry, now: now) }
     }
 
-    func pin(_ key: [UInt8], now: Int64) -> PinnedValue? {
+    package func pin(_ key: [UInt8], now: Int64) -> PinnedValue? {
         withHashed(key) { key in
             session.find(key, now: now).flatMap { item in
                 let bytes = UnsafeRawBufferPointer(start: item.value, count: item.valueLength)
@@ -119,20 +124,20 @@ final class StoreDriver {
 }
 
 /// A value that a reply is still being sent from.
-struct PinnedValue {
-    var pin: Pin
+package struct PinnedValue {
+    package var pin: Pin
     /// SAFETY: valid until the pin is given back.
-    var bytes: UnsafeRawBufferPointer
-    var copy: [UInt8]
+    package var bytes: UnsafeRawBufferPointer
+    package var copy: [UInt8]
 
-    var isIntact: Bool { bytes.elementsEqual(copy) }
+    package var isIntact: Bool { bytes.elementsEqual(copy) }
 }
 
 extension [UInt8] {
-    init(key: String) { self = Array(key.utf8) }
+    package init(key: String) { self = Array(key.utf8) }
 
     /// Bytes that no other `seed` has, so that a wrong value shows.
-    static func value(_ count: Int, seed: UInt64) -> [UInt8] {
+    package static func value(_ count: Int, seed: UInt64) -> [UInt8] {
         var random = SeededRandom(seed: seed)
         return Self(unsafeUninitializedCapacity: count) { buffer, made in
             while made < count {

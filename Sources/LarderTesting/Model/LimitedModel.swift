@@ -1,40 +1,40 @@
-@testable import LarderStore
+package import LarderStore
 
 /// What a limited store holds: a list of items, the most recently used first. Every answer has to agree.
-struct LimitedModel {
-    struct Entry {
-        var key: Int
-        var value: [UInt8]
+package struct LimitedModel {
+    package struct Entry {
+        package var key: Int
+        package var value: [UInt8]
     }
-    let limits: StoreLimits
-    private(set) var entries: [Entry] = []
-    private(set) var full: Int64 = 0
+    package let limits: StoreLimits
+    package private(set) var entries: [Entry] = []
+    package private(set) var full: Int64 = 0
 
-    init(_ limits: StoreLimits) { self.limits = limits }
+    package init(_ limits: StoreLimits) { self.limits = limits }
 
-    func blocks(_ value: [UInt8]) -> Int {
+    package func blocks(_ value: [UInt8]) -> Int {
         limits.isBitmap ? (value.count + limits.blockBytes - 1) / limits.blockBytes : 0
     }
-    var blocksTaken: Int { entries.reduce(0) { $0 + blocks($1.value) } }
+    package var blocksTaken: Int { entries.reduce(0) { $0 + blocks($1.value) } }
 
     private func place(_ key: Int) -> Int? { entries.firstIndex { $0.key == key } }
 
-    func value(_ key: Int) -> [UInt8]? { place(key).map { entries[$0].value } }
+    package func value(_ key: Int) -> [UInt8]? { place(key).map { entries[$0].value } }
 
-    mutating func use(_ key: Int) {
+    package mutating func use(_ key: Int) {
         guard let place = place(key) else { return }
         entries.insert(entries.remove(at: place), at: 0)
     }
 
-    mutating func remove(_ key: Int) -> Bool {
+    package mutating func remove(_ key: Int) -> Bool {
         guard let place = place(key) else { return false }
         entries.remove(at: place)
         return true
     }
 
-    mutating func clear() { entries = [] }
+    package mutating func clear() { entries = [] }
 
-    mutating func store(_ mode: WriteMode, _ key: Int, _ value: [UInt8]) -> StoreOutcome {
+    package mutating func store(_ mode: WriteMode, _ key: Int, _ value: [UInt8]) -> StoreOutcome {
         var value = value
         let old = self.value(key)
         switch mode {

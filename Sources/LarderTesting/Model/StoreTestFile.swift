@@ -1,11 +1,11 @@
 import Glibc
 
 /// A file for a store, in memory, removed at the end.
-final class StoreTestFile {
-    let path: String
+package final class StoreTestFile {
+    package let path: String
     private var image: [UInt8] = []
 
-    init() throws {
+    package init() throws {
         var template = Array("/dev/shm/larder-test-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw StoreTestFileError(what: "mkdtemp", errno: errno) }
         path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self) + "/store"
@@ -18,7 +18,7 @@ final class StoreTestFile {
     }
 
     /// What is in the file's directory.
-    var names: [String] {
+    package var names: [String] {
         guard let directory = opendir(String(path.dropLast("/store".count))) else { return [] }
         defer { closedir(directory) }
         var names: [String] = []
@@ -31,7 +31,7 @@ final class StoreTestFile {
         return names.sorted()
     }
 
-    var bytes: [UInt8] {
+    package var bytes: [UInt8] {
         get throws {
             let fd = open(path, O_RDONLY)
             guard fd >= 0 else { throw StoreTestFileError(what: "open", errno: errno) }
@@ -47,7 +47,7 @@ final class StoreTestFile {
     }
 
     /// Puts a file with these bytes in the place of the one that is there.
-    func replace(with bytes: [UInt8]) throws {
+    package func replace(with bytes: [UInt8]) throws {
         unlink(path)
         let fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0o600)
         guard fd >= 0 else { throw StoreTestFileError(what: "open", errno: errno) }
@@ -58,11 +58,11 @@ final class StoreTestFile {
     }
 
     /// Remembers the file as it is at this instant: what a kill would leave.
-    func keepImage() throws { image = try bytes }
-    func restoreImage() throws { try replace(with: image) }
+    package func keepImage() throws { image = try bytes }
+    package func restoreImage() throws { try replace(with: image) }
 }
 
-struct StoreTestFileError: Error {
-    var what: String
-    var errno: Int32
+package struct StoreTestFileError: Error {
+    package var what: String
+    package var errno: Int32
 }

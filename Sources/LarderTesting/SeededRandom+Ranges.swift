@@ -1,11 +1,9 @@
-import LarderTesting
-
 extension SeededRandom {
     /// A number in a range, cheaper in a debug build than `Int.random`.
-    mutating func number(_ range: ClosedRange<Int>) -> Int {
+    package mutating func number(_ range: ClosedRange<Int>) -> Int {
         range.lowerBound + Int(next() >> 1) % (range.upperBound - range.lowerBound + 1)
     }
 
     /// True once in `count` times.
-    mutating func once(in count: Int) -> Bool { number(1...count) == 1 }
+    package mutating func once(in count: Int) -> Bool { number(1...count) == 1 }
 }

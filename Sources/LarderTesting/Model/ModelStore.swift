@@ -1,4 +1,4 @@
-@testable import LarderStore
+import LarderStore
 
 /// What a store should hold: a dictionary.
 ///
