@@ -1,0 +1,60 @@
+public import Logging
+public import Metrics
+public import NIOSSL
+public import Tracing
+
+/// What is done when a server cannot be asked.
+public enum FailurePolicy: Sendable, Hashable {
+    /// What was asked for is not there, and what was to be stored is not stored; a line is logged.
+    case miss
+    /// The caller gets the error.
+    case `throw`
+}
+
+/// How a client says who it is.
+public enum Authentication: Sendable, Hashable {
+    /// The login of memcached's `-Y` and Larder's: name and password in the first command.
+    case ascii(user: String, password: String)
+}
+
+/// Whether a connection is encrypted.
+public enum TransportSecurity: Sendable {
+    case plain
+    /// - Parameter serverName: what the certificate has to say; nil stands for the address's host.
+    case tls(NIOSSLContext, serverName: String? = nil)
+
+    /// With certificates and options of the caller's; reading them blocks, so make it once.
+    public static func tls(
+        _ configuration: TLSConfiguration, serverName: String? = nil
+    ) throws -> TransportSecurity {
+        .tls(try NIOSSLContext(configuration: configuration), serverName: serverName)
+    }
+}
+
+/// How a connection is made, kept and watched.
+public struct ConnectionConfiguration: Sendable {
+    public var security: TransportSecurity = .plain
+    public var authentication: Authentication?
+    /// What callers get when the server is down.
+    public var onFailure: FailurePolicy = .throw
+
+    /// From the first packet to the server's first answer: TLS and the login are within it.
+    public var connectTimeout: Duration = .seconds(1)
+    /// How long an answer may take; also how long a server may be silent before its connection is given up.
+    public var requestTimeout: Duration = .seconds(1)
+    /// After so long without a request the connection closes, until the next one; nil keeps it open.
+    public var idleTimeout: Duration?
+    /// When a server is tried again that could not be reached.
+    public var backoff = Backoff()
+
+    /// The largest value that a server may send.
+    public var valueBytesMax = 64 << 20
+
+    public var logger = Logger(label: "larder.client")
+    /// Where durations and counts go; nil stands for the process's own.
+    public var metricsFactory: (any MetricsFactory)?
+    /// Where spans go; nil stands for the process's own.
+    public var tracer: (any Tracer)?
+
+    public init() {}
+}

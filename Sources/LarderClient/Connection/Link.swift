@@ -1,0 +1,104 @@
+import NIOCore
+import NIOPosix
+import NIOSSL
+
+/// What one life of a connection is made with.
+struct LinkSettings: Sendable {
+    let address: ServerAddress
+    let security: TransportSecurity
+    let authentication: Authentication?
+    let connectTimeout: TimeAmount
+    let requestTimeout: TimeAmount
+    let idleTimeout: TimeAmount?
+    let valueBytesMax: Int
+
+    init(_ address: ServerAddress, _ configuration: ConnectionConfiguration) {
+        self.address = address
+        security = configuration.security
+        authentication = configuration.authentication
+        connectTimeout = TimeAmount(configuration.connectTimeout)
+        requestTimeout = TimeAmount(configuration.requestTimeout)
+        idleTimeout = configuration.idleTimeout.map { TimeAmount($0) }
+        valueBytesMax = configuration.valueBytesMax
+    }
+}
+
+/// How a connection ended.
+struct LinkEnd: Sendable {
+    /// Nil when nobody waited for anything.
+    let error: MemcacheError?
+    /// Whether the server ever answered a request.
+    let hasAnswered: Bool
+}
+
+/// An open connection.
+struct Link: Sendable {
+    let channel: any Channel
+    private let handler: NIOLoopBound<PipelineHandler>
+
+    func send(_ batch: PendingBatch) {
+        channel.eventLoop.execute { handler.value.enqueue(batch) }
+    }
+
+    /// Ends it; who waits for an answer gets the error.
+    func end(_ error: MemcacheError) {
+        channel.eventLoop.execute { handler.value.end(error) }
+    }
+
+    /// Connects, logs in, and hears the server's first answer.
+    static func open(
+        _ settings: LinkSettings, onEnd: @escaping @Sendable (LinkEnd) -> Void
+    ) -> EventLoopFuture<Link> {
+        let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .connectTimeout(settings.connectTimeout)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelInitializer { channel in
+                // A host may have many addresses, of which the fastest is taken: what there is one of comes later.
+                channel.eventLoop.makeCompletedFuture {
+                    guard case .tls(let context, let name) = settings.security else { return }
+                    try channel.pipeline.syncOperations.addHandler(
+                        tlsHandler(context, name, settings.address))
+                }
+            }
+        let deadline = NIODeadline.now() + settings.connectTimeout
+        let connected: EventLoopFuture<any Channel> =
+            switch settings.address {
+            case .host(let name, let port): bootstrap.connect(host: name, port: port)
+            case .unixSocket(let path): bootstrap.connect(unixDomainSocketPath: path)
+            }
+        return connected.flatMap { channel in greet(channel, settings, deadline, onEnd) }
+    }
+
+    private static func greet(
+        _ channel: any Channel, _ settings: LinkSettings, _ deadline: NIODeadline,
+        _ onEnd: @escaping @Sendable (LinkEnd) -> Void
+    ) -> EventLoopFuture<Link> {
+        let loop = channel.eventLoop
+        let isReady = loop.makePromise(of: Void.self)
+        let handler = PipelineHandler(settings, isReady: isReady, onEnd: onEnd)
+        let bound = NIOLoopBound(handler, eventLoop: loop)
+        let limit = loop.scheduleTask(deadline: deadline) {
+            bound.value.end(MemcacheError(.cannotConnect, "\(settings.address) does not answer in time"))
+        }
+        do {
+            try channel.pipeline.syncOperations.addHandler(handler)
+        } catch {
+            isReady.fail(error)
+        }
+        return isReady.futureResult.map { Link(channel: channel, handler: bound) }.always { _ in
+            limit.cancel()
+        }
+    }
+
+    private static func tlsHandler(
+        _ context: NIOSSLContext, _ name: String?, _ address: ServerAddress
+    ) throws -> NIOSSLClientHandler {
+        var serverName = name
+        if serverName == nil, case .host(let host, _) = address,
+            (try? SocketAddress(ipAddress: host, port: 0)) == nil
+        {
+            serverName = host
+        }
+        return try NIOSSLClientHandler(context: context, serverHostname: serverName)
+    }
+}

@@ -1,0 +1,34 @@
+/// Something that lends what it keeps, each to one borrower at a time.
+public protocol ResourcePool<Resource>: Sendable {
+    /// What is lent.
+    associatedtype Resource: Sendable
+
+    /// Borrows one; who finds none free waits, and is served in order. What was borrowed has to be given back, once:
+    /// `withConnection` does so whatever happens.
+    func acquire() async throws -> Resource
+    /// Gives back what `acquire` lent.
+    func giveBack(_ resource: Resource)
+    /// Closes all that are free now, and the others as they come back; who waits gets an error.
+    func close() async
+}
+
+extension ResourcePool {
+    /// Lends one to `body`, and takes it back when `body` returns, throws or is cancelled.
+    public func withConnection<Result>(
+        isolation: isolated (any Actor)? = #isolation, _ body: (Resource) async throws -> Result
+    ) async throws -> Result {
+        let resource = try await acquire()
+        defer { giveBack(resource) }
+        return try await body(resource)
+    }
+}
+
+/// What can say of itself whether it still works.
+public protocol Poolable: Sendable {
+    /// Whether it is of no more use, so that a pool is to have another in its place.
+    var isBroken: Bool { get }
+    /// Gives up what it holds.
+    func close() async
+}
+
+extension MemcacheConnection: Poolable {}

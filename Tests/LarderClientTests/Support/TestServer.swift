@@ -1,0 +1,60 @@
+import Foundation
+import LarderTesting
+
+@testable import LarderClient
+
+/// A server of a test's own: the real program, in a process that ends with the last reference.
+final class TestServer: @unchecked Sendable {
+    // @unchecked: only `stop` changes anything, and each test calls it from one task.
+    private let process: ServerProcess
+
+    /// Where it listens.
+    let address: ServerAddress
+
+    init(transport: ServerProcess.Transport = .unix, arguments: [String] = [], executable: String = larder)
+        throws
+    {
+        process = try ServerProcess(executable: executable, arguments: arguments, transport: transport)
+        address =
+            switch process.endpoint {
+            case .tcp(let port): .host("127.0.0.1", port: port)
+            case .unix(let path): .unixSocket(path: path)
+            }
+    }
+
+    /// Ends it and waits until it has.
+    func stop() { process.stop() }
+
+    /// What it is to the system.
+    var processIdentifier: Int32 { process.processIdentifier }
+
+    /// A connection that opens when it is first used.
+    func connection(_ configure: (inout ConnectionConfiguration) -> Void = { _ in }) -> MemcacheConnection {
+        var configuration = ConnectionConfiguration()
+        configuration.connectTimeout = .seconds(30)
+        configuration.requestTimeout = .seconds(30)
+        configure(&configuration)
+        return MemcacheConnection(to: address, configuration: configuration)
+    }
+
+    /// The `larder` program: `LARDER_BINARY`, else the one built together with these tests.
+    static var larder: String {
+        if let named = ProcessInfo.processInfo.environment["LARDER_BINARY"], !named.isEmpty { return named }
+        // In the directory of the test program, which is one of the arguments on some systems.
+        for argument in CommandLine.arguments {
+            let candidate = URL(fileURLWithPath: argument).deletingLastPathComponent().appending(
+                path: "larder"
+            ).path
+            if FileManager.default.isExecutableFile(atPath: candidate) { return candidate }
+        }
+        return URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appending(
+            path: "larder"
+        ).path
+    }
+
+    /// Debian's memcached, which is older than what Larder follows.
+    static var memcached: String {
+        ProcessInfo.processInfo.environment["MEMCACHED_BINARY"].flatMap { $0.isEmpty ? nil : $0 }
+            ?? "/usr/bin/memcached"
+    }
+}
