@@ -10,10 +10,15 @@ public struct Lookup {
     public internal(set) var value: UnsafeRawPointer?
     public internal(set) var valueLength = 0
     public internal(set) var clientFlags: UInt32 = 0
+    /// As `Session.cas(of:)`, where it was asked for.
+    public internal(set) var cas: UInt64 = 0
+    /// Of a live item: its key was given in base64, or it is stale, or somebody was told to make it anew.
+    public internal(set) var isMarked = false
     /// Where there is no live one: whether there is one that has expired.
     public internal(set) var isDead = false
     /// The item of that value.
     var base: UnsafeMutableRawPointer?
+    var tag: UInt8 = 0
     var bucket: UnsafeMutablePointer<larder_bucket>?
 
     public init(key: UnsafeRawPointer, keyLength: Int) {
@@ -30,7 +35,9 @@ extension Session {
     ///
     /// In three rounds: the buckets, then the items that their tags point to, then the items themselves
     /// (Chen et al., "Improving Hash Join Performance through Prefetching", ICDE 2004: group prefetching).
-    public func lookUp(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, now: Int64) {
+    ///
+    /// - Parameter wantsCas: whether to fill in `Lookup.cas`.
+    public func lookUp(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, wantsCas: Bool, now: Int64) {
         let state = self.state
         let buckets = larder_load_u64(&state.superblock.pointee.bucket_count)
         for place in 0..<count {
@@ -39,15 +46,20 @@ extension Session {
             let bucket = state.bucketAddress(state.bucketNumber(hash, count: buckets))
             larder_prefetch(bucket)
             lookup.pointee.hash = hash
+            lookup.pointee.tag = KeyHash.tag(hash)
             lookup.pointee.bucket = bucket
         }
         if count > 1 {
             for place in 0..<count {
                 let lookup = lookups + place
-                state.prefetchItem(lookup.pointee.hash, in: lookup.pointee.bucket.unsafelyUnwrapped)
+                state.prefetchItem(tag: lookup.pointee.tag, in: lookup.pointee.bucket.unsafelyUnwrapped)
             }
         }
         for place in 0..<count { lookUp(lookups + place, state, buckets, now) }
+        guard wantsCas else { return }
+        for place in 0..<count where lookups[place].value != nil {
+            if let base = lookups[place].base { lookups[place].cas = state.cas(of: Item(base)) }
+        }
     }
 
     @inline(__always)
@@ -57,7 +69,9 @@ extension Session {
         let keyLength = lookup.pointee.keyLength
         lookup.pointee.value = nil
         guard
-            let found = state.find(lookup.pointee.key, keyLength, hash: lookup.pointee.hash, in: bucket, count: buckets)
+            let found = state.find(
+                lookup.pointee.key, keyLength, hash: lookup.pointee.hash, tag: lookup.pointee.tag, in: bucket,
+                count: buckets)
         else {
             lookup.pointee.isDead = false
             return
@@ -77,6 +91,7 @@ extension Session {
         let headerBytes = Int(truncatingIfNeeded: larder_header_bytes(form.rawValue))
         lookup.pointee.value = UnsafeRawPointer(found) + (headerBytes &+ keyLength)
         lookup.pointee.base = found
+        lookup.pointee.isMarked = item.isMarked || item.keyIsBinary
         markUsed(item, now: now)
     }
 

@@ -13,8 +13,10 @@ extension Connection {
     /// Answers what comes next if it is one of the two; false, and nothing done, when it is not.
     @inline(__always)
     mutating func answerPlainly(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
-        guard case .text = dialect, context.answersPlainly else { return false }
-        if input.count > 8, parser.retrievalTerminator == 0,
+        // What is shorter than this is left alone, but for the last key of a line of them.
+        guard context.answersPlainly, input.count > 5 || parser.retrievalTerminator != 0 else { return false }
+        if case .undecided = dialect { return false }
+        if case .text = dialect, parser.retrievalTerminator == 0,
             // SAFETY: more than four bytes are there.
             UInt32(littleEndian: UnsafeRawPointer(input.base + input.start).loadUnaligned(as: UInt32.self)) == Self.setWord
         {

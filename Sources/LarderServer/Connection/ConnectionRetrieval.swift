@@ -26,65 +26,154 @@ struct RetrievalBatch {
     }
 }
 
-/// Plain `get`s, many keys at a time: the same as one by one, but that what they need of memory is
+/// What a batch of keys was asked for with.
+private enum RetrievalDialect {
+    case get, metaGet, binary
+}
+
+/// Plain retrievals, many keys at a time: the same as one by one, but that what they need of memory is
 /// fetched together.
 extension Connection {
-    /// What a value needs beside its own bytes: `VALUE`, the longest key, two numbers, two line ends, `END`.
-    static var valueRoomBytes: Int { 320 }
+    /// What an answer needs beside the value: of `VALUE` and `END` 320 bytes, of a meta command's flags less
+    /// than 512, of a packet 278.
+    private static var answerRoomBytes: Int { 512 }
+    private static var metaGetWord: UInt32 { 0x20_67_6d }
 
     /// Answers the keys that come next; false when something else comes.
+    @inline(__always)
     mutating func retrieveBatch(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
+        if case .binary = dialect { return retrievePackets(&context, &budget) }
+        // SAFETY: the caller has seen eight bytes, or the rest of a line of keys.
+        if parser.retrievalTerminator == 0,
+            UInt32(littleEndian: UnsafeRawPointer(input.base + input.start).loadUnaligned(as: UInt32.self)) & 0xff_ffff
+                == Self.metaGetWord
+        {
+            return retrieveMeta(&context, &budget)
+        }
+        return retrieveKeys(&context, &budget)
+    }
+
+    // One function for each, so that none asks at every key which it is.
+    @inline(never)
+    private mutating func retrieveKeys(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
+        retrieve(.get, &context, &budget)
+    }
+    @inline(never)
+    private mutating func retrieveMeta(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
+        retrieve(.metaGet, &context, &budget)
+    }
+    @inline(never)
+    private mutating func retrievePackets(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
+        retrieve(.binary, &context, &budget)
+    }
+
+    @inline(__always)
+    private mutating func retrieve(
+        _ kind: RetrievalDialect, _ context: inout WorkerContext, _ budget: inout Int
+    ) -> Bool {
         let base = UnsafePointer(input.base)
         let batch = context.batch
         let cost = parser.retrievalTerminator != 0 ? 1 : Self.requestCost
         // `requestCost` is a power of two, and the budget above 0.
         let countMax = min(RetrievalBatch.countMax, cost == 1 ? budget : budget &>> 6 &+ 1)
-        let count = parser.takeKeys(base, cursor: &input.start, end: input.end, batch.keys, countMax: countMax)
+        var wantsCas = false
+        let count: Int
+        switch kind {
+        case .get:
+            count = parser.takeKeys(base, cursor: &input.start, end: input.end, batch.keys, countMax: countMax)
+        case .metaGet:
+            count = parser.takeMetaGets(
+                base, cursor: &input.start, end: input.end, batch.keys, countMax: countMax, wantsCas: &wantsCas)
+        case .binary:
+            count = binaryParser.takeKeys(base, cursor: &input.start, end: input.end, batch.keys, countMax: countMax)
+            wantsCas = true
+        }
         guard count > 0 else { return false }
         for place in 0..<count {
             // SAFETY: the parser's offsets lie inside the input buffer.
             batch.lookups[place].key = UnsafeRawPointer(base + batch.keys[place].start)
             batch.lookups[place].keyLength = batch.keys[place].length
         }
-        context.session.lookUp(batch.lookups, count: count, now: context.now)
+        context.session.lookUp(
+            batch.lookups, count: count, wantsCas: wantsCas && context.casIsEnabled, now: context.now)
         var hits = 0
         var place = 0
         while place < count {
-            if place > 0, output.isFull || phase != .readingCommand {
-                parser.giveBack(batch.keys[place], cursor: &input.start)
+            // What is marked, and what is missing and has to be said so, has its own way.
+            let isPlain = kind == .get || isPlain(batch.keys + place, batch.lookups + place)
+            if !isPlain || place > 0 && (output.isFull || phase != .readingCommand) {
+                giveBack(batch.keys[place], kind)
                 break
             }
-            if answer(batch.lookups + place, isLast: batch.keys[place].isLast, &context) { hits &+= 1 }
+            if answer(batch.lookups + place, batch.keys + place, kind, base, &context) { hits &+= 1 }
             place &+= 1
         }
         budget &-= place &* cost
         context.counters.add(.cmdGet, Int64(place))
         context.counters.add(.getHits, Int64(hits))
-        return true
+        return place > 0
+    }
+
+    /// Of a meta or a binary retrieval: whether it is answered here. A miss is, if nothing is said of it.
+    @inline(__always)
+    private func isPlain(
+        _ key: UnsafeMutablePointer<RetrievalKey>, _ lookup: UnsafeMutablePointer<Lookup>
+    ) -> Bool {
+        lookup.pointee.value == nil
+            ? key.pointee.isQuiet && !lookup.pointee.isDead
+            : !lookup.pointee.isMarked && lookup.pointee.valueLength <= Output.copiedValueMax
+    }
+
+    @inline(never)
+    private mutating func giveBack(_ key: RetrievalKey, _ kind: RetrievalDialect) {
+        if case .binary = kind {
+            input.start = key.requestStart
+        } else {
+            parser.giveBack(key, cursor: &input.start)
+        }
     }
 
     /// Writes what was found; false when that is nothing.
     @inline(__always)
     private mutating func answer(
-        _ lookup: UnsafeMutablePointer<Lookup>, isLast: Bool, _ context: inout WorkerContext
+        _ lookup: UnsafeMutablePointer<Lookup>, _ key: UnsafeMutablePointer<RetrievalKey>, _ kind: RetrievalDialect,
+        _ base: UnsafePointer<UInt8>, _ context: inout WorkerContext
     ) -> Bool {
         guard let value = lookup.pointee.value else {
-            missed(lookup, isLast: isLast, &context)
+            missed(lookup, isLast: key.pointee.isLast && kind == .get, &context)
             return false
         }
         let length = lookup.pointee.valueLength
         guard length <= Output.copiedValueMax else {
-            writeLarge(lookup, isLast: isLast, &context)
+            writeLarge(lookup, isLast: key.pointee.isLast, &context)
             return true
         }
-        guard let out = output.room(length &+ Self.valueRoomBytes, &context.pool) else {
+        guard let out = output.room(length &+ Self.answerRoomBytes, &context.pool) else {
             outOfReplyMemory(&context)
             return true
         }
-        output.didWrite(
-            TextEncoder.encodeValue(
-                key: lookup.pointee.key, keyLength: lookup.pointee.keyLength, clientFlags: lookup.pointee.clientFlags,
-                value: value, valueLength: length, isLast: isLast, at: out))
+        switch kind {
+        case .get:
+            output.didWrite(
+                TextEncoder.encodeValue(
+                    key: lookup.pointee.key, keyLength: lookup.pointee.keyLength,
+                    clientFlags: lookup.pointee.clientFlags, value: value, valueLength: length,
+                    isLast: key.pointee.isLast, at: out))
+        case .metaGet:
+            output.didWrite(
+                MetaEncoder.encodePlainValue(
+                    key: lookup.pointee.key, keyLength: lookup.pointee.keyLength,
+                    clientFlags: lookup.pointee.clientFlags, cas: context.casIsEnabled ? lookup.pointee.cas : 0,
+                    value: value, valueLength: length, flag: key.pointee.flag, flags: base + key.pointee.flagsStart,
+                    flagsLength: Int(key.pointee.flagsLength), at: out))
+        case .binary:
+            output.didWrite(
+                BinaryEncoder.encodeValue(
+                    key.pointee.tag, key: lookup.pointee.key,
+                    keyLength: key.pointee.wantsKey ? lookup.pointee.keyLength : 0,
+                    clientFlags: lookup.pointee.clientFlags, value: value, valueLength: length,
+                    cas: context.casIsEnabled ? lookup.pointee.cas : 0, at: out))
+        }
         return true
     }
 

@@ -48,11 +48,11 @@ extension StoreState {
     @inline(__always)
     func prefetchItem(_ hash: UInt64) {
         prefetchItem(
-            hash, in: bucketAddress(bucketNumber(hash, count: larder_load_u64(&superblock.pointee.bucket_count))))
+            tag: KeyHash.tag(hash), in: bucketAddress(bucketNumber(hash, count: larder_load_u64(&superblock.pointee.bucket_count))))
     }
     @inline(__always)
-    func prefetchItem(_ hash: UInt64, in bucket: UnsafeMutablePointer<larder_bucket>) {
-        let mask = larder_bucket_match(bucket, KeyHash.tag(hash))
+    func prefetchItem(tag: UInt8, in bucket: UnsafeMutablePointer<larder_bucket>) {
+        let mask = larder_bucket_match(bucket, tag)
         guard mask != 0 else { return }
         let slot = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
         larder_prefetch(address(ofBlock: larder_bucket_block(bucket, slot)))
@@ -124,11 +124,11 @@ extension StoreState {
     /// writer that comes between, are left to `find`.
     @inline(__always)
     func find(
-        _ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64, in bucket: UnsafeMutablePointer<larder_bucket>,
-        count: UInt64
+        _ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64, tag: UInt8,
+        in bucket: UnsafeMutablePointer<larder_bucket>, count: UInt64
     ) -> UnsafeMutableRawPointer? {
         let version = larder_bucket_version(bucket)
-        var mask = larder_bucket_match(bucket, KeyHash.tag(hash))
+        var mask = larder_bucket_match(bucket, tag)
         while mask != 0, version & 1 == 0 {
             let block = larder_bucket_block(bucket, UInt32(truncatingIfNeeded: mask.trailingZeroBitCount))
             if block != 0 {

@@ -1,3 +1,4 @@
+internal import CLarderWire
 import Glibc
 
 /// Writes replies in the bytes of the binary protocol.
@@ -50,6 +51,21 @@ package enum BinaryEncoder {
         UnsafeMutableRawPointer(out).storeBytes(of: clientFlags.bigEndian, toByteOffset: 24, as: UInt32.self)
         if keyLength > 0 { memcpy(out + 28, key, keyLength) }
         return 28 &+ keyLength
+    }
+
+    /// Writes a found item, its value included; `out` has room for `valueHeaderLengthMax` and `valueLength` bytes.
+    package static func encodeValue(
+        _ tag: PacketTag, key: UnsafeRawPointer, keyLength: Int, clientFlags: UInt32, value: UnsafeRawPointer,
+        valueLength: Int, cas: UInt64, at out: UnsafeMutablePointer<UInt8>
+    ) -> Int {
+        _ = encodeHeader(
+            tag, .success, keyLength: keyLength, extrasLength: 4, bodyLength: 4 &+ keyLength &+ valueLength,
+            cas: cas, at: out)
+        // SAFETY: as in `encodeValueHeader`, and the value behind.
+        UnsafeMutableRawPointer(out).storeBytes(of: clientFlags.bigEndian, toByteOffset: 24, as: UInt32.self)
+        if keyLength > 0 { larder_copy_key(out + 28, key, keyLength) }
+        memcpy(out + 28 + keyLength, value, valueLength)
+        return 28 &+ keyLength &+ valueLength
     }
 
     /// Writes the miss of a retrieval that wants the key back: there is no text in it.

@@ -51,6 +51,16 @@ struct BinaryPacket {
         UInt64(bigEndian: UnsafeRawPointer(start + offset).loadUnaligned(as: UInt64.self))
     }
 
+    /// A request for an item, and nothing else: magic, opcode 0x00 (get), 0x09 (getq), 0x0c (getk) or 0x0d
+    /// (getkq), no extras, data type and vbucket as they come.
+    @inline(__always)
+    var isRetrieval: Bool {
+        // A bit for each of the four opcodes.
+        let retrievals: UInt64 = 0x3201
+        let opcode = opcodeByte
+        return hasRequestMagic && extrasLength == 0 && opcode < 16 && retrievals &>> UInt64(opcode) & 1 != 0
+    }
+
     /// Whether a client may ask for this before it has authenticated itself.
     var isAllowedToAnyone: Bool {
         switch opcode {

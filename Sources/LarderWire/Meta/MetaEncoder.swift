@@ -1,3 +1,4 @@
+internal import CLarderWire
 import Glibc
 
 /// What an answer may say of the item, whichever flags ask for it.
@@ -72,6 +73,70 @@ package enum MetaEncoder {
         if facts.isStale { length = append(UInt8(ascii: "X"), out, length) }
         if facts.isWon { length = append(UInt8(ascii: "W"), out, length) }
         return endLine(out, length)
+    }
+
+    /// A value, and what the flags that `TextParser.takeMetaGets` takes ask for.
+    ///
+    /// - Parameters:
+    ///   - keyLength: at most 250.
+    ///   - out: room for `valueLength` bytes and `answerLengthMax` more.
+    package static func encodePlainValue(
+        key: UnsafeRawPointer, keyLength: Int, clientFlags: UInt32, cas: UInt64, value: UnsafeRawPointer,
+        valueLength: Int, flag: UInt8, flags: UnsafePointer<UInt8>, flagsLength: Int,
+        at out: UnsafeMutablePointer<UInt8>
+    ) -> Int {
+        // SAFETY: the parser has seen that no letter comes twice and that the opaque is short: as `append`.
+        out[0] = UInt8(ascii: "V")
+        out[1] = UInt8(ascii: "A")
+        out[2] = UInt8(ascii: " ")
+        var length = 3 &+ DecimalText.writeShort(valueLength, at: out + 3)
+        if flag == UInt8(ascii: "k") {
+            length = append(flag, out, length)
+            larder_copy_key(out + length, key, keyLength)
+            length &+= keyLength
+        } else if flag != 0 {
+            length = appendPlain(
+                key, keyLength, clientFlags: clientFlags, cas: cas, valueLength: valueLength, flags, flagsLength, out, length)
+        }
+        length = endLine(out, length)
+        memcpy(out + length, value, valueLength)
+        return endLine(out, length &+ valueLength)
+    }
+
+    /// Goes through plain flags, and writes what each asks for.
+    @inline(never)
+    private static func appendPlain(
+        _ key: UnsafeRawPointer, _ keyLength: Int, clientFlags: UInt32, cas: UInt64, valueLength: Int,
+        _ flags: UnsafePointer<UInt8>, _ flagsLength: Int, _ out: UnsafeMutablePointer<UInt8>, _ start: Int
+    ) -> Int {
+        var length = start
+        var place = 0
+        while place < flagsLength {
+            let letter = flags[place]
+            var next = place &+ 2
+            switch letter {
+            case UInt8(ascii: "v"), UInt8(ascii: "q"): break
+            case UInt8(ascii: "k"):
+                length = append(letter, out, length)
+                larder_copy_key(out + length, key, keyLength)
+                length &+= keyLength
+            case UInt8(ascii: "O"):
+                next = place &+ 1
+                while next < flagsLength, flags[next] != UInt8(ascii: " ") { next &+= 1 }
+                out[length] = UInt8(ascii: " ")
+                larder_copy_key(out + length + 1, flags + place, next &- place)
+                length &+= 1 &+ next &- place
+                next &+= 1
+            case UInt8(ascii: "s"):
+                length = append(letter, out, length)
+                length &+= DecimalText.writeShort(valueLength, at: out + length)
+            default:
+                length = append(letter, out, length)
+                length &+= DecimalText.write(letter == UInt8(ascii: "c") ? cas : UInt64(clientFlags), at: out + length)
+            }
+            place = next
+        }
+        return length
     }
 
     /// The answer to `ms`.

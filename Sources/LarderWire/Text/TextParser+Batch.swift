@@ -4,8 +4,21 @@ internal import CLarderWire
 package struct RetrievalKey: Sendable {
     package var start = 0
     package var length = 0
-    /// `END` follows its value.
+    /// Where its line, or its packet, begins, unless its line has other keys as well.
+    package var requestStart = 0
+    /// `END` follows its value (`get`).
     package var isLast = false
+    /// Nothing is said of a miss (`mg` with `q`, binary quiet gets).
+    package var isQuiet = false
+    /// The answer repeats the key (binary).
+    package var wantsKey = false
+    /// What an `mg` asks to be told beside the value: one flag; 0 for nothing; 1 for more, which are at
+    /// `flagsStart`.
+    package var flag: UInt8 = 0
+    package var flagsLength: UInt16 = 0
+    package var flagsStart = 0
+    /// What a binary answer repeats.
+    package var tag = PacketTag()
 
     package init() {}
 }
@@ -46,6 +59,7 @@ extension TextParser {
             let lineLength = length &+ 5
             if line[3 &+ length] == UInt8(ascii: "\r") { length &-= 1 }
             guard length > 0, length <= Self.keyLengthMax else { break }
+            keys[count].requestStart = cursor
             keys[count].start = cursor &+ 4
             keys[count].length = length
             keys[count].isLast = true
@@ -96,7 +110,75 @@ extension TextParser {
             retrievalLength = Int(batchEnd) &- key.start
             retrievalTerminator = batchTerminator
         } else {
-            cursor = key.start &- 4
+            cursor = key.requestStart
         }
     }
+
+    // MARK: mg
+
+    /// Flags of an `mg` that need nothing but the item: `v q k f s c O`.
+    private static var plainFlags: UInt64 {
+        "vqkfscO".utf8.reduce(0) { $0 | 1 &<< UInt64($1 &- 64) }
+    }
+    /// The longest opaque, its `O` included.
+    private static let opaqueLengthMax = 32
+
+    /// Takes the lines `mg <key> <flags>\r\n` from the cursor on whose flags are plain, in single spaces, each
+    /// once, and ask for the value. Whatever else comes is left to `next`.
+    ///
+    /// - Parameter wantsCas: set if one of them asks for the cas.
+    package mutating func takeMetaGets(
+        _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, _ keys: UnsafeMutablePointer<RetrievalKey>,
+        countMax: Int, wantsCas: inout Bool
+    ) -> Int {
+        batchTerminator = 0
+        var count = 0
+        // "mg k v\r\n" is the shortest.
+        while count < countMax, end &- cursor >= 8 {
+            let line = base + cursor
+            // SAFETY: eight bytes and more are there, and every further one is compared with `end` first.
+            guard line[0] == UInt8(ascii: "m"), line[1] == UInt8(ascii: "g"), line[2] == UInt8(ascii: " ") else { break }
+            let length = larder_find_break(line + 3, end &- cursor &- 3)
+            guard length > 0, length <= Self.keyLengthMax else { break }
+            var place = cursor &+ 3 &+ length
+            let flagsStart = place &+ 1
+            var seen: UInt64 = 0
+            // Each turn begins at the space before a flag.
+            while end &- place >= 4, base[place] == UInt8(ascii: " ") {
+                let letter = base[place &+ 1]
+                guard letter >= 64, letter < 127 else { break }
+                let bit = 1 as UInt64 &<< UInt64(letter &- 64)
+                guard Self.plainFlags & bit != 0, seen & bit == 0 else { break }
+                var next = place &+ 2
+                if letter == UInt8(ascii: "O") {
+                    next = place &+ 1 &+ larder_find_break(base + place + 1, end &- place &- 1)
+                    if base[next &- 1] == UInt8(ascii: "\r") { next &-= 1 }
+                    guard next &- place &- 1 <= Self.opaqueLengthMax else { break }
+                }
+                seen |= bit
+                place = next
+            }
+            guard seen & Self.bit("v") != 0, end &- place >= 2, base[place] == UInt8(ascii: "\r"),
+                base[place &+ 1] == UInt8(ascii: "\n")
+            else { break }
+            if seen & Self.bit("c") != 0 { wantsCas = true }
+            keys[count].requestStart = cursor
+            keys[count].start = cursor &+ 3
+            keys[count].length = length
+            keys[count].isQuiet = seen & Self.bit("q") != 0
+            let told = seen & ~(Self.bit("v") | Self.bit("q"))
+            // The place of a single bit is the letter's.
+            keys[count].flag =
+                told & (told &- 1) != 0 ? 1 : told == 0 ? 0 : UInt8(truncatingIfNeeded: 64 &+ told.trailingZeroBitCount)
+            keys[count].flagsStart = flagsStart
+            keys[count].flagsLength = UInt16(truncatingIfNeeded: place &- flagsStart)
+            count &+= 1
+            cursor = place &+ 2
+        }
+        if count > 0 { forgetLine() }
+        return count
+    }
+
+    @inline(__always)
+    private static func bit(_ letter: Unicode.Scalar) -> UInt64 { 1 &<< UInt64(UInt8(ascii: letter) &- 64) }
 }

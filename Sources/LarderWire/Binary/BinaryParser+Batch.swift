@@ -1,0 +1,32 @@
+/// Binary retrievals many at a time: see `TextParser.takeKeys`.
+extension BinaryParser {
+    /// Takes the packets `get`, `getk` and their quiet forms from the cursor on. Whatever else comes, or is
+    /// wrong, is left to `next`.
+    ///
+    /// - Parameter keys: room for `countMax`.
+    package mutating func takeKeys(
+        _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, _ keys: UnsafeMutablePointer<RetrievalKey>,
+        countMax: Int
+    ) -> Int {
+        guard isAuthenticated else { return 0 }
+        var count = 0
+        while count < countMax, end &- cursor > Self.headerLength {
+            // SAFETY: the whole header is there.
+            let packet = BinaryPacket(at: base + cursor)
+            let keyLength = packet.keyLength
+            guard packet.isRetrieval, packet.bodyLength == keyLength, keyLength > 0,
+                keyLength <= TextParser.keyLengthMax, end &- cursor &- Self.headerLength >= keyLength
+            else { break }
+            let tag = packet.tag
+            keys[count].requestStart = cursor
+            keys[count].start = cursor &+ Self.headerLength
+            keys[count].length = keyLength
+            keys[count].tag = tag
+            keys[count].isQuiet = tag.opcode & 1 != 0
+            keys[count].wantsKey = tag.opcode & 0x04 != 0
+            count &+= 1
+            cursor &+= Self.headerLength &+ keyLength
+        }
+        return count
+    }
+}
