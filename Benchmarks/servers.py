@@ -12,14 +12,21 @@ import time
 
 
 class Server:
-    """A server on one port or Unix socket, pinned to some cores; use it as a context."""
+    """A server on one port or Unix socket, pinned to some cores; use it as a context.
 
-    def __init__(self, kind, path, options, port, cores, directory, unix=False, wrapper=(), environment=None):
+    `tls`: the path of a certificate and of its key, both PEM.
+    """
+
+    def __init__(
+            self, kind, path, options, port, cores, directory, unix=False, wrapper=(), environment=None, tls=None):
         self.kind = kind
         self.port = port
+        self.certificate = tls[0] if tls else None
         self.socket = os.path.join(directory, f"{kind}.sock") if unix else None
         self.log = os.path.join(directory, f"{kind}.log")
         place = ["-s", self.socket] if unix else ["-p", str(port), "-l", "127.0.0.1"]
+        if tls:
+            place += ["-Z", "-o", f"ssl_chain_cert={tls[0]},ssl_key={tls[1]}"]
         # memcached refuses to be root, which containers' users are.
         user = ["-u", "root"] if kind == "memcached" and os.geteuid() == 0 else []
         # Under taskset from the start: on a running server it would pin the main thread only.
@@ -50,6 +57,8 @@ class Server:
                 family = socket.AF_UNIX if self.socket else socket.AF_INET
                 with socket.socket(family) as probe:
                     probe.connect(self.socket or ("127.0.0.1", self.port))
+                    if self.certificate:
+                        return
                     probe.sendall(b"version\r\n")
                     if probe.recv(100).startswith(b"VERSION"):
                         return
@@ -59,6 +68,16 @@ class Server:
         self.stop()
         with open(self.log, encoding="utf-8") as log:
             sys.exit(f"compare: {self.kind} does not answer:\n{log.read()}")
+
+    def connect_idle(self, count):
+        """Connections that say nothing."""
+        idle = []
+        for _ in range(count):
+            connection = socket.create_connection(("127.0.0.1", self.port))
+            # Reset at the end: thousands of ports would be out of use for a minute otherwise.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            idle.append(connection)
+        return idle
 
     def stop(self):
         """Ends the server gently, and surely."""
@@ -83,6 +102,17 @@ class Server:
             return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1)) / 1024
 
 
+def make_certificate(directory):
+    """The paths of a certificate for this machine, which is its own authority, and of its key."""
+    certificate, key = os.path.join(directory, "server.pem"), os.path.join(directory, "server.key")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", certificate,
+         "-keyout", key],
+        check=True, stdin=subprocess.DEVNULL, capture_output=True)
+    return certificate, key
+
+
 class Loader:
     """larder-bench, pinned."""
 
@@ -101,6 +131,8 @@ class Loader:
     def run(self, server, options):
         """Runs one load and returns its figures."""
         place = ["-S", server.socket] if server.socket else ["-s", "127.0.0.1", "-p", str(server.port)]
+        if server.certificate:
+            place += ["--tls", "--cacert", server.certificate]
         command = self.command + place + options + ["--json-out-file", self.json]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -110,7 +142,7 @@ class Loader:
 
     def fill(self, server, load):
         """Stores every key of a load once."""
-        keep = {"--key-maximum", "-d", "--data-size-range"}
+        keep = {"--key-minimum", "--key-maximum", "-d", "--data-size-range"}
         options = [word for at, word in enumerate(load) if word in keep or (at and load[at - 1] in keep)]
         return self.run(server, options + [
             "--ratio", "1:0", "--key-pattern", "P:P", "-n", "allkeys", "-c", "4", "--pipeline", "16"])

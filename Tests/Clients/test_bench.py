@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import xml.dom.minidom
 
@@ -191,3 +192,25 @@ def test_wrong_options(arguments):
 def test_version_and_help():
     assert bench("--version").stdout.startswith("larder-bench ")
     assert "--rate-limiting" in bench("--help").stdout
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the comparison needs two cores")
+def test_compare(tmp_path):
+    names = ["v512k"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "Benchmarks" / "compare.py", "--workloads", ",".join(names), "--pairs", "1",
+         "--seconds", "0.1", "--no-instructions", "--larder", servers.binary(), "--memcached", MEMCACHED,
+         "--port", str(servers.free_port()), "--json", tmp_path / "runs.json", "--svg", tmp_path / "picture.svg"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "runs.json").read_text())
+    for name in names:
+        summary = report["workloads"][name]["summary"]
+        for figure in ("cpu", "rate", "p50", "p99", "p99.9", "rss"):
+            values = summary[figure]
+            assert values["ratio"] == pytest.approx(values["larder"] / values["memcached"])
+        assert sum(line.startswith(f"| {name} ") for line in done.stdout.splitlines()) == 2
+        # Filled: a miss would be cheaper than what is to be measured.
+        assert all(run["misses"] == 0 for runs in report["workloads"][name]["runs"].values() for run in runs)
+    picture = xml.dom.minidom.parse(str(tmp_path / "picture.svg"))
+    assert len(picture.getElementsByTagName("rect")) == 2 + len(names)
