@@ -10,11 +10,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#if !defined(__x86_64__)
 ssize_t larder_receive(int fd, void *bytes, size_t count) { return syscall(SYS_read, fd, bytes, count); }
 
 ssize_t larder_send(int fd, const void *bytes, size_t count, int flags) {
     return syscall(SYS_sendto, fd, bytes, count, flags, (void *)0, 0);
 }
+#endif
 
 int larder_accept(int listener) {
     return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);

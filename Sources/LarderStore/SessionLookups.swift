@@ -40,26 +40,33 @@ extension Session {
     public func lookUp(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, wantsCas: Bool, now: Int64) {
         let state = self.state
         let buckets = larder_load_u64(&state.superblock.pointee.bucket_count)
-        for place in 0..<count {
-            let lookup = lookups + place
-            let hash = KeyHash.hash(lookup.pointee.key, count: lookup.pointee.keyLength, seed: state.hashSeed)
-            let bucket = state.bucketAddress(state.bucketNumber(hash, count: buckets))
-            larder_prefetch(bucket)
-            lookup.pointee.hash = hash
-            lookup.pointee.tag = KeyHash.tag(hash)
-            lookup.pointee.bucket = bucket
-        }
-        if count > 1 {
+        if count == 1 {
+            prepare(lookups, state, buckets)
+            lookUp(lookups, state, buckets, now)
+        } else {
+            for place in 0..<count {
+                prepare(lookups + place, state, buckets)
+                larder_prefetch(lookups[place].bucket)
+            }
             for place in 0..<count {
                 let lookup = lookups + place
                 state.prefetchItem(tag: lookup.pointee.tag, in: lookup.pointee.bucket.unsafelyUnwrapped)
             }
+            for place in 0..<count { lookUp(lookups + place, state, buckets, now) }
         }
-        for place in 0..<count { lookUp(lookups + place, state, buckets, now) }
         guard wantsCas else { return }
         for place in 0..<count where lookups[place].value != nil {
             if let base = lookups[place].base { lookups[place].cas = state.cas(of: Item(base)) }
         }
+    }
+
+    /// Hashes a key, and finds its bucket.
+    @inline(__always)
+    private func prepare(_ lookup: UnsafeMutablePointer<Lookup>, _ state: StoreState, _ buckets: UInt64) {
+        let hash = KeyHash.hash(lookup.pointee.key, count: lookup.pointee.keyLength, seed: state.hashSeed)
+        lookup.pointee.hash = hash
+        lookup.pointee.tag = KeyHash.tag(hash)
+        lookup.pointee.bucket = state.bucketAddress(state.bucketNumber(hash, count: buckets))
     }
 
     @inline(__always)

@@ -37,6 +37,14 @@ static inline size_t larder_find_break(const uint8_t *bytes, size_t length) {
     size_t place = 0;
 #if defined(__SSE2__)
     const __m128i space = _mm_set1_epi8(' '), newline = _mm_set1_epi8('\n');
+    if (length >= 16) {
+        // Most words end here.
+        __m128i part = _mm_loadu_si128((const __m128i *)(const void *)bytes);
+        __m128i hits = _mm_or_si128(_mm_cmpeq_epi8(part, space), _mm_cmpeq_epi8(part, newline));
+        int mask = _mm_movemask_epi8(hits);
+        if (mask != 0) return (size_t)__builtin_ctz((unsigned)mask);
+        place = 16;
+    }
     for (; place + 16 <= length; place += 16) {
         __m128i part = _mm_loadu_si128((const __m128i *)(const void *)(bytes + place));
         __m128i hits = _mm_or_si128(_mm_cmpeq_epi8(part, space), _mm_cmpeq_epi8(part, newline));

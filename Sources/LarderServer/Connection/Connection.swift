@@ -156,9 +156,24 @@ struct Connection {
     static let requestCost = 64
 
     /// Carries out what has arrived, as far as it may in one go.
+    @inline(__always)
     mutating func advance(_ context: inout WorkerContext) -> Action {
         context.select(cacheNumber)
         var budget = context.requestsPerEventMax &* Self.requestCost
+        // Most of what arrives is a plain request, and whole.
+        while case .readingCommand = phase, budget > 0, !output.isFull, answerPlainly(&context, &budget) {
+            if input.count == 0, case .readingCommand = phase {
+                giveBackInput(&context)
+                return .read
+            }
+        }
+        return advance(&context, budget)
+    }
+
+    /// As above, whatever it is that comes next.
+    @inline(never)
+    private mutating func advance(_ context: inout WorkerContext, _ budgetLeft: Int) -> Action {
+        var budget = budgetLeft
         while true {
             switch phase {
             case .readingCommand:
