@@ -36,7 +36,11 @@ final class MapServers: ItemServers {
     init(clock: TestClock) { self.clock = clock }
 
     var requests: Int { state.withLock { $0.requests } }
-    var keys: [String] { state.withLock { $0.entries.keys.sorted() } }
+    /// Of what has not ended.
+    var keys: [String] {
+        let now = clock.now
+        return state.withLock { $0.entries.filter { $0.value.end > now }.keys.sorted() }
+    }
     /// As stored, whether it has ended or not.
     func stored(_ key: String) -> StoredItem? { state.withLock { $0.entries[key]?.item } }
     /// What every request throws from now on.
