@@ -70,6 +70,7 @@ public final class Store: Sendable {
         process.pointee.sessions.deallocate()
         pthread_mutex_destroy(&process.pointee.spaceLock)
         process.pointee.bounds?.destroy()
+        process.pointee.droppedKeys?.deallocate()
         process.deinitialize(count: 1)
         process.deallocate()
         if file == nil {
@@ -114,6 +115,7 @@ public final class Store: Sendable {
             to: ProcessState(
                 links: links, births: births, pins: pins, expiryHeap: ExpiryHeap(), sessions: sessions,
                 configuration: configuration, bounds: bounds))
+        if configuration.isSizeAware { process.pointee.droppedKeys = DroppedKeys(arenaBytes: geometry.arenaBytes) }
         pthread_mutex_init(&process.pointee.spaceLock, nil)
         return process
     }

@@ -156,6 +156,10 @@ struct ProcessState {
     var sampleState: UInt64 = 1
     /// Blocks of an item that a hit pays for, in a size-aware store. Under the space lock.
     var blocksPerHit = StoreState.blocksPerHitInitial
+    /// What eviction dropped of late, in a size-aware store. Under the space lock.
+    var droppedKeys: DroppedKeys?
+    /// A rotating hand over the slab table, for the slab with the most holes. Under the space lock.
+    var holeHand = 0
     /// A rotating hand over the slab table, for slabs whose items were all deleted.
     var emptyHand = 0
     /// Guards the sessions' table.

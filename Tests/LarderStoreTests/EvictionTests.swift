@@ -87,3 +87,49 @@ import Testing
         }
     }
 }
+
+extension EvictionTests {
+    /// As many keys that come back as keys that never do: a size-aware store tells them apart when they have
+    /// come back once, though none is asked for again before it is dropped for the first time.
+    @Test func sizeAwareKnowsWhoCameBack() throws {
+        let now: Int64 = 1_700_000_000_000
+        let store = try Store(StoreConfiguration(memoryBytes: 1 << 20, isSizeAware: true, hashSeed: 1))
+        let driver = try StoreDriver(store)
+        let value = [UInt8].value(400, seed: 1)
+        // Half of the arena, asked for in turn while two arenas of others pass through.
+        let usedCount = (1 << 20) / 2 / 430
+        var hits = 0
+        for round in 0..<40 * usedCount {
+            driver.turn(now) { driver in
+                let key = [UInt8](key: "used-\(round % usedCount)")
+                if driver.find(key, now: now, marks: true) != nil {
+                    hits += 1
+                } else {
+                    _ = driver.set(key, value, now: now)
+                }
+                for wonder in 0..<4 { _ = driver.set([UInt8](key: "once-\(4 * round + wonder)"), value, now: now) }
+            }
+        }
+        print("came back: \(hits) of \(40 * usedCount)")
+        #expect(hits > 40 * usedCount * 8 / 10, "\(hits) of \(40 * usedCount)")
+        #expect(store.checkInvariants().isEmpty)
+    }
+
+    @Test func droppedKeysAreRemembered() throws {
+        let keys = try #require(DroppedKeys(arenaBytes: 2 << 20))
+        defer { keys.deallocate() }
+        var random = SeededRandom(seed: 1)
+        let hashes = (0..<1000).map { _ in random.next() }
+        #expect(hashes.allSatisfy { !keys.contains($0) })
+        for hash in hashes {
+            keys.note(hash)
+            #expect(keys.contains(hash))
+        }
+        // 8,192 places for 1,000 keys.
+        #expect(hashes.count { keys.contains($0) } > 900)
+        #expect((0..<10_000).count { _ in keys.contains(random.next()) } < 50)
+        // Many more overwrite them.
+        for _ in 0..<100_000 { keys.note(random.next()) }
+        #expect(hashes.count { keys.contains($0) } < 50)
+    }
+}

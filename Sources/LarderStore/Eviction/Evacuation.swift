@@ -45,8 +45,11 @@ extension StoreState {
                 keeps = false
             case .move: keeps = !isDead(item, now: now)
             case .evict(let surcharge):
-                price = retentionPrice(blockCount: count, isKept: isKept, surcharge: isYoung ? 0 : surcharge)
-                keeps = Int(item.frequency) >= price && !isDead(item, now: now)
+                let hits = hits(of: item, hash, isKept: isKept)
+                price = retentionPrice(
+                    blockCount: count, hits: hits, isKept: isKept, surcharge: isYoung ? 0 : surcharge)
+                keeps = hits >= price && !isDead(item, now: now)
+                if !keeps { process.pointee.droppedKeys?.note(hash) }
             }
             if keeps {
                 if move(item, hash, price: price, session, now: now) { continue }

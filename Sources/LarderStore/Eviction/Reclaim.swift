@@ -159,9 +159,10 @@ extension StoreState {
             guard larder_load_u32(&slabs[slab].live_blocks) > 0 else { return false }
             let item = Item(address(ofBlock: firstBlock(ofSlab: slab)))
             let state = larder_load_u8(item.stateField)
+            let hits = Int(state & ItemState.frequencyMask)
             let price = retentionPrice(
-                blockCount: Int(larder_load_u32(&slabs[slab].live_blocks)), isKept: false)
-            guard Int(state & ItemState.frequencyMask) >= price else { return false }
+                blockCount: Int(larder_load_u32(&slabs[slab].live_blocks)), hits: hits, isKept: false)
+            guard hits >= price else { return false }
             // A hit at this very moment keeps its count.
             _ = larder_exchange_u8_is(item.stateField, state, stateAfterPaying(price, state))
         } else if !isPinned(slab) {

@@ -17,13 +17,25 @@ extension StoreState {
     private static let keptCorrection = 1 / (1.02 * 1.02 * 1.02 * 1.02)
     /// Fresh items pay more: most of them are never asked for again.
     private static let freshPriceFactor = 2.0
+    /// And so do items that nobody asked for meanwhile: it is only the smallest of them that stay, by chance.
+    private static let unfoundPriceFactor = 2.0
+
+    /// Hits that count for an item whose slab is emptied: those since it was stored or last looked at, and one
+    /// more if its key had been dropped shortly before it was stored.
+    func hits(of item: Item, _ hash: UInt64, isKept: Bool) -> Int {
+        let hasReturned = !isKept && process.pointee.droppedKeys?.contains(hash) == true
+        return Int(item.frequency) + (hasReturned ? 1 : 0)
+    }
 
     /// Hits that an item of this many blocks pays. A fraction is paid as a whole hit or none, by chance.
-    /// - Parameter surcharge: 0, or more where too much would be kept otherwise.
-    func retentionPrice(blockCount: Int, isKept: Bool, surcharge: Int = 0) -> Int {
+    /// - Parameters:
+    ///   - hits: what it has.
+    ///   - surcharge: 0, or more where too much would be kept otherwise.
+    func retentionPrice(blockCount: Int, hits: Int, isKept: Bool, surcharge: Int = 0) -> Int {
         let surcharge = surcharge * Int(frequencyMax) / 3
         guard process.pointee.configuration.isSizeAware else { return 1 + surcharge }
-        let blocks = isKept ? Double(blockCount) : Double(blockCount) * Self.freshPriceFactor
+        let factor = (isKept ? 1 : Self.freshPriceFactor) * (hits > 0 ? 1 : Self.unfoundPriceFactor)
+        let blocks = Double(blockCount) * factor
         return surcharge + Int(blocks / process.pointee.blocksPerHit + Double(nextSampleBits() & 0xffff) / 65_536)
     }
 
