@@ -1,3 +1,4 @@
+import Glibc
 import LarderTesting
 import Testing
 
@@ -82,6 +83,59 @@ import Testing
             }
         }
         #expect(store.statistics.counters.evictions == 0)
+        #expect(store.checkInvariants().isEmpty)
+    }
+
+    /// Values from 100 B to 1 MB come, go and change their size: nothing is refused, and of what was stored
+    /// last and not deleted, 30 MB are there at any time.
+    @Test(arguments: 1...3)
+    func churnOfMixedSizes(seed: Int) throws {
+        let store = try Store(StoreConfiguration(memoryBytes: Self.arenaBytes, hashSeed: 1))
+        let driver = try StoreDriver(store)
+        var random = SeededRandom(seed: UInt64(seed))
+        let bytes = [UInt8].value((1 << 20) + 4096, seed: UInt64(seed))
+        // By the number of its writing: a key, and where in `bytes` its value is.
+        var writings: [(key: Int, start: Int, length: Int)] = []
+        var lastWriting: [Int: Int] = [:]
+        var keyCount = 0
+        var written = 0
+        var checked = 0
+        // The mix shifts as well: mostly large values, mostly small ones, or both alike.
+        var sizesMin = 100.0
+        while written < 5 * Self.arenaBytes {
+            if random.once(in: 200) { sizesMin = [100.0, 100, 2000, 100_000][random.number(0...3)] }
+            let recent = max(0, keyCount - 300)
+            if keyCount > 0, random.once(in: 6) {
+                let key = random.number(recent...keyCount - 1)
+                let outcome = driver.turn(Self.now) { $0.delete(Self.key(key), now: Self.now) }
+                let expected = lastWriting.removeValue(forKey: key) != nil
+                try #require(outcome == .stored || !expected || written > Self.arenaBytes, "seed \(seed), key \(key)")
+                continue
+            }
+            let key = keyCount > 0 && random.once(in: 4) ? random.number(recent...keyCount - 1) : keyCount
+            keyCount = max(keyCount, key + 1)
+            let length = Int(sizesMin * pow(Double(1 << 20) * 0.99 / sizesMin, Double(random.number(0...1000)) / 1000))
+            let start = random.number(0...4095)
+            let outcome = driver.turn(Self.now) { $0.set(Self.key(key), Array(bytes[start..<start + length]), now: Self.now) }
+            try #require(outcome == .stored, "seed \(seed), \(length) bytes after \(written)")
+            lastWriting[key] = writings.count
+            writings.append((key, start, length))
+            written += length
+            guard written - checked > 10 << 20 else { continue }
+            checked = written
+            var newest = 0
+            for (number, writing) in writings.enumerated().reversed() where lastWriting[writing.key] == number {
+                newest += writing.length + 48
+                if newest > 30 << 20 { break }
+                let found = driver.turn(Self.now) { $0.find(Self.key(writing.key), now: Self.now)?.value }
+                // Byte by byte it would take a debug build minutes.
+                let isWhole = found.map { found in
+                    found.count == writing.length
+                        && bytes.withUnsafeBytes { memcmp($0.baseAddress! + writing.start, found, found.count) == 0 }
+                } ?? false
+                try #require(isWhole, "seed \(seed), \(writing.length) bytes, the newest but \(newest) of \(written)")
+            }
+        }
         #expect(store.checkInvariants().isEmpty)
     }
 

@@ -9,6 +9,8 @@ extension StoreState {
     /// Slabs looked at to find one with holes; and before an item has to go though there are some.
     private static let samples = 16
     private static let samplesMax = 256
+    /// Slabs looked at for the one with the most holes.
+    private static let slabsSearched = 4096
     /// Ticks in which the whole slab table is looked at for emptied slabs.
     private static let tableParts = 16
     /// Share of the slabs that fresh items may hold before they are the ones to make room.
@@ -82,8 +84,26 @@ extension StoreState {
         }
     }
 
+    /// Where nothing may be dropped, every hole counts: the slab with the most of them, if those of all slabs
+    /// that were looked at make up for one. In a large arena that is a part of it, and the next search goes on
+    /// behind it.
+    private func slabOfMostHoles() -> Int? {
+        var best: (holes: Int, slab: Int)?
+        var total = 0
+        for _ in 0..<min(slabCount, Self.slabsSearched) {
+            process.pointee.holeHand = (process.pointee.holeHand + 1) % slabCount
+            let slab = process.pointee.holeHand
+            let holes = holes(slab)
+            guard holes > 0, !isPinned(slab) else { continue }
+            total += holes
+            if holes > best?.holes ?? 0 { best = (holes, slab) }
+        }
+        return total >= blocksPerSlab ? best?.slab : nil
+    }
+
     /// A slab with so many holes that closing them is better than to drop items.
     private func slabWorthClosing() -> Int? {
+        if !process.pointee.configuration.evicts, bounds == nil { return slabOfMostHoles() }
         // While a good part of the arena is holes, closing them costs nobody an item.
         let dataBlocks = Int64(slabCount) * Int64(blocksPerSlab)
         let isRoomy = liveBlockCount() < dataBlocks * 85 / 100

@@ -11,6 +11,8 @@ extension StoreState {
     /// before none is kept. It bounds how long one set may wait.
     private static let reclaimsBeforeSurcharge = 4
     private static let reclaimsBeforeDropping = 16
+    /// The same where nothing may be dropped: enough for a slab to be gained from holes of a hundredth each.
+    private static let reclaimsBeforeRefusing = 128
 
     /// A slab to open; nil when nothing can be dropped.
     func takeFreeSlab(forKept: Bool, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Int? {
@@ -23,12 +25,15 @@ extension StoreState {
         // Emptying a slab may fill another, so that going on could move the same items for ever.
         var vainReclaims = 0
         var waits: UInt32 = 0
+        let evicts = process.pointee.configuration.evicts
         func reclaim() {
             let before = process.pointee.freeSlabs.count + unpinnedLimboCount()
             let purpose: Evacuation =
-                vainReclaims < Self.reclaimsBeforeDropping
+                !evicts ? .evict(surcharge: 0)
+                : vainReclaims < Self.reclaimsBeforeDropping
                 ? .evict(surcharge: vainReclaims / Self.reclaimsBeforeSurcharge) : .drop
-            mayReclaim = reclaimSlab(purpose, session, now: now)
+            mayReclaim =
+                reclaimSlab(purpose, session, now: now) && (evicts || vainReclaims < Self.reclaimsBeforeRefusing)
             let after = process.pointee.freeSlabs.count + unpinnedLimboCount()
             vainReclaims = after > before ? 0 : vainReclaims + 1
         }
@@ -39,7 +44,9 @@ extension StoreState {
             recycleLimbo(session)
             let free = process.pointee.freeSlabs.count
             let coming = unpinnedLimboCount()
-            if mayReclaim, free + coming < Self.slabsAhead {
+            // Where nothing may be dropped, room ahead of need is not worth much copying.
+            let isWorthIt = evicts || vainReclaims < Self.reclaimsBeforeSurcharge || free <= Self.keptReserve
+            if mayReclaim, isWorthIt, free + coming < Self.slabsAhead {
                 reclaim()
                 continue
             }
