@@ -91,6 +91,25 @@ struct OpeningTests {
         #expect(latency.sum == 0 + 0 + 4_000 + 2_000 + 2_000 && latency.maximum == 4_000)
     }
 
+    /// So is the password, and whatever else comes before the request.
+    @Test func theLoginIsPartOfTheLatency() throws {
+        var talk = try Talk("--ratio 0:1 --reconnect-interval 1 -n 2 -a me:secret")
+        talk.worker.clock.standsAt = 1_000
+        _ = talk.received()
+        talk.answer(accepted("text"))
+        talk.begin()
+        talk.answer(Array("END\r\n".utf8))
+        talk.accept()
+        #expect(talk.received() == bytes("set auth 0 0 9\r\nme secret\r\n".utf8))
+        talk.worker.clock.standsAt = 4_000
+        talk.answer(accepted("text"))
+        #expect(talk.received() == bytes("get memtier-6\r\n".utf8))
+        talk.worker.clock.standsAt = 6_000
+        talk.answer(Array("END\r\n".utf8))
+        let latency = talk.worker.totals.getLatency
+        #expect(latency.count == 2 && latency.sum == 5_000)
+    }
+
     /// Bytes for which the socket has no room go out later, in order.
     @Test func whatTheSocketDoesNotTakeFollows() throws {
         var talk = try Talk("--ratio 1:0 --pipeline 64 -n 64 -d 50000")

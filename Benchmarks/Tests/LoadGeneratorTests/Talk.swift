@@ -44,7 +44,8 @@ struct Talk: ~Copyable {
     /// What the worker has sent so far; waits for at least a byte unless `isOptional`.
     func received(isOptional: Bool = false, from peer: Int32? = nil) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: 1 << 16)
-        let count = recv(peer ?? self.peer, &bytes, bytes.count, isOptional ? Int32(MSG_DONTWAIT) : 0)
+        if !isOptional { awaitInput(peer ?? self.peer) }
+        let count = recv(peer ?? self.peer, &bytes, bytes.count, Int32(MSG_DONTWAIT))
         return Array(bytes.prefix(max(0, count)))
     }
 
@@ -70,6 +71,12 @@ func storedValue(_ values: ValueSource, _ key: UInt64, _ length: Int) -> [UInt8]
     return Array(bytes.prefix(length))
 }
 
+/// Waits for bytes or a connection, but not for ever: a test that goes wrong must end.
+private func awaitInput(_ descriptor: Int32) {
+    var watched = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    #expect(poll(&watched, 1, 10_000) == 1, "nothing came within 10 s")
+}
+
 /// A Unix socket and the connections that it has accepted; all go when it goes.
 private final class Listener {
     let path = "/tmp/larder-bench-\(getpid())-\(UInt64.random(in: 0...UInt64.max)).sock"
@@ -87,7 +94,8 @@ private final class Listener {
                 bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
-        guard bound == 0, listen(descriptor, 64) == 0 else {
+        // An accept that fails must not wait, either.
+        guard bound == 0, listen(descriptor, 64) == 0, fcntl(descriptor, F_SETFL, O_NONBLOCK) == 0 else {
             throw BenchError(message: "no socket at \(path)")
         }
     }
@@ -99,6 +107,7 @@ private final class Listener {
     }
 
     func accept() -> Int32 {
+        awaitInput(descriptor)
         let peer = Glibc.accept(descriptor, nil, nil)
         accepted.insert(peer)
         return peer
