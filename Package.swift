@@ -57,6 +57,9 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: settings),
+        // Not a product: Tests/Clients holds other clients against it.
+        .executableTarget(
+            name: "client-probe", dependencies: ["LarderClient"], path: "Tests/ClientProbe", swiftSettings: settings),
         .target(
             name: "LarderTesting", dependencies: ["LarderStore", "LarderWire", "LarderTLS"], swiftSettings: settings),
         // Not a product: `make test-model` and CI run it.
@@ -69,7 +72,16 @@ let package = Package(
             name: "LarderEventLoopTests", dependencies: ["LarderEventLoop", "CLarderSystem"],
             swiftSettings: settings),
         .testTarget(
-            name: "LarderClientTests", dependencies: ["LarderClient", "LarderStore", "LarderTesting"],
+            name: "LarderClientTests",
+            dependencies: [
+                "LarderClient", "LarderStore", "LarderTesting",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "Tracing", package: "swift-distributed-tracing"),
+                .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "LarderServerTests",

@@ -66,7 +66,7 @@ enum AnswerLine {
         var words = following
         func saying(_ code: Answer.Code) -> (Answer, Int?) {
             var answer = Answer(code)
-            answer.text = printable(words.rest)
+            answer.text = printable(words.rest.dropFirst())
             return (answer, nil)
         }
         if first.elementsEqual("CLIENT_ERROR".utf8) { return saying(.clientError) }

@@ -76,6 +76,13 @@ public final class MemcacheConnection: Sendable {
         }
     }
 
+    /// Whether it is connected now.
+    var isOpen: Bool {
+        phase.withLock { phase in
+            if case .open = phase { true } else { false }
+        }
+    }
+
     /// Closes it for good: who waits for an answer, or asks from now on, gets an error.
     public func close() async {
         let error = MemcacheError(.closed, "the connection to \(address) was closed")

@@ -19,11 +19,14 @@ final class PipelineHandler: ChannelInboundHandler {
         /// Waits for the socket, and for TLS.
         case connecting
         case loggingIn
-        /// Waits for the answer to a first command that does nothing.
-        case greeting
+        /// Waits for the server to say what it is, and then that it knows the meta protocol.
+        case greeting, testing
         case open
         case ended
     }
+
+    /// Servers that want a login do not answer lines as short as the second.
+    private static let greeting = "version\r\nmn\r\n"
 
     private let settings: LinkSettings
     private let isReady: EventLoopPromise<Void>
@@ -36,7 +39,11 @@ final class PipelineHandler: ChannelInboundHandler {
     private var overdueCount = 0
     private var failure: MemcacheError?
     private var hasAnswered = false
-    private var lastActivity = NIODeadline.now()
+    /// When the server last sent anything.
+    private var lastRead = NIODeadline.now()
+    private var lastRequest = NIODeadline.now()
+    /// Closed because nobody asked for anything.
+    private var isIdle = false
     private var isFlushScheduled = false
     private var timer: (task: Scheduled<Void>, time: NIODeadline)?
 
@@ -60,7 +67,7 @@ final class PipelineHandler: ChannelInboundHandler {
         // Whoever left before anything was sent costs nothing.
         guard !batch.isFinished else { return }
         let now = NIODeadline.now()
-        lastActivity = now
+        lastRequest = now
         inFlight.append(InFlight(batch: batch, deadline: now + settings.requestTimeout))
         context.write(wrapOutboundOut(batch.bytes), promise: nil)
         scheduleFlush(context)
@@ -98,14 +105,14 @@ final class PipelineHandler: ChannelInboundHandler {
             bytes.writeString("set login 0 0 \(login.utf8.count)\r\n\(login)\r\n")
         } else {
             phase = .greeting
-            bytes.writeString("mn\r\n")
+            bytes.writeString(Self.greeting)
         }
         context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard failure == nil else { return }
-        lastActivity = NIODeadline.now()
+        lastRead = NIODeadline.now()
         var incoming = unwrapInboundIn(data)
         decoder.append(&incoming)
         do {
@@ -132,7 +139,7 @@ final class PipelineHandler: ChannelInboundHandler {
     }
 
     /// Ends the connection; everybody who waits gets the error.
-    func end(_ error: MemcacheError?) {
+    func end(_ error: MemcacheError) {
         guard phase != .ended else { return }
         if failure == nil { failure = error }
         if let context { context.close(promise: nil) } else { finish() }
@@ -144,7 +151,6 @@ final class PipelineHandler: ChannelInboundHandler {
         phase = .ended
         timer?.task.cancel()
         timer = nil
-        let isQuiet = failure == nil && wasOpen && inFlight.isEmpty
         let error =
             failure
             ?? MemcacheError(
@@ -154,7 +160,7 @@ final class PipelineHandler: ChannelInboundHandler {
         inFlight = []
         for request in waiting { request.batch.finish(.failure(error)) }
         if wasOpen {
-            onEnd(LinkEnd(error: isQuiet ? nil : error, hasAnswered: hasAnswered))
+            onEnd(LinkEnd(error: isIdle ? nil : error, hasAnswered: hasAnswered))
         } else {
             isReady.fail(error)
         }
@@ -169,13 +175,16 @@ final class PipelineHandler: ChannelInboundHandler {
             guard answer.code == .stored else { throw refusal(answer, of: "the login") }
             phase = .greeting
             var bytes = ByteBuffer()
-            bytes.writeString("mn\r\n")
+            bytes.writeString(Self.greeting)
             context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
         case .greeting:
-            guard answer.code == .noOperation else { throw refusal(answer, of: "the first command (mn)") }
+            guard answer.code == .version else { throw refusal(answer, of: "version") }
+            phase = .testing
+        case .testing:
+            guard answer.code == .noOperation else { throw refusal(answer, of: "the meta protocol (mn)") }
             phase = .open
             isReady.succeed()
-            if let idle = settings.idleTimeout { arm(lastActivity + idle) }
+            if let idle = settings.idleTimeout { arm(lastRead + idle) }
         case .open: try deliver(answer)
         }
     }
@@ -250,14 +259,19 @@ final class PipelineHandler: ChannelInboundHandler {
         }
         if let oldest = inFlight.first {
             // One that answers others is slow; one that says nothing is gone.
-            let patience = max(oldest.deadline, lastActivity + settings.requestTimeout)
+            let patience = max(oldest.deadline, lastRead + settings.requestTimeout)
             guard patience > now else {
                 return end(MemcacheError(.timedOut, "\(settings.address) is silent"))
             }
             arm(patience)
         } else if let idle = settings.idleTimeout {
-            guard lastActivity + idle > now else { return end(nil) }
-            arm(lastActivity + idle)
+            let end = max(lastRead, lastRequest) + idle
+            guard end > now else {
+                isIdle = true
+                context?.close(promise: nil)
+                return
+            }
+            arm(end)
         }
     }
 }

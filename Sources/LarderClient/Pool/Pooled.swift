@@ -12,17 +12,17 @@ public struct Pooled<Pool: ResourcePool>: Sendable {
     }
 
     /// Lends one to `body`, and takes it back when `body` returns, throws or is cancelled.
-    public func callAsFunction<Result>(
-        isolation: isolated (any Actor)? = #isolation, _ body: (Pool.Resource) async throws -> Result
+    nonisolated(nonsending) public func callAsFunction<Result>(
+        _ body: nonisolated(nonsending) (Pool.Resource) async throws -> Result
     ) async throws -> Result {
-        try await pool.withConnection(isolation: isolation, body)
+        try await pool.withConnection(body)
     }
 
     /// Lends one to `body`, and takes it back when `body` returns, throws or is cancelled.
-    public func withConnection<Result>(
-        isolation: isolated (any Actor)? = #isolation, _ body: (Pool.Resource) async throws -> Result
+    nonisolated(nonsending) public func withConnection<Result>(
+        _ body: nonisolated(nonsending) (Pool.Resource) async throws -> Result
     ) async throws -> Result {
-        try await pool.withConnection(isolation: isolation, body)
+        try await pool.withConnection(body)
     }
 }
 

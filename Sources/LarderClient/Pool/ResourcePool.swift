@@ -14,8 +14,8 @@ public protocol ResourcePool<Resource>: Sendable {
 
 extension ResourcePool {
     /// Lends one to `body`, and takes it back when `body` returns, throws or is cancelled.
-    public func withConnection<Result>(
-        isolation: isolated (any Actor)? = #isolation, _ body: (Resource) async throws -> Result
+    nonisolated(nonsending) public func withConnection<Result>(
+        _ body: nonisolated(nonsending) (Resource) async throws -> Result
     ) async throws -> Result {
         let resource = try await acquire()
         defer { giveBack(resource) }

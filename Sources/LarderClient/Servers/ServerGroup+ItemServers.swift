@@ -1,0 +1,113 @@
+import Logging
+
+extension ServerGroup: ItemServers {
+    public func items(for keys: [String]) async throws -> [String: StoredItem] {
+        let parts = try await asking(keys) { servers, places in
+            try await servers.items(for: places.map { keys[$0] })
+        } failed: { _ in
+            [:]
+        }
+        return parts.reduce(into: [:]) { found, part in found.merge(part) { first, _ in first } }
+    }
+
+    public func store(
+        _ mode: StoreMode, _ items: [NewItem], expiration: Expiration
+    ) async throws -> [String] {
+        let parts = try await asking(items.map(\.key)) { servers, places in
+            try await servers.store(mode, places.map { items[$0] }, expiration: expiration)
+        } failed: { places in
+            places.map { items[$0].key }
+        }
+        return parts.flatMap { $0 }
+    }
+
+    public func replace(_ item: NewItem, cas: UInt64, expiration: Expiration) async throws -> Bool {
+        try await one(item.key, instead: false) {
+            try await $0.replace(item, cas: cas, expiration: expiration)
+        }
+    }
+
+    public func delete(_ keys: [String]) async throws -> Set<String> {
+        let parts = try await asking(keys) { servers, places in
+            try await servers.delete(places.map { keys[$0] })
+        } failed: { _ in
+            []
+        }
+        return parts.reduce(into: []) { deleted, part in deleted.formUnion(part) }
+    }
+
+    public func add(
+        _ delta: Int64, to key: String, initial: UInt64?, expiration: Expiration
+    ) async throws -> UInt64? {
+        try await one(key, instead: nil) {
+            try await $0.add(delta, to: key, initial: initial, expiration: expiration)
+        }
+    }
+
+    public func touch(_ key: String, expiration: Expiration) async throws -> Bool {
+        try await one(key, instead: false) { try await $0.touch(key, expiration: expiration) }
+    }
+
+    public func lease(_ key: String, seconds: Int) async throws -> Lease {
+        try await one(key, instead: .won(cas: 0)) { try await $0.lease(key, seconds: seconds) }
+    }
+
+    public func flushAll() async throws {
+        let everybody = servers.map { (server: $0, places: [Int]()) }
+        _ = try await inParallel(everybody) { servers, _ in
+            try await servers.flushAll()
+        } failed: { _ in
+            ()
+        }
+    }
+
+    /// Asks the server that has the key; `instead` is the result where a failure is a miss.
+    private func one<Result: Sendable>(
+        _ key: String, instead: Result, _ body: (any ItemServers) async throws -> Result
+    ) async throws -> Result {
+        do {
+            return try await server(for: key).ask(body)
+        } catch let error as MemcacheError where isMiss(error) {
+            return instead
+        }
+    }
+
+    /// Asks each server about its keys, which are given by their places; `failed` has the result for those whose server
+    /// fails, where that is a miss.
+    private func asking<Result: Sendable>(
+        _ keys: [String], _ body: @escaping @Sendable (any ItemServers, [Int]) async throws -> Result,
+        failed: @escaping @Sendable ([Int]) -> Result
+    ) async throws -> [Result] {
+        do {
+            return try await inParallel(split(keys), body, failed: failed)
+        } catch let error as MemcacheError where isMiss(error) {
+            return [failed(Array(keys.indices))]
+        }
+    }
+
+    private func inParallel<Result: Sendable>(
+        _ parts: [(server: GroupServer, places: [Int])],
+        _ body: @escaping @Sendable (any ItemServers, [Int]) async throws -> Result,
+        failed: @escaping @Sendable ([Int]) -> Result
+    ) async throws -> [Result] {
+        @Sendable func ask(_ part: (server: GroupServer, places: [Int])) async throws -> Result {
+            do {
+                return try await part.server.ask { try await body($0, part.places) }
+            } catch let error as MemcacheError where self.isMiss(error) {
+                return failed(part.places)
+            }
+        }
+        // One server needs no second task.
+        if parts.count == 1 { return [try await ask(parts[0])] }
+        return try await withThrowingTaskGroup(of: Result.self) { group in
+            for part in parts { group.addTask { try await ask(part) } }
+            return try await group.reduce(into: []) { results, result in results.append(result) }
+        }
+    }
+
+    private func isMiss(_ error: MemcacheError) -> Bool {
+        guard error.isServerFailure, configuration.onFailure == .miss else { return false }
+        configuration.logger.debug("a miss, because a server failed", metadata: ["error": "\(error)"])
+        return true
+    }
+}

@@ -1,0 +1,188 @@
+import LarderTesting
+import Synchronization
+import Testing
+
+@testable import LarderClient
+
+@Suite(.timeLimit(.minutes(1))) struct ConnectionLifeTests {
+    private func connection(
+        to path: String, _ configure: (inout ConnectionConfiguration) -> Void = { _ in }
+    ) -> MemcacheConnection {
+        var configuration = ConnectionConfiguration()
+        configuration.requestTimeout = .seconds(30)
+        configuration.connectTimeout = .seconds(30)
+        configuration.backoff = Backoff(initial: .zero)
+        configuration.silence()
+        configure(&configuration)
+        return MemcacheConnection(to: .unixSocket(path: path), configuration: configuration)
+    }
+
+    @Test func aSilentServerIsGivenUp() async throws {
+        let server = try FakeServer { _ in .silence }
+        let connection = connection(to: server.path) { $0.requestTimeout = .milliseconds(30) }
+        let error = await #expect(throws: MemcacheError.self) { try await connection.items(for: ["a"]) }
+        #expect(error?.code == .timedOut)
+        await until { connection.isBroken }
+        await #expect(throws: MemcacheError.self) { try await connection.items(for: ["a"]) }
+        #expect(server.acceptedCount == 2)
+    }
+
+    /// More requests to a server that says nothing do not keep its connection.
+    @Test func aSilentServerIsGivenUpWhileManyAsk() async throws {
+        let server = try FakeServer { _ in .silence }
+        let connection = connection(to: server.path) { $0.requestTimeout = .milliseconds(100) }
+        await withTaskGroup(of: Void.self) { group in
+            for worker in 0..<20 {
+                group.addTask {
+                    try? await Task.sleep(for: .milliseconds(5 * worker))
+                    while server.acceptedCount < 3 { _ = try? await connection.items(for: ["a"]) }
+                }
+            }
+        }
+    }
+
+    /// Whose answers come, however slowly, keeps its connection; what is too late is nobody's.
+    @Test func aSlowServerKeepsItsConnection() async throws {
+        let held = Mutex<String?>(nil)
+        let server = try FakeServer { line in
+            guard let slow = held.withLock({ $0 }) else {
+                held.withLock { $0 = line }
+                return .silence
+            }
+            return .say("VA 1 kslow \(opaque(slow))\r\n1\r\nVA 1 knext \(opaque(line))\r\n2\r\n")
+        }
+        let connection = connection(to: server.path) { $0.requestTimeout = .seconds(2) }
+        let slow = Task { try await connection.items(for: ["slow"]) }
+        await until { held.withLock { $0 != nil } }
+        // The second is asked while the first still has time, and gets its own answer.
+        #expect(try await connection.items(for: ["next"])["next"]?.bytes == [0x32])
+        #expect(try await slow.value["slow"]?.bytes == [0x31])
+        #expect(server.acceptedCount == 1)
+    }
+
+    @Test func aServerThatDoesNotGreetIsGivenUp() async throws {
+        let server = try FakeServer(greets: false) { _ in .silence }
+        let connection = connection(to: server.path) { $0.connectTimeout = .milliseconds(30) }
+        let error = await #expect(throws: MemcacheError.self) { try await connection.items(for: ["a"]) }
+        #expect(error?.code == .cannotConnect)
+    }
+
+    @Test func anIdleConnectionClosesAndOpensAgain() async throws {
+        let server = try FakeServer { line in .say("EN \(opaque(line))\r\n") }
+        let connection = connection(to: server.path) { $0.idleTimeout = .milliseconds(20) }
+        for turn in 1...3 {
+            #expect(try await connection.items(for: ["a"]).isEmpty)
+            #expect(server.acceptedCount == turn)
+            await until { !connection.isOpen }
+            // Nothing went wrong: a pool need not replace it.
+            #expect(!connection.isBroken)
+        }
+    }
+
+    @Test func afterTheServersReturnTheConnectionIsBack() async throws {
+        let miss: @Sendable (String) -> FakeServer.Reply = { .say("EN \(opaque($0))\r\n") }
+        let first = try FakeServer(miss)
+        let path = first.path
+        let connection = connection(to: path)
+        #expect(try await connection.items(for: ["a"]).isEmpty)
+        first.stop()
+        await until { connection.isBroken }
+        let down = await #expect(throws: MemcacheError.self) { try await connection.items(for: ["a"]) }
+        #expect(down?.code == .cannotConnect)
+        let second = try FakeServer(path: path, miss)
+        #expect(try await connection.items(for: ["a"]).isEmpty)
+        #expect(second.acceptedCount == 1 && !connection.isBroken)
+    }
+
+    @Test func aServerThatCannotBeReachedIsLeftAloneForAWhile() async throws {
+        let connection = connection(to: "/nonexistent/larder.sock") {
+            $0.backoff = Backoff(initial: .seconds(3600), longest: .seconds(3600))
+        }
+        let first = await #expect(throws: MemcacheError.self) { try await connection.ping() }
+        #expect(first?.code == .cannotConnect)
+        let second = await #expect(throws: MemcacheError.self) { try await connection.ping() }
+        #expect(second?.code == .backingOff)
+    }
+
+    @Test func aServerThatIsDownIsAMissWhereThatIsChosen() async throws {
+        let connection = connection(to: "/nonexistent/larder.sock") { $0.onFailure = .miss }
+        let item = NewItem(key: "a", bytes: [1])
+        #expect(try await connection.items(for: ["a"]) == [:])
+        #expect(try await connection.store(.set, [item], expiration: .never) == ["a"])
+        #expect(try await connection.replace(item, cas: 1, expiration: .never) == false)
+        #expect(try await connection.delete(["a"]) == [])
+        #expect(try await connection.add(1, to: "a", initial: 1, expiration: .never) == nil)
+        #expect(try await connection.touch("a", expiration: .never) == false)
+        #expect(try await connection.lease("a", seconds: 1) == .won(cas: 0))
+        try await connection.flushAll()
+        // What the caller does wrong stays an error.
+        let error = await #expect(throws: MemcacheError.self) { try await connection.items(for: [""]) }
+        #expect(error?.code == .invalidKey)
+    }
+
+    @Test func whatIsTooLargeForTheServerIsNotStoredAndTheRestIs() async throws {
+        let server = try TestServer(arguments: ["-I", "100k"])
+        let connection = server.connection()
+        let items = ["a", "b", "c"].map {
+            NewItem(key: $0, bytes: [UInt8](repeating: 1, count: $0 == "b" ? 200_000 : 10))
+        }
+        #expect(try await connection.store(.set, items, expiration: .never) == ["b"])
+        #expect(try await connection.items(for: ["a", "b", "c"]).count == 2)
+    }
+
+    @Test func largeValuesComeWhole() async throws {
+        let server = try TestServer(arguments: ["-m", "256", "-I", "20m"])
+        let connection = server.connection()
+        let bytes = (0..<10_000_000).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 11) }
+        #expect(
+            try await connection.store(.set, [NewItem(key: "large", bytes: bytes)], expiration: .never) == [])
+        #expect(try await connection.items(for: ["large"])["large"]?.bytes == bytes)
+    }
+
+    @Test(arguments: ["a b", "a\nb", "\u{7F}", "日本語", String(repeating: "k", count: 250)])
+    func keysOfAllKinds(key: String) async throws {
+        let server = try TestServer()
+        let connection = server.connection()
+        #expect(try await connection.store(.set, [NewItem(key: key, bytes: [1])], expiration: .never) == [])
+        #expect(try await connection.items(for: [key, "other"]).keys.sorted() == [key])
+    }
+
+    @Test(arguments: ["", String(repeating: "k", count: 251), String(repeating: " ", count: 188)])
+    func keysThatCannotBe(key: String) async throws {
+        let connection = connection(to: "/nonexistent/larder.sock")
+        let error = await #expect(throws: MemcacheError.self) { try await connection.items(for: ["a", key]) }
+        #expect(error?.code == .invalidKey)
+    }
+}
+
+@Suite struct BackoffTests {
+    @Test func eachFailureDoublesTheSpanUpToALimit() {
+        var random = SeededRandom(seed: 1)
+        let backoff = Backoff(initial: .milliseconds(10), longest: .milliseconds(100), jitter: 0)
+        let spans = (1...6).map { backoff.span(afterFailures: $0, using: &random) }
+        #expect(spans == [10, 20, 40, 80, 100, 100].map { .milliseconds($0) })
+        #expect(backoff.span(afterFailures: .max, using: &random) == .milliseconds(100))
+    }
+
+    @Test func chanceTakesAwayUpToItsPart() {
+        var random = SeededRandom(seed: 2)
+        let backoff = Backoff(initial: .milliseconds(100), longest: .seconds(1), jitter: 0.5)
+        let spans = (0..<1000).map { _ in backoff.span(afterFailures: 1, using: &random) }
+        #expect(spans.allSatisfy { $0 >= .milliseconds(50) && $0 <= .milliseconds(100) })
+        #expect(Set(spans).count > 900)
+    }
+
+    @Test func theGateOpensWhenTheSpanIsOver() {
+        var random = SeededRandom(seed: 3)
+        let gate = ReconnectGate(Backoff(initial: .seconds(1), longest: .seconds(4), jitter: 0))
+        let begin = ContinuousClock.now
+        #expect(gate.mayTry(at: begin))
+        gate.failed(at: begin, using: &random)
+        #expect(!gate.mayTry(at: begin + .milliseconds(999)))
+        #expect(gate.mayTry(at: begin + .seconds(1)))
+        gate.failed(at: begin + .seconds(1), using: &random)
+        #expect(!gate.mayTry(at: begin + .milliseconds(2999)))
+        gate.succeeded()
+        #expect(gate.mayTry(at: begin))
+    }
+}

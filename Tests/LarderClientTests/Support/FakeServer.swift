@@ -1,0 +1,105 @@
+import Foundation
+import Glibc
+import Synchronization
+
+/// A server that says what a test wants, over a Unix socket.
+///
+/// It answers each request line by line; a line that it does not know gets no answer.
+final class FakeServer: Sendable {
+    /// What to do about a line.
+    enum Reply: Sendable {
+        case say([UInt8])
+        case silence
+        case hangUp
+
+        static func say(_ text: String) -> Reply { .say(Array(text.utf8)) }
+    }
+
+    let path: String
+    private let listener: Int32
+    private let clients = Mutex<[Int32]>([])
+    private let accepted = Mutex(0)
+
+    /// How many connections there have been.
+    var acceptedCount: Int { accepted.withLock { $0 } }
+
+    /// - Parameter reply: to a line without its end; the greeting (`version`, `mn`) is answered already unless `greets` is false.
+    init(
+        path: String? = nil, greets: Bool = true, _ reply: @escaping @Sendable (String) -> Reply
+    ) throws {
+        self.path = path ?? "/tmp/larder-fake-\(UUID().uuidString.prefix(13)).sock"
+        listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        unlink(self.path)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: self.path.utf8) }
+        let isBound = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+            }
+        }
+        guard isBound, listen(listener, 100) == 0 else { throw CocoaError(.fileWriteUnknown) }
+        let ear = listener
+        Thread { [weak self] in
+            while case let client = accept(ear, nil, nil), client >= 0 {
+                guard let self else { return }
+                self.clients.withLock { $0.append(client) }
+                self.accepted.withLock { $0 += 1 }
+                Thread { Self.serve(client, greets, reply) }.start()
+            }
+        }.start()
+    }
+
+    deinit { stop() }
+
+    /// Hangs up on everybody, and listens no more.
+    func stop() {
+        unlink(path)
+        shutdown(listener, Int32(SHUT_RDWR))
+        clients.withLock { clients in
+            for client in clients { shutdown(client, Int32(SHUT_RDWR)) }
+            clients = []
+        }
+    }
+
+    private static func greeting(_ line: String) -> Reply? {
+        switch line {
+        case "version": .say("VERSION 1.6.45\r\n")
+        case "mn": .say("MN\r\n")
+        default: nil
+        }
+    }
+
+    private static func serve(
+        _ client: Int32, _ greets: Bool, _ reply: @Sendable (String) -> Reply
+    ) {
+        var pending: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65536)
+        while case let count = read(client, &chunk, chunk.count), count > 0 {
+            pending += chunk[..<count]
+            while let end = pending.firstIndex(of: UInt8(ascii: "\n")) {
+                let line = String(
+                    decoding: pending[..<end].filter { $0 != UInt8(ascii: "\r") }, as: UTF8.self)
+                pending.removeFirst(end + 1)
+                switch greets ? greeting(line) ?? reply(line) : reply(line) {
+                case .say(let bytes): _ = send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+                case .silence: break
+                case .hangUp:
+                    shutdown(client, Int32(SHUT_RDWR))
+                    return
+                }
+            }
+        }
+        shutdown(client, Int32(SHUT_RDWR))
+    }
+}
+
+/// The opaque of a request, with its letter.
+func opaque(_ line: String) -> String {
+    line.split(separator: " ").first { $0.hasPrefix("O") }.map(String.init) ?? "O"
+}
+
+/// Lets other tasks run until something is so.
+func until(_ condition: () async throws -> Bool) async rethrows {
+    while try await !condition() { await Task.yield() }
+}
