@@ -26,7 +26,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers generator setup setup-test install format lint clean bench compare expiry hitratio density test-model test-tsan
+.PHONY: help run build debug test test-swift test-clients readers generator setup setup-test install format lint clean bench compare gates expiry hitratio density test-model test-tsan
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -48,6 +48,7 @@ test: setup-test ## build both ways, warnings being errors, then run every test 
 	@$(MAKE) --no-print-directory test-swift
 	@$(MAKE) --no-print-directory test-model
 	@$(MAKE) --no-print-directory test-clients
+	@$(MAKE) --no-print-directory gates
 
 test-swift: debug ## run the Swift tests
 	$(SWIFT) test $(SWIFT_FLAGS) --skip-build
@@ -81,6 +82,9 @@ lint: ## report where the layout differs from .swift-format
 
 bench: generator ## build the load generator, Benchmarks/.build/release/larder-bench, and print its options
 	@Benchmarks/.build/release/larder-bench --help
+
+gates: setup-test build generator ## hold instructions, system calls and bytes against their ceilings (some two minutes)
+	$(PYTHON) Benchmarks/gates.py
 
 compare: build generator ## measure Larder against memcached (make compare MEMCACHED=PATH QUICK=1)
 	$(PYTHON) Benchmarks/compare.py --memcached "$(MEMCACHED)" $(if $(QUICK),--quick) $(ARGS)
