@@ -209,6 +209,7 @@ final class PipelineHandler: ChannelInboundHandler {
         inFlight.removeFirst()
         if overdueCount > 0 { overdueCount -= 1 }
         batch.finish(.success(answers))
+        if let idle = settings.idleTimeout, inFlight.isEmpty { arm(lastRead + idle) }
     }
 
     private func check(_ answer: Answer, against batch: PendingBatch, number: Int) throws(MemcacheError) {
