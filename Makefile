@@ -26,7 +26,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers generator setup setup-test install format lint clean bench compare gates expiry hitratio density test-model test-tsan
+.PHONY: help run build debug test test-swift test-clients readers generator client-probe setup setup-test install format lint clean bench compare gates expiry hitratio density test-model test-tsan
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -54,7 +54,7 @@ test-swift: debug ## run the Swift tests
 	$(SWIFT) test $(SWIFT_FLAGS) --skip-build
 	$(SWIFT) test $(SWIFT_FLAGS) --package-path Benchmarks
 
-test-clients: setup-test build readers generator ## run real clients and the container's script against the optimised server
+test-clients: setup-test build readers generator client-probe ## run real clients and the container's script against the optimised server
 	$(VENV)/bin/python -m pytest -q -rs Tests/Clients
 
 readers: setup
@@ -62,6 +62,9 @@ readers: setup
 
 generator: setup
 	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-bench
+
+client-probe: setup
+	$(SWIFT) build $(SWIFT_FLAGS) --product client-probe
 
 setup: ## install what a build needs (libevent, OpenSSL; apt-get, only what is missing)
 	@SWIFT="$(SWIFT)" .ci/setup build
