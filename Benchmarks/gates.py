@@ -31,11 +31,6 @@ SHORT_CALLS, LONG_CALLS = 4_000, 12_000
 STREAMS = {
     **instructions.STREAMS,
     "set1": (instructions.KEYS + ["--ratio", "1:0"], 1),
-    "meta32": (instructions.KEYS + ["-P", "memcache_meta", "--pipeline", "32"], 1),
-    "metaq100": (
-        instructions.KEYS + ["-P", "memcache_meta", "--ratio", "0:100", "--multi-key-get", "100"], 100),
-    "binq100": (
-        instructions.KEYS + ["-P", "memcache_binary", "--ratio", "0:100", "--multi-key-get", "100"], 100),
 }
 IDLE_CONNECTIONS = 1000
 DENSITY_MEGABYTES = 32

@@ -14,6 +14,8 @@ import sys
 from servers import Loader, Server
 
 KEYS = ["--key-maximum", "10000", "-d", "100"]
+META = KEYS + ["-P", "memcache_meta"]
+BINARY = KEYS + ["-P", "memcache_binary"]
 
 # name: load options, operations in one request.
 STREAMS = {
@@ -21,6 +23,11 @@ STREAMS = {
     "pipe32": (KEYS + ["--pipeline", "32"], 1),
     "set32": (KEYS + ["--pipeline", "32", "--ratio", "1:0"], 1),
     "mget100": (KEYS + ["--ratio", "0:100", "--multi-key-get", "100"], 100),
+    "meta1": (META + ["--ratio", "0:1"], 1),
+    "meta32": (META + ["--pipeline", "32"], 1),
+    "metaq100": (META + ["--ratio", "0:100", "--multi-key-get", "100"], 100),
+    "bin1": (BINARY + ["--ratio", "0:1"], 1),
+    "binq100": (BINARY + ["--ratio", "0:100", "--multi-key-get", "100"], 100),
 }
 # Operations of the two runs; each a whole number of batches on each of the connections.
 SHORT, LONG = 16_000, 64_000
