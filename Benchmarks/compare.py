@@ -25,6 +25,9 @@ import instructions
 from servers import Loader, Server, make_certificate
 from workloads import QUICK, STREAM_OF, WORKLOADS
 
+# Counting instructions takes half a minute; with --quick it is left out when this much time has passed.
+QUICK_SECONDS = 80
+
 FIGURES = ("cpu", "rate", "p50", "p99", "p99.9", "rss")
 
 
@@ -203,6 +206,7 @@ def print_tables(summaries):
 
 
 def main():
+    start = time.monotonic()
     options = parse()
     report = {
         "workloads": {}, "pairs": options.pairs, "seconds": options.seconds, "machine": machine(),
@@ -217,6 +221,8 @@ def main():
             compare(options, directory, report)
         if options.instructions:
             report["instructions"] = instructions.compare(options, directory)
+        elif options.quick and time.monotonic() - start > QUICK_SECONDS:
+            print("compare: no time is left to count instructions: ARGS=--instructions does", file=sys.stderr)
         elif not options.no_instructions and shutil.which("valgrind"):
             count_instructions(options, directory, report)
     summaries = {name: entry["summary"] for name, entry in report["workloads"].items()}

@@ -88,7 +88,7 @@ WORKLOADS = {
 }
 
 QUICK = (
-    "get50", "pipe32", "mget100", "metaq100", "binq100", "rate25k", "churn", "set32", "unix50", "evict", "tls50")
+    "get50", "pipe32", "mget100", "metaq100", "rate25k", "churn", "set32", "unix50", "evict", "tls50")
 
 # Streams of instructions.py that have another name than their workload.
 STREAM_OF = {"get50": "get1"}
