@@ -23,7 +23,8 @@ public final class SharedCache: Cache {
     ///   - isMapped: false reads with system calls, some microseconds each, in a program that must not have a
     ///     handler for SIGBUS.
     ///   - clock: the time by which values end; nil: the server's own.
-    /// - Throws: `CacheError` with the code `badConfiguration` when the file is no store's.
+    /// - Throws: `CacheError` with the code `badConfiguration` when the file is no store's. It is one when the
+    ///   server has answered its first request.
     public init(
         path: String, servers: any ItemServers, compression: Compression? = nil,
         inflatedBytesMax: Int = 64 << 20,

@@ -13,6 +13,10 @@ public struct KeyBuilder: Sendable, Hashable {
 
     /// The key of a call.
     public func callAsFunction(_ name: String, _ arguments: any KeyArgument...) -> String {
+        key(name, arguments)
+    }
+
+    func key(_ name: String, _ arguments: [any KeyArgument]) -> String {
         ([prefix.isEmpty ? name : prefix + "-" + name] + arguments.map(\.keyText)).joined(separator: ":")
     }
 }

@@ -91,6 +91,23 @@ import Testing
         #expect(servers.keys == [])
     }
 
+    @Test(arguments: [Cached.Creation.set, .add, .onePass])
+    func aFunctionThatLooksFirst(creation: Cached.Creation) async throws {
+        let calls = Shared<[String]>([])
+        let items = cached.wrapped("list_items", keys: KeyBuilder("repo"), creation: creation) {
+            (locale: String, page: Int) in
+            calls.change { $0.append("\(locale) \(page)") }
+            return page > 0 ? "\(locale) \(page)" : nil
+        }
+        for _ in 0..<2 {
+            #expect(try await items("en", 1) == "en 1")
+            #expect(try await items("de", 1) == "de 1")
+            #expect(try await items("en", 0) == nil)
+        }
+        #expect(calls.value == ["en 1", "de 1", "en 0", "en 0"])
+        #expect(servers.keys == ["repo-list_items:'de':1", "repo-list_items:'en':1"])
+    }
+
     // MARK: One pass
 
     /// Fifty who miss at the same time: one makes it, when all the others are waiting.
