@@ -8,6 +8,7 @@ public struct Backoff: Sendable, Hashable {
     /// The part of a span that chance may take away, from 0 to 1.
     public var jitter: Double
 
+    /// Spans between these two.
     public init(initial: Duration = .milliseconds(50), longest: Duration = .seconds(10), jitter: Double = 0.5)
     {
         self.initial = initial

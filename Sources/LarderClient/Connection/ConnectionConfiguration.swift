@@ -19,7 +19,10 @@ public enum Authentication: Sendable, Hashable {
 
 /// Whether a connection is encrypted.
 public enum TransportSecurity: Sendable {
+    /// It is not.
     case plain
+    /// With OpenSSL's context, which connections share.
+    ///
     /// - Parameter serverName: what the certificate has to say; nil stands for the address's host.
     case tls(NIOSSLContext, serverName: String? = nil)
 
@@ -33,7 +36,9 @@ public enum TransportSecurity: Sendable {
 
 /// How a connection is made, kept and watched.
 public struct ConnectionConfiguration: Sendable {
+    /// Whether it is encrypted.
     public var security: TransportSecurity = .plain
+    /// Who logs in; nil where the server asks nobody.
     public var authentication: Authentication?
     /// What callers get when the server is down.
     public var onFailure: FailurePolicy = .throw
@@ -50,11 +55,13 @@ public struct ConnectionConfiguration: Sendable {
     /// The largest value that a server may send.
     public var valueBytesMax = 64 << 20
 
+    /// Where it is said that servers fail and come back.
     public var logger = Logger(label: "larder.client")
     /// Where durations and counts go; nil stands for the process's own.
     public var metricsFactory: (any MetricsFactory)?
     /// Where spans go; nil stands for the process's own.
     public var tracer: (any Tracer)?
 
+    /// What suits a server nearby.
     public init() {}
 }

@@ -158,7 +158,14 @@ final class PipelineHandler: ChannelInboundHandler {
         failure = error
         let waiting = inFlight
         inFlight = []
-        for request in waiting { request.batch.finish(.failure(error)) }
+        for (place, request) in waiting.enumerated() {
+            // Only the oldest asked for what the server calls wrong.
+            let isInnocent = place > 0 && error.code == .clientError
+            request.batch.finish(
+                .failure(
+                    isInnocent
+                        ? MemcacheError(.connectionLost, "\(settings.address)", underlying: error) : error))
+        }
         if wasOpen {
             onEnd(LinkEnd(error: isIdle ? nil : error, hasAnswered: hasAnswered))
         } else {

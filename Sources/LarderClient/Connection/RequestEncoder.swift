@@ -24,7 +24,7 @@ struct RequestEncoder {
     /// The value, or a stand-in that lives so long and gives one caller the right to make the value.
     mutating func lease(_ key: MetaKey, seconds: Int) {
         begin("mg ", key)
-        end(" v f c N\(seconds)")
+        end(" v f c N\(max(1, seconds))")
     }
 
     mutating func store(

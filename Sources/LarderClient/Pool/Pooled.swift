@@ -7,6 +7,7 @@ public struct Pooled<Pool: ResourcePool>: Sendable {
     /// Where it is borrowed from.
     public let pool: Pool
 
+    /// Uses what the pool lends.
     public init(_ pool: Pool) {
         self.pool = pool
     }

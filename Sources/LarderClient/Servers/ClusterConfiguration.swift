@@ -2,6 +2,7 @@
 public struct ClusterConfiguration: Sendable, Hashable {
     /// It grows with each change.
     public var version: UInt64
+    /// The servers, in the cluster's order.
     public var members: [GroupMember]
 
     private static let memberCountMax = 10_000

@@ -43,6 +43,8 @@ public struct ClusterDiscovery: Sendable {
         while !Task.isCancelled {
             do {
                 try await refresh()
+            } catch is CancellationError {
+                break
             } catch {
                 group.configuration.logger.warning(
                     "the cluster does not say who is in it", metadata: ["error": "\(error)"])

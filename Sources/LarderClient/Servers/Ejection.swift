@@ -5,6 +5,7 @@ public struct Ejection: Sendable, Hashable {
     /// How long it stays out: one request then tries it, and if that fails it stays out for longer.
     public var absence: Backoff
 
+    /// Out after so many failures, for as long as this.
     public init(
         failureCount: Int = 2,
         absence: Backoff = Backoff(initial: .seconds(1), longest: .seconds(60), jitter: 0.2)

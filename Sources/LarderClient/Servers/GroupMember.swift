@@ -5,6 +5,7 @@ public struct GroupMember: Sendable, Hashable {
     /// Its share in proportion to the others'; a member without weight has no keys.
     public var weight: UInt32
 
+    /// A server with its share of the keys.
     public init(_ address: ServerAddress, weight: UInt32 = 1) {
         self.address = address
         self.weight = weight
