@@ -286,11 +286,14 @@ struct Connection {
         }
     }
 
+    /// By the first byte that has arrived.
+    mutating func decideDialect() { dialect = .begun(by: input.base[input.start]) }
+
     /// The next request of a client that does not speak text, or has not spoken yet.
     @inline(__always)
     private mutating func binaryStep(_ base: UnsafePointer<UInt8>, _ context: inout WorkerContext) -> ParseStep {
         if dialect == .undecided {
-            dialect = .begun(by: base[input.start])
+            decideDialect()
             if context.verbosity > 1 { logDialect() }
             if dialect == .text {
                 return parser.next(base, cursor: &input.start, end: input.end, request: &request)

@@ -15,7 +15,7 @@ extension Connection {
     mutating func answerPlainly(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
         // What is shorter than this is left alone, but for the last key of a line of them.
         guard context.answersPlainly, input.count > 5 || parser.retrievalTerminator != 0 else { return false }
-        if case .undecided = dialect { return false }
+        if case .undecided = dialect { decideDialect() }
         if case .text = dialect, parser.retrievalTerminator == 0,
             // SAFETY: more than four bytes are there.
             UInt32(littleEndian: UnsafeRawPointer(input.base + input.start).loadUnaligned(as: UInt32.self)) == Self.setWord
