@@ -171,13 +171,12 @@ package struct Listener: Sendable {
         if larder_is_socket(path) { unlink(path) }
         let fd = socket(AF_UNIX, socketType, 0)
         guard fd >= 0 else { throw .unixListener(path: path, error: errno) }
-        // The mask is set around bind, so that the file is never open to more than it should be. The
-        // file is not removed at the end: by then it may be the next server's.
-        let former = umask(~mode_t(settings.unixSocketMask) & 0o777)
-        let bound = address.withSockaddr { bind(fd, $0, $1) } == 0
-        let error = errno
-        umask(former)
-        guard bound else {
+        // The file gets the socket's mode, less the process's mask, and then exactly what it should have: so it
+        // is never open to more, and the mask, which is every thread's, stays as it is. The file is not removed at
+        // the end: by then it may be the next server's.
+        let mode = mode_t(settings.unixSocketMask) & 0o777
+        guard fchmod(fd, mode) == 0, address.withSockaddr({ bind(fd, $0, $1) }) == 0, chmod(path, mode) == 0 else {
+            let error = errno
             close(fd)
             throw .unixListener(path: path, error: error)
         }
