@@ -15,6 +15,19 @@ enum FileSuperblock {
         case unusable(reason: String)
     }
 
+    /// What a file, open for reading, has to tell of the store in it.
+    /// - Throws: `.fileRefused` when there is none, or none of this version.
+    static func ofStore(_ fd: Int32, _ path: String) throws(StoreError) -> (Geometry, larder_superblock, stat) {
+        var status = stat()
+        guard fstat(fd, &status) == 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw .fileRefused(path: path, .notAFile) }
+        switch examine(ArenaFile(fd: fd, path: path, isEmpty: status.st_size == 0)) {
+        case .empty: throw .fileRefused(path: path, .notAStore(reason: "it is empty"))
+        case .unusable(let reason): throw .fileRefused(path: path, .notAStore(reason: reason))
+        case .arena(let geometry, let superblock): return (geometry, superblock, status)
+        }
+    }
+
     static func examine(_ file: ArenaFile) -> Content {
         let size = file.size
         if size == 0 { return .empty }

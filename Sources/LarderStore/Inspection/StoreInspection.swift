@@ -102,24 +102,16 @@ public struct StoreInspection: Sendable {
         let fd = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard fd >= 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
         defer { close(fd) }
-        var status = stat()
-        guard fstat(fd, &status) == 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
-        guard status.st_mode & S_IFMT == S_IFREG else { throw .fileRefused(path: path, .notAFile) }
-        let file = ArenaFile(fd: fd, path: path, isEmpty: status.st_size == 0)
-        switch FileSuperblock.examine(file) {
-        case .empty: throw .fileRefused(path: path, .notAStore(reason: "it is empty"))
-        case .unusable(let reason): throw .fileRefused(path: path, .notAStore(reason: reason))
-        case .arena(let geometry, let superblock):
-            fileBytes = Int(status.st_size)
-            readSuperblock(superblock, geometry)
-            noteOwner(superblock, isOpen: Self.isLocked(fd))
-            checkFile(fd, geometry)
-            var check = FileCheck(fd: fd, geometry: geometry, superblock: superblock, inspection: self)
-            check.run()
-            self = check.inspection
-            if owner != .nobody, !Self.isLocked(fd), case .process(let pid) = owner {
-                notes.append("process \(pid) closed the file meanwhile")
-            }
+        let (geometry, superblock, status) = try FileSuperblock.ofStore(fd, path)
+        fileBytes = Int(status.st_size)
+        readSuperblock(superblock, geometry)
+        noteOwner(superblock, isOpen: Self.isLocked(fd))
+        checkFile(fd, geometry)
+        var check = FileCheck(fd: fd, geometry: geometry, superblock: superblock, inspection: self)
+        check.run()
+        self = check.inspection
+        if owner != .nobody, !Self.isLocked(fd), case .process(let pid) = owner {
+            notes.append("process \(pid) closed the file meanwhile")
         }
     }
 

@@ -33,17 +33,9 @@ struct ArenaView {
     }
 
     private init(_ path: String, _ fd: Int32, isMapped: Bool) throws(StoreError) {
-        var status = stat()
-        guard fstat(fd, &status) == 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
-        guard status.st_mode & S_IFMT == S_IFREG else { throw .fileRefused(path: path, .notAFile) }
-        let file = ArenaFile(fd: fd, path: path, isEmpty: status.st_size == 0)
-        switch FileSuperblock.examine(file) {
-        case .empty: throw .fileRefused(path: path, .notAStore(reason: "it is empty"))
-        case .unusable(let reason): throw .fileRefused(path: path, .notAStore(reason: reason))
-        case .arena(let geometry, let superblock):
-            self.geometry = geometry
-            hashSeed = superblock.hash_seed
-        }
+        let (geometry, superblock, status) = try FileSuperblock.ofStore(fd, path)
+        self.geometry = geometry
+        hashSeed = superblock.hash_seed
         // What changes stands in the first one, so that one has to be whole.
         guard let first = ArenaFile.readSuperblock(fd, at: 0), first.fixed_check == larder_check(first),
             first.hash_seed == hashSeed, geometry.matches(first)
@@ -58,7 +50,8 @@ struct ArenaView {
         base =
             isMapped
             ? UnsafeRawPointer(
-                try file.map(geometry.arenaBytes + FileSuperblock.trailerBytes, writable: false)) : nil
+                try ArenaFile(fd: fd, path: path, isEmpty: false)
+                    .map(geometry.arenaBytes + FileSuperblock.trailerBytes, writable: false)) : nil
         missingPages = base.flatMap { larder_guard_missing_pages_of($0) }
     }
 
