@@ -103,6 +103,33 @@ import Testing
         #expect(store.checkInvariants().isEmpty)
     }
 
+    /// A slice copies 64 KB, or one item that is larger.
+    @Test(arguments: [(5000, 13), (40_000, 1), (60_000, 1), (200_000, 1)])
+    func largeItemsInSlices(valueBytes: Int, itemsInSlice: Int64) throws {
+        let store = try Store(
+            StoreConfiguration(
+                memoryBytes: 64 << 20, slabBytes: 256 << 10, bucketIntervalMilliseconds: 1000, hashSeed: 1))
+        let driver = try StoreDriver(store)
+        var random = SeededRandom(seed: UInt64(valueBytes))
+        let value = [UInt8].value(valueBytes, seed: 1)
+        for number in 0..<100 {
+            let expiry = Self.start + Int64(random.number(3_000_000...4_000_000))
+            driver.turn(Self.start) { _ = $0.set(Self.key(number), value, expiry: expiry, now: Self.start) }
+        }
+        var now = Self.start
+        var before = store.statistics.counters
+        while before.items > 0, now < Self.start + 5_000_000 {
+            if !driver.session.isUpkeepDue(now: now) { now += 125 }
+            driver.turn(now) { _ in }
+            let after = store.statistics.counters
+            let moved = after.itemsMoved - before.itemsMoved
+            try #require(moved <= itemsInSlice, "\(moved) items of \(valueBytes) bytes were moved in one slice")
+            before = after
+        }
+        #expect(before.items == 0 && before.evictions == 0 && before.itemsMoved >= 100)
+        #expect(store.checkInvariants().isEmpty)
+    }
+
     /// What lives for ever is never touched, and what expires is moved once for a level at most.
     @Test func inProportionToWhatExpires() throws {
         let store = try Store(StoreConfiguration(memoryBytes: 64 << 20, bucketIntervalMilliseconds: 15_000, hashSeed: 1))

@@ -5,13 +5,23 @@ import CLarderArena
 struct WorkBudget {
     /// Items to look at.
     var items: Int
-    /// Bytes to copy.
+    /// Bytes to copy. A larger item is a slice's only one: none is larger than a slab, which has 256 KB at most.
     var bytes: Int
 
     static let slice = WorkBudget(items: 512, bytes: 64 << 10)
     static let unlimited = WorkBudget(items: Int.max, bytes: Int.max)
 
     var isSpent: Bool { items <= 0 || bytes <= 0 }
+
+    /// Whether a copy of so many bytes is within the budget; if not, a later slice is to make it.
+    mutating func allowsCopying(_ count: Int) -> Bool {
+        guard count <= bytes || bytes >= Self.slice.bytes else {
+            bytes = 0
+            return false
+        }
+        bytes -= count
+        return true
+    }
 }
 
 /// How far the slab that is being looked after has come. A later slice goes on there, unless the slab
@@ -95,7 +105,10 @@ extension StoreState {
             if isDead(item, now: now) {
                 dropFromIndex(item, hash, count, session, now: now)
             } else {
-                budget.bytes -= item.totalBytes
+                guard budget.allowsCopying(item.totalBytes) else {
+                    position -= count
+                    continue
+                }
                 guard move(item, hash, price: 0, session, now: now) else { return false }
             }
         }
