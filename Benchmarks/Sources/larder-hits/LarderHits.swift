@@ -8,6 +8,7 @@ import LarderStore
         usage: larder-hits [--size-aware] [MIX...]              a store in this process
                larder-hits --memcached PORT | --redis PORT MIX...  a server at 127.0.0.1
                larder-hits --shift [--size-aware]               values of 100 B, 10 KB and 900 KB in turn
+               larder-hits --slices                             how long a slice of the upkeep takes
                larder-hits --list                               the mixes, and their megabytes
         """
 
@@ -20,6 +21,7 @@ import LarderStore
             switch argument {
             case "--size-aware": isSizeAware = true
             case "--shift": return try shift(isSizeAware: isSizeAware || arguments.contains("--size-aware"))
+            case "--slices": return try slices()
             case "--list":
                 for mix in Mix.all { print(mix.name, mix.memoryMegabytes) }
                 return
@@ -63,6 +65,18 @@ import LarderStore
                     "reads: \(reads), values of \(phase.from) then \(phase.to) B: "
                         + "of the newest 30 MB at least \(phase.leastPresent), refused \(phase.refusals)")
             }
+        }
+    }
+
+    private static func slices() throws {
+        for (items, valueBytes) in [(1_000_000, 50...50), (100_000, 100...4096), (4000, 1000...200_000)] {
+            // 512 MB: slabs of 256 KB, the largest.
+            let slices = try UpkeepSlices.run(
+                StoreConfiguration(memoryBytes: 512 << 20, hashSeed: 1), items: items, valueBytes: valueBytes)
+            print(
+                "\(items) items of \(valueBytes) B: \(slices.expired) expired, \(slices.moved) moved, \(slices.count) slices;",
+                "processor time of one in microseconds: 99.9 % within \(slices.nanoseconds(percent: 99.9) / 1000),",
+                "longest \(slices.longestNanoseconds / 1000)")
         }
     }
 
