@@ -3,7 +3,8 @@ import LarderClient
 /// Carries out what it reads with a group of servers, for tests that hold other clients against Larder's.
 ///
 /// Arguments: how keys are distributed, then a server each, as `host:port` or the path of a socket, and `=weight` if it
-/// is not 1. Lines of input: `set KEY VALUE`, `get KEY`, `where KEY`; each is answered by a line.
+/// is not 1. Lines of input: `set KEY VALUE`, `get KEY`, `where KEY`, and those of `TypedValues`; each is
+/// answered by a line.
 @main struct ClientProbe {
     static func main() async throws {
         let arguments = CommandLine.arguments.dropFirst()
@@ -48,7 +49,9 @@ import LarderClient
         case ("where", 2):
             let address = group.address(for: words[1])
             return members.firstIndex { $0.address == address }.map { "server \($0)" } ?? "nowhere"
-        default: return "what?"
+        default:
+            let cache = RemoteCache(group, compression: Compression(bytesMin: 200))
+            return try await TypedValues(cache: cache).answer(to: words) ?? "what?"
         }
     }
 }

@@ -7,7 +7,7 @@ import Testing
 @Suite struct ServerContractTests {
     /// Ways to them.
     enum Way: String, CaseIterable, Sendable {
-        case connection, eagerPool, lazyPool, memcached, shared, multilevel
+        case connection, eagerPool, lazyPool, group, memcached, shared, multilevel
     }
 
     /// The servers stay as long as this does.
@@ -44,6 +44,11 @@ import Testing
             let server = try TestServer(transport: .tcp)
             let pool = LazyPool(size: 3, to: server.address, configuration: Self.patient)
             return Served(cache: RemoteCache(Pooled(pool)), servers: [server])
+        case .group:
+            let servers = try (0..<3).map { _ in try TestServer() }
+            let group = ServerGroup(
+                servers.map { GroupMember($0.address) }, configuration: Self.patient)
+            return Served(cache: RemoteCache(group), servers: servers)
         case .shared:
             let file = TestFile()
             let server = try TestServer(arguments: ["-e", file.path])
