@@ -31,6 +31,13 @@ struct LinkEnd: Sendable {
     let hasAnswered: Bool
 }
 
+/// What a link tells the connection whose link it is.
+struct LinkEvents: Sendable {
+    let ended: @Sendable (LinkEnd) -> Void
+    /// Of this request nothing was sent.
+    let resend: @Sendable (PendingBatch) -> Void
+}
+
 /// An open connection.
 struct Link: Sendable {
     let channel: any Channel
@@ -47,7 +54,7 @@ struct Link: Sendable {
 
     /// Connects, logs in, and hears the server's first answer.
     static func open(
-        _ settings: LinkSettings, onEnd: @escaping @Sendable (LinkEnd) -> Void
+        _ settings: LinkSettings, _ events: LinkEvents
     ) -> EventLoopFuture<Link> {
         let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .connectTimeout(settings.connectTimeout)
@@ -66,16 +73,16 @@ struct Link: Sendable {
             case .host(let name, let port): bootstrap.connect(host: name, port: port)
             case .unixSocket(let path): bootstrap.connect(unixDomainSocketPath: path)
             }
-        return connected.flatMap { channel in greet(channel, settings, deadline, onEnd) }
+        return connected.flatMap { channel in greet(channel, settings, deadline, events) }
     }
 
     private static func greet(
         _ channel: any Channel, _ settings: LinkSettings, _ deadline: NIODeadline,
-        _ onEnd: @escaping @Sendable (LinkEnd) -> Void
+        _ events: LinkEvents
     ) -> EventLoopFuture<Link> {
         let loop = channel.eventLoop
         let isReady = loop.makePromise(of: Void.self)
-        let handler = PipelineHandler(settings, isReady: isReady, onEnd: onEnd)
+        let handler = PipelineHandler(settings, isReady: isReady, events)
         let bound = NIOLoopBound(handler, eventLoop: loop)
         let limit = loop.scheduleTask(deadline: deadline) {
             bound.value.end(MemcacheError(.cannotConnect, "\(settings.address) does not answer in time"))

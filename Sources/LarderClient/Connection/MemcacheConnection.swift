@@ -142,7 +142,15 @@ public final class MemcacheConnection: Sendable {
 
     private func open() {
         let begin = ContinuousClock.now
-        Link.open(settings) { [weak self] end in self?.ended(end) }.whenComplete { [self] result in
+        let events = LinkEvents(
+            ended: { [weak self] end in self?.ended(end) },
+            resend: { [weak self] batch in
+                guard let self else {
+                    return batch.finish(.failure(MemcacheError(.closed, "nobody holds the connection")))
+                }
+                submit(batch)
+            })
+        Link.open(settings, events).whenComplete { [self] result in
             switch result {
             case .success(let link):
                 observer.opened(after: begin.duration(to: .now))

@@ -30,7 +30,7 @@ final class PipelineHandler: ChannelInboundHandler {
 
     private let settings: LinkSettings
     private let isReady: EventLoopPromise<Void>
-    private let onEnd: @Sendable (LinkEnd) -> Void
+    private let events: LinkEvents
     private var decoder: AnswerDecoder
     private var phase = Phase.connecting
     private var context: ChannelHandlerContext?
@@ -42,30 +42,29 @@ final class PipelineHandler: ChannelInboundHandler {
     /// When the server last sent anything.
     private var lastRead = NIODeadline.now()
     private var lastRequest = NIODeadline.now()
+    /// What was asked for while the connection was closing.
+    private var unsent: [PendingBatch] = []
     /// Closed because nobody asked for anything.
     private var isIdle = false
     private var isFlushScheduled = false
     private var timer: (task: Scheduled<Void>, time: NIODeadline)?
 
-    init(
-        _ settings: LinkSettings, isReady: EventLoopPromise<Void>,
-        onEnd: @escaping @Sendable (LinkEnd) -> Void
-    ) {
+    init(_ settings: LinkSettings, isReady: EventLoopPromise<Void>, _ events: LinkEvents) {
         self.settings = settings
         self.isReady = isReady
-        self.onEnd = onEnd
+        self.events = events
         decoder = AnswerDecoder(valueBytesMax: settings.valueBytesMax)
     }
 
     // MARK: Commands
 
     func enqueue(_ batch: PendingBatch) {
-        guard let context, phase == .open, failure == nil else {
-            return batch.finish(
-                .failure(failure ?? MemcacheError(.connectionLost, "the connection has ended")))
+        guard let context, phase == .open, failure == nil, !isIdle else {
+            // Nothing of it was sent: the next connection may carry it.
+            return phase == .ended ? events.resend(batch) : unsent.append(batch)
         }
         // Whoever left before anything was sent costs nothing.
-        guard !batch.isFinished else { return }
+        guard !batch.isFinished else { return armIdle() }
         let now = NIODeadline.now()
         lastRequest = now
         inFlight.append(InFlight(batch: batch, deadline: now + settings.requestTimeout))
@@ -167,10 +166,12 @@ final class PipelineHandler: ChannelInboundHandler {
                         ? MemcacheError(.connectionLost, "\(settings.address)", underlying: error) : error))
         }
         if wasOpen {
-            onEnd(LinkEnd(error: isIdle ? nil : error, hasAnswered: hasAnswered))
+            events.ended(LinkEnd(error: isIdle ? nil : error, hasAnswered: hasAnswered))
         } else {
             isReady.fail(error)
         }
+        for batch in unsent { events.resend(batch) }
+        unsent = []
     }
 
     // MARK: Answers
@@ -191,7 +192,6 @@ final class PipelineHandler: ChannelInboundHandler {
             guard answer.code == .noOperation else { throw refusal(answer, of: "the meta protocol (mn)") }
             phase = .open
             isReady.succeed()
-            if let idle = settings.idleTimeout { arm(lastRead + idle) }
         case .open: try deliver(answer)
         }
     }
@@ -216,7 +216,7 @@ final class PipelineHandler: ChannelInboundHandler {
         inFlight.removeFirst()
         if overdueCount > 0 { overdueCount -= 1 }
         batch.finish(.success(answers))
-        if let idle = settings.idleTimeout, inFlight.isEmpty { arm(lastRead + idle) }
+        armIdle()
     }
 
     private func check(_ answer: Answer, against batch: PendingBatch, number: Int) throws(MemcacheError) {
@@ -251,6 +251,12 @@ final class PipelineHandler: ChannelInboundHandler {
         }
         let task = context.eventLoop.assumeIsolated().scheduleTask(deadline: time) { self.look() }
         timer = (task, time)
+    }
+
+    /// Only after a first request: a connection is opened for one, which is on its way.
+    private func armIdle() {
+        guard let idle = settings.idleTimeout, inFlight.isEmpty else { return }
+        arm(max(lastRead, lastRequest) + idle)
     }
 
     private func look() {
