@@ -4,6 +4,12 @@ import Testing
 
 @testable import LarderClient
 
+private final class Count: Sendable {
+    private let number = Atomic(0)
+    var value: Int { number.load(ordering: .relaxed) }
+    func add() { number.add(1, ordering: .relaxed) }
+}
+
 @Suite(.timeLimit(.minutes(1))) struct ConnectionLifeTests {
     private func connection(
         to path: String, _ configure: (inout ConnectionConfiguration) -> Void = { _ in }
@@ -29,13 +35,25 @@ import Testing
 
     /// More requests to a server that says nothing do not keep its connection.
     @Test func aSilentServerIsGivenUpWhileManyAsk() async throws {
-        let server = try FakeServer { _ in .silence }
+        let heard = Count()
+        let ended = Count()
+        let server = try FakeServer { _ in
+            heard.add()
+            return .silence
+        }
         let connection = connection(to: server.path) { $0.requestTimeout = .milliseconds(100) }
         await withTaskGroup(of: Void.self) { group in
-            for worker in 0..<20 {
+            while server.acceptedCount < 3 {
+                let before = (heard.value, ended.value)
                 group.addTask {
-                    try? await Task.sleep(for: .milliseconds(5 * worker))
-                    while server.acceptedCount < 3 { _ = try? await connection.items(for: ["a"]) }
+                    _ = try? await connection.items(for: ["a"])
+                    ended.add()
+                }
+                // The next when this one has been heard, or has come to an end: so they keep coming.
+                while before == (heard.value, ended.value),
+                    server.acceptedCount < 3
+                {
+                    await Task.yield()
                 }
             }
         }

@@ -141,7 +141,11 @@ private final class Workshop: Sendable {
     @Test func aBodyThatIsCancelledGivesBack() async throws {
         let pool = try await EagerPool(size: 1) { try Workshop().make() }
         let task = Task {
-            try await pool.withConnection { _ in try await Task.sleep(for: .seconds(3600)) }
+            try await pool.withConnection { _ in
+                // Nothing ever comes: only being cancelled ends it.
+                for await _ in AsyncStream<Never>.makeStream().stream {}
+                try Task.checkCancellation()
+            }
         }
         await until { pool.freeCount == 0 }
         task.cancel()
