@@ -8,8 +8,9 @@ import LarderWire
 final class KeyDump: AnswerStream {
     /// Buckets for one piece: some hundred items, in less than a tenth of a millisecond.
     private static let bucketsMax = 32
-    /// `stats cachedump` ends after this many bytes, as memcached's does.
-    private static let cachedumpBytesMax = 2 << 20
+    /// The lines of `stats cachedump`: memcached makes its whole answer in 2 MB and keeps six bytes of them, for the
+    /// closing line and a zero (items.c, item_cachedump).
+    private static let cachedumpBytesMax = (2 << 20) - 6
 
     private let form: KeyDumpForm
     private var walk = ItemWalk()
