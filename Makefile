@@ -19,6 +19,8 @@ MODEL_SEED ?= 1
 SWIFT_FLAGS := -j $(JOBS) --explicit-target-dependency-import-check error
 # The server carries its Swift runtime: it then needs libevent and libc only, OpenSSL for -Z, and 3 MB less memory.
 RELEASE_FLAGS := $(SWIFT_FLAGS) -c release --static-swift-stdlib
+# What only some users need stands behind traits of the package; tests need all of it.
+ALL_TRAITS := --enable-all-traits
 SOURCES := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Tests
 VENV := .venv-test
 
@@ -40,8 +42,8 @@ run: build ## build optimised and serve on 127.0.0.1:11211 (make run ARGS="-m 10
 build: setup ## build the optimised server: .build/release/larder
 	$(SWIFT) build $(RELEASE_FLAGS) --product larder
 
-debug: setup ## build everything, tests too, for debugging: .build/debug/larder
-	$(SWIFT) build $(SWIFT_FLAGS) --build-tests
+debug: setup ## build everything, tests and what stands behind traits too, for debugging: .build/debug/larder
+	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --build-tests
 
 test: setup-test ## build both ways, warnings being errors, then run every test (what CI runs)
 	@$(MAKE) --no-print-directory build
@@ -51,7 +53,7 @@ test: setup-test ## build both ways, warnings being errors, then run every test 
 	@$(MAKE) --no-print-directory gates
 
 test-swift: debug ## run the Swift tests
-	$(SWIFT) test $(SWIFT_FLAGS) --skip-build
+	$(SWIFT) test $(SWIFT_FLAGS) $(ALL_TRAITS) --skip-build
 	$(SWIFT) test $(SWIFT_FLAGS) --package-path Benchmarks
 
 test-clients: setup-test build readers generator client-probe ## run real clients and the container's script against the optimised server
@@ -64,7 +66,7 @@ generator: setup
 	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-bench
 
 client-probe: setup
-	$(SWIFT) build $(SWIFT_FLAGS) --product client-probe
+	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product client-probe
 
 setup: ## install what a build needs (libevent, OpenSSL; apt-get, only what is missing)
 	@SWIFT="$(SWIFT)" .ci/setup build

@@ -18,6 +18,13 @@ let package = Package(
         .library(name: "LarderStore", targets: ["LarderStore"]),
         .library(name: "LarderClient", targets: ["LarderClient"]),
     ],
+    // Who needs none of these resolves and builds none of them.
+    traits: [
+        .trait(name: "GRDB", description: "LarderGRDB: models of a database, read through a cache"),
+        .trait(name: "Hummingbird", description: "LarderHummingbird: Hummingbird's PersistDriver"),
+        .trait(name: "ServiceLifecycle", description: "the client's connections and pools as services of a group"),
+        .trait(name: "Configuration", description: "the client's configuration out of swift-configuration"),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
@@ -25,6 +32,11 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-distributed-tracing.git", from: "1.7.3"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
+        // Behind traits.
+        .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0"),
     ],
     targets: [
         .systemLibrary(name: "CLibevent", pkgConfig: "libevent", providers: [.apt(["libevent-dev"])]),
@@ -55,6 +67,25 @@ let package = Package(
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "Tracing", package: "swift-distributed-tracing"),
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(
+                    name: "ServiceLifecycle", package: "swift-service-lifecycle",
+                    condition: .when(traits: ["ServiceLifecycle"])),
+                .product(
+                    name: "Configuration", package: "swift-configuration", condition: .when(traits: ["Configuration"])),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "LarderGRDB",
+            dependencies: [
+                "LarderClient",
+                .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["GRDB"])),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "LarderHummingbird",
+            dependencies: [
+                "LarderClient",
+                .product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Hummingbird"])),
             ],
             swiftSettings: settings),
         // Not a product: Tests/Clients holds other clients against it.

@@ -1,0 +1,4 @@
+#if GRDB
+    import GRDB
+    import LarderClient
+#endif
