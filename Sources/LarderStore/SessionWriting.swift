@@ -77,7 +77,8 @@ extension Session {
     }
 
     /// A plain `set`, as most writes are: `store(.set, …)` in fewer steps. What is out of the ordinary, an open
-    /// slab that is full or limits that are to be kept, is left to that.
+    /// slab that is full or limits that are to be kept, is left to that. Who has many to store calls
+    /// `prefetchBucket` and `prefetchItem` for all of them first.
     @inline(__always)
     public func set(
         _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64
@@ -98,7 +99,6 @@ extension Session {
     ) -> StoreOutcome? {
         let state = self.state
         let slot = self.slot
-        state.prefetchBucket(key.hash)
         guard state.bounds == nil, !slot.pointee.mayBeDense, expiry > now, state.hasOverflowReserve else { return nil }
         let shape = ItemShape(
             keyLength: key.length, valueLength: valueLength, clientFlags: clientFlags, expiryMilliseconds: expiry,

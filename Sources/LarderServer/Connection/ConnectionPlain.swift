@@ -25,30 +25,67 @@ extension Connection {
         return retrieveBatch(&context, &budget)
     }
 
+    /// Sets that follow each other are taken up together, so that what the later ones need of memory is fetched
+    /// while the first is stored: the index lines, then the items that they replace, as `Session.lookUp` does it.
     private mutating func storePlainly(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
         let base = UnsafePointer(input.base)
-        let line = context.batch.set
-        guard parser.takeSet(base, cursor: &input.start, end: input.end, line) else { return false }
-        budget &-= Self.requestCost
-        let key = context.session.hashed(base + line.pointee.keyStart, length: line.pointee.keyLength)
+        let batch = context.batch
+        // `requestCost` is a power of two, and the budget above 0.
+        let countMax = min(RequestBatch.countMax, budget &>> 6 &+ 1)
+        var count = 0
+        while count < countMax, count == 0 || nextIsSet,
+            parser.takeSet(base, cursor: &input.start, end: input.end, batch.sets + count)
+        {
+            let key = context.session.hashed(
+                base + batch.sets[count].keyStart, length: batch.sets[count].keyLength)
+            context.session.prefetchBucket(key)
+            (batch.setKeys + count).initialize(to: key)
+            count &+= 1
+        }
+        guard count > 0 else { return false }
+        budget &-= count &* Self.requestCost
+        if count > 1 {
+            for place in 0..<count { context.session.prefetchItem(batch.setKeys[place]) }
+        }
+        var place = 0
+        while place < count, case .readingCommand = phase {
+            store(batch.sets + place, batch.setKeys[place], base, &context)
+            place &+= 1
+        }
+        return true
+    }
+
+    /// Whether a `set` comes next, as far as can be told without its end.
+    private var nextIsSet: Bool {
+        // SAFETY: the four bytes are there.
+        input.count > 4
+            && UInt32(littleEndian: UnsafeRawPointer(input.base + input.start).loadUnaligned(as: UInt32.self))
+                == Self.setWord
+    }
+
+    @inline(__always)
+    private mutating func store(
+        _ set: UnsafePointer<PlainSet>, _ key: HashedKey, _ base: UnsafePointer<UInt8>, _ context: inout WorkerContext
+    ) {
         var outcome = StoreOutcome.tooLarge
         if Execute.isTooLarge(
-            keyLength: line.pointee.keyLength, valueLength: line.pointee.valueLength, clientFlags: line.pointee.clientFlags, context)
+            keyLength: set.pointee.keyLength, valueLength: set.pointee.valueLength,
+            clientFlags: set.pointee.clientFlags, context)
         {
             // The old value must not be read any more.
             _ = context.session.delete(key, now: context.now)
         } else {
             context.counters.add(.cmdSet)
             outcome = context.session.set(
-                key, value: base + line.pointee.valueStart, valueLength: line.pointee.valueLength, clientFlags: line.pointee.clientFlags,
-                expiry: Execute.expiry(ofSeconds: line.pointee.exptime, now: context.now), now: context.now)
+                key, value: base + set.pointee.valueStart, valueLength: set.pointee.valueLength,
+                clientFlags: set.pointee.clientFlags,
+                expiry: Execute.expiry(ofSeconds: set.pointee.exptime, now: context.now), now: context.now)
         }
         if case .stored = outcome, let out = output.room(Self.storedRoomBytes, &context.pool) {
             output.didWrite(TextEncoder.encodeStored(at: out))
         } else {
             answer(outcome, &context)
         }
-        return true
     }
 
     /// What else a `set` can come to.

@@ -1,18 +1,21 @@
 import LarderStore
 import LarderWire
 
-/// Where a worker notes what it is about to answer: many keys together, or a value to be stored.
-struct RetrievalBatch {
+/// Where a worker notes what it is about to answer: many keys together, or many values to be stored.
+struct RequestBatch {
     /// As many as cover a cache miss: more would only fill the processor's cache.
     static let countMax = 16
     let keys: UnsafeMutablePointer<RetrievalKey>
     let lookups: UnsafeMutablePointer<Lookup>
-    let set: UnsafeMutablePointer<PlainSet>
+    let sets: UnsafeMutablePointer<PlainSet>
+    /// The keys of `sets`.
+    let setKeys: UnsafeMutablePointer<HashedKey>
 
     init() {
         keys = .allocate(capacity: Self.countMax)
-        set = .allocate(capacity: 1)
-        set.initialize(to: PlainSet())
+        sets = .allocate(capacity: Self.countMax)
+        sets.initialize(repeating: PlainSet(), count: Self.countMax)
+        setKeys = .allocate(capacity: Self.countMax)
         keys.initialize(repeating: RetrievalKey(), count: Self.countMax)
         lookups = .allocate(capacity: Self.countMax)
         // SAFETY: the address is never read: a key takes its place first.
@@ -22,7 +25,8 @@ struct RetrievalBatch {
     func deallocate() {
         keys.deallocate()
         lookups.deallocate()
-        set.deallocate()
+        sets.deallocate()
+        setKeys.deallocate()
     }
 }
 
@@ -75,7 +79,7 @@ extension Connection {
         let batch = context.batch
         let cost = parser.retrievalTerminator != 0 ? 1 : Self.requestCost
         // `requestCost` is a power of two, and the budget above 0.
-        let countMax = min(RetrievalBatch.countMax, cost == 1 ? budget : budget &>> 6 &+ 1)
+        let countMax = min(RequestBatch.countMax, cost == 1 ? budget : budget &>> 6 &+ 1)
         var wantsCas = false
         let count: Int
         switch kind {

@@ -18,7 +18,7 @@ struct WorkerContext: ~Copyable {
     private(set) var limits: CacheLimits
     let server: Unmanaged<ServerState>
     var pool = BufferPool()
-    let batch = RetrievalBatch()
+    let batch = RequestBatch()
     /// Absolute milliseconds, read once at the beginning of a turn.
     var now: Int64 = 0
     /// This turn's `-v` level.
