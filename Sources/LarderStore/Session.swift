@@ -96,13 +96,6 @@ public struct Session: ~Copyable {
         HashedKey(bytes: key, length: length, hash: KeyHash.hash(key, count: length, seed: state.hashSeed))
     }
 
-    /// Fetches the index line of a key that will be asked for soon.
-    @inline(__always)
-    public func prefetchBucket(_ key: HashedKey) { state.prefetchBucket(key.hash) }
-    /// Fetches the item of a key whose index line is near already.
-    @inline(__always)
-    public func prefetchItem(_ key: HashedKey) { state.prefetchItem(key.hash) }
-
     // MARK: Reading
 
     /// The live item under a key, or nil. Neither locks nor writes.

@@ -16,9 +16,11 @@ public struct Lookup {
     public internal(set) var isMarked = false
     /// Where there is no live one: whether there is one that has expired.
     public internal(set) var isDead = false
-    /// The item of that value.
+    /// The item of that value; before that the one that probably is it.
     var base: UnsafeMutableRawPointer?
     var tag: UInt8 = 0
+    /// Of the bucket, when `base` was read from it.
+    var version: UInt32 = 1
     var bucket: UnsafeMutablePointer<larder_bucket>?
 
     public init(key: UnsafeRawPointer, keyLength: Int) {
@@ -42,22 +44,38 @@ extension Session {
         let buckets = larder_load_u64(&state.superblock.pointee.bucket_count)
         if count == 1 {
             prepare(lookups, state, buckets)
-            lookUp(lookups, state, buckets, now)
+            lookUp(lookups, nil, state, buckets, now)
         } else {
-            for place in 0..<count {
-                prepare(lookups + place, state, buckets)
-                larder_prefetch(lookups[place].bucket)
-            }
-            for place in 0..<count {
-                let lookup = lookups + place
-                state.prefetchItem(tag: lookup.pointee.tag, in: lookup.pointee.bucket.unsafelyUnwrapped)
-            }
-            for place in 0..<count { lookUp(lookups + place, state, buckets, now) }
+            approach(lookups, count, state, buckets)
+            for place in 0..<count { lookUp(lookups + place, candidate(lookups + place, state), state, buckets, now) }
         }
         guard wantsCas else { return }
         for place in 0..<count where lookups[place].value != nil {
             if let base = lookups[place].base { lookups[place].cas = state.cas(of: Item(base)) }
         }
+    }
+
+    /// Fetches what sets of these keys are going to need, as `lookUp` does for itself, and fills in `hashedKey`.
+    public func approach(_ lookups: UnsafeMutablePointer<Lookup>, count: Int) {
+        let state = self.state
+        let buckets = larder_load_u64(&state.superblock.pointee.bucket_count)
+        if count == 1 {
+            prepare(lookups, state, buckets)
+            larder_prefetch(lookups.pointee.bucket)
+        } else {
+            approach(lookups, count, state, buckets)
+        }
+    }
+
+    @inline(__always)
+    private func approach(
+        _ lookups: UnsafeMutablePointer<Lookup>, _ count: Int, _ state: StoreState, _ buckets: UInt64
+    ) {
+        for place in 0..<count {
+            prepare(lookups + place, state, buckets)
+            larder_prefetch(lookups[place].bucket)
+        }
+        for place in 0..<count { approach(lookups + place, state) }
     }
 
     /// Hashes a key, and finds its bucket.
@@ -69,16 +87,45 @@ extension Session {
         lookup.pointee.bucket = state.bucketAddress(state.bucketNumber(hash, count: buckets))
     }
 
+    /// Fetches the first item of the bucket, which is near, that has the key's tag.
     @inline(__always)
-    private func lookUp(_ lookup: UnsafeMutablePointer<Lookup>, _ state: StoreState, _ buckets: UInt64, _ now: Int64) {
+    private func approach(_ lookup: UnsafeMutablePointer<Lookup>, _ state: StoreState) {
         // SAFETY: the first round has put a bucket there.
         let bucket = lookup.pointee.bucket.unsafelyUnwrapped
+        lookup.pointee.version = larder_bucket_version(bucket)
+        let mask = larder_bucket_match(bucket, lookup.pointee.tag)
+        lookup.pointee.base = nil
+        guard mask != 0 else { return }
+        let slot = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
+        let item = state.address(ofBlock: larder_bucket_block(bucket, slot))
+        lookup.pointee.base = item
+        larder_prefetch(item)
+    }
+
+    /// The item that `approach` has fetched, if it is the one, and nobody has written to the bucket since.
+    @inline(__always)
+    private func candidate(_ lookup: UnsafeMutablePointer<Lookup>, _ state: StoreState) -> UnsafeMutableRawPointer? {
+        let version = lookup.pointee.version
+        guard let item = lookup.pointee.base, version & 1 == 0,
+            state.keyMatches(item, lookup.pointee.key, lookup.pointee.keyLength),
+            larder_bucket_unchanged(lookup.pointee.bucket.unsafelyUnwrapped, version)
+        else { return nil }
+        return item
+    }
+
+    @inline(__always)
+    private func lookUp(
+        _ lookup: UnsafeMutablePointer<Lookup>, _ candidate: UnsafeMutableRawPointer?, _ state: StoreState,
+        _ buckets: UInt64, _ now: Int64
+    ) {
         let keyLength = lookup.pointee.keyLength
         lookup.pointee.value = nil
         guard
-            let found = state.find(
-                lookup.pointee.key, keyLength, hash: lookup.pointee.hash, tag: lookup.pointee.tag, in: bucket,
-                count: buckets)
+            // SAFETY: the first round has put a bucket there.
+            let found = candidate
+                ?? state.find(
+                    lookup.pointee.key, keyLength, hash: lookup.pointee.hash, tag: lookup.pointee.tag,
+                    in: lookup.pointee.bucket.unsafelyUnwrapped, count: buckets)
         else {
             lookup.pointee.isDead = false
             return
@@ -98,7 +145,7 @@ extension Session {
         let headerBytes = Int(truncatingIfNeeded: larder_header_bytes(form.rawValue))
         lookup.pointee.value = UnsafeRawPointer(found) + (headerBytes &+ keyLength)
         lookup.pointee.base = found
-        lookup.pointee.isMarked = item.isMarked || item.keyIsBinary
+        lookup.pointee.isMarked = item.isOutOfTheOrdinary
         markUsed(item, now: now)
     }
 

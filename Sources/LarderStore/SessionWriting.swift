@@ -78,7 +78,7 @@ extension Session {
 
     /// A plain `set`, as most writes are: `store(.set, …)` in fewer steps. What is out of the ordinary, an open
     /// slab that is full or limits that are to be kept, is left to that. Who has many to store calls
-    /// `prefetchBucket` and `prefetchItem` for all of them first.
+    /// `approach` for all of them first.
     @inline(__always)
     public func set(
         _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64

@@ -33,6 +33,13 @@ struct Buffer {
     var room: Int { capacity &- end }
     var isAllocated: Bool { capacity > 0 }
 
+    /// Forgets the bytes.
+    @inline(__always)
+    mutating func empty() {
+        start = 0
+        end = 0
+    }
+
     /// Moves the bytes to the front.
     mutating func compact() {
         guard start > 0 else { return }

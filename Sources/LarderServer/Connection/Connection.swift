@@ -40,7 +40,7 @@ struct Connection {
     var phase: Phase
     var login = TextLogin()
     /// Whose bytes are spoken here; the first byte tells when the listener does not.
-    private(set) var dialect: Dialect
+    var dialect: Dialect
     var parser = TextParser()
     var binaryParser = BinaryParser()
     /// SASL has begun and waits for a further step.
@@ -63,26 +63,19 @@ struct Connection {
     /// With `--key-route`: the cache that the request's key names, and the length of the name and its `/`.
     var routedCacheNumber = 0
     var routePrefixLength = 0
-    /// For the log and `stats conns`.
-    let number: Int32
-    var lastActivityMilliseconds: Int64 = 0
+    /// Its socket, for the log and `stats conns`.
+    var number: Int32
     /// Why it is `.closing`, for watchers.
     var closeReason = CloseReason.normal
 
-    /// Who has to log in first can do it in one dialect only, so that no other is a way around it.
-    ///
     /// - Parameter bindingProtocol: what the listener says; nil: what `-B` says.
     init(number: Int32, _ bindingProtocol: Settings.BindingProtocol?, _ context: borrowing WorkerContext) {
+        let beginning = RestingConnection(bindingProtocol, cacheNumber: 0, context)
         self.number = number
-        let login = context.login
-        phase = login == .text ? .loggingIn : .readingCommand
-        switch (login, bindingProtocol ?? context.bindingProtocol) {
-        case (.text, _), (.none, .ascii): dialect = .text
-        case (.sasl, _), (.none, .binary): dialect = .binary
-        case (.none, .negotiating): dialect = .undecided
-        }
-        binaryParser.isAuthenticated = login != .sasl
-        binaryParser.offersAuthentication = login == .sasl
+        phase = context.login == .text ? .loggingIn : .readingCommand
+        dialect = beginning.dialect
+        binaryParser.isAuthenticated = beginning.isAuthenticated
+        binaryParser.offersAuthentication = beginning.offersAuthentication
     }
 
     /// A get line may be of any length; this is where its memory ends: a million keys of 128 bytes.
@@ -97,9 +90,8 @@ struct Connection {
     /// Where the next bytes go, and how many; nil when there is no memory for them.
     @inline(__always)
     mutating func inputRoom(_ context: inout WorkerContext) -> UnsafeMutableRawBufferPointer? {
-        if phase == .readingCommand, !input.isAllocated, let taken = context.pool.take() {
-            input = taken
-            return UnsafeMutableRawBufferPointer(start: taken.base, count: taken.capacity)
+        if case .readingCommand = phase, input.end == 0, input.isAllocated {
+            return UnsafeMutableRawBufferPointer(start: input.base, count: input.capacity)
         }
         return furtherRoom(&context)
     }
@@ -129,7 +121,6 @@ struct Connection {
     mutating func didRead(_ count: Int, _ context: inout WorkerContext) {
         context.select(cacheNumber)
         context.counters.add(.bytesRead, Int64(count))
-        lastActivityMilliseconds = context.now
         if phase == .readingValue {
             bodyFilled &+= count
             context.heldBytes &+= count
@@ -163,7 +154,7 @@ struct Connection {
         // Most of what arrives is a plain request, and whole.
         while case .readingCommand = phase, budget > 0, !output.isFull, answerPlainly(&context, &budget) {
             if input.count == 0, case .readingCommand = phase {
-                giveBackInput(&context)
+                emptyInput(&context)
                 return .read
             }
         }
@@ -218,11 +209,24 @@ struct Connection {
         }
     }
 
-    /// Nothing more to do with what has arrived: an idle connection holds no buffer.
+    /// Nothing more to do with what has arrived.
     @inline(__always)
     private mutating func idle(_ context: inout WorkerContext) -> Action {
-        if input.isAllocated, input.count == 0 { giveBackInput(&context) }
+        if input.isAllocated, input.count == 0 { emptyInput(&context) }
         return .read
+    }
+
+    /// The buffer stays for what comes next, unless a long line has made it larger.
+    @inline(__always)
+    private mutating func emptyInput(_ context: inout WorkerContext) {
+        if input.capacity == BufferPool.bufferBytes { return input.empty() }
+        giveBackInput(&context)
+    }
+
+    /// Gives back the buffers that hold nothing, of a connection that waits for its client with something in hand.
+    mutating func giveBackEmptyBuffers(_ context: inout WorkerContext) {
+        if input.isAllocated, input.count == 0 { giveBackInput(&context) }
+        if output.isEmpty { output.giveBack(&context.pool) }
     }
 
     /// Nothing to say to a client that listens only; what it says itself is passed over.

@@ -36,20 +36,16 @@ extension Connection {
         while count < countMax, count == 0 || nextIsSet,
             parser.takeSet(base, cursor: &input.start, end: input.end, batch.sets + count)
         {
-            let key = context.session.hashed(
-                base + batch.sets[count].keyStart, length: batch.sets[count].keyLength)
-            context.session.prefetchBucket(key)
-            (batch.setKeys + count).initialize(to: key)
+            batch.lookups[count].key = UnsafeRawPointer(base + batch.sets[count].keyStart)
+            batch.lookups[count].keyLength = batch.sets[count].keyLength
             count &+= 1
         }
         guard count > 0 else { return false }
         budget &-= count &* Self.requestCost
-        if count > 1 {
-            for place in 0..<count { context.session.prefetchItem(batch.setKeys[place]) }
-        }
+        context.session.approach(batch.lookups, count: count)
         var place = 0
         while place < count, case .readingCommand = phase {
-            store(batch.sets + place, batch.setKeys[place], base, &context)
+            store(batch.sets + place, batch.lookups[place].hashedKey, base, &context)
             place &+= 1
         }
         return true

@@ -8,14 +8,11 @@ struct RequestBatch {
     let keys: UnsafeMutablePointer<RetrievalKey>
     let lookups: UnsafeMutablePointer<Lookup>
     let sets: UnsafeMutablePointer<PlainSet>
-    /// The keys of `sets`.
-    let setKeys: UnsafeMutablePointer<HashedKey>
 
     init() {
         keys = .allocate(capacity: Self.countMax)
         sets = .allocate(capacity: Self.countMax)
         sets.initialize(repeating: PlainSet(), count: Self.countMax)
-        setKeys = .allocate(capacity: Self.countMax)
         keys.initialize(repeating: RetrievalKey(), count: Self.countMax)
         lookups = .allocate(capacity: Self.countMax)
         // SAFETY: the address is never read: a key takes its place first.
@@ -26,7 +23,6 @@ struct RequestBatch {
         keys.deallocate()
         lookups.deallocate()
         sets.deallocate()
-        setKeys.deallocate()
     }
 }
 
@@ -102,14 +98,22 @@ extension Connection {
             batch.lookups, count: count, wantsCas: wantsCas && context.casIsEnabled, now: context.now)
         var hits = 0
         var place = 0
+        var fillMax = output.fillMax
         while place < count {
-            // What is marked, and what is missing and has to be said so, has its own way.
-            let isPlain = kind == .get || isPlain(batch.keys + place, batch.lookups + place)
-            if !isPlain || place > 0 && (output.isFull || phase != .readingCommand) {
-                giveBack(batch.keys[place], kind)
-                break
+            if kind == .get || !batch.lookups[place].isMarked,
+                answerSmall(batch.lookups + place, batch.keys + place, kind, base, fillMax, context.casIsEnabled)
+            {
+                hits &+= 1
+            } else {
+                // What is marked, and what is missing and has to be said so, has its own way.
+                let isPlain = kind == .get || isPlain(batch.keys + place, batch.lookups + place)
+                if !isPlain || place > 0 && (output.isFull || phase != .readingCommand) {
+                    giveBack(batch.keys[place], kind)
+                    break
+                }
+                if answer(batch.lookups + place, batch.keys + place, kind, base, &context) { hits &+= 1 }
+                fillMax = phase == .readingCommand ? output.fillMax : 0
             }
-            if answer(batch.lookups + place, batch.keys + place, kind, base, &context) { hits &+= 1 }
             place &+= 1
         }
         budget &-= place &* cost
@@ -137,25 +141,17 @@ extension Connection {
         }
     }
 
-    /// Writes what was found; false when that is nothing.
+    /// Writes a small value, if that is what was found and the buffer has room for it below `fillMax`.
     @inline(__always)
-    private mutating func answer(
+    private mutating func answerSmall(
         _ lookup: UnsafeMutablePointer<Lookup>, _ key: UnsafeMutablePointer<RetrievalKey>, _ kind: RetrievalDialect,
-        _ base: UnsafePointer<UInt8>, _ context: inout WorkerContext
+        _ base: UnsafePointer<UInt8>, _ fillMax: Int, _ casIsEnabled: Bool
     ) -> Bool {
-        guard let value = lookup.pointee.value else {
-            missed(lookup, isLast: key.pointee.isLast && kind == .get, &context)
-            return false
-        }
         let length = lookup.pointee.valueLength
-        guard length <= Output.copiedValueMax else {
-            writeLarge(lookup, isLast: key.pointee.isLast, &context)
-            return true
-        }
-        guard let out = output.room(length &+ Self.answerRoomBytes, &context.pool) else {
-            outOfReplyMemory(&context)
-            return true
-        }
+        guard let value = lookup.pointee.value, length <= Output.copiedValueMax,
+            output.buffer.end &+ length &+ Self.answerRoomBytes <= fillMax
+        else { return false }
+        let out = output.buffer.base + output.buffer.end
         switch kind {
         case .get:
             output.didWrite(
@@ -167,18 +163,39 @@ extension Connection {
             output.didWrite(
                 MetaEncoder.encodePlainValue(
                     key: lookup.pointee.key, keyLength: lookup.pointee.keyLength,
-                    clientFlags: lookup.pointee.clientFlags, cas: context.casIsEnabled ? lookup.pointee.cas : 0,
-                    value: value, valueLength: length, flag: key.pointee.flag, flags: base + key.pointee.flagsStart,
-                    flagsLength: Int(key.pointee.flagsLength), at: out))
+                    clientFlags: lookup.pointee.clientFlags, cas: casIsEnabled ? lookup.pointee.cas : 0,
+                    value: value, valueLength: length, asked: key, line: base, at: out))
         case .binary:
             output.didWrite(
                 BinaryEncoder.encodeValue(
                     key.pointee.tag, key: lookup.pointee.key,
                     keyLength: key.pointee.wantsKey ? lookup.pointee.keyLength : 0,
                     clientFlags: lookup.pointee.clientFlags, value: value, valueLength: length,
-                    cas: context.casIsEnabled ? lookup.pointee.cas : 0, at: out))
+                    cas: casIsEnabled ? lookup.pointee.cas : 0, at: out))
         }
         return true
+    }
+
+    /// Writes what was found, whatever it is; false when that is nothing.
+    private mutating func answer(
+        _ lookup: UnsafeMutablePointer<Lookup>, _ key: UnsafeMutablePointer<RetrievalKey>, _ kind: RetrievalDialect,
+        _ base: UnsafePointer<UInt8>, _ context: inout WorkerContext
+    ) -> Bool {
+        guard lookup.pointee.value != nil else {
+            missed(lookup, isLast: key.pointee.isLast && kind == .get, &context)
+            return false
+        }
+        let length = lookup.pointee.valueLength
+        guard length <= Output.copiedValueMax else {
+            writeLarge(lookup, isLast: key.pointee.isLast, &context)
+            return true
+        }
+        guard output.room(length &+ Self.answerRoomBytes, &context.pool) != nil else {
+            outOfReplyMemory(&context)
+            return true
+        }
+        // Above the mark, too: the first answer of a batch is always written.
+        return answerSmall(lookup, key, kind, base, Int.max, context.casIsEnabled)
     }
 
     private mutating func missed(

@@ -40,6 +40,11 @@ struct Output {
     @inline(__always)
     var isFull: Bool { pendingBytes >= Self.highWaterBytes || segmentCount >= Self.segmentsMax }
 
+    /// Where in the buffer writing is to end as long as there is room and the output is not full; 0 where it is.
+    var fillMax: Int {
+        segmentCount >= Self.segmentsMax ? 0 : min(buffer.capacity, buffer.start + Self.highWaterBytes - segmentBytes)
+    }
+
     /// Whether the last thing written is the answer to `mn`.
     var endsWithMetaNoop: Bool {
         let noop: StaticString = "MN\r\n"
@@ -151,9 +156,16 @@ struct Output {
         if let pin = segment.pin { session.unpin(pin) }
     }
 
-    /// Gives the memory back once everything is sent.
+    /// Begins anew once everything is sent. A buffer that a large answer has made larger goes back.
     @inline(__always)
     mutating func reset(_ pool: inout BufferPool) {
+        if segments != nil { dropSegments() }
+        if buffer.capacity == BufferPool.bufferBytes { return buffer.empty() }
+        pool.giveBack(&buffer)
+    }
+
+    /// Gives all memory back once everything is sent.
+    mutating func giveBack(_ pool: inout BufferPool) {
         if segments != nil { dropSegments() }
         pool.giveBack(&buffer)
     }
@@ -172,6 +184,6 @@ struct Output {
             for number in segmentsSent..<segmentCount { release(segments[number], session) }
         }
         segmentBytes = 0
-        reset(&pool)
+        giveBack(&pool)
     }
 }

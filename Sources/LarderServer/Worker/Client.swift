@@ -9,7 +9,10 @@ import Synchronization
 /// and the worker's lists know.
 struct Client {
     var watch = WatchStorage()
-    var connection: Connection
+    /// The worker's `resting` one as long as nothing is in hand.
+    var connection: UnsafeMutablePointer<Connection>
+    var lastActivityMilliseconds: Int64
+    var resting: RestingConnection
     let fd: Int32
     let isUnixSocket: Bool
     /// nil: the client speaks in the clear.
@@ -36,7 +39,7 @@ func clientIsReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutableRawPoint
     guard let client = context?.assumingMemoryBound(to: Client.self) else { return }
     let worker = client.pointee.worker
     worker.beginTurn()
-    if ready & Interest.write.rawValue != 0, client.pointee.isSending {
+    if client.pointee.isSending, ready & Interest.write.rawValue != 0 {
         guard worker.send(client) else { return }
         client.pointee.isSending = false
         guard worker.watch(client).wants(read: true, write: false) else { return worker.close(client) }
@@ -49,20 +52,21 @@ func clientIsReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutableRawPoint
 extension UnsafeMutablePointer<WorkerCore> {
     /// Reads once, and serves what has come.
     func receive(_ client: ClientPointer) {
-        guard let room = client.pointee.connection.inputRoom(&pointee.context), let start = room.baseAddress else {
+        wake(client)
+        guard let room = client.pointee.connection.pointee.inputRoom(&pointee.context), let start = room.baseAddress else {
             pointee.context.counters.add(.readBufferOutOfMemory)
             return close(client)
         }
         let count = receiveBytes(client, start, room.count)
         if count > 0 {
-            client.pointee.connection.didRead(count, &pointee.context)
+            client.pointee.lastActivityMilliseconds = pointee.context.now
+            client.pointee.connection.pointee.didRead(count, &pointee.context)
             if pointee.context.heldBytes != pointee.heldBytesReported { reportHeldBytes(except: client) }
             return serve(client)
         }
         if count < 0, errno == EAGAIN || errno == EINTR || errno == EWOULDBLOCK {
-            // Woken for nothing: the buffer goes back.
-            _ = client.pointee.connection.advance(&pointee.context)
-            return
+            // Woken for nothing.
+            return rest(client)
         }
         close(client, count < 0 ? .error : .normal)
     }
@@ -77,27 +81,42 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// Reads what is left in a client's socket when the server stops, and lets the client go
     /// unless a request of its is half-way.
     func receiveLast(_ client: ClientPointer) {
-        guard let room = client.pointee.connection.inputRoom(&pointee.context), let start = room.baseAddress else {
+        wake(client)
+        guard let room = client.pointee.connection.pointee.inputRoom(&pointee.context), let start = room.baseAddress else {
             return close(client)
         }
         if client.pointee.tlsState.isShakingHands { return close(client) }
         let count = receiveBytes(client, start, room.count)
         if count == 0 { return close(client) }
-        if count > 0 { client.pointee.connection.didRead(count, &pointee.context) }
+        if count > 0 { client.pointee.connection.pointee.didRead(count, &pointee.context) }
         serve(client)
+    }
+
+    /// Gives a client at rest a connection to work with.
+    @inline(__always)
+    func wake(_ client: ClientPointer) {
+        guard client.pointee.connection == pointee.resting else { return }
+        let connection = pointee.connections.take() ?? ConnectionPool.make(pointee.context)
+        connection.takeUp(client.pointee.resting, number: client.pointee.fd)
+        client.pointee.connection = connection
+    }
+
+    @inline(__always)
+    private func giveBack(_ connection: UnsafeMutablePointer<Connection>) {
+        if !pointee.connections.giveBack(connection) { ConnectionPool.free(connection, &pointee.context) }
     }
 
     /// Answers what has arrived.
     func serve(_ client: ClientPointer) {
-        let action = client.pointee.connection.advance(&pointee.context)
+        let action = client.pointee.connection.pointee.advance(&pointee.context)
         if action == .yield { return yield(client) }
-        guard client.pointee.connection.output.isEmpty || send(client) else { return }
+        guard client.pointee.connection.pointee.output.isEmpty || send(client) else { return }
         switch action {
         // A long answer is sent in shares, between which others have their turn.
         case .send, .yield: yield(client)
         case .read: rest(client)
         case .park: park(client)
-        case .close: close(client, client.pointee.connection.closeReason)
+        case .close: close(client, client.pointee.connection.pointee.closeReason)
         }
     }
 
@@ -122,62 +141,106 @@ extension UnsafeMutablePointer<WorkerCore> {
         }
     }
 
-    /// Everything that arrived is answered.
+    /// Everything that arrived is answered: the client gives back what it borrowed for it.
     @inline(__always)
     private func rest(_ client: ClientPointer) {
         if client.pointee.tls != nil, receivePending(client) { return }
+        let connection = client.pointee.connection
+        guard connection.isAtRest else { return wait(client) }
+        pointee.connectionTable.set(
+            client.pointee.fd, .reading, atMilliseconds: client.pointee.lastActivityMilliseconds)
+        if pointee.isStopping { return close(client) }
+        guard connection != pointee.resting else { return }
+        client.pointee.resting = connection.resting
+        client.pointee.connection = pointee.resting
+        giveBack(connection)
+    }
+
+    /// As far as it arrived: the client keeps what is in hand, and no buffer that holds nothing.
+    @inline(never)
+    private func wait(_ client: ClientPointer) {
         note(client)
-        if client.pointee.connection.phase == .streaming, !pointee.listening.contains(client) {
+        let connection = client.pointee.connection
+        if connection.pointee.phase == .streaming, !pointee.listening.contains(client) {
             pointee.listening.append(client)
         }
-        if pointee.isStopping, !client.pointee.connection.isInRequest { close(client) }
+        if pointee.isStopping, !connection.pointee.isInRequest { return close(client) }
+        connection.pointee.giveBackEmptyBuffers(&pointee.context)
     }
 
     /// Sends what there is. False: not all of it went, and the client is served again when it can
     /// take more, or it is gone.
+    @inline(__always)
     func send(_ client: ClientPointer) -> Bool {
-        while !client.pointee.connection.output.isEmpty {
-            let sent = sendOnce(client)
-            if sent > 0 {
-                pointee.context.counters.add(.bytesWritten, Int64(sent))
-                // Whoever takes its answers is not silent.
-                client.pointee.connection.lastActivityMilliseconds = pointee.context.now
-                client.pointee.connection.output.didSend(sent, pointee.context.session)
-                continue
-            }
-            if sent < 0, errno == EINTR { continue }
-            if sent < 0, errno == EAGAIN || errno == EWOULDBLOCK {
-                waitToSend(client)
-            } else {
-                close(client, .error)
-            }
-            return false
-        }
-        client.pointee.connection.output.reset(&pointee.context.pool)
+        let connection = client.pointee.connection
+        guard client.pointee.tls == nil, !connection.pointee.output.hasSegments else { return sendAll(client) }
+        let count = connection.pointee.output.buffer.count
+        let sent = sendBuffer(client)
+        guard sent == count else { return sendRest(client, sent) }
+        didSend(client, sent)
+        connection.pointee.output.reset(&pointee.context.pool)
         return true
     }
 
+    /// Answers go out whole, nearly always.
+    @inline(never)
+    private func sendAll(_ client: ClientPointer) -> Bool {
+        while !client.pointee.connection.pointee.output.isEmpty {
+            guard wasSent(client, sendOnce(client)) else { return false }
+        }
+        client.pointee.connection.pointee.output.reset(&pointee.context.pool)
+        return true
+    }
+
+    @inline(never)
+    private func sendRest(_ client: ClientPointer, _ sent: Int) -> Bool {
+        wasSent(client, sent) && sendAll(client)
+    }
+
+    /// What came of one call; false when the client cannot take more, or is gone.
+    private func wasSent(_ client: ClientPointer, _ sent: Int) -> Bool {
+        if sent > 0 {
+            didSend(client, sent)
+            return true
+        }
+        if sent < 0, errno == EINTR { return true }
+        if sent < 0, errno == EAGAIN || errno == EWOULDBLOCK {
+            waitToSend(client)
+        } else {
+            close(client, .error)
+        }
+        return false
+    }
+
     @inline(__always)
+    private func didSend(_ client: ClientPointer, _ sent: Int) {
+        pointee.context.counters.add(.bytesWritten, Int64(sent))
+        // Whoever takes its answers is not silent.
+        client.pointee.lastActivityMilliseconds = pointee.context.now
+        client.pointee.connection.pointee.output.didSend(sent, pointee.context.session)
+    }
+
     private func sendOnce(_ client: ClientPointer) -> Int {
         if client.pointee.tls != nil { return encrypt(client) }
-        let flags = Int32(MSG_NOSIGNAL)
-        if !client.pointee.connection.output.hasSegments {
-            let buffer = client.pointee.connection.output.buffer
-            return larder_send(client.pointee.fd, buffer.base + buffer.start, buffer.count, flags)
-        }
-        return sendGathered(client, flags)
+        return client.pointee.connection.pointee.output.hasSegments ? sendGathered(client) : sendBuffer(client)
+    }
+
+    @inline(__always)
+    private func sendBuffer(_ client: ClientPointer) -> Int {
+        let buffer = client.pointee.connection.pointee.output.buffer
+        return larder_send(client.pointee.fd, buffer.base + buffer.start, buffer.count, Int32(MSG_NOSIGNAL))
     }
 
     /// Bytes of the buffer, and values that lie elsewhere, in one call.
     @inline(never)
-    private func sendGathered(_ client: ClientPointer, _ flags: Int32) -> Int {
+    private func sendGathered(_ client: ClientPointer) -> Int {
         withUnsafeTemporaryAllocation(of: iovec.self, capacity: Output.vectorsMax) { vectors in
             var message = msghdr()
             message.msg_iov = vectors.baseAddress
             guard let start = vectors.baseAddress else { return -1 }
-            message.msg_iovlen = client.pointee.connection.output.gather(start)
+            message.msg_iovlen = client.pointee.connection.pointee.output.gather(start)
             // SAFETY: the message and its vectors live until the call returns.
-            return sendmsg(client.pointee.fd, &message, flags)
+            return sendmsg(client.pointee.fd, &message, Int32(MSG_NOSIGNAL))
         }
     }
 
@@ -243,11 +306,14 @@ extension UnsafeMutablePointer<WorkerCore> {
         let client = ClientPointer.allocate(capacity: 1)
         client.initialize(
             to: Client(
-                connection: Connection(number: fd, listener.bindingProtocol, pointee.context), fd: fd,
-                isUnixSocket: listener.isUnixSocket, tls: tls, tlsState: TLSState(isShakingHands: tls != nil),
+                connection: pointee.resting, lastActivityMilliseconds: pointee.context.now,
+                resting: RestingConnection(listener.bindingProtocol, cacheNumber: listener.cacheNumber, pointee.context),
+                fd: fd, isUnixSocket: listener.isUnixSocket, tls: tls, tlsState: TLSState(isShakingHands: tls != nil),
                 worker: self, next: pointee.clients))
-        client.pointee.connection.cacheNumber = listener.cacheNumber
-        client.pointee.connection.lastActivityMilliseconds = pointee.context.now
+        if pointee.context.login == .text {
+            wake(client)
+            client.pointee.connection.beginLogin()
+        }
         pointee.clients?.pointee.previous = client
         pointee.clients = client
         pointee.clientCount += 1
@@ -269,7 +335,10 @@ extension UnsafeMutablePointer<WorkerCore> {
         if !pointee.listening.isEmpty { pointee.listening.removeAll { $0 == client } }
         if pointee.context.isWatched { pointee.context.logDeparture(of: client.pointee.fd, reason) }
         watch(client).remove()
-        client.pointee.connection.dispose(&pointee.context)
+        let connection = client.pointee.connection
+        if connection != pointee.resting {
+            if connection.isAtRest { giveBack(connection) } else { ConnectionPool.free(connection, &pointee.context) }
+        }
         if let tls = client.pointee.tls { end(tls, client.pointee.tlsState) }
         let state = pointee.context.state
         if pointee.context.verbosity > 1 { StandardError.write("<\(client.pointee.fd) connection closed.") }
@@ -304,13 +373,12 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     /// Writes down for `stats conns` what a client is doing.
-    @inline(__always)
     private func note(_ client: ClientPointer) {
         let state: ConnectionTable.State
         if client.pointee.isSending {
             state = .sending
         } else {
-            switch client.pointee.connection.phase {
+            switch client.pointee.connection.pointee.phase {
             case .readingValue: state = .readingValue
             case .skipping: state = .skipping
             case .streaming: state = .watching
@@ -318,7 +386,7 @@ extension UnsafeMutablePointer<WorkerCore> {
             }
         }
         pointee.connectionTable.set(
-            client.pointee.fd, state, atMilliseconds: client.pointee.connection.lastActivityMilliseconds)
+            client.pointee.fd, state, atMilliseconds: client.pointee.lastActivityMilliseconds)
     }
 
     /// Adds what this worker's half-sent requests hold to what all hold, and makes room if that is
@@ -328,7 +396,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         pointee.heldBytesReported = pointee.context.heldBytes
         let state = pointee.context.state
         let total = state.heldBytes.add(change, ordering: .relaxed).newValue
-        let others = pointee.context.heldBytes - current.pointee.connection.heldBytes
+        let others = pointee.context.heldBytes - current.pointee.connection.pointee.heldBytes
         if total > state.heldBytesMax, others > 0 { dropStalestRequest(except: current) }
     }
 
@@ -338,9 +406,9 @@ extension UnsafeMutablePointer<WorkerCore> {
         var next = pointee.clients
         while let client = next {
             next = client.pointee.next
-            guard client != current, client.pointee.connection.heldBytes > 0 else { continue }
-            let time = client.pointee.connection.lastActivityMilliseconds
-            if stalest.map({ time < $0.pointee.connection.lastActivityMilliseconds }) ?? true { stalest = client }
+            guard client != current, client.pointee.connection.pointee.heldBytes > 0 else { continue }
+            let time = client.pointee.lastActivityMilliseconds
+            if stalest.map({ time < $0.pointee.lastActivityMilliseconds }) ?? true { stalest = client }
         }
         if let stalest { close(stalest) }
     }

@@ -49,7 +49,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         switch tls.handshake() {
         case .done:
             client.pointee.tlsState.isShakingHands = false
-            client.pointee.connection.lastActivityMilliseconds = pointee.context.now
+            client.pointee.lastActivityMilliseconds = pointee.context.now
             if !tls.isResumed { pointee.context.counters.add(.tlsNewSessions) }
             guard watch(client).wants(read: true, write: false) else { return close(client) }
             // What came with the end of the handshake is not in the socket any more.
@@ -69,6 +69,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     /// As `read`: takes as many records as there is room for and as have arrived.
+    @inline(never)
     func decrypt(_ client: ClientPointer, _ start: UnsafeMutableRawPointer, _ count: Int) -> Int {
         guard let tls = client.pointee.tls, !client.pointee.tlsState.hasEnded else { return 0 }
         var total = 0
@@ -99,22 +100,24 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     /// Reads what the session has taken from the socket and `decrypt` had no room for: the socket will not tell
     /// of it. False: there was nothing, and the client waits for its socket like any other.
+    @inline(never)
     func receivePending(_ client: ClientPointer) -> Bool {
         guard let tls = client.pointee.tls, tls.hasPending || client.pointee.tlsState.hasEnded else { return false }
-        guard let room = client.pointee.connection.inputRoom(&pointee.context), let start = room.baseAddress else {
+        wake(client)
+        guard let room = client.pointee.connection.pointee.inputRoom(&pointee.context), let start = room.baseAddress else {
             pointee.context.counters.add(.readBufferOutOfMemory)
             close(client)
             return true
         }
         let count = decrypt(client, start, room.count)
         if count > 0 {
-            client.pointee.connection.didRead(count, &pointee.context)
+            client.pointee.lastActivityMilliseconds = pointee.context.now
+            client.pointee.connection.pointee.didRead(count, &pointee.context)
             serve(client)
             return true
         }
         if count < 0 {
             // Half a record.
-            _ = client.pointee.connection.advance(&pointee.context)
             return false
         }
         close(client)
@@ -123,17 +126,18 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     /// As `sendmsg`: at most one record, made of as many small pieces as fit, or of a part of a large value
     /// where it lies.
+    @inline(never)
     func encrypt(_ client: ClientPointer) -> Int {
         guard let tls = client.pointee.tls else { return failWith(EPIPE) }
         let outcome: TLSSession.Outcome
-        if client.pointee.connection.output.hasSegments {
+        if client.pointee.connection.pointee.output.hasSegments {
             outcome = withUnsafeTemporaryAllocation(of: iovec.self, capacity: Output.vectorsMax) { vectors in
                 guard let start = vectors.baseAddress else { return .closed }
-                let count = client.pointee.connection.output.gather(start)
+                let count = client.pointee.connection.pointee.output.gather(start)
                 return writeRecord(tls, UnsafeBufferPointer(start: start, count: count))
             }
         } else {
-            let buffer = client.pointee.connection.output.buffer
+            let buffer = client.pointee.connection.pointee.output.buffer
             outcome = tls.write(buffer.base + buffer.start, count: buffer.count)
         }
         switch outcome {

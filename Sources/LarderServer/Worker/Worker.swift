@@ -12,6 +12,10 @@ struct WorkerCore: ~Copyable {
     let connectionTable: ConnectionTable
     /// What was last added to the server's `heldBytes` for this worker.
     var heldBytesReported = 0
+    /// What clients use while they have something in hand.
+    var connections = ConnectionPool()
+    /// What a client at rest has for a connection: one with nothing in it, which nobody ever changes.
+    let resting: UnsafeMutablePointer<Connection>
     var clients: ClientPointer?
     var clientCount = 0
     var yieldedFirst: ClientPointer?
@@ -143,10 +147,12 @@ final class Worker: Sendable {
         let core = UnsafeMutablePointer<WorkerCore>.allocate(capacity: 1)
         do {
             loop = try EventLoop()
+            let context = try WorkerContext(state, number: number)
+            let resting = ConnectionPool.make(context)
             core.initialize(
                 to: WorkerCore(
-                    context: try WorkerContext(state, number: number), loop: Unmanaged.passUnretained(loop),
-                    clock: state.clock, connectionTable: state.connectionTable))
+                    context: context, loop: Unmanaged.passUnretained(loop), clock: state.clock,
+                    connectionTable: state.connectionTable, resting: resting))
         } catch {
             core.deallocate()
             return readiness.fail(.worker("\(error)"))
@@ -166,6 +172,9 @@ final class Worker: Sendable {
         }
         waker.withLock { $0 = nil }
         while let client = core.pointee.clients { core.close(client) }
+        while let connection = core.pointee.connections.take() { ConnectionPool.free(connection, &core.pointee.context) }
+        core.pointee.connections.deallocate()
+        ConnectionPool.free(core.pointee.resting, &core.pointee.context)
         free(core.pointee.recordBuffer?.baseAddress)
         core.deinitialize(count: 1)
         core.deallocate()
@@ -215,15 +224,15 @@ final class Worker: Sendable {
         var next = core.pointee.clients
         while let client = next {
             next = client.pointee.next
-            let silent = core.pointee.context.now - client.pointee.connection.lastActivityMilliseconds
-            if silent > Self.partialLineMilliseconds { client.pointee.connection.shrinkInput(&core.pointee.context) }
+            let silent = core.pointee.context.now - client.pointee.lastActivityMilliseconds
+            if silent > Self.partialLineMilliseconds { client.pointee.connection.pointee.shrinkInput(&core.pointee.context) }
             if client.pointee.isParked { continue }
             if client.pointee.tlsState.isShakingHands {
                 if silent > UnsafeMutablePointer<WorkerCore>.handshakeMillisecondsMax {
                     core.pointee.context.counters.add(.tlsHandshakeErrors)
                     core.close(client)
                 }
-            } else if client.pointee.connection.heldBytes > 0 {
+            } else if client.pointee.connection.pointee.heldBytes > 0 {
                 if silent > Self.stallMillisecondsMax { core.close(client) }
             } else if idleMax > 0, silent > idleMax, isIdle(client) {
                 core.pointee.context.counters.add(.idleKicks)
@@ -237,7 +246,7 @@ final class Worker: Sendable {
 
     /// Whether memcached's idle timeout means a client: one on TCP, between values, that takes its answers.
     private func isIdle(_ client: ClientPointer) -> Bool {
-        let phase = client.pointee.connection.phase
+        let phase = client.pointee.connection.pointee.phase
         return !client.pointee.isUnixSocket && !client.pointee.isSending
             && (phase == .readingCommand || phase == .loggingIn)
     }

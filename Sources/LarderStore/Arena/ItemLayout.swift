@@ -128,6 +128,12 @@ public struct Item {
     @inlinable @inline(__always)
     public var keyIsBinary: Bool { form.rawValue & ItemForm.binaryKey.rawValue != 0 }
 
+    /// `isMarked` or `keyIsBinary`.
+    @inline(__always)
+    var isOutOfTheOrdinary: Bool {
+        head & (UInt64(ItemState.marksMask) << 8 | UInt64(ItemForm.binaryKey.rawValue)) != 0
+    }
+
     /// Times this item was found of late: counted down when eviction passes it over.
     @inline(__always)
     var frequency: UInt8 { larder_load_u8(stateField) & ItemState.frequencyMask }

@@ -44,20 +44,6 @@ extension StoreState {
             bucketAddress(bucketNumber(hash, count: larder_load_u64(&superblock.pointee.bucket_count))))
     }
 
-    /// Second step of a batch: the item that probably is the one, given that its bucket is near.
-    @inline(__always)
-    func prefetchItem(_ hash: UInt64) {
-        prefetchItem(
-            tag: KeyHash.tag(hash), in: bucketAddress(bucketNumber(hash, count: larder_load_u64(&superblock.pointee.bucket_count))))
-    }
-    @inline(__always)
-    func prefetchItem(tag: UInt8, in bucket: UnsafeMutablePointer<larder_bucket>) {
-        let mask = larder_bucket_match(bucket, tag)
-        guard mask != 0 else { return }
-        let slot = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
-        larder_prefetch(address(ofBlock: larder_bucket_block(bucket, slot)))
-    }
-
     @inline(__always)
     func keyMatches(_ item: UnsafeMutableRawPointer, _ key: UnsafeRawPointer, _ keyLength: Int) -> Bool {
         let head = larder_load_head(item)

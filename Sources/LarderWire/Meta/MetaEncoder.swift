@@ -79,10 +79,12 @@ package enum MetaEncoder {
     ///
     /// - Parameters:
     ///   - keyLength: at most 250.
+    ///   - asked: what the line wants to be told.
+    ///   - line: what `asked` counts from.
     ///   - out: room for `valueLength` bytes and `answerLengthMax` more.
     package static func encodePlainValue(
         key: UnsafeRawPointer, keyLength: Int, clientFlags: UInt32, cas: UInt64, value: UnsafeRawPointer,
-        valueLength: Int, flag: UInt8, flags: UnsafePointer<UInt8>, flagsLength: Int,
+        valueLength: Int, asked: UnsafePointer<RetrievalKey>, line: UnsafePointer<UInt8>,
         at out: UnsafeMutablePointer<UInt8>
     ) -> Int {
         // SAFETY: the parser has seen that no letter comes twice and that the opaque is short: as `append`.
@@ -90,13 +92,15 @@ package enum MetaEncoder {
         out[1] = UInt8(ascii: "A")
         out[2] = UInt8(ascii: " ")
         var length = 3 &+ DecimalText.writeShort(valueLength, at: out + 3)
+        let flag = asked.pointee.flag
         if flag == UInt8(ascii: "k") {
             length = append(flag, out, length)
             larder_copy_key(out + length, key, keyLength)
             length &+= keyLength
         } else if flag != 0 {
             length = appendPlain(
-                key, keyLength, clientFlags: clientFlags, cas: cas, valueLength: valueLength, flags, flagsLength, out, length)
+                key, keyLength, clientFlags: clientFlags, cas: cas, valueLength: valueLength,
+                line + asked.pointee.flagsStart, Int(asked.pointee.flagsLength), out, length)
         }
         length = endLine(out, length)
         memcpy(out + length, value, valueLength)

@@ -137,48 +137,116 @@ extension TextParser {
         while count < countMax, end &- cursor >= 8 {
             let line = base + cursor
             // SAFETY: eight bytes and more are there, and every further one is compared with `end` first.
-            guard line[0] == UInt8(ascii: "m"), line[1] == UInt8(ascii: "g"), line[2] == UInt8(ascii: " ") else { break }
+            let word = UInt32(littleEndian: UnsafeRawPointer(line).loadUnaligned(as: UInt32.self))
+            guard word & 0xff_ffff == 0x20_67_6d else { break }
             let length = larder_find_break(line + 3, end &- cursor &- 3)
             guard length > 0, length <= Self.keyLengthMax else { break }
-            var place = cursor &+ 3 &+ length
-            let flagsStart = place &+ 1
-            var seen: UInt64 = 0
-            // Each turn begins at the space before a flag.
-            while end &- place >= 4, base[place] == UInt8(ascii: " ") {
-                let letter = base[place &+ 1]
-                guard letter >= 64, letter < 127 else { break }
-                let bit = 1 as UInt64 &<< UInt64(letter &- 64)
-                guard Self.plainFlags & bit != 0, seen & bit == 0 else { break }
-                var next = place &+ 2
-                if letter == UInt8(ascii: "O") {
-                    next = place &+ 1 &+ larder_find_break(base + place + 1, end &- place &- 1)
-                    if base[next &- 1] == UInt8(ascii: "\r") { next &-= 1 }
-                    guard next &- place &- 1 <= Self.opaqueLengthMax else { break }
-                }
-                seen |= bit
-                place = next
+            let flagsStart = cursor &+ 4 &+ length
+            guard flagsStart < end, base[flagsStart &- 1] == UInt8(ascii: " ") else { break }
+            if !lastMetaFlags.begin(base + flagsStart, end &- flagsStart) {
+                guard takePlainFlags(base, flagsStart, end) else { break }
             }
-            guard seen & Self.bit("v") != 0, end &- place >= 2, base[place] == UInt8(ascii: "\r"),
-                base[place &+ 1] == UInt8(ascii: "\n")
-            else { break }
-            if seen & Self.bit("c") != 0 { wantsCas = true }
+            if lastMetaFlags.wantsCas { wantsCas = true }
             keys[count].requestStart = cursor
             keys[count].start = cursor &+ 3
             keys[count].length = length
-            keys[count].isQuiet = seen & Self.bit("q") != 0
-            let told = seen & ~(Self.bit("v") | Self.bit("q"))
-            // The place of a single bit is the letter's.
-            keys[count].flag =
-                told & (told &- 1) != 0 ? 1 : told == 0 ? 0 : UInt8(truncatingIfNeeded: 64 &+ told.trailingZeroBitCount)
+            keys[count].isQuiet = lastMetaFlags.isQuiet
+            keys[count].flag = lastMetaFlags.told
             keys[count].flagsStart = flagsStart
-            keys[count].flagsLength = UInt16(truncatingIfNeeded: place &- flagsStart)
+            keys[count].flagsLength = lastMetaFlags.length
             count &+= 1
-            cursor = place &+ 2
+            cursor = flagsStart &+ Int(lastMetaFlags.length) &+ 2
         }
         if count > 0 { forgetLine() }
         return count
     }
 
+    /// Reads the flags from `start`, the byte behind a space, to the end of the line into `lastMetaFlags`; false for
+    /// flags that are not plain.
+    @inline(never)
+    private mutating func takePlainFlags(_ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Bool {
+        // SAFETY: a byte of the key is before the space, and every further one is compared with `end` first.
+        var place = start &- 1
+        var seen: UInt64 = 0
+        // Each turn begins at the space before a flag.
+        while end &- place >= 4, base[place] == UInt8(ascii: " ") {
+            let letter = base[place &+ 1]
+            guard letter >= 64, letter < 127 else { break }
+            let bit = 1 as UInt64 &<< UInt64(letter &- 64)
+            guard Self.plainFlags & bit != 0, seen & bit == 0 else { break }
+            var next = place &+ 2
+            if letter == UInt8(ascii: "O") {
+                next = place &+ 1 &+ larder_find_break(base + place + 1, end &- place &- 1)
+                if base[next &- 1] == UInt8(ascii: "\r") { next &-= 1 }
+                guard next &- place &- 1 <= Self.opaqueLengthMax else { break }
+            }
+            seen |= bit
+            place = next
+        }
+        guard seen & Self.bit("v") != 0, end &- place >= 2, base[place] == UInt8(ascii: "\r"),
+            base[place &+ 1] == UInt8(ascii: "\n")
+        else { return false }
+        let told = seen & ~(Self.bit("v") | Self.bit("q"))
+        lastMetaFlags.isQuiet = seen & Self.bit("q") != 0
+        lastMetaFlags.wantsCas = seen & Self.bit("c") != 0
+        // The place of a single bit is the letter's.
+        lastMetaFlags.told =
+            told & (told &- 1) != 0 ? 1 : told == 0 ? 0 : UInt8(truncatingIfNeeded: 64 &+ told.trailingZeroBitCount)
+        lastMetaFlags.length = UInt16(truncatingIfNeeded: place &- start)
+        lastMetaFlags.remember(base + start, count: place &+ 2 &- start)
+        return true
+    }
+
     @inline(__always)
     private static func bit(_ letter: Unicode.Scalar) -> UInt64 { 1 &<< UInt64(UInt8(ascii: letter) &- 64) }
+}
+
+/// The plain flags of the last `mg`, and what they mean: a client mostly sends the same ones again, whatever the key,
+/// and these are known by comparing sixteen bytes. What is not there is zero, which is in no flag.
+struct PlainMetaFlags: Sendable {
+    var isQuiet = false
+    var wantsCas = false
+    /// As `RetrievalKey.flag`.
+    var told: UInt8 = 0
+    /// The bytes of the flags.
+    var length: UInt16 = 0
+    /// The flags with their line end, and where they are longer nothing that is ever found.
+    private var text = SIMD2<UInt64>(repeating: UInt64.max)
+    /// Which of sixteen bytes count.
+    private var mask = SIMD2<UInt64>(repeating: 0)
+
+    /// Whether the flags are those that were remembered.
+    ///
+    /// SAFETY: of the `count` bytes at `start` the first sixteen are read, and where there are fewer than eight, those
+    /// before them: the shortest `mg` line has eight.
+    @inline(__always)
+    func begin(_ start: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        let bytes = UnsafeRawPointer(start)
+        var low: UInt64
+        var high: UInt64 = 0
+        if count >= 8 {
+            low = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
+            let second = min(8, count &- 8)
+            high = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: second, as: UInt64.self))
+            high >>= UInt64(truncatingIfNeeded: 8 &- second) &* 8
+        } else {
+            guard count > 0 else { return false }
+            low = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: count &- 8, as: UInt64.self))
+            low &>>= UInt64(truncatingIfNeeded: 8 &- count) &* 8
+        }
+        return (low & mask[0] ^ text[0]) | (high & mask[1] ^ text[1]) == 0
+    }
+
+    /// SAFETY: `count` bytes are read at `start`.
+    mutating func remember(_ start: UnsafePointer<UInt8>, count: Int) {
+        text = SIMD2(repeating: UInt64.max)
+        mask = SIMD2(repeating: 0)
+        guard count <= 16 else { return }
+        text = SIMD2(repeating: 0)
+        for place in 0..<count {
+            let shift = UInt64(place & 7) &* 8
+            text[place &>> 3] |= UInt64(start[place]) &<< shift
+            mask[place &>> 3] |= 0xff &<< shift
+        }
+    }
 }

@@ -26,8 +26,8 @@ package struct TextParser: Sendable {
     /// The length of the last parsed line, without its line end.
     package internal(set) var lineLength = 0
 
-    /// How many bytes from the cursor on are known to hold no newline.
-    private var scannedLength = 0
+    /// How many bytes from the cursor on are known to hold no newline. Set it to 0 where other bytes are put there.
+    package var scannedLength = 0
 
     /// How many bytes of keys and spaces are left in the retrieval at hand.
     var retrievalLength = 0
@@ -39,6 +39,8 @@ package struct TextParser: Sendable {
     /// line end, and the bytes of line end behind them.
     var batchTerminator: UInt8 = 0
     var batchEnd: UInt32 = 0
+
+    var lastMetaFlags = PlainMetaFlags()
 
     /// The options of the next key of the retrieval at hand.
     private var retrievalOptions = RequestOptions()

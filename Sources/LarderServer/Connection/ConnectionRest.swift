@@ -1,0 +1,115 @@
+import LarderWire
+
+/// What has to be kept of a connection while nothing of it is in hand.
+struct RestingConnection {
+    var dialect: Dialect
+    var isAuthenticated: Bool
+    var offersAuthentication: Bool
+    /// The cache of the listener that it came by.
+    var cacheNumber: Int32
+}
+
+extension RestingConnection {
+    /// A client that has said nothing yet. Who has to log in first can do it in one dialect only, so that no other
+    /// is a way around it.
+    ///
+    /// - Parameter bindingProtocol: what the listener says; nil: what `-B` says.
+    init(_ bindingProtocol: Settings.BindingProtocol?, cacheNumber: Int, _ context: borrowing WorkerContext) {
+        let login = context.login
+        switch (login, bindingProtocol ?? context.bindingProtocol) {
+        case (.text, _), (.none, .ascii): dialect = .text
+        case (.sasl, _), (.none, .binary): dialect = .binary
+        case (.none, .negotiating): dialect = .undecided
+        }
+        isAuthenticated = login != .sasl
+        offersAuthentication = login == .sasl
+        self.cacheNumber = Int32(truncatingIfNeeded: cacheNumber)
+    }
+}
+
+/// Between requests a connection is a few bytes. The rest of it, buffers included, it borrows from its worker for
+/// as long as something is in hand, which is mostly one turn: so that ten thousand silent clients cost little, and
+/// those that ask find what the last one used still in the processor's cache.
+///
+/// On its address, not on the connection, since whoever asks a value for something may be given a copy of all of it.
+extension UnsafeMutablePointer<Connection> {
+    /// Whether all is answered and taken, and nothing is under way.
+    @inline(__always)
+    var isAtRest: Bool {
+        guard case .readingCommand = pointee.phase else { return false }
+        return pointee.input.count == 0 && pointee.output.isEmpty && pointee.parser.retrievalTerminator == 0
+            && !pointee.isAuthenticating
+    }
+
+    /// What to keep. To be asked for at rest only.
+    @inline(__always)
+    var resting: RestingConnection {
+        RestingConnection(
+            dialect: pointee.dialect, isAuthenticated: pointee.binaryParser.isAuthenticated,
+            offersAuthentication: pointee.binaryParser.offersAuthentication,
+            cacheNumber: Int32(truncatingIfNeeded: pointee.cacheNumber))
+    }
+
+    /// Goes on for another client, when the one before is at rest.
+    @inline(__always)
+    func takeUp(_ resting: RestingConnection, number: Int32) {
+        pointee.number = number
+        pointee.cacheNumber = Int(resting.cacheNumber)
+        pointee.dialect = resting.dialect
+        pointee.binaryParser.isAuthenticated = resting.isAuthenticated
+        pointee.binaryParser.offersAuthentication = resting.offersAuthentication
+        pointee.parser.scannedLength = 0
+    }
+
+    /// Has the client log in first.
+    func beginLogin() {
+        pointee.login = TextLogin()
+        pointee.phase = .loggingIn
+    }
+}
+
+/// The connections that a worker lends to its clients.
+struct ConnectionPool {
+    private static let keptMax = 8
+    private let kept: UnsafeMutablePointer<UnsafeMutablePointer<Connection>>
+    private var keptCount = 0
+
+    init() { kept = .allocate(capacity: Self.keptMax) }
+
+    /// A connection at rest, for `takeUp`; nil when there is none, and one has to be made.
+    @inline(__always)
+    mutating func take() -> UnsafeMutablePointer<Connection>? {
+        guard keptCount > 0 else { return nil }
+        keptCount &-= 1
+        return kept[keptCount]
+    }
+
+    /// Takes a connection back that is at rest; false when there are enough of them, and it has to be freed.
+    @inline(__always)
+    mutating func giveBack(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        guard keptCount < Self.keptMax else { return false }
+        kept[keptCount] = connection
+        keptCount &+= 1
+        return true
+    }
+
+    @inline(never)
+    static func make(_ context: borrowing WorkerContext) -> UnsafeMutablePointer<Connection> {
+        let connection = UnsafeMutablePointer<Connection>.allocate(capacity: 1)
+        connection.initialize(to: Connection(number: -1, nil, context))
+        // Whoever has to log in says so when it comes.
+        connection.pointee.phase = .readingCommand
+        return connection
+    }
+
+    /// Ends a connection, whatever state it is in.
+    @inline(never)
+    static func free(_ connection: UnsafeMutablePointer<Connection>, _ context: inout WorkerContext) {
+        connection.pointee.dispose(&context)
+        connection.deinitialize(count: 1)
+        connection.deallocate()
+    }
+
+    /// Frees the table, which is empty by then.
+    func deallocate() { kept.deallocate() }
+}

@@ -1,0 +1,86 @@
+import LarderTesting
+import Testing
+
+@testable import LarderWire
+
+/// `mg` lines that are taken in batches are what `next` would have found.
+@Suite struct MetaBatchTests {
+    private struct Get: Equatable {
+        var key: [UInt8]
+        var flags: [UInt8]
+        var isQuiet: Bool
+    }
+
+    /// Lines that are plain, nearly plain, or end where they should not; few kinds, so that most flags come again.
+    private static func lines(_ random: inout SeededRandom) -> [UInt8] {
+        let flags = [
+            "v", "v", "v q k", "k v f", "s v c", "v Oabc", "v O" + String(repeating: "o", count: 31), "v k q f s c O1",
+            "v v", "k", "v x", "v\nk", " v", "v ", "v t", "vk", "q k v\r", "",
+        ]
+        var bytes: [UInt8] = []
+        for _ in 0..<Int.random(in: 1...30, using: &random) {
+            let key = String(repeating: "k", count: Int.random(in: 1...3, using: &random))
+            let separator = [" ", " ", " ", " ", "\n", "  ", "\r\n"][Int.random(in: 0...6, using: &random)]
+            let end = Int.random(in: 0...9, using: &random) == 0 ? "\n" : "\r\n"
+            bytes += Array("mg \(key)\(separator)\(flags[Int.random(in: 0..<flags.count, using: &random)])\(end)".utf8)
+        }
+        return bytes
+    }
+
+    /// What `next` finds where the cursor is; nil for anything but an `mg` that asks for the value.
+    private static func byNext(_ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int) -> Get? {
+        var parser = TextParser()
+        var request = Request()
+        guard case .request = parser.next(base, cursor: &cursor, end: end, request: &request),
+            case .metaGet = request.verb, request.meta.flags.bits &>> UInt64(UInt8(ascii: "v") - 64) & 1 == 1
+        else { return nil }
+        func bytes(_ start: Int, _ count: Int) -> [UInt8] { Array(UnsafeBufferPointer(start: base + start, count: count)) }
+        return Get(
+            key: bytes(request.keyStart, request.keyLength),
+            flags: bytes(Int(request.meta.flagsStart), Int(request.meta.flagsLength)), isQuiet: request.options.isQuiet)
+    }
+
+    @Test func batchesAreWhatNextFinds() {
+        let seed = UInt64.random(in: 1...UInt64(UInt32.max))
+        print("meta batches: seed \(seed)")
+        var random = SeededRandom(seed: seed)
+        var taken = 0
+        // One parser for all, so that what it remembers of one line meets every other.
+        var parser = TextParser()
+        let room = UnsafeMutablePointer<RetrievalKey>.allocate(capacity: 16)
+        room.initialize(repeating: RetrievalKey(), count: 16)
+        defer { room.deallocate() }
+        for round in 0..<3_000 {
+            let bytes = Self.lines(&random)
+            let end = Int.random(in: 0...3, using: &random) == 0 ? Int.random(in: 0...bytes.count, using: &random) : bytes.count
+            // An allocation of its own size, so that a read behind it is one that a sanitizer sees.
+            bytes.withUnsafeBufferPointer { buffer in
+                let base = buffer.baseAddress!
+                var cursor = 0
+                while cursor < end {
+                    var wantsCas = false
+                    let start = cursor
+                    let count = parser.takeMetaGets(
+                        base, cursor: &cursor, end: end, room, countMax: Int.random(in: 1...16, using: &random),
+                        wantsCas: &wantsCas)
+                    var place = start
+                    for key in 0..<count {
+                        let get = Get(
+                            key: Array(buffer[room[key].start..<room[key].start + room[key].length]),
+                            flags: Array(buffer[room[key].flagsStart..<room[key].flagsStart + Int(room[key].flagsLength)]),
+                            isQuiet: room[key].isQuiet)
+                        let isSame = room[key].requestStart == place && Self.byNext(base, &place, end) == get
+                        #expect(isSame, "seed \(seed), round \(round), byte \(room[key].requestStart): \(bytes)")
+                        if get.flags.contains(UInt8(ascii: "c")) { #expect(wantsCas, "seed \(seed)") }
+                    }
+                    #expect(place == cursor, "seed \(seed), round \(round)")
+                    taken += count
+                    // What is left to `next` begins here; on with the line behind it.
+                    while cursor < end, count == 0, buffer[cursor] != 0x0a { cursor += 1 }
+                    if count == 0 { cursor += 1 }
+                }
+            }
+        }
+        #expect(taken > 10_000)
+    }
+}
