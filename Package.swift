@@ -59,6 +59,7 @@ let package = Package(
             name: "LarderClient",
             dependencies: [
                 "LarderStore",
+                "LarderWire",
                 "CZlib",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

@@ -41,7 +41,8 @@ public protocol Cache: Sendable {
 
     /// Asks for a value, or for the right to make it: of all who ask for a key that is missing, one gets it.
     ///
-    /// Until the lease is fulfilled, abandoned or over, `get` finds nothing, and `add` may fail. Caches that
+    /// Until the lease is fulfilled, abandoned or over, `get` finds nothing, and `add` may fail. Over servers it is the
+    /// server's own in the meta dialect, and an empty item with a mark in the binary one (`Dialect`). Caches that
     /// do not say otherwise keep a marker under a key of its own: see `markerPrefix`.
     /// - Parameter duration: how long the right holds; at least a second.
     func lease(_ key: String, duration: Duration, namespace: String?) async throws(CacheError) -> CacheLease

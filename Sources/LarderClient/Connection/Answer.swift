@@ -3,7 +3,7 @@ import NIOCore
 /// One answer of a server.
 struct Answer: Sendable {
     enum Code: Sendable, Hashable {
-        /// VA, HD, EN, NS, EX, NF and MN of the meta protocol.
+        /// VA, HD, EN, NS, EX, NF and MN of the meta protocol, and what the binary one has in their place.
         case value, done, miss, notStored, exists, notFound, noOperation
         /// Lines of the classic protocol.
         case ok, stored, version, cluster
@@ -18,6 +18,8 @@ struct Answer: Sendable {
     var flags: UInt32 = 0
     var cas: UInt64 = 0
     var opaque: UInt64?
+    /// The command that it answers, in the binary protocol.
+    var opcode: UInt8 = 0
     var key: ByteBufferView?
     /// The caller is to make the value (W).
     var isWon = false
@@ -30,7 +32,10 @@ struct Answer: Sendable {
         self.code = code
     }
 
-    /// Whether it carries the opaque of its request.
+    /// Whether it says why the command was not carried out.
+    var isRefusal: Bool { code == .clientError || code == .serverError }
+
+    /// Whether it is about an item: in the meta protocol those carry the opaque of their command, and only those.
     var isMeta: Bool {
         switch code {
         case .value, .done, .miss, .notStored, .exists, .notFound: true

@@ -11,10 +11,27 @@ public enum FailurePolicy: Sendable, Hashable {
     case `throw`
 }
 
-/// How a client says who it is.
+/// How a client says who it is. Either way name and password go over the network as they are: use TLS where others
+/// can listen.
 public enum Authentication: Sendable, Hashable {
-    /// The login of memcached's `-Y` and Larder's: name and password in the first command.
+    /// The login of memcached's `-Y` and Larder's: name and password in the first command. There is the meta dialect
+    /// only then.
     case ascii(user: String, password: String)
+    /// The login of memcached's `-S` and Larder's: SASL's PLAIN. There is the binary dialect only then.
+    case sasl(user: String, password: String)
+}
+
+/// The language in which a connection speaks with its server. What requests do is the same in each.
+public enum Dialect: Sendable, Hashable, CaseIterable {
+    /// memcached's meta protocol (1.6 and newer), the better one: keys and numbers come back with each answer, and
+    /// leases are the server's.
+    case meta
+    /// memcached's binary protocol, for servers that want SASL, and old ones.
+    ///
+    /// It has no leases: an empty item with flags of Larder's own stands in for one, which connections in either dialect
+    /// know. The other way round the binary dialect cannot tell a lease of the meta dialect from empty bytes:
+    /// programs that make the same values by leases speak the same dialect.
+    case binary
 }
 
 /// Whether a connection is encrypted.
@@ -40,6 +57,8 @@ public struct ConnectionConfiguration: Sendable {
     public var security: TransportSecurity = .plain
     /// Who logs in; nil where the server asks nobody.
     public var authentication: Authentication?
+    /// The language to speak where nobody logs in; a login says which one itself.
+    public var dialect = Dialect.meta
     /// What callers get when the server is down.
     public var onFailure: FailurePolicy = .throw
 
@@ -64,4 +83,14 @@ public struct ConnectionConfiguration: Sendable {
 
     /// What suits a server nearby.
     public init() {}
+}
+
+extension ConnectionConfiguration {
+    /// The dialect that is spoken.
+    var wireDialect: any WireDialect {
+        switch (authentication, dialect) {
+        case (.ascii, _), (nil, .meta): MetaDialect()
+        case (.sasl, _), (nil, .binary): BinaryDialect()
+        }
+    }
 }

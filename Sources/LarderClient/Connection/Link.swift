@@ -5,6 +5,7 @@ import NIOSSL
 /// What one life of a connection is made with.
 struct LinkSettings: Sendable {
     let address: ServerAddress
+    let dialect: any WireDialect
     let security: TransportSecurity
     let authentication: Authentication?
     let connectTimeout: TimeAmount
@@ -14,6 +15,7 @@ struct LinkSettings: Sendable {
 
     init(_ address: ServerAddress, _ configuration: ConnectionConfiguration) {
         self.address = address
+        dialect = configuration.wireDialect
         security = configuration.security
         authentication = configuration.authentication
         connectTimeout = TimeAmount(configuration.connectTimeout)

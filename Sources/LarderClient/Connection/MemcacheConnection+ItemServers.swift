@@ -3,15 +3,16 @@ import Glibc
 extension MemcacheConnection: ItemServers {
     public func items(for keys: [String]) async throws -> [String: StoredItem] {
         guard !keys.isEmpty else { return [:] }
-        let metaKeys = try Self.metaKeys(keys)
         return try await observed(.get, keys.count, instead: [:]) {
-            let answers = try await self.answers(.meta, commandCount: keys.count) { encoder in
-                for key in metaKeys { encoder.get(key) }
+            let answers = try await self.answers(commandCount: keys.count) { encoder in
+                for key in keys { try encoder.get(key) }
             }
             var found: [String: StoredItem] = [:]
             for (key, answer) in zip(keys, answers) {
                 switch answer.code {
-                case .value: found[key] = StoredItem(answer)
+                case .value:
+                    let item = StoredItem(answer)
+                    if !item.isLeaseMarker { found[key] = item }
                 case .miss: break
                 default: throw self.observer.unexpected(answer)
                 }
@@ -24,13 +25,10 @@ extension MemcacheConnection: ItemServers {
         _ mode: StoreMode, _ items: [NewItem], expiration: Expiration
     ) async throws -> [String] {
         guard !items.isEmpty else { return [] }
-        let metaKeys = try Self.metaKeys(items.map(\.key))
         let seconds = expiration.wireSeconds(now: Self.now)
         return try await observed(mode.operation, items.count, instead: items.map(\.key)) {
-            let answers = try await self.answers(.metaWithData, commandCount: items.count) { encoder in
-                for (key, item) in zip(metaKeys, items) {
-                    encoder.store(mode.letter, key, item, seconds: seconds)
-                }
+            let answers = try await self.answers(commandCount: items.count) { encoder in
+                for item in items { try encoder.store(mode, item, seconds: seconds, cas: nil) }
             }
             var failed: [String] = []
             for (item, answer) in zip(items, answers) {
@@ -49,11 +47,13 @@ extension MemcacheConnection: ItemServers {
     }
 
     public func replace(_ item: NewItem, cas: UInt64, expiration: Expiration) async throws -> Bool {
-        let key = try MetaKey(item.key)
+        // No item has it: it is the right to make a value that a server gave that was down. To the binary dialect it
+        // would be any.
+        guard cas != 0 else { return false }
         let seconds = expiration.wireSeconds(now: Self.now)
         return try await observed(.cas, 1, instead: false) {
-            let answer = try await self.answer(.metaWithData) { encoder in
-                encoder.store("S", key, item, seconds: seconds, cas: cas)
+            let answer = try await self.answer { encoder in
+                try encoder.store(.set, item, seconds: seconds, cas: cas)
             }
             switch answer.code {
             case .done: return true
@@ -65,10 +65,9 @@ extension MemcacheConnection: ItemServers {
 
     public func delete(_ keys: [String]) async throws -> Set<String> {
         guard !keys.isEmpty else { return [] }
-        let metaKeys = try Self.metaKeys(keys)
         return try await observed(.delete, keys.count, instead: []) {
-            let answers = try await self.answers(.meta, commandCount: keys.count) { encoder in
-                for key in metaKeys { encoder.delete(key) }
+            let answers = try await self.answers(commandCount: keys.count) { encoder in
+                for key in keys { try encoder.delete(key) }
             }
             var deleted: Set<String> = []
             for (key, answer) in zip(keys, answers) {
@@ -85,11 +84,10 @@ extension MemcacheConnection: ItemServers {
     public func add(
         _ delta: Int64, to key: String, initial: UInt64?, expiration: Expiration
     ) async throws -> UInt64? {
-        let metaKey = try MetaKey(key)
         let seconds = expiration.wireSeconds(now: Self.now)
         return try await observed(.increment, 1, instead: nil) {
-            let answer = try await self.answer(.meta) { encoder in
-                encoder.add(delta, metaKey, initial: initial, seconds: seconds)
+            let answer = try await self.answer { encoder in
+                try encoder.add(delta, to: key, initial: initial, seconds: seconds)
             }
             switch answer.code {
             case .value:
@@ -104,11 +102,10 @@ extension MemcacheConnection: ItemServers {
     }
 
     public func touch(_ key: String, expiration: Expiration) async throws -> Bool {
-        let metaKey = try MetaKey(key)
         let seconds = expiration.wireSeconds(now: Self.now)
         return try await observed(.touch, 1, instead: false) {
-            let answer = try await self.answer(.meta) { encoder in
-                encoder.touch(metaKey, seconds: seconds)
+            let answer = try await self.answer { encoder in
+                try encoder.touch(key, seconds: seconds)
             }
             switch answer.code {
             case .done: return true
@@ -121,29 +118,27 @@ extension MemcacheConnection: ItemServers {
     /// - Returns: where failures are misses and the server is down, the right to make the value: nobody else will
     ///   give it.
     public func lease(_ key: String, seconds: Int) async throws -> Lease {
-        let metaKey = try MetaKey(key)
+        // More would be a date.
+        let seconds = min(max(1, seconds), Int(Expiration.spanSecondsMax))
         return try await observed(.lease, 1, instead: .won(cas: 0)) {
-            let answer = try await self.answer(.meta) { encoder in
-                encoder.lease(metaKey, seconds: seconds)
-            }
-            guard answer.code == .value else { throw self.observer.unexpected(answer) }
-            if answer.isWon { return .won(cas: answer.cas) }
-            // The stand-in is empty; what is stale has a value that may still be used.
-            return answer.isTaken && answer.bytes.isEmpty ? .lost : .found(StoredItem(answer))
+            try self.leased(
+                try await self.answers(commandCount: 1) { encoder in
+                    try encoder.lease(key, seconds: seconds)
+                })
         }
     }
 
     public func flushAll() async throws {
         try await observed(.flushAll, 1, instead: ()) {
-            let answer = try await self.answer(.line) { encoder in encoder.line("flush_all") }
+            let answer = try await self.answer { encoder in encoder.flushAll() }
             guard answer.code == .ok else { throw self.observer.unexpected(answer) }
         }
     }
 
     private func answer(
-        _ kind: PendingBatch.Kind, _ encode: (inout RequestEncoder) -> Void
+        _ encode: (inout any RequestEncoder) throws -> Void
     ) async throws -> Answer {
-        let answers = try await answers(kind, commandCount: 1, encode)
+        let answers = try await answers(commandCount: 1, encode)
         guard let answer = answers.first else { throw observer.unexpected(nil) }
         return answer
     }
@@ -154,13 +149,6 @@ extension MemcacheConnection: ItemServers {
         try await observer.tolerating(instead: instead) {
             try await observer.observing(operation, keyCount: keyCount, body)
         }
-    }
-
-    private static func metaKeys(_ keys: [String]) throws(MemcacheError) -> [MetaKey] {
-        var metaKeys: [MetaKey] = []
-        metaKeys.reserveCapacity(keys.count)
-        for key in keys { metaKeys.append(try MetaKey(key)) }
-        return metaKeys
     }
 
     /// Seconds since 1970.
@@ -174,14 +162,6 @@ extension StoredItem {
 }
 
 extension StoreMode {
-    fileprivate var letter: Character {
-        switch self {
-        case .set: "S"
-        case .add: "E"
-        case .replace: "R"
-        }
-    }
-
     fileprivate var operation: Operation {
         switch self {
         case .set: .set

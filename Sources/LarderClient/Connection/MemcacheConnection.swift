@@ -61,7 +61,7 @@ public final class MemcacheConnection: Sendable {
 
     /// Asks for an answer and nothing else, and opens the connection if it is not.
     public func ping() async throws {
-        let answers = try await answers(.line, commandCount: 1) { encoder in encoder.line("mn") }
+        let answers = try await answers(commandCount: 1) { encoder in encoder.ping() }
         guard answers.first?.code == .noOperation else { throw observer.unexpected(answers.first) }
     }
 
@@ -99,14 +99,21 @@ public final class MemcacheConnection: Sendable {
         try? await link?.channel.closeFuture.get()
     }
 
-    /// Sends commands, and waits for an answer to each.
+    /// Sends commands, at least one, and waits for all of their answers.
     func answers(
-        _ kind: PendingBatch.Kind, commandCount: Int, _ encode: (inout RequestEncoder) -> Void
+        commandCount: Int, _ encode: (inout any RequestEncoder) throws -> Void
     ) async throws -> [Answer] {
-        let first = opaqueCount.wrappingAdd(UInt64(commandCount), ordering: .relaxed).oldValue
-        var encoder = RequestEncoder(firstOpaque: first, commandCount: commandCount)
-        encode(&encoder)
-        return try await PendingBatch(kind, encoder, firstOpaque: first).answers(submit)
+        // A command has two answers at most.
+        let first = opaqueCount.wrappingAdd(2 * UInt64(commandCount), ordering: .relaxed).oldValue
+        var encoder = settings.dialect.makeEncoder(firstOpaque: first, commandCount: commandCount)
+        try encode(&encoder)
+        return try await PendingBatch(encoder).answers(submit)
+    }
+
+    /// What the answers to a lease come to.
+    func leased(_ answers: [Answer]) throws(MemcacheError) -> Lease {
+        if let lease = settings.dialect.lease(answers) { return lease }
+        throw observer.unexpected(answers.first { $0.isRefusal } ?? answers.first)
     }
 
     private func submit(_ batch: PendingBatch) {

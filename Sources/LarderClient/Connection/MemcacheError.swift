@@ -15,14 +15,16 @@ public struct MemcacheError: Error, Sendable, CustomStringConvertible {
         public static let timedOut = Code(description: "timed out")
         /// The server sent what is no answer to what was asked.
         public static let protocolViolation = Code(description: "protocol violation")
-        /// The server wants another name or password.
+        /// The server wants another name or password, or lets nobody log in this way.
         public static let authenticationFailed = Code(description: "authentication failed")
         /// The server says that it cannot do it.
         public static let serverError = Code(description: "server error")
         /// The server says that the request is wrong.
         public static let clientError = Code(description: "client error")
-        /// Keys have 1 to 250 bytes; those with spaces or control characters up to 187.
+        /// Keys have 1 to 250 bytes; in the meta dialect those with spaces or control characters up to 187.
         public static let invalidKey = Code(description: "invalid key")
+        /// The dialect has no word for it.
+        public static let notSupported = Code(description: "not supported")
         /// The connection, pool or group was closed by its owner.
         public static let closed = Code(description: "closed")
         /// There is no server to ask.

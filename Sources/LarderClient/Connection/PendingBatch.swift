@@ -5,34 +5,20 @@ import Synchronization
 ///
 /// The caller may leave at any moment, from any thread: the answers still come, in their place, and go nowhere.
 final class PendingBatch: Sendable {
-    enum Kind: Sendable {
-        /// Each answer carries the opaque and the key of its command.
-        case meta
-        /// Meta commands with data behind them: after an error nobody knows where the next command begins.
-        case metaWithData
-        case line
-    }
-
     private enum State {
         case new
         case waiting(CheckedContinuation<[Answer], any Error>)
         case finished
     }
 
-    let kind: Kind
     let bytes: ByteBuffer
-    let keys: [MetaKey]
-    let firstOpaque: UInt64
-    let commandCount: Int
+    /// One for each answer that will come.
+    let expected: [ExpectedAnswer]
     private let state = Mutex(State.new)
 
-    /// - Parameter keys: one for each command of the meta kinds.
-    init(_ kind: Kind, _ encoder: RequestEncoder, firstOpaque: UInt64) {
-        self.kind = kind
+    init(_ encoder: any RequestEncoder) {
         bytes = encoder.bytes
-        keys = encoder.keys
-        self.firstOpaque = firstOpaque
-        commandCount = max(1, encoder.keys.count)
+        expected = encoder.expected
     }
 
     var isFinished: Bool {

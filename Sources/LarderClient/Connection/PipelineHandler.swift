@@ -2,8 +2,8 @@ import NIOCore
 
 /// One life of a connection, on its event loop: sends commands, and gives each answer to whom it belongs.
 ///
-/// Answers come in the order of the commands, and each says again the opaque and the key of its command. What does not
-/// fit ends the connection, so that nobody can get another's answer.
+/// Answers come in the order of the commands, and each says again the opaque of its command, and its key where the
+/// dialect has that. What does not fit ends the connection, so that nobody can get another's answer.
 final class PipelineHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -15,23 +15,20 @@ final class PipelineHandler: ChannelInboundHandler {
         var answerCount = 0
     }
 
-    private enum Phase {
+    private enum Phase: Equatable {
         /// Waits for the socket, and for TLS.
         case connecting
-        case loggingIn
-        /// Waits for the server to say what it is, and then that it knows the meta protocol.
-        case greeting, testing
+        /// Waits for the server's answer to so many steps, of which the last has been said.
+        case opening(Int)
         case open
         case ended
     }
 
-    /// Servers that want a login do not answer lines as short as the second.
-    private static let greeting = "version\r\nmn\r\n"
-
     private let settings: LinkSettings
     private let isReady: EventLoopPromise<Void>
     private let events: LinkEvents
-    private var decoder: AnswerDecoder
+    private let opening: [OpeningStep]
+    private var decoder: any AnswerDecoder
     private var phase = Phase.connecting
     private var context: ChannelHandlerContext?
     private var inFlight = CircularBuffer<InFlight>()
@@ -53,7 +50,8 @@ final class PipelineHandler: ChannelInboundHandler {
         self.settings = settings
         self.isReady = isReady
         self.events = events
-        decoder = AnswerDecoder(valueBytesMax: settings.valueBytesMax)
+        opening = settings.dialect.opening(settings.authentication)
+        decoder = settings.dialect.makeDecoder(valueBytesMax: settings.valueBytesMax)
     }
 
     // MARK: Commands
@@ -97,16 +95,18 @@ final class PipelineHandler: ChannelInboundHandler {
 
     private func begin(_ context: ChannelHandlerContext) {
         guard phase == .connecting else { return }
-        var bytes = ByteBuffer()
-        if case .ascii(let user, let password) = settings.authentication {
-            phase = .loggingIn
-            let login = "\(user) \(password)"
-            bytes.writeString("set login 0 0 \(login.utf8.count)\r\n\(login)\r\n")
-        } else {
-            phase = .greeting
-            bytes.writeString(Self.greeting)
+        say(0, context)
+    }
+
+    /// Says a step of the opening, if there is one more.
+    private func say(_ step: Int, _ context: ChannelHandlerContext) {
+        guard step < opening.count else {
+            phase = .open
+            return isReady.succeed()
         }
-        context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        phase = .opening(step)
+        guard opening[step].bytes.readableBytes > 0 else { return }
+        context.writeAndFlush(wrapOutboundOut(opening[step].bytes), promise: nil)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -179,27 +179,21 @@ final class PipelineHandler: ChannelInboundHandler {
     private func receive(_ answer: Answer, _ context: ChannelHandlerContext) throws(MemcacheError) {
         switch phase {
         case .connecting, .ended: throw MemcacheError(.protocolViolation, "an answer before any question")
-        case .loggingIn:
-            guard answer.code == .stored else { throw refusal(answer, of: "the login") }
-            phase = .greeting
-            var bytes = ByteBuffer()
-            bytes.writeString(Self.greeting)
-            context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
-        case .greeting:
-            guard answer.code == .version else { throw refusal(answer, of: "version") }
-            phase = .testing
-        case .testing:
-            guard answer.code == .noOperation else { throw refusal(answer, of: "the meta protocol (mn)") }
-            phase = .open
-            isReady.succeed()
+        case .opening(let step):
+            guard answer.code == opening[step].code else { throw refusal(answer, of: opening[step]) }
+            try opening[step].expected.check(answer)
+            say(step + 1, context)
         case .open: try deliver(answer)
         }
     }
 
-    private func refusal(_ answer: Answer, of what: String) -> MemcacheError {
-        answer.code == .clientError
-            ? MemcacheError(.authenticationFailed, "\(settings.address): \(answer.text)")
-            : MemcacheError(.protocolViolation, "\(settings.address) does not take \(what): \(answer.text)")
+    private func refusal(_ answer: Answer, of step: OpeningStep) -> MemcacheError {
+        if answer.code == .clientError {
+            return MemcacheError(.authenticationFailed, "\(settings.address): \(answer.text)")
+        }
+        return MemcacheError(
+            step.isLogin ? .authenticationFailed : .protocolViolation,
+            "\(settings.address) does not take \(step.what): \(answer.text)")
     }
 
     private func deliver(_ answer: Answer) throws(MemcacheError) {
@@ -207,37 +201,20 @@ final class PipelineHandler: ChannelInboundHandler {
             throw MemcacheError(.protocolViolation, "an answer that nobody asked for")
         }
         let index = inFlight.startIndex
-        try check(answer, against: batch, number: inFlight[index].answerCount)
+        let number = inFlight[index].answerCount
+        guard number < batch.expected.count else {
+            throw MemcacheError(.protocolViolation, "an answer too many")
+        }
+        try batch.expected[number].check(answer)
         hasAnswered = true
         inFlight[index].answerCount += 1
         if !batch.isFinished { inFlight[index].answers.append(answer) }
-        guard inFlight[index].answerCount == batch.commandCount else { return }
+        guard inFlight[index].answerCount == batch.expected.count else { return }
         let answers = inFlight[index].answers
         inFlight.removeFirst()
         if overdueCount > 0 { overdueCount -= 1 }
         batch.finish(.success(answers))
         armIdle()
-    }
-
-    private func check(_ answer: Answer, against batch: PendingBatch, number: Int) throws(MemcacheError) {
-        switch answer.code {
-        case .error:
-            throw MemcacheError(.protocolViolation, "the server does not know a command")
-        case .clientError:
-            guard batch.kind == .metaWithData else { return }
-            throw MemcacheError(.clientError, answer.text)
-        case .serverError: return
-        default: break
-        }
-        guard batch.kind != .line else {
-            if answer.isMeta { throw MemcacheError(.protocolViolation, "an answer to another question") }
-            return
-        }
-        guard answer.isMeta, answer.opaque == batch.firstOpaque &+ UInt64(number), number < batch.keys.count
-        else { throw MemcacheError(.protocolViolation, "an answer to another request") }
-        if let key = answer.key, !key.elementsEqual(batch.keys[number].wire.utf8) {
-            throw MemcacheError(.protocolViolation, "an answer about another key")
-        }
     }
 
     // MARK: Time

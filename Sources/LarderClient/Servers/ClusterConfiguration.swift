@@ -34,13 +34,13 @@ public struct ClusterConfiguration: Sendable, Hashable {
 }
 
 extension MemcacheConnection {
-    /// Asks which servers are in the cluster.
+    /// Asks which servers are in the cluster, which only the meta dialect can.
     ///
     /// - Parameter prefersNames: takes the servers' names even where there are addresses, as certificates may want.
     public func clusterConfiguration(prefersNames: Bool = false) async throws -> ClusterConfiguration {
         try await observer.observing(.cluster) {
-            let answers = try await self.answers(.line, commandCount: 1) { encoder in
-                encoder.line("config get cluster")
+            let answers = try await self.answers(commandCount: 1) { encoder in
+                try encoder.clusterConfiguration()
             }
             guard let answer = answers.first, answer.code == .cluster else {
                 throw self.observer.unexpected(answers.first)

@@ -24,7 +24,9 @@ public struct ClusterDiscovery: Sendable {
         self.group = group
         self.prefersNames = prefersNames
         self.interval = interval
-        self.endpoint = MemcacheConnection(to: endpoint, configuration: group.configuration)
+        var configuration = group.configuration
+        configuration.dialect = .meta
+        self.endpoint = MemcacheConnection(to: endpoint, configuration: configuration)
     }
 
     /// Asks once, and changes the group if the cluster has changed.

@@ -1,3 +1,4 @@
+import Foundation
 import LarderTesting
 import Testing
 
@@ -8,6 +9,7 @@ import Testing
     /// Ways to them.
     enum Way: String, CaseIterable, Sendable {
         case connection, eagerPool, lazyPool, group, memcached, shared, multilevel
+        case binary, memcachedBinary, sharedBinary, sasl
     }
 
     /// The servers stay as long as this does.
@@ -33,9 +35,21 @@ import Testing
             guard way == .multilevel else { return Served(cache: remote, servers: [server]) }
             let near = try MemoryCache(memoryBytes: 4 << 20)
             return Served(cache: MultilevelCache(near: near, far: remote), servers: [server])
-        case .memcached:
+        case .memcached, .memcachedBinary:
             let server = try TestServer(executable: TestServer.memcached)
-            return Served(cache: RemoteCache(server.connection()), servers: [server])
+            let connection = server.connection { $0.dialect = way == .memcached ? .meta : .binary }
+            return Served(cache: RemoteCache(connection), servers: [server])
+        case .binary:
+            let server = try TestServer()
+            return Served(cache: RemoteCache(server.connection { $0.dialect = .binary }), servers: [server])
+        case .sasl:
+            let users = TestFile()
+            try Data("me:secret\n".utf8).write(to: URL(fileURLWithPath: users.path))
+            let server = try TestServer(arguments: ["-S", "-Y", users.path])
+            let connection = server.connection {
+                $0.authentication = .sasl(user: "me", password: "secret")
+            }
+            return Served(cache: RemoteCache(connection), servers: [server], file: users)
         case .eagerPool:
             let server = try TestServer()
             let pool = try await EagerPool(size: 3, to: server.address, configuration: Self.patient)
@@ -49,10 +63,10 @@ import Testing
             let group = ServerGroup(
                 servers.map { GroupMember($0.address) }, configuration: Self.patient)
             return Served(cache: RemoteCache(group), servers: servers)
-        case .shared:
+        case .shared, .sharedBinary:
             let file = TestFile()
             let server = try TestServer(arguments: ["-e", file.path])
-            let connection = server.connection()
+            let connection = server.connection { $0.dialect = way == .shared ? .meta : .binary }
             // The server answers when it has made its file.
             _ = try await connection.items(for: ["any"])
             let cache = try SharedCache(path: file.path, servers: connection)

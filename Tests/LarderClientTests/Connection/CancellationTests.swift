@@ -7,13 +7,15 @@ import Testing
 
 @Suite struct CancellationTests {
     /// Requests that are cancelled at any moment, over a few connections that all share. `LARDER_CANCELLED_REQUESTS` is
-    /// how many, 100,000 unless given.
-    @Test(.timeLimit(.minutes(30))) func noAnswerReachesAnother() async throws {
+    /// how many, 100,000 unless given, half of them in either dialect.
+    @Test(.timeLimit(.minutes(30)), arguments: Dialect.allCases)
+    func noAnswerReachesAnother(dialect: Dialect) async throws {
         let seed = UInt64.random(in: 0...UInt64.max)
         let total =
-            ProcessInfo.processInfo.environment["LARDER_CANCELLED_REQUESTS"].flatMap { Int($0) } ?? 100_000
+            (ProcessInfo.processInfo.environment["LARDER_CANCELLED_REQUESTS"].flatMap { Int($0) } ?? 100_000)
+            / Dialect.allCases.count
         let server = try TestServer()
-        let connections = (0..<4).map { _ in server.connection() }
+        let connections = (0..<4).map { _ in server.connection { $0.dialect = dialect } }
         let workerCount = 50
         let requestsEach = total / workerCount
         let answered = try await withThrowingTaskGroup(of: Int.self) { group in
@@ -35,7 +37,7 @@ import Testing
         #expect(answered > total / 10 && cancelled > total / 10, "seed \(seed)")
         // Nobody's connection was given up.
         #expect(try server.connectionCount() == 4)
-        print("cancelled requests: \(cancelled) of \(answered + cancelled), seed \(seed)")
+        print("cancelled requests, \(dialect): \(cancelled) of \(answered + cancelled), seed \(seed)")
     }
 
     /// - Returns: whether the answer came before the task was cancelled.
@@ -82,16 +84,18 @@ import Testing
         Array("\(key) ".utf8) + [UInt8](repeating: 0x2E, count: padding)
     }
 
-    private static func patientConnection(to server: FakeServer) -> MemcacheConnection {
+    private static func patientConnection(to server: FakeServer, _ dialect: Dialect) -> MemcacheConnection {
         var configuration = ConnectionConfiguration()
+        configuration.dialect = dialect
         configuration.connectTimeout = .seconds(60)
         configuration.requestTimeout = .seconds(60)
         return MemcacheConnection(to: .unixSocket(path: server.path), configuration: configuration)
     }
 
-    @Test func whoeverIsCancelledLeavesAtOnce() async throws {
-        let server = try FakeServer { _ in .silence }
-        let connection = Self.patientConnection(to: server)
+    @Test(arguments: Dialect.allCases)
+    func whoeverIsCancelledLeavesAtOnce(dialect: Dialect) async throws {
+        let server = try FakeServer(speaking: dialect) { _ in .silence }
+        let connection = Self.patientConnection(to: server, dialect)
         let asked = Task { try await connection.items(for: ["a"]) }
         await until { server.acceptedCount == 1 }
         asked.cancel()
@@ -106,17 +110,18 @@ import Testing
     }
 
     /// The answer to a request that was given up is for nobody, least of all for the next one.
-    @Test func aLateAnswerIsDropped() async throws {
-        let held = Mutex<[String]>([])
-        let server = try FakeServer { line in
-            if line.contains("first") {
-                held.withLock { $0.append(line) }
+    @Test(arguments: Dialect.allCases)
+    func aLateAnswerIsDropped(dialect: Dialect) async throws {
+        let held = Mutex<[FakeRequest]>([])
+        let server = try FakeServer(speaking: dialect) { request in
+            if request.line.contains("first") {
+                held.withLock { $0.append(request) }
                 return .silence
             }
-            let first = held.withLock { $0.popLast() } ?? ""
-            return .say("VA 1 kfirst \(opaque(first))\r\n1\r\nVA 1 ksecond \(opaque(line))\r\n2\r\n")
+            let first = held.withLock { $0.popLast() }?.found("first", "1") ?? []
+            return .say(first + request.found("second", "2"))
         }
-        let connection = Self.patientConnection(to: server)
+        let connection = Self.patientConnection(to: server, dialect)
         let first = Task { try await connection.items(for: ["first"]) }
         await until { held.withLock { !$0.isEmpty } }
         first.cancel()

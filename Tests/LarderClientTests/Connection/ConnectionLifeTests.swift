@@ -12,9 +12,11 @@ private final class Count: Sendable {
 
 @Suite(.timeLimit(.minutes(1))) struct ConnectionLifeTests {
     private func connection(
-        to path: String, _ configure: (inout ConnectionConfiguration) -> Void = { _ in }
+        to path: String, in dialect: Dialect = .meta,
+        _ configure: (inout ConnectionConfiguration) -> Void = { _ in }
     ) -> MemcacheConnection {
         var configuration = ConnectionConfiguration()
+        configuration.dialect = dialect
         configuration.requestTimeout = .seconds(30)
         configuration.connectTimeout = .seconds(30)
         configuration.backoff = Backoff(initial: .zero)
@@ -23,9 +25,10 @@ private final class Count: Sendable {
         return MemcacheConnection(to: .unixSocket(path: path), configuration: configuration)
     }
 
-    @Test func aSilentServerIsGivenUp() async throws {
-        let server = try FakeServer { _ in .silence }
-        let connection = connection(to: server.path) { $0.requestTimeout = .milliseconds(30) }
+    @Test(arguments: Dialect.allCases)
+    func aSilentServerIsGivenUp(dialect: Dialect) async throws {
+        let server = try FakeServer(speaking: dialect) { _ in .silence }
+        let connection = connection(to: server.path, in: dialect) { $0.requestTimeout = .milliseconds(30) }
         let error = await #expect(throws: MemcacheError.self) { try await connection.items(for: ["a"]) }
         #expect(error?.code == .timedOut)
         await until { connection.isBroken }
@@ -60,23 +63,26 @@ private final class Count: Sendable {
     }
 
     /// A connection that closes for idleness at the moment of a request costs nobody anything.
-    @Test func requestsThatMeetAnIdleConnectionsEndAreNotLost() async throws {
-        let server = try FakeServer { line in .say("EN \(opaque(line))\r\n") }
-        let connection = connection(to: server.path) { $0.idleTimeout = .microseconds(100) }
+    @Test(arguments: Dialect.allCases)
+    func requestsThatMeetAnIdleConnectionsEndAreNotLost(dialect: Dialect) async throws {
+        let server = try FakeServer(speaking: dialect) { $0.miss }
+        let connection = connection(to: server.path, in: dialect) { $0.idleTimeout = .microseconds(100) }
         for _ in 0..<200 { #expect(try await connection.items(for: ["a"]).isEmpty) }
         #expect(server.acceptedCount > 1)
     }
 
-    @Test func aServerThatDoesNotGreetIsGivenUp() async throws {
-        let server = try FakeServer(greets: false) { _ in .silence }
-        let connection = connection(to: server.path) { $0.connectTimeout = .milliseconds(30) }
+    @Test(arguments: Dialect.allCases)
+    func aServerThatDoesNotGreetIsGivenUp(dialect: Dialect) async throws {
+        let server = try FakeServer(speaking: dialect, greets: false) { _ in .silence }
+        let connection = connection(to: server.path, in: dialect) { $0.connectTimeout = .milliseconds(30) }
         let error = await #expect(throws: MemcacheError.self) { try await connection.items(for: ["a"]) }
         #expect(error?.code == .cannotConnect)
     }
 
-    @Test func anIdleConnectionClosesAndOpensAgain() async throws {
-        let server = try FakeServer { line in .say("EN \(opaque(line))\r\n") }
-        let connection = connection(to: server.path) { $0.idleTimeout = .milliseconds(20) }
+    @Test(arguments: Dialect.allCases)
+    func anIdleConnectionClosesAndOpensAgain(dialect: Dialect) async throws {
+        let server = try FakeServer(speaking: dialect) { $0.miss }
+        let connection = connection(to: server.path, in: dialect) { $0.idleTimeout = .milliseconds(20) }
         for turn in 1...3 {
             #expect(try await connection.items(for: ["a"]).isEmpty)
             #expect(server.acceptedCount == turn)
@@ -86,17 +92,17 @@ private final class Count: Sendable {
         }
     }
 
-    @Test func afterTheServersReturnTheConnectionIsBack() async throws {
-        let miss: @Sendable (String) -> FakeServer.Reply = { .say("EN \(opaque($0))\r\n") }
-        let first = try FakeServer(miss)
+    @Test(arguments: Dialect.allCases)
+    func afterTheServersReturnTheConnectionIsBack(dialect: Dialect) async throws {
+        let first = try FakeServer(speaking: dialect) { $0.miss }
         let path = first.path
-        let connection = connection(to: path)
+        let connection = connection(to: path, in: dialect)
         #expect(try await connection.items(for: ["a"]).isEmpty)
         first.stop()
         await until { connection.isBroken }
         let down = await #expect(throws: MemcacheError.self) { try await connection.items(for: ["a"]) }
         #expect(down?.code == .cannotConnect)
-        let second = try FakeServer(path: path, miss)
+        let second = try FakeServer(speaking: dialect, path: path) { $0.miss }
         #expect(try await connection.items(for: ["a"]).isEmpty)
         #expect(second.acceptedCount == 1 && !connection.isBroken)
     }
@@ -111,8 +117,9 @@ private final class Count: Sendable {
         #expect(second?.code == .backingOff)
     }
 
-    @Test func aServerThatIsDownIsAMissWhereThatIsChosen() async throws {
-        let connection = connection(to: "/nonexistent/larder.sock") { $0.onFailure = .miss }
+    @Test(arguments: Dialect.allCases)
+    func aServerThatIsDownIsAMissWhereThatIsChosen(dialect: Dialect) async throws {
+        let connection = connection(to: "/nonexistent/larder.sock", in: dialect) { $0.onFailure = .miss }
         let item = NewItem(key: "a", bytes: [1])
         #expect(try await connection.items(for: ["a"]) == [:])
         #expect(try await connection.store(.set, [item], expiration: .never) == ["a"])
@@ -127,38 +134,59 @@ private final class Count: Sendable {
         #expect(error?.code == .invalidKey)
     }
 
-    @Test func whatIsTooLargeForTheServerIsNotStoredAndTheRestIs() async throws {
-        let server = try TestServer(arguments: ["-I", "100k"])
-        let connection = server.connection()
+    @Test(arguments: Dialect.allCases, [TestServer.larder, TestServer.memcached])
+    func whatIsTooLargeForTheServerIsNotStoredAndTheRestIs(dialect: Dialect, executable: String) async throws
+    {
+        let server = try TestServer(executable: executable)
+        let connection = server.connection { $0.dialect = dialect }
         let items = ["a", "b", "c"].map {
-            NewItem(key: $0, bytes: [UInt8](repeating: 1, count: $0 == "b" ? 200_000 : 10))
+            NewItem(key: $0, bytes: [UInt8](repeating: 1, count: $0 == "b" ? 2_000_000 : 10))
         }
         #expect(try await connection.store(.set, items, expiration: .never) == ["b"])
         #expect(try await connection.items(for: ["a", "b", "c"]).count == 2)
     }
 
-    @Test func largeValuesComeWhole() async throws {
+    @Test(arguments: Dialect.allCases)
+    func largeValuesComeWhole(dialect: Dialect) async throws {
         let server = try TestServer(arguments: ["-m", "256", "-I", "20m"])
-        let connection = server.connection()
+        let connection = server.connection { $0.dialect = dialect }
         let bytes = (0..<10_000_000).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 11) }
         #expect(
             try await connection.store(.set, [NewItem(key: "large", bytes: bytes)], expiration: .never) == [])
         #expect(try await connection.items(for: ["large"])["large"]?.bytes == bytes)
     }
 
-    @Test(arguments: ["a b", "a\nb", "\u{7F}", "日本語", String(repeating: "k", count: 250)])
-    func keysOfAllKinds(key: String) async throws {
+    /// The dialects mean the same items.
+    @Test(
+        arguments: ["a b", "a\nb", "\u{7F}", "日本語", String(repeating: "k", count: 250)], Dialect.allCases)
+    func keysOfAllKinds(key: String, dialect: Dialect) async throws {
         let server = try TestServer()
-        let connection = server.connection()
+        let connection = server.connection { $0.dialect = dialect }
         #expect(try await connection.store(.set, [NewItem(key: key, bytes: [1])], expiration: .never) == [])
-        #expect(try await connection.items(for: [key, "other"]).keys.sorted() == [key])
+        for other in Dialect.allCases {
+            let reader = server.connection { $0.dialect = other }
+            #expect(try await reader.items(for: [key, "other"]).keys.sorted() == [key])
+        }
     }
 
-    @Test(arguments: ["", String(repeating: "k", count: 251), String(repeating: " ", count: 188)])
-    func keysThatCannotBe(key: String) async throws {
-        let connection = connection(to: "/nonexistent/larder.sock")
+    @Test(arguments: ["", String(repeating: "k", count: 251)], Dialect.allCases)
+    func keysThatCannotBe(key: String, dialect: Dialect) async throws {
+        let connection = connection(to: "/nonexistent/larder.sock", in: dialect)
         let error = await #expect(throws: MemcacheError.self) { try await connection.items(for: ["a", key]) }
         #expect(error?.code == .invalidKey)
+    }
+
+    /// In base64 they are longer.
+    @Test func keysWithSpacesAreShorterInTheMetaDialect() async throws {
+        let server = try TestServer()
+        let item = NewItem(key: String(repeating: " ", count: 188), bytes: [1])
+        let error = await #expect(throws: MemcacheError.self) {
+            try await server.connection().store(.set, [item], expiration: .never)
+        }
+        #expect(error?.code == .invalidKey)
+        let binary = server.connection { $0.dialect = .binary }
+        #expect(try await binary.store(.set, [item], expiration: .never) == [])
+        #expect(try await binary.items(for: [item.key])[item.key]?.bytes == [1])
     }
 }
 

@@ -67,7 +67,7 @@ import Testing
     }
 }
 
-@Suite struct AnswerDecoderTests {
+@Suite struct MetaAnswerDecoderTests {
     private static let stream =
         Array(
             "VA 3 f16 c7 kabc O12 W\r\nx\r\n\r\nEN kabc O13\r\nHD\r\nNS O1\r\nEX O2\r\nNF O3\r\nMN\r\nOK\r\nVA 0 O4 Z\r\n\r\n"
@@ -110,7 +110,7 @@ import Testing
     }
 
     private func decode(_ pieces: [[UInt8]]) throws -> [Answer] {
-        var decoder = AnswerDecoder(valueBytesMax: 1000)
+        var decoder = MetaAnswerDecoder(valueBytesMax: 1000)
         var answers: [Answer] = []
         for piece in pieces {
             var buffer = ByteBuffer(bytes: piece)

@@ -2,13 +2,16 @@ import Foundation
 import Glibc
 import Synchronization
 
+@testable import LarderClient
+
 /// A server that says what a test wants, over a Unix socket.
 ///
-/// It answers each request line by line; a line that it does not know gets no answer.
+/// It answers each request line by line, or packet by packet; what it does not know gets no answer.
 final class FakeServer: Sendable {
-    /// What to do about a line.
+    /// What to do about a request.
     enum Reply: Sendable {
         case say([UInt8])
+        case sayAndHangUp([UInt8])
         case silence
         case hangUp
 
@@ -24,8 +27,16 @@ final class FakeServer: Sendable {
     var acceptedCount: Int { accepted.withLock { $0 } }
 
     /// - Parameter reply: to a line without its end; the greeting (`version`, `mn`) is answered already unless `greets` is false.
-    init(
+    convenience init(
         path: String? = nil, greets: Bool = true, _ reply: @escaping @Sendable (String) -> Reply
+    ) throws {
+        try self.init(speaking: .meta, path: path, greets: greets) { reply($0.line) }
+    }
+
+    /// - Parameter reply: to a request; the greeting is answered already unless `greets` is false.
+    init(
+        speaking dialect: Dialect, path: String? = nil, greets: Bool = true,
+        _ reply: @escaping @Sendable (FakeRequest) -> Reply
     ) throws {
         self.path = path ?? "/tmp/larder-fake-\(UUID().uuidString.prefix(13)).sock"
         listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
@@ -45,7 +56,7 @@ final class FakeServer: Sendable {
                 guard let self else { return }
                 self.clients.withLock { $0.append(client) }
                 self.accepted.withLock { $0 += 1 }
-                Thread { Self.serve(client, greets, reply) }.start()
+                Thread { Self.serve(client, dialect, greets, reply) }.start()
             }
         }.start()
     }
@@ -62,27 +73,20 @@ final class FakeServer: Sendable {
         }
     }
 
-    private static func greeting(_ line: String) -> Reply? {
-        switch line {
-        case "version": .say("VERSION 1.6.45\r\n")
-        case "mn": .say("MN\r\n")
-        default: nil
-        }
-    }
-
     private static func serve(
-        _ client: Int32, _ greets: Bool, _ reply: @Sendable (String) -> Reply
+        _ client: Int32, _ dialect: Dialect, _ greets: Bool, _ reply: @Sendable (FakeRequest) -> Reply
     ) {
         var pending: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65536)
         while case let count = read(client, &chunk, chunk.count), count > 0 {
             pending += chunk[..<count]
-            while let end = pending.firstIndex(of: UInt8(ascii: "\n")) {
-                let line = String(
-                    decoding: pending[..<end].filter { $0 != UInt8(ascii: "\r") }, as: UTF8.self)
-                pending.removeFirst(end + 1)
-                switch greets ? greeting(line) ?? reply(line) : reply(line) {
+            while let request = FakeRequest(dialect, takenFrom: &pending) {
+                switch greets ? request.greeting ?? reply(request) : reply(request) {
                 case .say(let bytes): _ = send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+                case .sayAndHangUp(let bytes):
+                    _ = send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+                    shutdown(client, Int32(SHUT_RDWR))
+                    return
                 case .silence: break
                 case .hangUp:
                     shutdown(client, Int32(SHUT_RDWR))

@@ -3,8 +3,6 @@
 /// Keys with spaces or control characters go in base64, which the server takes back before it looks: they are the
 /// same items as for a client of the binary protocol.
 struct MetaKey: Sendable, Hashable {
-    static let wireBytesMax = 250
-
     let wire: String
     let isBase64: Bool
 
@@ -12,11 +10,7 @@ struct MetaKey: Sendable, Hashable {
         let isPlain = key.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F }
         wire = isPlain ? key : Self.base64(key.utf8)
         isBase64 = !isPlain
-        let count = wire.utf8.count
-        guard count > 0 else { throw MemcacheError(.invalidKey, "the key is empty") }
-        guard count <= Self.wireBytesMax else {
-            throw MemcacheError(.invalidKey, "a key of \(key.utf8.count) bytes is too long")
-        }
+        try WireKey.check(bytes: wire.utf8.count, of: key)
     }
 
     private static func base64(_ bytes: String.UTF8View) -> String {

@@ -1,12 +1,12 @@
 import NIOCore
 
-/// Bytes to answers. What comes may be anything: it is an error, or an answer, and never more than so many bytes are kept.
-struct AnswerDecoder {
+/// Lines, and the data behind them, to answers.
+struct MetaAnswerDecoder: AnswerDecoder {
     /// No line of an answer is longer: a key, and numbers.
     static let lineBytesMax = 2048
 
     private let valueBytesMax: Int
-    private var buffer = ByteBuffer()
+    var buffer = ByteBuffer()
     /// How many bytes at the front are known to hold no line end.
     private var searchedCount = 0
     /// An answer whose data has not come yet, how long that is, and what follows it.
@@ -16,16 +16,6 @@ struct AnswerDecoder {
         self.valueBytesMax = max(0, min(valueBytesMax, Int(UInt32.max >> 1)))
     }
 
-    mutating func append(_ incoming: inout ByteBuffer) {
-        if buffer.readableBytes == 0 {
-            buffer = incoming
-        } else {
-            buffer.discardReadBytes()
-            buffer.writeBuffer(&incoming)
-        }
-    }
-
-    /// The next answer; nil when more bytes are needed.
     mutating func next() throws(MemcacheError) -> Answer? {
         if awaited == nil {
             guard let line = try takeLine() else { return nil }

@@ -87,7 +87,7 @@ enum AnswerLine {
         MemcacheError(.protocolViolation, "the server sends \"\(printable(line.prefix(100)))\"")
     }
 
-    private static func printable(_ bytes: ByteBufferView) -> String {
+    static func printable(_ bytes: ByteBufferView) -> String {
         String(decoding: bytes.map { $0 < 0x20 || $0 > 0x7E ? UInt8(ascii: "?") : $0 }, as: UTF8.self)
     }
 
