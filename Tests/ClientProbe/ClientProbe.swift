@@ -3,17 +3,19 @@ import LarderClient
 /// Carries out what it reads with a group of servers, for tests that hold other clients against Larder's.
 ///
 /// Arguments: how keys are distributed, then a server each, as `host:port` or the path of a socket, and `=weight` if it
-/// is not 1. Lines of input: `set KEY VALUE`, `get KEY`, `where KEY`, and those of `TypedValues`; each is
+/// is not 1. `--binary` among them speaks the binary dialect, `--sasl=NAME:PASSWORD` logs in. Lines of input: `set KEY VALUE`, `get KEY`, `where KEY`, and those of `TypedValues`; each is
 /// answered by a line.
 @main struct ClientProbe {
     static func main() async throws {
         let arguments = CommandLine.arguments.dropFirst()
         guard let name = arguments.first, let distribution = distributions[name] else {
-            print("usage: client-probe DISTRIBUTION SERVER[=WEIGHT]...")
+            print("usage: client-probe DISTRIBUTION [--binary] [--sasl=NAME:PASSWORD] SERVER[=WEIGHT]...")
             return
         }
-        let members = arguments.dropFirst().map(member)
-        let group = ServerGroup(members, distribution: distribution)
+        var configuration = ConnectionConfiguration()
+        for option in arguments where option.hasPrefix("--") { apply(option, to: &configuration) }
+        let members = arguments.dropFirst().filter { !$0.hasPrefix("--") }.map(member)
+        let group = ServerGroup(members, distribution: distribution, configuration: configuration)
         while let line = readLine() {
             print(try await answer(to: line, group, members))
         }
@@ -24,6 +26,14 @@ import LarderClient
         "ketama": .ketama(), "ketama-md5": .ketama(hash: .md5), "ketama-weighted": .ketamaWeighted,
         "rendezvous": .rendezvous,
     ]
+
+    private static func apply(_ option: String, to configuration: inout ConnectionConfiguration) {
+        if option == "--binary" { configuration.dialect = .binary }
+        guard option.hasPrefix("--sasl="), let colon = option.firstIndex(of: ":") else { return }
+        configuration.authentication = .sasl(
+            user: String(option[..<colon].dropFirst("--sasl=".count)),
+            password: String(option[option.index(after: colon)...]))
+    }
 
     private static func member(_ text: String) -> GroupMember {
         let parts = text.split(separator: "=", maxSplits: 1)

@@ -2,6 +2,7 @@
 
 import json
 
+import bmemcached
 import memcache
 import pylibmc
 import pytest
@@ -47,10 +48,16 @@ def client(request, tcp_server):
     return made
 
 
-def test_python_reads_what_swift_wrote(client, tcp_server):
+@pytest.fixture(params=[[], ["--binary"]], ids=["meta", "binary"])
+def swift(request, tcp_server):
+    """Asks the Swift client, in either dialect."""
+    return lambda lines: ask_swift("ketama", [*request.param, tcp_server.text_address], lines)
+
+
+def test_python_reads_what_swift_wrote(client, swift):
     lines = [f"put-text text {TEXT}", f"put-text long {LONG.strip()}", "put-int int -5", "put-int large 9223372036854775807",
              "put-bool true true", "put-bytes bytes 0,10,13,255", "put-row row Ann"]
-    assert ask_swift("ketama", [tcp_server.text_address], lines) == ["stored"] * len(lines)
+    assert swift(lines) == ["stored"] * len(lines)
     assert client.get("text") == TEXT
     assert client.get("long") == LONG.strip()
     assert client.get("int") == -5
@@ -60,21 +67,34 @@ def test_python_reads_what_swift_wrote(client, tcp_server):
     assert json.loads(client.get("row")) == {"id": 7, "name": "Ann"}
 
 
-def test_swift_reads_what_python_wrote(client, tcp_server):
+def test_swift_reads_what_python_wrote(client, swift):
     for key, value in {"text": TEXT, "long": LONG, "int": -5, "large": 2**63 - 1, "true": True,
                        "bytes": bytes([0, 10, 13, 255]), "row": '{"id": 8, "name": "Bob"}', "list": [1, 2]}.items():
         assert client.set(key, value, **client.options)
     lines = ["take-text text", "take-text long", "take-int int", "take-int large", "take-bool true", "take-bytes bytes",
              "take-row row", "take-text list"]
-    answers = ask_swift("ketama", [tcp_server.text_address], lines)
+    answers = swift(lines)
     # A bool is an int to pylibmc; python-memcached and pymemcache pickle it, which is Python's own.
     assert answers[4] in ("true", "refused")
     assert answers[:4] + answers[5:] == [TEXT, LONG, "-5", "9223372036854775807", "0,10,13,255", "8 Bob", "refused"]
 
 
-def test_both_count_one_number(client, tcp_server):
-    ask_swift("ketama", [tcp_server.text_address], ["put-int count 41"])
+def test_both_count_one_number(client, swift):
+    swift(["put-int count 41"])
     assert client.incr("count", 1) == 42
-    assert ask_swift("ketama", [tcp_server.text_address], ["take-int count"]) == ["42"]
+    assert swift(["take-int count"]) == ["42"]
     client.decr("count", 35)
-    assert ask_swift("ketama", [tcp_server.text_address], ["take-int count"]) == ["7"]
+    assert swift(["take-int count"]) == ["7"]
+
+
+def test_behind_sasl_each_reads_what_the_other_wrote(start_server, tmp_path):
+    (tmp_path / "users").write_text("web:correct horse\n")
+    server = start_server("-S", "-Y", tmp_path / "users", threads=4, binary_only=True)
+    client = bmemcached.Client((server.text_address,), "web", "correct horse")
+    servers = ["--sasl=web:correct horse", server.text_address]
+    assert ask_swift("ketama", servers, [f"put-text text {TEXT}", "put-int int -5"]) == ["stored"] * 2
+    # What is text to the others is bytes to bmemcached.
+    assert client.get("text") == TEXT.encode()
+    assert client.set("other", 17)
+    assert ask_swift("ketama", servers, ["take-int other"]) == ["17"]
+    client.disconnect_all()
