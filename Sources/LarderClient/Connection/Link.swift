@@ -72,6 +72,9 @@ struct Link: Sendable {
         let deadline = NIODeadline.now() + settings.connectTimeout
         let connected: EventLoopFuture<any Channel> =
             switch settings.address {
+            case .host(_, let port) where !(0...Int(UInt16.max)).contains(port):
+                MultiThreadedEventLoopGroup.singleton.any().makeFailedFuture(
+                    MemcacheError(.cannotConnect, "\(settings.address): there is no such port"))
             case .host(let name, let port): bootstrap.connect(host: name, port: port)
             case .unixSocket(let path): bootstrap.connect(unixDomainSocketPath: path)
             }

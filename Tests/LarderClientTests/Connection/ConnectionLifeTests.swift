@@ -107,6 +107,16 @@ private final class Count: Sendable {
         #expect(second.acceptedCount == 1 && !connection.isBroken)
     }
 
+    @Test(arguments: [-1, 65536, .max]) func aPortThatThereIsNotIsAnError(port: Int) async throws {
+        for host in ["127.0.0.1", "localhost"] {
+            var configuration = ConnectionConfiguration()
+            configuration.silence()
+            let connection = MemcacheConnection(to: .host(host, port: port), configuration: configuration)
+            let error = await #expect(throws: MemcacheError.self) { try await connection.ping() }
+            #expect(error?.code == .cannotConnect)
+        }
+    }
+
     @Test func aServerThatCannotBeReachedIsLeftAloneForAWhile() async throws {
         let connection = connection(to: "/nonexistent/larder.sock") {
             $0.backoff = Backoff(initial: .seconds(3600), longest: .seconds(3600))
