@@ -1,3 +1,5 @@
+import NIOCore
+
 /// What an answer has to repeat of its command.
 struct ExpectedAnswer: Sendable {
     /// Nil for lines of the classic protocol, which repeat nothing.
@@ -24,8 +26,16 @@ struct ExpectedAnswer: Sendable {
         guard answer.opaque == opaque, answer.opcode == opcode, opaque != nil || !answer.isMeta else {
             throw MemcacheError(.protocolViolation, "an answer to another request")
         }
-        if let key = answer.key, !key.elementsEqual((self.key ?? "").utf8) {
+        guard isAbout(answer.key) else {
             throw MemcacheError(.protocolViolation, "an answer about another key")
         }
+    }
+
+    private func isAbout(_ echo: ByteBufferView?) -> Bool {
+        guard let echo else { return true }
+        guard let key else { return false }
+        // In base64 where whoever stored the item wrote its key so, needlessly.
+        return echo.elementsEqual(key.utf8)
+            || opcode == 0 && echo.elementsEqual(MetaKey.base64(key.utf8).utf8)
     }
 }

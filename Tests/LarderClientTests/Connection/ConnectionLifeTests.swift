@@ -186,6 +186,14 @@ private final class Count: Sendable {
         #expect(error?.code == .invalidKey)
     }
 
+    /// Some write all keys in base64, and servers then say them so to everybody.
+    @Test func aKeyThatSomebodyWroteInBase64() async throws {
+        let server = try FakeServer { line in
+            line.hasPrefix("mg abc ") ? .say("VA 1 kYWJj b \(opaque(line))\r\nx\r\n") : .hangUp
+        }
+        #expect(try await connection(to: server.path).items(for: ["abc"])["abc"]?.bytes == [0x78])
+    }
+
     /// In base64 they are longer.
     @Test func keysWithSpacesAreShorterInTheMetaDialect() async throws {
         let server = try TestServer()

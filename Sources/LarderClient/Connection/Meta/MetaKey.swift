@@ -13,7 +13,7 @@ struct MetaKey: Sendable, Hashable {
         try WireKey.check(bytes: wire.utf8.count, of: key)
     }
 
-    private static func base64(_ bytes: String.UTF8View) -> String {
+    static func base64(_ bytes: String.UTF8View) -> String {
         let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
         var text: [UInt8] = []
         var bits: UInt32 = 0

@@ -5,6 +5,8 @@ struct MetaRequestEncoder: RequestEncoder {
     private(set) var bytes = ByteBuffer()
     private(set) var expected: [ExpectedAnswer] = []
     private var nextOpaque: UInt64
+    /// What asks for the key of the command that is being written.
+    private var echo = ""
 
     init(firstOpaque: UInt64, commandCount: Int) {
         nextOpaque = firstOpaque
@@ -78,13 +80,17 @@ struct MetaRequestEncoder: RequestEncoder {
         bytes.writeString(key.wire)
         if let length { bytes.writeString(" \(length)") }
         if key.isBase64 { bytes.writeString(" b") }
+        // Servers say a key again as it was when its item was stored: from the binary protocol with its spaces and line
+        // ends, which nobody could read. The opaque has to do.
+        echo = key.isBase64 ? "" : " k"
         expected.append(
             ExpectedAnswer(opaque: nextOpaque, key: key.wire, isLostAfterError: length != nil))
     }
 
     private mutating func end(_ flags: String) {
         bytes.writeString(flags)
-        bytes.writeString(" k O\(nextOpaque)\r\n")
+        bytes.writeString(echo)
+        bytes.writeString(" O\(nextOpaque)\r\n")
         nextOpaque &+= 1
     }
 }
