@@ -19,8 +19,7 @@ public struct RemoteCache: Cache {
         keyEncoding: KeyEncoding = .plain
     ) {
         self.servers = servers
-        packing = ValuePacking(
-            compression: compression, inflatedBytesMax: min(max(0, inflatedBytesMax), 1 << 40))
+        packing = ValuePacking(compression: compression, inflatedBytesMax: inflatedBytesMax)
         keys = keyEncoding
     }
 

@@ -19,8 +19,14 @@ public struct Compression: Sendable, Hashable {
 
 /// Values on their way to servers and back.
 struct ValuePacking: Sendable {
-    var compression: Compression?
-    var inflatedBytesMax: Int
+    let compression: Compression?
+    let inflatedBytesMax: Int
+
+    /// - Parameter inflatedBytesMax: any number; what no memory could hold anyway is the most.
+    init(compression: Compression?, inflatedBytesMax: Int) {
+        self.compression = compression
+        self.inflatedBytesMax = min(max(0, inflatedBytesMax), 1 << 40)
+    }
 
     /// Deflated where that saves something. A number stays one that servers can count.
     func pack(_ value: EncodedValue) throws(CacheError) -> EncodedValue {

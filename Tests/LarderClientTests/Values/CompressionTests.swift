@@ -55,4 +55,14 @@ import Testing
             #expect((Zlib.inflate(bytes, bytesMax: 1000)?.count ?? 0) <= 1000)
         }
     }
+
+    /// A limit may be any number.
+    @Test(arguments: [.max, .max - 1, 1000, 139, 0, -1, .min] as [Int])
+    func anyLimit(bytesMax: Int) throws {
+        let packing = ValuePacking(compression: nil, inflatedBytesMax: bytesMax)
+        let value = EncodedValue(bytes: fromPython, flags: EncodedValue.Flags.zlib)
+        let inflated = try? packing.unpack(value)
+        // 20 times "larder ".
+        #expect((inflated?.bytes.count == 140) == (bytesMax >= 140))
+    }
 }
