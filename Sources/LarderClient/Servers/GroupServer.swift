@@ -34,7 +34,7 @@ final class GroupServer: Sendable {
             case .cannotConnect, .connectionLost, .timedOut, .protocolViolation:
                 note(health.withLock { $0.failed(at: .now) })
             // Nobody has tried the server.
-            case .backingOff, .closed, .invalidKey: break
+            case .backingOff, .closed, .invalidKey, .notSupported: break
             // It has answered.
             default: note(health.withLock { $0.succeeded() })
             }
