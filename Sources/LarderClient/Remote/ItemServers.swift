@@ -1,11 +1,13 @@
 /// A value as servers keep it.
 public struct StoredItem: Sendable, Hashable {
+    /// The value itself.
     public var bytes: [UInt8]
     /// What the bytes mean: the server only keeps it.
     public var flags: UInt32
     /// The number of the write that made it.
     public var cas: UInt64
 
+    /// A value, for servers of one's own.
     public init(bytes: [UInt8], flags: UInt32 = 0, cas: UInt64 = 0) {
         self.bytes = bytes
         self.flags = flags
@@ -15,10 +17,14 @@ public struct StoredItem: Sendable, Hashable {
 
 /// A value that is to be stored under a key.
 public struct NewItem: Sendable, Hashable {
+    /// 1 to 250 bytes.
     public var key: String
+    /// The value itself.
     public var bytes: [UInt8]
+    /// What the bytes mean, for whoever reads them.
     public var flags: UInt32
 
+    /// A value under a key.
     public init(key: String, bytes: [UInt8], flags: UInt32 = 0) {
         self.key = key
         self.bytes = bytes
@@ -26,7 +32,9 @@ public struct NewItem: Sendable, Hashable {
     }
 }
 
+/// What has to be there already for a value to be stored.
 public enum StoreMode: Sendable, Hashable {
+    /// Nothing, or anything.
     case set
     /// Only where there is none.
     case add
@@ -45,6 +53,8 @@ public enum Lease: Sendable, Hashable {
 }
 
 /// One server, or many that share keys among them: all that caches over the network ask for.
+///
+/// Connections throw `MemcacheError`, and `CancellationError` where the task was cancelled.
 public protocol ItemServers: Sendable {
     /// The items of those keys that have one.
     func items(for keys: [String]) async throws -> [String: StoredItem]
@@ -58,9 +68,12 @@ public protocol ItemServers: Sendable {
     /// - Parameter initial: the number to begin with where there is none, to which the delta is not added.
     /// - Returns: the new number; nil where there is none and no `initial`.
     func add(_ delta: Int64, to key: String, initial: UInt64?, expiration: Expiration) async throws -> UInt64?
+    /// Gives an item another end.
+    /// - Returns: false where there is none.
     func touch(_ key: String, expiration: Expiration) async throws -> Bool
     /// Asks for a key's value, or for the right to make it.
     /// - Parameter seconds: how long the right holds.
     func lease(_ key: String, seconds: Int) async throws -> Lease
+    /// Removes everything.
     func flushAll() async throws
 }
