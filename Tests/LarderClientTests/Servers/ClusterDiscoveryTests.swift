@@ -24,6 +24,17 @@ import Testing
         #expect(group.members.count == 1)
     }
 
+    /// The binary dialect has no word for it.
+    @Test func askedInTheMetaDialectWhateverTheGroupSpeaks() async throws {
+        let server = try FakeServer { _ in .say("CONFIG cluster 0 16\r\n1\na|10.0.0.1|1 \n\r\nEND\r\n") }
+        var configuration = ConnectionConfiguration()
+        configuration.dialect = .binary
+        let group = ServerGroup([], configuration: configuration)
+        let discovery = ClusterDiscovery(of: group, from: .unixSocket(path: server.path))
+        #expect(try await discovery.refresh() == 1)
+        #expect(group.members.map(\.address) == [.host("10.0.0.1", port: 1)])
+    }
+
     @Test func askedAgainUntilCancelled() async throws {
         let asked = Mutex(0)
         let server = try FakeServer { _ in
