@@ -113,8 +113,8 @@ package struct Settings: Sendable {
     package var tlsWriteBufferBytes = 16 << 10
     /// `-Y`: the file of names and passwords.
     package var userFilePath: String?
-    /// `-L`: ask for large pages.
-    package var usesHugePages = false
+    /// Whether the memory of caches asks for large pages.
+    package var hugePages = HugePageUse.whereThereAre
     /// `-D`: the character that ends a key's prefix in `stats detail`.
     package var prefixDelimiter: UInt8 = UInt8(ascii: ":")
     package var detailEnabled = false

@@ -101,10 +101,11 @@ class TestStarts:
             "slab_automove": "2", "hashpower_init": "16", "read_buf_mem_limit": "10485760"}
         assert {name: settings[name] for name in expected} == expected
 
-    def test_large_pages_are_asked_for(self, start_server):
-        server = start_server("-L", "-m", "128", unix=True)
+    @pytest.mark.parametrize("arguments, are_asked_for", [([], True), (["-L"], True), (["-o", "no_hugepages"], False)])
+    def test_large_pages_are_asked_for(self, start_server, arguments, are_asked_for):
+        server = start_server(*arguments, "-m", "128", unix=True)
         smaps = open(f"/proc/{server.process.pid}/smaps").read()
-        assert re.search(r"^VmFlags:.*\bhg\b", smaps, re.M), "no mapping is advised to use huge pages"
+        assert bool(re.search(r"^VmFlags:.*\bhg\b", smaps, re.M)) == are_asked_for
 
 
 class TestRefusals:

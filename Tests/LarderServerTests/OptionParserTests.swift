@@ -53,7 +53,7 @@ private func warnings(_ line: String) -> [String]? {
         Accepted("-I 1024") { $0.maxItemSizeBytes == 1024 },
         Accepted("-I 1g -m 2048") { $0.maxItemSizeBytes == 1 << 30 },
         Accepted("-I 32m") { $0.maxItemSizeBytes == 32 << 20 },
-        Accepted("-L") { $0.usesHugePages },
+        Accepted("-L") { $0.hugePages == .required },
         Accepted("-I 1500k") { $0.maxItemSizeBytes == 1_536_000 },
         Accepted("-I 1024 -o slab_chunk_max=1") { $0.maxItemSizeBytes == 1024 },
         Accepted("-I 512k -o slab_chunk_max=16") { $0.slabChunkMaxBytes == 16 << 10 },

@@ -64,7 +64,7 @@ package final class ServedCache: Sendable {
         configuration.buckets = cache.buckets
         configuration.fileSyncSeconds = cache.storeSyncSeconds
         configuration.deletesBadFile = cache.deletesWrongStore
-        configuration.usesHugePages = server.usesHugePages
+        configuration.usesHugePages = server.hugePages != .never
         return configuration
     }
 

@@ -52,6 +52,7 @@ extension ExtendedOption {
                 text, "-o hashpower", in: 12...32, "a whole number")
         },
         option("size_aware") { draft, _ in draft.settings.isSizeAware = true },
+        option("no_hugepages") { draft, _ in draft.settings.hugePages = .never },
         option("no_modern") { draft, _ in
             draft.settings.refusesConnectionsOverLimit = false
             draft.settings.crawlerIsEnabled = false

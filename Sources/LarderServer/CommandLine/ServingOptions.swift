@@ -40,8 +40,8 @@ extension Option {
             "k", "lock-memory", .none, .memory, "keep all memory out of swap (mlockall)",
             effect: { draft, _ in draft.settings.locksMemory = true }),
         Option(
-            "L", "enable-largepages", .none, .memory, "ask the system for large pages",
-            effect: { draft, _ in draft.settings.usesHugePages = true }),
+            "L", "enable-largepages", .none, .memory, "do not start without large pages",
+            effect: { draft, _ in draft.settings.hugePages = .required }),
     ]
 
     private static func setStore(_ path: String, _ option: String, _ draft: inout Draft) throws(Ending) {
@@ -114,7 +114,7 @@ extension Option {
             }),
         Option(
             "o", "extended", .required("NAME[=VALUE],..."), .behaviour,
-            "idle_timeout=SECONDS, no_maxconns_fast, hashpower=N,\nsize_aware, ssl_...; memcached's others are accepted",
+            "idle_timeout=SECONDS, no_maxconns_fast, hashpower=N,\nsize_aware, no_hugepages, ssl_...; memcached's others are accepted",
             effect: { draft, text throws(Ending) in try applyExtendedOptions(text, to: &draft) }),
     ]
 }

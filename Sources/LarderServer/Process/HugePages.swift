@@ -1,5 +1,15 @@
 import Glibc
 
+/// Whether the system is asked for large pages.
+package enum HugePageUse: Sendable {
+    /// Where it gives them to those who ask, and nothing is said where it does not.
+    case whereThereAre
+    /// `-L`: the server does not start without.
+    case required
+    /// `-o no_hugepages`
+    case never
+}
+
 /// `-L`: whether the system has large pages to give (transparent huge pages).
 enum HugePages {
     private static let switchPath = "/sys/kernel/mm/transparent_hugepage/enabled"

@@ -7,7 +7,7 @@ package enum ProcessSetup {
     /// still root, then the user, then the fork (whose child inherits both, but no locked memory).
     package static func prepare(_ settings: Settings) throws(StartupError) {
         ignoreBrokenPipes()
-        if settings.usesHugePages { try HugePages.check() }
+        if case .required = settings.hugePages { try HugePages.check() }
         if settings.raisesCoreLimit { try ResourceLimits.raiseCoreSize() }
         try ResourceLimits.raiseOpenFiles(to: ResourceLimits.openFiles(for: settings))
         if settings.locksMemory { ResourceLimits.raiseLockedMemory() }
