@@ -17,6 +17,7 @@ let package = Package(
         .executable(name: "larder", targets: ["larder"]),
         .library(name: "LarderStore", targets: ["LarderStore"]),
         .library(name: "LarderClient", targets: ["LarderClient"]),
+        .library(name: "LarderTestServer", targets: ["LarderTestServer"]),
     ],
     // Who needs none of these resolves and builds none of them.
     traits: [
@@ -89,6 +90,8 @@ let package = Package(
                 .product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Hummingbird"])),
             ],
             swiftSettings: settings),
+        .target(
+            name: "LarderTestServer", dependencies: ["LarderClient", "LarderServer"], swiftSettings: settings),
         // Not a product: Tests/Clients holds other clients against it.
         .executableTarget(
             name: "client-probe", dependencies: ["LarderClient"], path: "Tests/ClientProbe", swiftSettings: settings),
@@ -113,6 +116,12 @@ let package = Package(
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "Tracing", package: "swift-distributed-tracing"),
                 .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "LarderTestServerTests",
+            dependencies: [
+                "LarderTestServer", "LarderClient", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .testTarget(

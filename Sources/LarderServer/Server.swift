@@ -26,8 +26,16 @@ package func serve(_ settings: Settings) -> Int32 {
     }
 }
 
-/// The process's one server: listeners on the main thread, clients dealt out to the workers in turn.
-private final class Server: ConnectionSink {
+/// A server: listeners on the thread that runs it, clients dealt out to the workers in turn.
+final class Server: ConnectionSink {
+    /// Whose process it is in.
+    enum Role {
+        /// Its own: it takes the signals, says where it serves, and writes the files that were asked for.
+        case host
+        /// Somebody else's, who hears when it serves.
+        case guest(whenReady: (ServerState, [Worker]) -> Void)
+    }
+
     private let state: ServerState
     private var workers: [Worker] = []
     private var listeners: [Listener]
@@ -35,19 +43,28 @@ private final class Server: ConnectionSink {
     private var nextWorker = 0
     private var isStopping = false
 
-    init(_ settings: Settings, _ access: Access) throws {
+    /// - Parameter shift: moves the clock; nil: nobody does, or a command where the settings allow that.
+    init(
+        _ settings: Settings, _ access: Access, clock: ServerClock = ServerClock(), shift: ClockShift? = nil
+    ) throws {
         // Before anything is allocated for a server that cannot listen.
         listeners = try Listener.openAll(settings)
         datagramSockets = try DatagramSocket.openAll(settings)
-        state = try ServerState(settings, access: access, defersRecovery: true)
+        do {
+            state = try ServerState(
+                settings, clock: clock, shift: shift, access: access, defersRecovery: true)
+        } catch {
+            for listener in listeners { close(listener.fd) }
+            throw error
+        }
     }
 
-    func run() throws {
-        defer {
-            for worker in workers { worker.stop() }
-            for worker in workers { worker.join() }
-        }
+    func run(_ role: Role = .host) throws {
+        defer { stopWorkers() }
         let loop = try EventLoop()
+        let acceptor = try Acceptor(
+            listeners, on: loop, limit: state.connectionLimit,
+            refusesOverLimit: state.settings.refusesConnectionsOverLimit, sink: self)
         for number in 0..<state.settings.threadCount {
             let worker = Worker(state, number: number)
             try worker.start()
@@ -63,14 +80,6 @@ private final class Server: ConnectionSink {
         let stopped = try Wakeup(on: loop) { [unowned self] in isStopping = true }
         let waker = stopped.waker
         state.stopRequest.withLock { $0 = { waker.wake() } }
-        let signals = try [SIGTERM, SIGINT, SIGUSR1].map { signal in
-            try SignalWatch(on: loop, signal: signal) { [unowned self] in isStopping = true }
-        }
-        // Watched even when there is nothing to read again: without a handler it would end the server.
-        let hangUp = try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in state.access.reload() }
-        let acceptor = try Acceptor(
-            listeners, on: loop, limit: state.connectionLimit,
-            refusesOverLimit: state.settings.refusesConnectionsOverLimit, sink: self)
         let ticker = Timer(on: loop) { [unowned self] in
             for worker in workers { worker.tick() }
             for cache in state.caches { cache.reportIfFull() }
@@ -79,19 +88,46 @@ private final class Server: ConnectionSink {
         // Where expired memory is to come back sooner than a tick may be late.
         let tender = Timer(on: loop) { [unowned self] in workers.first?.tend() }
         if let interval = state.tendMilliseconds { tender.start(afterMilliseconds: interval, repeats: true) }
-        announce()
-        for (number, socket) in datagramSockets.enumerated() { workers[number % workers.count].adopt(socket) }
-        if let path = state.settings.pidFilePath { PidFile.write(to: path) }
-        PortFile.writeIfRequested(listeners, datagramSockets)
+        let signals = try begin(role, loop)
 
         while !isStopping { loop.turn(block: true) }
 
         acceptor.stop()
+        stopWorkers()
+        if state.settings.daemonizes, let path = state.settings.pidFilePath { PidFile.remove(at: path) }
+        withExtendedLifetime((signals, stopped, ticker, tender)) {}
+    }
+
+    /// What comes between being able to serve and serving.
+    private func begin(_ role: Role, _ loop: EventLoop) throws -> [SignalWatch] {
+        switch role {
+        case .guest(let whenReady):
+            adoptDatagramSockets()
+            whenReady(state, workers)
+            return []
+        case .host:
+            var signals = try [SIGTERM, SIGINT, SIGUSR1].map { signal in
+                try SignalWatch(on: loop, signal: signal) { [unowned self] in isStopping = true }
+            }
+            // Watched even when there is nothing to read again: without a handler it would end the server.
+            signals.append(
+                try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in state.access.reload() })
+            announce()
+            adoptDatagramSockets()
+            if let path = state.settings.pidFilePath { PidFile.write(to: path) }
+            PortFile.writeIfRequested(listeners, datagramSockets)
+            return signals
+        }
+    }
+
+    private func adoptDatagramSockets() {
+        for (number, socket) in datagramSockets.enumerated() { workers[number % workers.count].adopt(socket) }
+    }
+
+    private func stopWorkers() {
         for worker in workers { worker.stop() }
         for worker in workers { worker.join() }
         workers = []
-        if state.settings.daemonizes, let path = state.settings.pidFilePath { PidFile.remove(at: path) }
-        withExtendedLifetime((signals, hangUp, stopped, ticker, tender)) {}
     }
 
     func adopt(_ fd: Int32, from listener: Listener) {

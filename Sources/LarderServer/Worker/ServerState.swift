@@ -1,6 +1,6 @@
 import CLarderSystem
 import Glibc
-package import LarderStore
+import LarderStore
 import Synchronization
 
 /// What all workers of a server share.
@@ -30,12 +30,13 @@ package final class ServerState: Sendable {
     /// Set once; who is to stop the server when a `shutdown` command asks for it.
     let stopRequest = Mutex<(@Sendable () -> Void)?>(nil)
 
-    package init(
-        _ settings: Settings, clock: ServerClock = ServerClock(), access: Access,
+    /// - Parameter shift: moves the clock; nil: a command may where the settings allow it.
+    init(
+        _ settings: Settings, clock: ServerClock = ServerClock(), shift given: ClockShift? = nil, access: Access,
         defersRecovery: Bool = false
     ) throws(StoreError) {
         self.settings = settings
-        let shift = settings.allowsDebugging ? ClockShift() : nil
+        let shift = given ?? (settings.allowsDebugging ? ClockShift() : nil)
         clockShift = shift
         self.clock = clock.shifted(by: shift)
         self.access = access

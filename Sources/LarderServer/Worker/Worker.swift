@@ -72,6 +72,7 @@ final class Worker: Sendable {
     private let state: ServerState
     private let arrivals = Mutex<[Arrival]>([])
     private let datagramSockets = Mutex<[DatagramSocket]>([])
+    private let jobs = Mutex<[Job]>([])
     private let stops = Atomic(false)
     private let ticks = Atomic(false)
     private let tendings = Atomic(false)
@@ -90,6 +91,9 @@ final class Worker: Sendable {
         self.state = state
         self.number = number
     }
+
+    /// Something that is done in the worker's thread.
+    typealias Job = @Sendable (UnsafeMutablePointer<WorkerCore>) -> Void
 
     /// Starts the thread; returns when it is ready to take clients, or why it cannot.
     func start() throws(StartupError) {
@@ -113,6 +117,12 @@ final class Worker: Sendable {
     /// Hands a UDP socket over.
     func adopt(_ socket: DatagramSocket) {
         datagramSockets.withLock { $0.append(socket) }
+        waker.withLock { $0 }?.wake()
+    }
+
+    /// Has the thread do something, within a turn.
+    func perform(_ job: @escaping Job) {
+        jobs.withLock { $0.append(job) }
         waker.withLock { $0 }?.wake()
     }
 
@@ -171,7 +181,7 @@ final class Worker: Sendable {
             readiness.fail(.worker("\(error)"))
         }
         waker.withLock { $0 = nil }
-        while let client = core.pointee.clients { core.close(client) }
+        closeClients(core)
         while let connection = core.pointee.connections.take() { ConnectionPool.free(connection, &core.pointee.context) }
         core.pointee.connections.deallocate()
         ConnectionPool.free(core.pointee.resting, &core.pointee.context)
@@ -196,12 +206,7 @@ final class Worker: Sendable {
 
     private func awake(_ core: UnsafeMutablePointer<WorkerCore>) {
         core.beginTurn()
-        let arrived = arrivals.withLock { arrivals in
-            let taken = arrivals
-            arrivals.removeAll(keepingCapacity: true)
-            return taken
-        }
-        for arrival in arrived { core.adopt(arrival.fd, from: arrival.listener) }
+        adoptArrivals(core)
         let sockets = datagramSockets.withLock { sockets in
             defer { sockets = [] }
             return sockets
@@ -211,7 +216,27 @@ final class Worker: Sendable {
         core.serveListening()
         if ticks.exchange(false, ordering: .relaxed) { tick(core) }
         if tendings.exchange(false, ordering: .relaxed) { core.pointee.cacheToTend = 0 }
+        let asked = jobs.withLock { jobs in
+            defer { jobs = [] }
+            return jobs
+        }
+        for job in asked { job(core) }
         if stops.load(ordering: .acquiring), !core.pointee.isStopping { beginStop(core) }
+    }
+
+    private func adoptArrivals(_ core: UnsafeMutablePointer<WorkerCore>) {
+        let arrived = arrivals.withLock { arrivals in
+            let taken = arrivals
+            arrivals.removeAll(keepingCapacity: true)
+            return taken
+        }
+        for arrival in arrived { core.adopt(arrival.fd, from: arrival.listener) }
+    }
+
+    /// Lets all clients go, those among them that nobody has looked at yet. Called in the worker's thread.
+    func closeClients(_ core: UnsafeMutablePointer<WorkerCore>) {
+        adoptArrivals(core)
+        while let client = core.pointee.clients { core.close(client) }
     }
 
     /// Once a second, and on an idle server too: expired memory comes back, and clients that stand
@@ -267,39 +292,5 @@ final class Worker: Sendable {
             // One more look at the socket: a request may be waiting in it.
             core.receiveLast(client)
         }
-    }
-}
-
-/// Passes "started" or the reason why not from a new thread to its maker.
-private final class Readiness: @unchecked Sendable {
-    // SAFETY: `@unchecked` because the condition guards the outcome.
-    private var mutex = pthread_mutex_t()
-    private var condition = pthread_cond_t()
-    private var outcome: StartupError??
-
-    init() {
-        pthread_mutex_init(&mutex, nil)
-        pthread_cond_init(&condition, nil)
-    }
-    deinit {
-        pthread_cond_destroy(&condition)
-        pthread_mutex_destroy(&mutex)
-    }
-
-    func succeed() { set(.some(nil)) }
-    func fail(_ error: StartupError) { set(.some(error)) }
-
-    private func set(_ outcome: StartupError??) {
-        pthread_mutex_lock(&mutex)
-        self.outcome = outcome
-        pthread_cond_signal(&condition)
-        pthread_mutex_unlock(&mutex)
-    }
-
-    func wait() -> StartupError? {
-        pthread_mutex_lock(&mutex)
-        defer { pthread_mutex_unlock(&mutex) }
-        while outcome == nil { pthread_cond_wait(&condition, &mutex) }
-        return outcome ?? nil
     }
 }
