@@ -109,7 +109,7 @@ let package = Package(
         .testTarget(
             name: "LarderClientTests",
             dependencies: [
-                "LarderClient", "LarderStore", "LarderTesting",
+                "LarderClient", "LarderStore", "LarderTesting", "LarderTestServer",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Logging", package: "swift-log"),

@@ -5,6 +5,9 @@ public enum Expiration: Sendable, Hashable {
     case after(Duration)
     /// Seconds since 1970.
     case at(Int64)
+    /// When the item ends that there is already, so that a new value changes nothing about it; never, where there is
+    /// none.
+    case kept
 
     /// Whole seconds up to which servers take a number for a span, rather than for a point in time (30 days:
     /// memcached's doc/protocol.txt, "Expiration times").
@@ -14,7 +17,7 @@ public enum Expiration: Sendable, Hashable {
     /// - Parameter now: seconds since 1970, for spans beyond 30 days.
     func wireSeconds(now: Int64) -> Int64 {
         switch self {
-        case .never: return 0
+        case .never, .kept: return 0
         case .at(let seconds): return seconds > Self.spanSecondsMax ? seconds : -1
         case .after(let duration):
             let (whole, attoseconds) = duration.components
@@ -26,4 +29,14 @@ public enum Expiration: Sendable, Hashable {
             return isNever ? 0 : end
         }
     }
+}
+
+/// How long an item has left.
+public enum TimeLeft: Sendable, Hashable {
+    /// It has no end.
+    case unlimited
+    /// It ends after so long. Servers count whole seconds, a part of one as a whole one.
+    case limited(Duration)
+    /// It was asked of something that cannot tell.
+    case unknown
 }

@@ -1,7 +1,7 @@
 /// What applications call.
 ///
-/// Values are bytes (`[UInt8]`, `Data`), `String`, integers, `Bool`, or anything `Codable`; `EncodedValue` says how they
-/// are written. `get` gives nil for a key that has no value. A nil that was stored is a value: ask for it
+/// Values are bytes (`[UInt8]`, `Data`, `ByteBuffer`), `String`, integers, `Bool`, or anything `Codable`; `EncodedValue`
+/// says how they are written. `get` gives nil for a key that has no value. A nil that was stored is a value: ask for it
 /// as an optional, and it comes as one inside another.
 extension Cache {
     /// The value under a key, or nil.
@@ -10,6 +10,15 @@ extension Cache {
         _ key: String, as type: Value.Type = Value.self, namespace: String? = nil
     ) async throws(CacheError) -> Value? {
         try await values(of: [key], namespace: namespace)[key]?.decoded(as: type)
+    }
+
+    /// The value under a key and how long it has left, or nil.
+    /// - Throws: `CacheError` with the code `cannotDecode` for a value that is no `Value`.
+    public func getWithTimeLeft<Value: Codable & Sendable>(
+        _ key: String, as type: Value.Type = Value.self, namespace: String? = nil
+    ) async throws(CacheError) -> (value: Value, left: TimeLeft)? {
+        guard let found = try await timedValue(of: key, namespace: namespace) else { return nil }
+        return (try found.value.decoded(as: type), found.left)
     }
 
     /// The values of those keys that have one.

@@ -11,6 +11,9 @@ public protocol Cache: Sendable {
     /// The values of those keys that have one.
     func values(of keys: [String], namespace: String?) async throws(CacheError) -> [String: EncodedValue]
 
+    /// A value, and how long it has left. Caches that do not say otherwise cannot tell.
+    func timedValue(of key: String, namespace: String?) async throws(CacheError) -> TimedValue?
+
     /// Stores values, each for itself.
     /// - Returns: the keys whose values were not stored.
     func store(
@@ -58,6 +61,27 @@ public protocol Cache: Sendable {
 
     /// Gives a lease back without a value, so that the next who asks gets it.
     func abandon(_ ticket: LeaseTicket, _ key: String, namespace: String?) async throws(CacheError)
+}
+
+/// A value of a cache, and how long it has left.
+public struct TimedValue: Sendable, Hashable {
+    /// The value.
+    public var value: EncodedValue
+    /// How long it has left.
+    public var left: TimeLeft
+
+    /// Both of them, for caches of one's own.
+    public init(_ value: EncodedValue, left: TimeLeft) {
+        self.value = value
+        self.left = left
+    }
+}
+
+extension Cache {
+    /// The value, of which is not known how long it has left.
+    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> TimedValue? {
+        try await values(of: [key], namespace: namespace)[key].map { TimedValue($0, left: .unknown) }
+    }
 }
 
 /// What came of asking for a lease.

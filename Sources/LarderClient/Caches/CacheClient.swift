@@ -34,6 +34,10 @@ public struct CacheClient: Cache {
         try await cache(namespace).values(of: keys, namespace: namespace)
     }
 
+    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> TimedValue? {
+        try await cache(namespace).timedValue(of: key, namespace: namespace)
+    }
+
     public func store(
         _ mode: StoreMode, _ values: [String: EncodedValue], expiration: Expiration, namespace: String?
     ) async throws(CacheError) -> [String] {

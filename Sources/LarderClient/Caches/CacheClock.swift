@@ -28,7 +28,7 @@ extension Expiration {
     /// When this is, in absolute milliseconds; `Int64.max`: never.
     func milliseconds(now: Int64) -> Int64 {
         switch self {
-        case .never: return Int64.max
+        case .never, .kept: return Int64.max
         case .at(let seconds):
             let (end, isNever) = seconds.multipliedReportingOverflow(by: 1000)
             return isNever ? (seconds > 0 ? Int64.max : 0) : max(0, end)

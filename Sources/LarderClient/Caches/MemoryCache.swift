@@ -60,6 +60,18 @@ public final class MemoryCache: Cache {
         return found
     }
 
+    // Async, so that nobody who names the type gets the protocol's own instead.
+    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> TimedValue? {
+        try turn(key) { turn in
+            turn.find().map { item in
+                turn.session.markUsed(item, now: turn.now)
+                let end = turn.session.expiry(of: item)
+                let left = TimeLeft.limited(.milliseconds(end == .max ? 0 : end - turn.now))
+                return TimedValue(EncodedValue(item), left: end == .max ? .unlimited : left)
+            }
+        }
+    }
+
     public func store(
         _ mode: StoreMode, _ values: [String: EncodedValue], expiration: Expiration, namespace: String?
     ) throws(CacheError) -> [String] {
@@ -202,7 +214,10 @@ private struct MemoryTurn: ~Copyable {
     /// SAFETY: `turn` keeps the session there for as long as this.
     var session: Session { _read { yield pointer.pointee.session } }
 
-    func end(_ expiration: Expiration) -> Int64 { expiration.milliseconds(now: now) }
+    func end(_ expiration: Expiration) -> Int64 {
+        guard expiration == .kept, let item = find() else { return expiration.milliseconds(now: now) }
+        return session.expiry(of: item)
+    }
 
     /// The live item, unless it stands for a lease only.
     func find() -> Item? {

@@ -62,6 +62,10 @@ public struct MultilevelCache: Cache {
         }
     }
 
+    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> TimedValue? {
+        try await far.timedValue(of: key, namespace: namespace)
+    }
+
     public func store(
         _ mode: StoreMode, _ values: [String: EncodedValue], expiration: Expiration, namespace: String?
     ) async throws(CacheError) -> [String] {

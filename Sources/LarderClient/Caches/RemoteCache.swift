@@ -52,6 +52,15 @@ public struct RemoteCache: Cache {
         }
     }
 
+    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> TimedValue? {
+        let name = try keys.encode(key)
+        guard let found = try await asking({ try await servers.timedItem(for: name) }) else { return nil }
+        guard !found.item.bytes.isEmpty || found.item.flags != 0 else {
+            return try await emptyValue(key).map { TimedValue($0, left: found.left) }
+        }
+        return TimedValue(try packing.unpack(found.item), left: found.left)
+    }
+
     public func store(
         _ mode: StoreMode, _ values: [String: EncodedValue], expiration: Expiration, namespace: String?
     ) async throws(CacheError) -> [String] {

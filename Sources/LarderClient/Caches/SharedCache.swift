@@ -67,6 +67,10 @@ public final class SharedCache: Cache {
         return found.merging(try await remote.values(of: unread, namespace: namespace)) { _, value in value }
     }
 
+    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> TimedValue? {
+        try await remote.timedValue(of: key, namespace: namespace)
+    }
+
     public func store(
         _ mode: StoreMode, _ values: [String: EncodedValue], expiration: Expiration, namespace: String?
     ) async throws(CacheError) -> [String] {

@@ -17,6 +17,10 @@ struct Answer: Sendable {
     var bytes: [UInt8] = []
     var flags: UInt32 = 0
     var cas: UInt64 = 0
+    /// How long the item has left, where that was asked for.
+    var left = TimeLeft.unknown
+    /// The length of the item's value, where that was asked for.
+    var size: UInt64?
     var opaque: UInt64?
     /// The command that it answers, in the binary protocol.
     var opcode: UInt8 = 0

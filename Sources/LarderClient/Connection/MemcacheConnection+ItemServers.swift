@@ -21,10 +21,25 @@ extension MemcacheConnection: ItemServers {
         }
     }
 
+    /// - Returns: an item of which is not known how long it has left, in the binary dialect.
+    public func timedItem(for key: String) async throws -> TimedItem? {
+        try await observed(.get, 1, instead: nil) {
+            let answer = try await self.answer { encoder in try encoder.getWithTimeLeft(key) }
+            switch answer.code {
+            case .value:
+                let item = StoredItem(answer)
+                return item.isLeaseMarker ? nil : TimedItem(item, left: answer.left)
+            case .miss: return nil
+            default: throw self.observer.unexpected(answer)
+            }
+        }
+    }
+
     public func store(
         _ mode: StoreMode, _ items: [NewItem], expiration: Expiration
     ) async throws -> [String] {
         guard !items.isEmpty else { return [] }
+        if expiration == .kept, mode != .add { return try await storeKeepingEnds(mode, items) }
         let seconds = expiration.wireSeconds(now: Self.now)
         return try await observed(mode.operation, items.count, instead: items.map(\.key)) {
             let answers = try await self.answers(commandCount: items.count) { encoder in
@@ -50,6 +65,7 @@ extension MemcacheConnection: ItemServers {
         // No item has it: it is the right to make a value that a server gave that was down. To the binary dialect it
         // would be any.
         guard cas != 0 else { return false }
+        if expiration == .kept { return try await replaceKeepingEnd(item, cas: cas) }
         let seconds = expiration.wireSeconds(now: Self.now)
         return try await observed(.cas, 1, instead: false) {
             let answer = try await self.answer { encoder in
@@ -102,13 +118,13 @@ extension MemcacheConnection: ItemServers {
     }
 
     public func touch(_ key: String, expiration: Expiration) async throws -> Bool {
-        let seconds = expiration.wireSeconds(now: Self.now)
+        let seconds = expiration == .kept ? nil : expiration.wireSeconds(now: Self.now)
         return try await observed(.touch, 1, instead: false) {
             let answer = try await self.answer { encoder in
-                try encoder.touch(key, seconds: seconds)
+                if let seconds { try encoder.touch(key, seconds: seconds) } else { try encoder.get(key) }
             }
             switch answer.code {
-            case .done: return true
+            case .done, .value: return true
             case .miss: return false
             default: throw self.observer.unexpected(answer)
             }
@@ -143,7 +159,7 @@ extension MemcacheConnection: ItemServers {
         return answer
     }
 
-    private func observed<Result: Sendable>(
+    func observed<Result: Sendable>(
         _ operation: Operation, _ keyCount: Int, instead: Result, _ body: () async throws -> Result
     ) async throws -> Result {
         try await observer.tolerating(instead: instead) {
@@ -152,7 +168,7 @@ extension MemcacheConnection: ItemServers {
     }
 
     /// Seconds since 1970.
-    private static var now: Int64 { Int64(time(nil)) }
+    static var now: Int64 { Int64(time(nil)) }
 }
 
 extension StoredItem {
@@ -162,7 +178,7 @@ extension StoredItem {
 }
 
 extension StoreMode {
-    fileprivate var operation: Operation {
+    var operation: Operation {
         switch self {
         case .set: .set
         case .add: .add

@@ -24,6 +24,12 @@ protocol RequestEncoder {
     var expected: [ExpectedAnswer] { get }
 
     mutating func get(_ key: String) throws(MemcacheError)
+    /// As `get`; the answer says how long the item has left, where the dialect can.
+    mutating func getWithTimeLeft(_ key: String) throws(MemcacheError)
+    /// How long the item has left, and what else there is to know of it but its value: flags, cas and length.
+    mutating func timeLeft(_ key: String) throws(MemcacheError)
+    /// The same of an item that ends then, in seconds since 1970, which is made where it is missing.
+    mutating func timeLeft(_ key: String, until end: Int64) throws(MemcacheError)
     /// - Parameter cas: what the item that is there has to have; nil where that does not matter.
     mutating func store(
         _ mode: StoreMode, _ item: NewItem, seconds: Int64, cas: UInt64?

@@ -32,6 +32,10 @@ extension Pooled: ItemServers where Pool.Resource: ItemServers {
         try await withConnection { try await $0.items(for: keys) }
     }
 
+    public func timedItem(for key: String) async throws -> TimedItem? {
+        try await withConnection { try await $0.timedItem(for: key) }
+    }
+
     public func store(_ mode: StoreMode, _ items: [NewItem], expiration: Expiration) async throws -> [String]
     {
         try await withConnection { try await $0.store(mode, items, expiration: expiration) }

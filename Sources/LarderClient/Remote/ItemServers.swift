@@ -15,6 +15,20 @@ public struct StoredItem: Sendable, Hashable {
     }
 }
 
+/// An item, and how long it has left.
+public struct TimedItem: Sendable, Hashable {
+    /// The item.
+    public var item: StoredItem
+    /// How long it has left.
+    public var left: TimeLeft
+
+    /// Both of them.
+    public init(_ item: StoredItem, left: TimeLeft) {
+        self.item = item
+        self.left = left
+    }
+}
+
 /// A value that is to be stored under a key.
 public struct NewItem: Sendable, Hashable {
     /// 1 to 250 bytes.
@@ -58,6 +72,8 @@ public enum Lease: Sendable, Hashable {
 public protocol ItemServers: Sendable {
     /// The items of those keys that have one.
     func items(for keys: [String]) async throws -> [String: StoredItem]
+    /// The item of a key, and how long it has left. What does not say otherwise cannot tell.
+    func timedItem(for key: String) async throws -> TimedItem?
     /// - Returns: the keys of the items that were not stored.
     func store(_ mode: StoreMode, _ items: [NewItem], expiration: Expiration) async throws -> [String]
     /// Stores over what has this cas only.
@@ -76,4 +92,11 @@ public protocol ItemServers: Sendable {
     func lease(_ key: String, seconds: Int) async throws -> Lease
     /// Removes everything.
     func flushAll() async throws
+}
+
+extension ItemServers {
+    /// The item, of which is not known how long it has left.
+    public func timedItem(for key: String) async throws -> TimedItem? {
+        try await items(for: [key])[key].map { TimedItem($0, left: .unknown) }
+    }
 }

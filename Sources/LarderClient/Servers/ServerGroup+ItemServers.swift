@@ -10,6 +10,10 @@ extension ServerGroup: ItemServers {
         return parts.reduce(into: [:]) { found, part in found.merge(part) { first, _ in first } }
     }
 
+    public func timedItem(for key: String) async throws -> TimedItem? {
+        try await one(key, instead: nil) { try await $0.timedItem(for: key) }
+    }
+
     public func store(
         _ mode: StoreMode, _ items: [NewItem], expiration: Expiration
     ) async throws -> [String] {

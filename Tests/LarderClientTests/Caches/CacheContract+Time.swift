@@ -99,6 +99,67 @@ extension CacheContract {
     }
 }
 
+/// Ends that stay.
+extension CacheContract {
+    @Sendable static func whatKeepsNoEndNeverEnds(_ test: CacheUnderTest) async throws {
+        guard test.keepsEnds else { return }
+        let (cache, namespace) = (test.cache, test.namespace)
+        #expect(try await !cache.replace("r", 1, expiration: .kept, namespace: namespace))
+        #expect(try await cache.add("a", 1, expiration: .kept, namespace: namespace))
+        #expect(try await !cache.add("a", 2, expiration: .kept, namespace: namespace))
+        #expect(try await cache.setMulti(["s": 1, "a": 3], expiration: .kept, namespace: namespace) == [])
+        #expect(try await !cache.touch("t", expiration: .kept, namespace: namespace))
+        for (key, value) in ["s": 1, "a": 3] {
+            let found = try await cache.getWithTimeLeft(key, as: Int.self, namespace: namespace)
+            #expect(found?.value == value)
+            #expect(found?.left == .unlimited || !test.tellsTimeLeft)
+        }
+        #expect(try await test.found(["r", "t"]) == [])
+    }
+
+    @Sendable static func howLongAValueHasLeftIsTold(_ test: CacheUnderTest) async throws {
+        let (cache, namespace) = (test.cache, test.namespace)
+        #expect(try await cache.getWithTimeLeft("k", as: Int.self, namespace: namespace) == nil)
+        try await cache.set("k", 1, expiration: .after(.seconds(100_000)), namespace: namespace)
+        if test.keepsEnds { try await cache.set("k", 2, expiration: .kept, namespace: namespace) }
+        #expect(try await cache.touch("k", expiration: .kept, namespace: namespace))
+        let found = try await cache.getWithTimeLeft("k", as: Int.self, namespace: namespace)
+        #expect(found?.value == (test.keepsEnds ? 2 : 1))
+        guard test.tellsTimeLeft else { return }
+        guard case .limited(let left)? = found?.left else { return test.fail("\(found as Any)") }
+        #expect(left > .seconds(50_000) && left <= .seconds(100_000))
+    }
+
+    @Sendable static func aNewValueKeepsTheEnd(_ test: CacheUnderTest) async throws {
+        let (cache, namespace) = (test.cache, test.namespace)
+        try await cache.setMulti(
+            ["s": 1, "r": 1, "t": 1, "n": 1], expiration: .after(.seconds(20)), namespace: namespace)
+        test.clock.advance(.seconds(10))
+        #expect(try await cache.set("s", 2, expiration: .kept, namespace: namespace))
+        #expect(try await cache.replace("r", 2, expiration: .kept, namespace: namespace))
+        #expect(try await cache.touch("t", expiration: .kept, namespace: namespace))
+        #expect(try await cache.set("n", 2, expiration: .never, namespace: namespace))
+        let left = try await cache.getWithTimeLeft("s", as: Int.self, namespace: namespace)?.left
+        #expect(left == .limited(.seconds(10)) || !test.tellsTimeLeft)
+        test.clock.advance(.seconds(9))
+        #expect(try await test.found(["s", "r", "t", "n"]) == ["n", "r", "s", "t"])
+        // One more, which may have been near.
+        test.clock.advance(.seconds(2))
+        #expect(try await test.found(["s", "r", "t", "n"]) == ["n"])
+    }
+
+    @Sendable static func anEndThatIsKeptDoesNotMove(_ test: CacheUnderTest) async throws {
+        try await test.cache.set("k", 0, expiration: .after(.seconds(60)), namespace: test.namespace)
+        for number in 1...199 {
+            test.clock.advance(.milliseconds(300))
+            #expect(try await test.cache.set("k", number, expiration: .kept, namespace: test.namespace))
+        }
+        #expect(try await test.cache.get("k", namespace: test.namespace) == 199)
+        test.clock.advance(.milliseconds(1300))
+        #expect(try await test.cache.get("k", as: Int.self, namespace: test.namespace) == nil)
+    }
+}
+
 /// Leases.
 extension CacheContract {
     @Sendable static func ofAllWhoAskForALeaseOneGetsIt(_ test: CacheUnderTest) async throws {

@@ -44,6 +44,8 @@ struct CacheContract: Sendable, CustomTestStringConvertible {
         CacheContract("what was set as a number can be counted", whatWasSetAsANumberCanBeCounted),
         CacheContract("what is no number cannot be counted", whatIsNoNumberCannotBeCounted),
         CacheContract("what has ended already is not found", whatHasEndedAlreadyIsNotFound),
+        CacheContract("what keeps an end never ends where there was nothing", whatKeepsNoEndNeverEnds),
+        CacheContract("how long a value has left is told", howLongAValueHasLeftIsTold),
         CacheContract("of all who ask for a lease one gets it", ofAllWhoAskForALeaseOneGetsIt),
         CacheContract("a lease that was given up is free", aLeaseThatWasGivenUpIsFree),
         CacheContract("a delete or a set ends a lease", aDeleteOrASetEndsALease),
@@ -57,6 +59,8 @@ struct CacheContract: Sendable, CustomTestStringConvertible {
         CacheContract(
             "counting changes no end, and a number's beginning has one",
             countingChangesNoEnd),
+        CacheContract("a new value keeps the end of the one before", aNewValueKeepsTheEnd),
+        CacheContract("an end that is kept again and again does not move", anEndThatIsKeptDoesNotMove),
         CacheContract("a lease ends", aLeaseEnds),
     ]
 }
@@ -70,6 +74,10 @@ struct CacheUnderTest: Sendable {
     var leasesNoticeChanges = true
     /// Whose keys may have any length.
     var hasLongKeys = false
+    /// Not those that leave it to the protocol.
+    var tellsTimeLeft = true
+    /// Not those over the binary dialect.
+    var keepsEnds = true
     /// What the cache is in, to be kept as long.
     var file: TestFile?
 

@@ -24,7 +24,8 @@ enum CacheKind: String, CaseIterable, Sendable {
             return CacheUnderTest(cache: try Self.memory(clock), clock: clock)
         case .minimal:
             return CacheUnderTest(
-                cache: MinimalCache(try Self.memory(clock)), clock: clock, leasesNoticeChanges: false)
+                cache: MinimalCache(try Self.memory(clock)), clock: clock, leasesNoticeChanges: false,
+                tellsTimeLeft: false)
         case .remote:
             return CacheUnderTest(cache: RemoteCache(servers), clock: clock)
         case .remoteCompressed:

@@ -21,6 +21,17 @@ struct BinaryRequestEncoder: RequestEncoder {
         bytes.writeString(key)
     }
 
+    /// There is no telling how long.
+    mutating func getWithTimeLeft(_ key: String) throws(MemcacheError) { try get(key) }
+
+    mutating func timeLeft(_ key: String) throws(MemcacheError) { throw Self.noTimeLeft }
+
+    mutating func timeLeft(_ key: String, until end: Int64) throws(MemcacheError) { throw Self.noTimeLeft }
+
+    private static var noTimeLeft: MemcacheError {
+        MemcacheError(.notSupported, "an item's end can be kept in the meta dialect only")
+    }
+
     mutating func store(
         _ mode: StoreMode, _ item: NewItem, seconds: Int64, cas: UInt64?
     ) throws(MemcacheError) {

@@ -53,11 +53,23 @@ enum AnswerLine {
         case UInt8(ascii: "c"):
             guard let cas = decimal(argument) else { return false }
             answer.cas = cas
+        case UInt8(ascii: "t"):
+            guard let left = timeLeft(argument) else { return false }
+            answer.left = left
+        case UInt8(ascii: "s"):
+            guard let size = decimal(argument) else { return false }
+            answer.size = size
         case UInt8(ascii: "W"): answer.isWon = true
         case UInt8(ascii: "Z"): answer.isTaken = true
         default: break
         }
         return true
+    }
+
+    /// -1 stands for no end.
+    private static func timeLeft(_ argument: ByteBufferView) -> TimeLeft? {
+        if argument.elementsEqual("-1".utf8) { return .unlimited }
+        return decimal(argument).flatMap { Int64(exactly: $0) }.map { .limited(.seconds($0)) }
     }
 
     private static func parseClassic(

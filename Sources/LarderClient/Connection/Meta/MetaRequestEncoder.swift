@@ -18,6 +18,21 @@ struct MetaRequestEncoder: RequestEncoder {
         end(" v f c")
     }
 
+    mutating func getWithTimeLeft(_ key: String) throws(MemcacheError) {
+        try begin("mg ", key)
+        end(" v f c t")
+    }
+
+    mutating func timeLeft(_ key: String) throws(MemcacheError) {
+        try begin("mg ", key)
+        end(" f c t s")
+    }
+
+    mutating func timeLeft(_ key: String, until end: Int64) throws(MemcacheError) {
+        try begin("mg ", key)
+        self.end(" t N\(end)")
+    }
+
     mutating func touch(_ key: String, seconds: Int64) throws(MemcacheError) {
         try begin("mg ", key)
         end(" T\(Self.exptime(seconds))")

@@ -17,6 +17,12 @@ struct ArenaServers: ItemServers {
         try cache.values(of: keys, namespace: nil).mapValues { StoredItem(bytes: $0.bytes, flags: $0.flags) }
     }
 
+    func timedItem(for key: String) async throws -> TimedItem? {
+        try await cache.timedValue(of: key, namespace: nil).map {
+            TimedItem(StoredItem(bytes: $0.value.bytes, flags: $0.value.flags), left: $0.left)
+        }
+    }
+
     func store(_ mode: StoreMode, _ items: [NewItem], expiration: Expiration) async throws -> [String] {
         let values = items.map { ($0.key, EncodedValue(bytes: $0.bytes, flags: $0.flags)) }
         return try cache.store(

@@ -56,9 +56,19 @@ final class MapServers: ItemServers {
         }
     }
 
+    func timedItem(for key: String) async throws -> TimedItem? {
+        try await asked { state, now in
+            state.live(key, now).map { entry in
+                let left = TimeLeft.limited(.milliseconds(entry.end == .max ? 0 : entry.end - now))
+                return TimedItem(entry.item, left: entry.end == .max ? .unlimited : left)
+            }
+        }
+    }
+
     /// As a server that is told whole seconds has it.
-    private func end(_ expiration: Expiration, _ now: Int64) -> Int64 {
-        switch expiration.wireSeconds(now: now / 1000) {
+    private func end(_ expiration: Expiration, _ now: Int64, over former: Entry? = nil) -> Int64 {
+        if expiration == .kept, let former, !former.isLease { return former.end }
+        return switch expiration.wireSeconds(now: now / 1000) {
         case 0: .max
         case let seconds where seconds < 0: 0
         case let seconds where seconds <= 60 * 60 * 24 * 30: now + seconds * 1000
@@ -81,11 +91,12 @@ final class MapServers: ItemServers {
         try await asked { state, now in
             var failed: [String] = []
             for item in items {
-                let isThere = state.live(item.key, now) != nil
+                let former = state.live(item.key, now)
+                let isThere = former != nil
                 if mode == .add && isThere || mode == .replace && !isThere {
                     failed.append(item.key)
                 } else {
-                    state.put(item, end(expiration, now))
+                    state.put(item, end(expiration, now, over: former))
                 }
             }
             return failed
@@ -130,8 +141,8 @@ final class MapServers: ItemServers {
 
     func touch(_ key: String, expiration: Expiration) async throws -> Bool {
         try await asked { state, now in
-            guard state.live(key, now) != nil else { return false }
-            state.entries[key]?.end = end(expiration, now)
+            guard let former = state.live(key, now) else { return false }
+            state.entries[key]?.end = end(expiration, now, over: former)
             return true
         }
     }
