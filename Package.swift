@@ -17,6 +17,8 @@ let package = Package(
         .executable(name: "larder", targets: ["larder"]),
         .library(name: "LarderStore", targets: ["LarderStore"]),
         .library(name: "LarderClient", targets: ["LarderClient"]),
+        // Behind the trait of Hummingbird's name.
+        .library(name: "LarderHummingbird", targets: ["LarderHummingbird"]),
         .library(name: "LarderTestServer", targets: ["LarderTestServer"]),
     ],
     // Who needs none of these resolves and builds none of them.
@@ -116,6 +118,16 @@ let package = Package(
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "Tracing", package: "swift-distributed-tracing"),
                 .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "LarderHummingbirdTests",
+            dependencies: [
+                "LarderHummingbird", "LarderClient", "LarderTestServer",
+                .product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Hummingbird"])),
+                .product(
+                    name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle",
+                    condition: .when(traits: ["Hummingbird"])),
             ],
             swiftSettings: settings),
         .testTarget(

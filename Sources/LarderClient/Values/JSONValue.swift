@@ -25,7 +25,8 @@ enum JSONValue {
 }
 
 extension Data: PlainValue {
-    var encoded: EncodedValue { EncodedValue(bytes: Array(self)) }
+    var encoded: EncodedValue { EncodedValue(bytes: Array(self), flags: Self.flags) }
+    static var flags: UInt32 { 0 }
 
     init?(decoding value: EncodedValue) { self.init(value.bytes) }
 }

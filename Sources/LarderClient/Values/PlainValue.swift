@@ -1,6 +1,8 @@
 /// Types with a form that other clients know, rather than JSON.
 protocol PlainValue {
     var encoded: EncodedValue { get }
+    /// The flags of `encoded`; an optional has those of what it wraps, but for nil.
+    static var flags: UInt32 { get }
     /// nil when that is no value of this type.
     init?(decoding value: EncodedValue)
 }
@@ -10,10 +12,17 @@ extension EncodedValue {
 
     /// Whether the bytes are the value's text: neither pickled, deflated nor JSON.
     fileprivate var isPlainText: Bool { flags & (Flags.pickle | Flags.zlib | Flags.json) == 0 }
+
+    /// Whether values of this type are encoded with flags like these: `decoded` reads more than that.
+    package func isEncoded(as type: Any.Type) -> Bool {
+        if self == .nothing, type is any ExpressibleByNilLiteral.Type { return true }
+        return flags == (type as? any PlainValue.Type)?.flags ?? (Flags.text | Flags.json)
+    }
 }
 
 extension Optional: PlainValue where Wrapped: PlainValue {
     var encoded: EncodedValue { self?.encoded ?? .nothing }
+    static var flags: UInt32 { Wrapped.flags }
 
     init?(decoding value: EncodedValue) {
         if value.flags & EncodedValue.Flags.json != 0, value.bytes == EncodedValue.nothing.bytes {
@@ -26,13 +35,15 @@ extension Optional: PlainValue where Wrapped: PlainValue {
 }
 
 extension Array: PlainValue where Element == UInt8 {
-    var encoded: EncodedValue { EncodedValue(bytes: self) }
+    var encoded: EncodedValue { EncodedValue(bytes: self, flags: Self.flags) }
+    static var flags: UInt32 { 0 }
 
     init?(decoding value: EncodedValue) { self = value.bytes }
 }
 
 extension String: PlainValue {
-    var encoded: EncodedValue { EncodedValue(bytes: Array(utf8), flags: EncodedValue.Flags.text) }
+    var encoded: EncodedValue { EncodedValue(bytes: Array(utf8), flags: Self.flags) }
+    static var flags: UInt32 { EncodedValue.Flags.text }
 
     init?(decoding value: EncodedValue) {
         guard value.isPlainText, let text = String(validating: value.bytes, as: UTF8.self) else { return nil }
@@ -41,7 +52,8 @@ extension String: PlainValue {
 }
 
 extension Bool: PlainValue {
-    var encoded: EncodedValue { EncodedValue(bytes: [self ? 0x31 : 0x30], flags: EncodedValue.Flags.integer) }
+    var encoded: EncodedValue { EncodedValue(bytes: [self ? 0x31 : 0x30], flags: Self.flags) }
+    static var flags: UInt32 { EncodedValue.Flags.integer }
 
     init?(decoding value: EncodedValue) {
         guard let number = Int64(decoding: value) else { return nil }
@@ -51,8 +63,9 @@ extension Bool: PlainValue {
 
 extension PlainValue where Self: FixedWidthInteger {
     var encoded: EncodedValue {
-        EncodedValue(bytes: Array(String(self).utf8), flags: EncodedValue.Flags.integer)
+        EncodedValue(bytes: Array(String(self).utf8), flags: Self.flags)
     }
+    static var flags: UInt32 { EncodedValue.Flags.integer }
 
     init?(decoding value: EncodedValue) {
         guard value.isPlainText, let number = DecimalNumber.parse(value.bytes, as: Self.self) else {

@@ -1,4 +1,0 @@
-#if Hummingbird
-    import Hummingbird
-    import LarderClient
-#endif
