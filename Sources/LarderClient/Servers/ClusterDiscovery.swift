@@ -1,5 +1,3 @@
-import Logging
-
 /// Keeps a group's servers the same as a cluster's.
 ///
 /// ```swift
@@ -42,16 +40,8 @@ public struct ClusterDiscovery: Sendable {
 
     /// Asks again and again until the task is cancelled; what fails is logged.
     public func run() async {
-        while !Task.isCancelled {
-            do {
-                try await refresh()
-            } catch is CancellationError {
-                break
-            } catch {
-                group.configuration.logger.warning(
-                    "the cluster does not say who is in it", metadata: ["error": "\(error)"])
-            }
-            try? await Task.sleep(for: interval)
+        await DiscoveryLoop(interval: interval, logger: group.configuration.logger).run {
+            try await refresh()
         }
         await endpoint.close()
     }

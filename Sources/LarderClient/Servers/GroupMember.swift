@@ -21,4 +21,7 @@ public enum Distribution: Sendable, Hashable {
     case ketamaWeighted
     /// Each server has a number for each key, and the highest has it: pymemcache's way, with weights.
     case rendezvous
+    /// Jump consistent hashing: no table, and evenly spread. The servers count in their order: only the last one can go,
+    /// and one only come behind it, without moving more keys than need be.
+    case jump
 }

@@ -2,6 +2,7 @@
 enum GroupRouter: Sendable {
     case ring(KetamaRing)
     case rendezvous(RendezvousTable)
+    case jump(JumpTable)
 
     init(_ members: [GroupMember], _ distribution: Distribution) {
         switch distribution {
@@ -10,6 +11,7 @@ enum GroupRouter: Sendable {
             self = .ring(KetamaRing(members, isWeighted: isWeighted, keyHash: hash))
         case .ketamaWeighted: self = .ring(KetamaRing(members, isWeighted: true, keyHash: .md5))
         case .rendezvous: self = .rendezvous(RendezvousTable(members))
+        case .jump: self = .jump(JumpTable(members))
         }
     }
 
@@ -17,6 +19,7 @@ enum GroupRouter: Sendable {
         switch self {
         case .ring(let ring): ring.member(for: key, where: isUsable)
         case .rendezvous(let table): table.member(for: key, where: isUsable)
+        case .jump(let table): table.member(for: key, where: isUsable)
         }
     }
 }

@@ -5,7 +5,7 @@
 ///
 /// | value | flags | bytes |
 /// | --- | --- | --- |
-/// | `[UInt8]`, `Data` | 0 | as they are |
+/// | `[UInt8]`, `Data`, `ByteBuffer` | 0 | as they are |
 /// | integers, `Bool` (1 or 0) | 2 | decimal |
 /// | `String` | 16 | UTF-8 |
 /// | anything else that is `Codable` | 16, and `json` | JSON; others read it as text |

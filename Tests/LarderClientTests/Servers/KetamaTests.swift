@@ -43,7 +43,7 @@ import Testing
         #expect(places.joined() == "321021331232011303021131303223")
     }
 
-    @Test(arguments: [Distribution.ketama(), .ketamaWeighted, .rendezvous])
+    @Test(arguments: [Distribution.ketama(), .ketamaWeighted, .rendezvous, .jump])
     func whoIsOutLosesItsKeysToOthersAndNobodyElseDoes(distribution: Distribution) {
         let router = GroupRouter(Self.equal, distribution)
         for number in 0..<1000 {

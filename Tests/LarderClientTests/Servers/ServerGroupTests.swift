@@ -7,7 +7,7 @@ import Testing
 @Suite(.timeLimit(.minutes(2))) struct ServerGroupTests {
     private static let keys = (0..<300).map { "user:\($0)" }
 
-    @Test(arguments: [Distribution.ketama(), .ketamaWeighted, .rendezvous], [1, 3])
+    @Test(arguments: [Distribution.ketama(), .ketamaWeighted, .rendezvous, .jump], [1, 3])
     func eachKeyIsOnItsServer(distribution: Distribution, connectionsPerServer: Int) async throws {
         let servers = try (0..<3).map { _ in try TestServer() }
         let group = ServerGroup(
