@@ -6,7 +6,7 @@ public struct CacheError: Error, CustomStringConvertible {
         private enum Kind {
             case unknownNamespace, badKey, cannotEncode, cannotDecode, notANumber, badConfiguration,
                 unavailable
-            case cancelled
+            case cancelled, tooLarge
         }
         private let kind: Kind
         private init(_ kind: Kind) { self.kind = kind }
@@ -27,6 +27,8 @@ public struct CacheError: Error, CustomStringConvertible {
         public static let unavailable = Code(.unavailable)
         /// The task was cancelled meanwhile.
         public static let cancelled = Code(.cancelled)
+        /// A value that a level of a `LayeredCache` never takes.
+        public static let tooLarge = Code(.tooLarge)
     }
 
     /// What went wrong.

@@ -8,6 +8,7 @@ enum Operation: String, CaseIterable, Sendable {
     case flushAll = "flush_all"
     case ping
     case cluster = "config_get"
+    case keys = "lru_crawler metadump"
 }
 
 /// Logs, measures and traces requests, with OpenTelemetry's names for database clients.
