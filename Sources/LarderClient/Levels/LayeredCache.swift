@@ -83,7 +83,8 @@ public final class LayeredCache: Sendable {
         for (depth, level) in stack.enumerated() {
             guard let item = try await level.get(key) else { continue }
             guard !item.hasEnded(at: clock.now()) else {
-                try await level.invalidate(.exactly(key), reason: .expired)
+                // If that fails, the timer has it removed.
+                try? await level.invalidate(.exactly(key), reason: .expired)
                 continue
             }
             schedule(item.endMilliseconds)

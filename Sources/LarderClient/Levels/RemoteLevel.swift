@@ -58,7 +58,9 @@ public final class RemoteLevel: CacheLevel {
 
     public func write(_ item: LevelItem) async throws(CacheError) {
         let now = state.withLock { $0.context.clock.now() }
-        let lifetime = item.endMilliseconds.map { (max($0, now) - now).addingReportingOverflow(Self.graceMilliseconds) }
+        let lifetime = item.endMilliseconds.map {
+            (max($0, now) - now).addingReportingOverflow(Self.graceMilliseconds)
+        }
         let expiration: Expiration =
             lifetime.map { $0.overflow ? .never : .after(.milliseconds($0.partialValue)) } ?? .never
         let encoded = RemoteItem.encode(item)

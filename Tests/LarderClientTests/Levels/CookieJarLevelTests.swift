@@ -125,7 +125,8 @@ import Testing
     func lookupsGoByThePath(pattern: String, paths: [String]) async throws {
         let level = try level()
         for path in ["/", "/a", "/a/b", "/a/bc", "/d/"] { try await write(line("n", path: path), to: level) }
-        #expect(try level.lookup(KeyPattern(pattern)).map(\.key).sorted() == paths.map { "host.com|\($0)|n" })
+        #expect(
+            try level.lookup(KeyPattern(pattern)).map(\.key) == paths.reversed().map { "host.com|\($0)|n" })
     }
 
     /// A lookup of a path lists what lies above it; a removal means what it says.
