@@ -59,6 +59,16 @@ import Testing
         withExtendedLifetime(server) {}
     }
 
+    /// Patient, for machines that are busy.
+    private func connection(
+        to server: FakeServer, requestTimeout: Duration = .seconds(30)
+    ) -> MemcacheConnection {
+        var configuration = ConnectionConfiguration()
+        configuration.connectTimeout = .seconds(30)
+        configuration.requestTimeout = requestTimeout
+        return MemcacheConnection(to: .unixSocket(path: server.path), configuration: configuration)
+    }
+
     @Test func aBusyServerIsAskedAgain() async throws {
         let asked = Shared(0)
         let server = try FakeServer { line in
@@ -68,7 +78,7 @@ import Testing
                     ? "BUSY currently processing crawler request\r\n"
                     : "key=a exp=-1 la=1\nkey=%C3%A4 exp=-1\nkey=%FF exp=-1\nkey=%4 exp=-1\nkey=\nEND\r\n")
         }
-        let connection = MemcacheConnection(to: .unixSocket(path: server.path))
+        let connection = connection(to: server)
         #expect(try await connection.keys(withPrefix: "") == ["a", "ä", "%4", ""])
         #expect(asked.value == 3)
     }
@@ -79,29 +89,27 @@ import Testing
     ])
     func nonsenseIsAnError(answer: String) async throws {
         let server = try FakeServer { _ in .say(answer) }
-        let connection = MemcacheConnection(to: .unixSocket(path: server.path))
+        let connection = connection(to: server)
         await #expect(throws: MemcacheError.self) { try await connection.keys(withPrefix: "") }
     }
 
     @Test func endsWithTheConnectionItsTimeOrItsTask() async throws {
         let hangingUp = try FakeServer { _ in .hangUp }
         await #expect(throws: MemcacheError.self) {
-            try await MemcacheConnection(to: .unixSocket(path: hangingUp.path)).keys(withPrefix: "")
+            try await connection(to: hangingUp).keys(withPrefix: "")
         }
         let asked = Shared(0)
         let silent = try FakeServer { _ in
             asked.next()
             return .silence
         }
-        var configuration = ConnectionConfiguration()
-        configuration.requestTimeout = .milliseconds(1)
         let error = await #expect(throws: MemcacheError.self) {
-            try await MemcacheConnection(to: .unixSocket(path: silent.path), configuration: configuration)
+            try await connection(to: silent, requestTimeout: .milliseconds(1))
                 .keys(withPrefix: "")
         }
         #expect(error?.code == .timedOut)
         let task = Task {
-            try await MemcacheConnection(to: .unixSocket(path: silent.path)).keys(withPrefix: "")
+            try await connection(to: silent).keys(withPrefix: "")
         }
         await until { asked.value == 2 }
         task.cancel()
