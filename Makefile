@@ -28,7 +28,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers generator client-probe setup setup-test install format lint clean bench compare gates expiry hitratio density test-model test-tsan
+.PHONY: help run build debug test test-swift test-clients readers generator client-probe qsets-demo setup setup-debug setup-test install format lint clean bench compare gates expiry hitratio density test-model test-tsan
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -42,7 +42,7 @@ run: build ## build optimised and serve on 127.0.0.1:11211 (make run ARGS="-m 10
 build: setup ## build the optimised server: .build/release/larder
 	$(SWIFT) build $(RELEASE_FLAGS) --product larder
 
-debug: setup ## build everything, tests and what stands behind traits too, for debugging: .build/debug/larder
+debug: setup-debug ## build everything, tests and what stands behind traits too, for debugging: .build/debug/larder
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --build-tests
 
 test: setup-test ## build both ways, warnings being errors, then run every test (what CI runs)
@@ -56,7 +56,7 @@ test-swift: debug ## run the Swift tests
 	$(SWIFT) test $(SWIFT_FLAGS) $(ALL_TRAITS) --skip-build
 	$(SWIFT) test $(SWIFT_FLAGS) --package-path Benchmarks
 
-test-clients: setup-test build readers generator client-probe ## run real clients and the container's script against the optimised server
+test-clients: setup-test build readers generator client-probe qsets-demo ## run real clients and the container's script against the optimised server
 	$(VENV)/bin/python -m pytest -q -rs Tests/Clients
 
 readers: setup
@@ -65,11 +65,17 @@ readers: setup
 generator: setup
 	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-bench
 
-client-probe: setup
+client-probe: setup-debug
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product client-probe
+
+qsets-demo: setup-debug ## build the Django example in Swift: .build/debug/qsets-demo --memory
+	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product qsets-demo
 
 setup: ## install what a build needs (libevent, OpenSSL; apt-get, only what is missing)
 	@SWIFT="$(SWIFT)" .ci/setup build
+
+setup-debug: setup
+	@SWIFT="$(SWIFT)" .ci/setup debug
 
 setup-test: setup ## install what the tests need (memcached's tools, Python clients in .venv-test)
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" .ci/setup test

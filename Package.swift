@@ -17,9 +17,11 @@ let package = Package(
         .executable(name: "larder", targets: ["larder"]),
         .library(name: "LarderStore", targets: ["LarderStore"]),
         .library(name: "LarderClient", targets: ["LarderClient"]),
-        // Behind the trait of Hummingbird's name.
-        .library(name: "LarderHummingbird", targets: ["LarderHummingbird"]),
         .library(name: "LarderTestServer", targets: ["LarderTestServer"]),
+        // Behind traits: who does not ask for them resolves and builds nothing for them.
+        .library(name: "LarderHummingbird", targets: ["LarderHummingbird"]),
+        .library(name: "LarderGRDB", targets: ["LarderGRDB"]),
+        .executable(name: "qsets-demo", targets: ["qsets-demo"]),
     ],
     // Who needs none of these resolves and builds none of them.
     traits: [
@@ -87,6 +89,15 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["GRDB"])),
             ],
             swiftSettings: settings),
+        // The Django example in Swift, over SQLite.
+        .executableTarget(
+            name: "qsets-demo",
+            dependencies: [
+                "LarderClient", "LarderGRDB",
+                .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["GRDB"])),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
         .target(
             name: "LarderHummingbird",
             dependencies: [
@@ -144,6 +155,14 @@ let package = Package(
             name: "LarderTestServerTests",
             dependencies: [
                 "LarderTestServer", "LarderClient", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "LarderGRDBTests",
+            dependencies: [
+                "LarderClient", "LarderGRDB", "LarderTesting",
+                .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["GRDB"])),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .testTarget(

@@ -91,6 +91,16 @@ package final class ServerProcess {
         return words.count > 1 ? String(words[1]) : ""
     }
 
+    /// The `larder` program: `LARDER_BINARY`, else the one built together with the tests.
+    package static var larder: String {
+        if let named = getenv("LARDER_BINARY"), named.pointee != 0 { return String(cString: named) }
+        // In the directory of the test program, which is one of the arguments on some systems.
+        let candidates = CommandLine.arguments.map { argument in
+            argument.lastIndex(of: "/").map { "\(argument[...$0])larder" } ?? "./larder"
+        }
+        return candidates.first { access($0, X_OK) == 0 } ?? candidates[0]
+    }
+
     private static func listening(on transport: Transport, _ socketPath: String) -> [String] {
         switch transport {
         case .tcp: ["-l", "127.0.0.1", "-p", "-1", "-U", "0"]

@@ -1,9 +1,9 @@
 import Glibc
 
 /// A directory for what one test needs, and what is in its files.
-enum TestDirectory {
+package enum TestDirectory {
     /// Makes one under a name of its own.
-    static func make() throws(ServerStartError) -> String {
+    package static func make() throws(ServerStartError) -> String {
         let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(parent)/larder-test-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else {
@@ -13,7 +13,7 @@ enum TestDirectory {
     }
 
     /// Removes a directory of files, and the files.
-    static func remove(_ path: String) {
+    package static func remove(_ path: String) {
         if let directory = opendir(path) {
             defer { closedir(directory) }
             while let entry = readdir(directory) {

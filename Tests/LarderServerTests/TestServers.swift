@@ -7,7 +7,7 @@ enum TestServers {
     static let memcached = environment("MEMCACHED_BINARY") ?? "/usr/bin/memcached"
 
     /// The `larder` program: `LARDER_BINARY`, else the one built together with these tests.
-    static let larder = environment("LARDER_BINARY") ?? besideTests
+    static let larder = ServerProcess.larder
 
     /// The version of `memcached`; the tests cannot do without one.
     static func memcachedVersion() throws -> String { try askedVersion.get() }
@@ -21,17 +21,5 @@ enum TestServers {
 
     static func environment(_ name: String) -> String? {
         ProcessInfo.processInfo.environment[name].flatMap { $0.isEmpty ? nil : $0 }
-    }
-
-    /// In the directory of the test program, which is one of the arguments on some systems.
-    private static var besideTests: String {
-        for argument in CommandLine.arguments {
-            let candidate = URL(fileURLWithPath: argument).deletingLastPathComponent().appending(
-                path: "larder"
-            ).path
-            if FileManager.default.isExecutableFile(atPath: candidate) { return candidate }
-        }
-        return URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
-            .appending(path: "larder").path
     }
 }

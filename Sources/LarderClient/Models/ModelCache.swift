@@ -100,10 +100,15 @@ public struct ModelCache: Sendable {
             try await body()
         } catch {
             // It may have been done all the same.
-            _ = try? await cache.delete(key, namespace: namespace)
+            try? await invalidate(key)
             throw error
         }
-        try await cache.delete(key, namespace: namespace)
+        try await invalidate(key)
+    }
+
+    /// In a task of its own: whoever is cancelled when the database has written would else leave the old one.
+    private func invalidate(_ key: String) async throws {
+        try await Task { _ = try await cache.delete(key, namespace: namespace) }.value
     }
 
     private enum Look<Model> {

@@ -32,6 +32,34 @@ final class MemoryModelStore: ModelStore {
     }
 }
 
+/// A database whose writer is cancelled when the row has been written; then it may also say that it has not been.
+struct CancellingModelStore: ModelStore {
+    private let store: MemoryModelStore
+    private let fails: Bool
+    private let meanwhile: @Sendable () async throws -> Void
+
+    init(_ store: MemoryModelStore, fails: Bool, meanwhile: @escaping @Sendable () async throws -> Void) {
+        self.store = store
+        self.fails = fails
+        self.meanwhile = meanwhile
+    }
+
+    func load<Model: CacheableModel>(_ type: Model.Type, id: Model.ID) async throws -> Model? {
+        try await store.load(type, id: id)
+    }
+
+    func save<Model: CacheableModel>(_ model: Model) async throws {
+        try await meanwhile()
+        try await store.save(model)
+        withUnsafeCurrentTask { $0?.cancel() }
+        if fails { throw MemoryModelStore.Down() }
+    }
+
+    func remove<Model: CacheableModel>(_ type: Model.Type, id: Model.ID) async throws {
+        try await store.remove(type, id: id)
+    }
+}
+
 struct User: CacheableModel, Equatable {
     var id: Int
     var name: String

@@ -120,6 +120,22 @@ import Testing
         #expect(try await models.get(Team.self, id: 1) == Team(id: 1, name: "Dev"))
     }
 
+    /// What a reader put back meanwhile goes, whether the writer still wants to know or not.
+    @Test(arguments: [true, false])
+    func aCancelledWriterTakesTheOldOneOut(fails: Bool) async throws {
+        let server = try TestServer()
+        let cache = RemoteCache(server.connection())
+        let cancelling = CancellingModelStore(store, fails: fails) {
+            _ = try await cache.set("Team.1", Team(id: 1, name: "Dev"))
+        }
+        let writer = Task { try await ModelCache(cache, cancelling).set(Team(id: 1, name: "Ops")) }
+        switch await writer.result {
+        case .success: #expect(!fails)
+        case .failure(let error): #expect(fails && error is MemoryModelStore.Down)
+        }
+        #expect(try await models(cache).get(Team.self, id: 1)?.name == "Ops")
+    }
+
     /// Readers race a writer: once a write has returned, nobody is given what was before it.
     @Test(arguments: [CacheKind.memory, .remote, .multilevel])
     func noOldRowStays(kind: CacheKind) async throws {

@@ -58,19 +58,7 @@ final class TestServer: @unchecked Sendable {
     }
 
     /// The `larder` program: `LARDER_BINARY`, else the one built together with these tests.
-    static var larder: String {
-        if let named = ProcessInfo.processInfo.environment["LARDER_BINARY"], !named.isEmpty { return named }
-        // In the directory of the test program, which is one of the arguments on some systems.
-        for argument in CommandLine.arguments {
-            let candidate = URL(fileURLWithPath: argument).deletingLastPathComponent().appending(
-                path: "larder"
-            ).path
-            if FileManager.default.isExecutableFile(atPath: candidate) { return candidate }
-        }
-        return URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appending(
-            path: "larder"
-        ).path
-    }
+    static var larder: String { ServerProcess.larder }
 
     /// Debian's memcached, which is older than what Larder follows.
     static var memcached: String {

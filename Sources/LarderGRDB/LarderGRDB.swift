@@ -1,4 +1,0 @@
-#if GRDB
-    import GRDB
-    import LarderClient
-#endif
