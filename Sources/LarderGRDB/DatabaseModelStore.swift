@@ -62,7 +62,8 @@
         ) throws(UnsupportedModelError) -> any DatabaseValueConvertible {
             guard let key = id as? any DatabaseValueConvertible else {
                 throw UnsupportedModelError(
-                    "the ids of \(type) are no database values: make \(Model.ID.self) a DatabaseValueConvertible")
+                    "the ids of \(type) are no database values: make \(Model.ID.self) a DatabaseValueConvertible"
+                )
             }
             return key
         }

@@ -36,7 +36,8 @@
             }
         }
 
-        private static func value(of option: String, _ rest: inout ArraySlice<String>) throws(Mistake) -> String
+        private static func value(of option: String, _ rest: inout ArraySlice<String>) throws(Mistake)
+            -> String
         {
             guard let value = rest.popFirst() else { throw Mistake(description: "\(option) needs a value") }
             return value

@@ -52,7 +52,9 @@ import Glibc
     /// Without GRDB there is no database to cache.
     @main struct QsetsDemo {
         static func main() {
-            tell("this was built without GRDB: build it with `swift build --traits GRDB --product qsets-demo`.")
+            tell(
+                "this was built without GRDB: build it with `swift build --traits GRDB --product qsets-demo`."
+            )
             exit(1)
         }
     }

@@ -102,7 +102,9 @@
             #expect(!log.lines.contains("CACHE HIT key=Team.1"))
 
             let short = models(served.cache, database, .kindAndID, .after(.seconds(1)))
-            repeat { _ = try await short.get(Team.self, id: 1) } while log.lines.last != "CACHE HIT key=Team.1"
+            repeat {
+                _ = try await short.get(Team.self, id: 1)
+            } while log.lines.last != "CACHE HIT key=Team.1"
             // Ends with the row's second; a server that keeps it lets the test's own limit of time do it.
             while log.lines.last == "CACHE HIT key=Team.1" {
                 try await Task.sleep(for: .milliseconds(20))
@@ -120,7 +122,9 @@
             served.stop()
             #expect(try await models.get(id: 1) == team)
             #expect(log.lines.last == "CACHE UNAVAILABLE key=Team.1")
-            let error = await #expect(throws: CacheError.self) { try await models.set(Team(id: 1, name: "Ops")) }
+            let error = await #expect(throws: CacheError.self) {
+                try await models.set(Team(id: 1, name: "Ops"))
+            }
             #expect(error?.code == .unavailable)
             #expect(try await models.get(Team.self, id: 1)?.name == "Ops")
         }

@@ -92,7 +92,9 @@
                 try await store.load(Plain.self, id: 1)
             }
             #expect(load?.description == words + "FetchableRecord")
-            let save = await #expect(throws: UnsupportedModelError.self) { try await store.save(Plain(id: 1)) }
+            let save = await #expect(throws: UnsupportedModelError.self) {
+                try await store.save(Plain(id: 1))
+            }
             #expect(save?.description == words + "PersistableRecord")
             let remove = await #expect(throws: UnsupportedModelError.self) {
                 try await store.remove(Plain.self, id: 1)
