@@ -19,7 +19,7 @@ import Glibc
             if arguments.isHelp { return print(DemoArguments.usage) }
             do {
                 let database = try await openDatabase(arguments.databasePath)
-                let cache = try makeCache(arguments)
+                let cache = try await makeCache(arguments)
                 try await DemoWalk(cache, DatabaseModelStore(database), arguments.expiration).run()
             } catch {
                 tell("\(error)")
@@ -40,12 +40,18 @@ import Glibc
             return queue
         }
 
-        private static func makeCache(_ arguments: DemoArguments) throws -> any Cache {
+        private static func makeCache(_ arguments: DemoArguments) async throws -> any Cache {
             guard let server = arguments.server else { return try MemoryCache() }
             var configuration = ConnectionConfiguration()
             // The demo says itself, once, what there is to say.
             configuration.logger.logLevel = .critical
-            return RemoteCache(MemcacheConnection(to: server, configuration: configuration))
+            let connection = MemcacheConnection(to: server, configuration: configuration)
+            do {
+                try await connection.ping()
+            } catch {
+                tell("the cache at \(server) cannot be asked, so the rows come from the database: \(error)")
+            }
+            return RemoteCache(connection)
         }
     }
 #else

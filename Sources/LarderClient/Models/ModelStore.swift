@@ -1,4 +1,4 @@
-/// Where models are kept for good: a database.
+/// Where models are kept for good: a database. `LarderGRDB` has one over SQLite.
 public protocol ModelStore: Sendable {
     /// The model with an id, or nil.
     func load<Model: CacheableModel>(_ type: Model.Type, id: Model.ID) async throws -> Model?
