@@ -2,6 +2,7 @@
 
 import random
 import re
+import resource
 import signal
 import socket
 import ssl
@@ -310,6 +311,42 @@ class TestResumption:
 
 
 class TestHostile:
+    def test_what_a_session_holds_back_costs_no_stack(self, start_server, certificates):
+        """OpenSSL reads ahead 16,709 bytes; records of 1,285 leave one of those to the next read each time, so that the
+        session holds something back as long as the client sends."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+        resource.setrlimit(resource.RLIMIT_STACK, (256 << 10, hard))
+        try:
+            context = certificates.context(version=VERSIONS["1.2"])
+            server = start_server(*certificates.server_options(), threads=1, tls=context)
+        finally:
+            resource.setrlimit(resource.RLIMIT_STACK, (soft, hard))
+        # Whether the server falls behind, which is what it takes, is for the machine to say: four times.
+        for _ in range(4):
+            self.send_small_records(server, context, 60 << 20)
+            with server.connect() as other:
+                assert other.ask(b"version\r\n").startswith(b"VERSION")
+
+    @staticmethod
+    def send_small_records(server, context, size):
+        """One value that is too large, in records of 1,285 bytes, all at once."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with socket.create_connection(server.address, timeout=30) as raw:
+            while True:
+                try:
+                    session.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    raw.sendall(outgoing.read())
+                    incoming.write(raw.recv(1 << 16))
+            raw.sendall(outgoing.read())
+            head = b"set k 0 0 %d\r\n" % size
+            session.write(head + bytes(1_256 - len(head)))
+            for _ in range(size // 1_256):
+                session.write(bytes(1_256))
+            raw.sendall(outgoing.read())
+
     def test_a_plain_client(self, start_server, certificates):
         server = start_server(*certificates.server_options(), tls=certificates.context())
         for line in (b"version\r\n", b"GET / HTTP/1.1\r\n\r\n", b"set k 0 0 1\r\nv\r\n", bytes(100), b"\x80" * 24):

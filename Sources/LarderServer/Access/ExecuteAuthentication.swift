@@ -8,6 +8,7 @@ extension Execute {
     /// As with memcached, whoever asks for the mechanisms begins anew.
     static func listMechanisms(_ connection: inout Connection, _ context: inout WorkerContext) {
         connection.binaryParser.isAuthenticated = false
+        connection.isAuthenticating = false
         connection.writeText(mechanism, &context)
     }
 
@@ -19,8 +20,9 @@ extension Execute {
         // The name counts in the first step only.
         let isPossible =
             request.options.continues ? connection.isAuthenticating : isMechanism(name, request.keyLength)
-        connection.isAuthenticating = isPossible
+        connection.isAuthenticating = false
         if isPossible, request.valueLength == 0, !request.options.continues {
+            connection.isAuthenticating = true
             return connection.writeContinuation(&context)
         }
         let bytes = UnsafeRawBufferPointer(start: message, count: request.valueLength)

@@ -66,7 +66,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         }
         if count < 0, errno == EAGAIN || errno == EINTR || errno == EWOULDBLOCK {
             // Woken for nothing.
-            return rest(client)
+            return settle(client)
         }
         close(client, count < 0 ? .error : .normal)
     }
@@ -144,7 +144,13 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// Everything that arrived is answered: the client gives back what it borrowed for it.
     @inline(__always)
     private func rest(_ client: ClientPointer) {
-        if client.pointee.tls != nil, receivePending(client) { return }
+        if client.pointee.tls != nil, waitsForTurn(client) { return }
+        settle(client)
+    }
+
+    /// Gives back what the client borrowed, if nothing is in hand.
+    @inline(__always)
+    func settle(_ client: ClientPointer) {
         let connection = client.pointee.connection
         guard connection.isAtRest else { return wait(client) }
         pointee.connectionTable.set(
@@ -245,16 +251,17 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     private func waitToSend(_ client: ClientPointer) {
-        note(client)
-        guard !client.pointee.isSending || client.pointee.tls != nil else { return }
+        let wasSending = client.pointee.isSending
         client.pointee.isSending = true
+        note(client)
+        guard !wasSending || client.pointee.tls != nil else { return }
         // Every caller leaves the client alone from here on.
         let wantsRead = client.pointee.tlsState.sendWantsRead
         if !watch(client).wants(read: wantsRead, write: !wantsRead) { close(client) }
     }
 
     /// Puts a client behind the others that have something to do.
-    private func yield(_ client: ClientPointer) {
+    func yield(_ client: ClientPointer) {
         client.pointee.isYielded = true
         client.pointee.nextYielded = nil
         if let last = pointee.yieldedLast {
@@ -282,7 +289,12 @@ extension UnsafeMutablePointer<WorkerCore> {
         while let client = next {
             next = client.pointee.nextYielded
             client.pointee.isYielded = false
-            serve(client)
+            if client.pointee.tlsState.hasInput {
+                client.pointee.tlsState.hasInput = false
+                receivePending(client)
+            } else {
+                serve(client)
+            }
         }
     }
 

@@ -13,6 +13,8 @@ struct TLSState {
     var hasEnded = false
     /// The session is broken: not even a good-bye may be said.
     var isBroken = false
+    /// The session has bytes that were not read yet, and the client's turn is to come.
+    var hasInput = false
 }
 
 /// The event loop's call for the socket of a client that speaks TLS.
@@ -98,30 +100,32 @@ extension UnsafeMutablePointer<WorkerCore> {
         return total
     }
 
-    /// Reads what the session has taken from the socket and `decrypt` had no room for: the socket will not tell
-    /// of it. False: there was nothing, and the client waits for its socket like any other.
+    /// Whether the session has taken bytes from the socket that `decrypt` had no room for, of which the socket will not
+    /// tell: then they are read when those have had their turn that wait for one.
     @inline(never)
-    func receivePending(_ client: ClientPointer) -> Bool {
+    func waitsForTurn(_ client: ClientPointer) -> Bool {
         guard let tls = client.pointee.tls, tls.hasPending || client.pointee.tlsState.hasEnded else { return false }
+        client.pointee.tlsState.hasInput = true
+        yield(client)
+        return true
+    }
+
+    /// Reads those bytes. A turn each, not one within another: the client may have sent more before each is served.
+    func receivePending(_ client: ClientPointer) {
         wake(client)
         guard let room = client.pointee.connection.pointee.inputRoom(&pointee.context), let start = room.baseAddress else {
             pointee.context.counters.add(.readBufferOutOfMemory)
-            close(client)
-            return true
+            return close(client)
         }
         let count = decrypt(client, start, room.count)
         if count > 0 {
             client.pointee.lastActivityMilliseconds = pointee.context.now
             client.pointee.connection.pointee.didRead(count, &pointee.context)
-            serve(client)
-            return true
+            return serve(client)
         }
-        if count < 0 {
-            // Half a record.
-            return false
-        }
+        // Half a record: the rest of it will come by the socket.
+        if count < 0 { return settle(client) }
         close(client)
-        return true
     }
 
     /// As `sendmsg`: at most one record, made of as many small pieces as fit, or of a part of a large value
