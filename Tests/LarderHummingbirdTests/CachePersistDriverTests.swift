@@ -223,13 +223,13 @@
         @Test(arguments: Kept.allCases) func manySetsDoNotMoveTheEnd(kept: Kept) async throws {
             try await kept.with { test in
                 try await test.persist.set(key: "k", value: 0, expires: .seconds(60))
-                for number in 1...590 {
-                    test.advance(.milliseconds(100))
+                for number in 1...118 {
+                    test.advance(.milliseconds(500))
                     try await test.persist.set(key: "k", value: number)
                 }
-                #expect(try await test.persist.get(key: "k", as: Int.self) == 590)
+                #expect(try await test.persist.get(key: "k", as: Int.self) == 118)
                 test.advance(.milliseconds(999))
-                #expect(try await test.persist.get(key: "k", as: Int.self) == 590)
+                #expect(try await test.persist.get(key: "k", as: Int.self) == 118)
                 test.advance(.milliseconds(1))
                 #expect(try await test.persist.get(key: "k", as: Int.self) == nil)
             }

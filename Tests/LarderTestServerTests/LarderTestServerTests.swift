@@ -55,7 +55,7 @@ private func until(_ condition: () async throws -> Bool) async rethrows {
                     _ = try await busy.getMulti((0..<100).map { "b\($0)" }, as: Int.self)
                 }
             }
-            for number in 0..<300 {
+            for number in 0..<100 {
                 try await cache.set("k\(number)", 1, expiration: .after(.seconds(1)))
                 server.advance(by: .seconds(1))
                 #expect(try await cache.get("k\(number)", as: Int.self) == nil, "round \(number)")
@@ -221,19 +221,20 @@ private func until(_ condition: () async throws -> Bool) async rethrows {
 
     /// What the program does about signals is its own affair.
     @Test func signalsAreLeftAlone() async throws {
-        func actions() -> [[UInt8]] {
+        /// What stands first in the structure: the handler.
+        func handlers() -> [UInt] {
             [SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGPIPE].map { signal in
                 var action = sigaction()
                 sigaction(signal, nil, &action)
-                return withUnsafeBytes(of: action) { Array($0) }
+                return withUnsafeBytes(of: action) { $0.load(as: UInt.self) }
             }
         }
-        let before = actions()
+        let before = handlers()
         try await LarderTestServer.withServer { server in
             try await server.makeCache().set("k", 1)
-            #expect(actions() == before)
+            #expect(handlers() == before)
         }
-        #expect(actions() == before)
+        #expect(handlers() == before)
     }
 
     /// The directory of its socket, which nobody else has.

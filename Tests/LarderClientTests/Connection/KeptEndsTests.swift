@@ -13,15 +13,15 @@ import Testing
         try await LarderTestServer.withServer { server in
             let connection = server.makeConnection()
             _ = try await connection.store(.set, [item("0")], expiration: .after(.seconds(100)))
-            for number in 1...999 {
-                server.advance(by: .milliseconds(100))
+            for number in 1...199 {
+                server.advance(by: .milliseconds(500))
                 #expect(try await connection.store(.set, [item("\(number)")], expiration: .kept) == [])
             }
             let found = try #require(try await connection.timedItem(for: "k"))
-            #expect(found.item.bytes == Array("999".utf8))
+            #expect(found.item.bytes == Array("199".utf8))
             #expect(found.item.flags == 16)
             #expect(found.left == .limited(.seconds(1)))
-            server.advance(by: .milliseconds(99))
+            server.advance(by: .milliseconds(499))
             #expect(try await connection.timedItem(for: "k") != nil)
             server.advance(by: .milliseconds(1))
             #expect(try await connection.timedItem(for: "k") == nil)
