@@ -1,5 +1,6 @@
 /// When an item ends.
 public enum Expiration: Sendable, Hashable {
+    /// It does not.
     case never
     /// So long after it is stored. Servers count whole seconds: a part of one is a whole one.
     case after(Duration)
