@@ -114,7 +114,7 @@ extension Option {
             }),
         Option(
             "o", "extended", .required("NAME[=VALUE],..."), .behaviour,
-            "idle_timeout=SECONDS, no_maxconns_fast, hashpower=N,\nsize_aware, no_hugepages, ssl_...; memcached's others are accepted",
+            "idle_timeout=SECONDS, no_maxconns_fast, hashpower=N,\nsize_aware, no_hugepages, ssl_...;\nmemcached's others are accepted",
             effect: { draft, text throws(Ending) in try applyExtendedOptions(text, to: &draft) }),
     ]
 }

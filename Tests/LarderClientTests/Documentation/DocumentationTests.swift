@@ -29,10 +29,10 @@ import Testing
         #expect(article.articleLinks.filter { !pages.contains($0) } == [])
         let names = try PublicNames.read()
         for path in article.symbolLinks where path != ["LarderClient"] {
-            #expect(names.topLevel.contains(String(path[0].prefix { $0 != "(" })), "\(path)")
-            for part in path.dropFirst() {
-                #expect(names.members.contains(String(part.prefix { $0 != "(" })), "\(path)")
-            }
+            let isThere =
+                names.topLevel.contains(String(path[0].prefix { $0 != "(" }))
+                && path.dropFirst().allSatisfy { names.members.contains(String($0.prefix { $0 != "(" })) }
+            #expect(isThere, "\(path)")
         }
     }
 }

@@ -80,9 +80,9 @@ struct Article: Sendable, CustomTestStringConvertible {
         return lines.map { String($0.dropFirst(depth)) }
     }
 
-    /// The symbols that are linked to, as paths.
+    /// The symbols that are linked to, as paths. A link ends in its line; a fence of three does not.
     var symbolLinks: [[Substring]] {
-        text.matches(of: /``([^`]+)``/).map { $0.output.1.split(separator: "/") }
+        text.matches(of: /``([^`\n]+)``/).map { $0.output.1.split(separator: "/") }
     }
 
     /// The pages that are linked to.
