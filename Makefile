@@ -52,8 +52,13 @@ test: setup-test ## build both ways, warnings being errors, then run every test 
 	@$(MAKE) --no-print-directory test-clients
 	@$(MAKE) --no-print-directory gates
 
+# The client's tests talk to servers within time-outs: one at a time, so that they do not starve each other, nor those
+# that compute for minutes.
+CLIENT_TESTS := LarderClientTests|LarderTestServerTests|LarderHummingbirdTests|LarderGRDBTests
+
 test-swift: debug ## run the Swift tests
-	$(SWIFT) test $(SWIFT_FLAGS) $(ALL_TRAITS) --skip-build
+	$(SWIFT) test $(SWIFT_FLAGS) $(ALL_TRAITS) --skip-build --skip "$(CLIENT_TESTS)"
+	$(SWIFT) test $(SWIFT_FLAGS) $(ALL_TRAITS) --skip-build --no-parallel --filter "$(CLIENT_TESTS)"
 	$(SWIFT) test $(SWIFT_FLAGS) --package-path Benchmarks
 
 test-clients: setup-test build readers generator client-probe qsets-demo ## run real clients and the container's script against the optimised server

@@ -60,7 +60,8 @@ public struct CacheDependency: Sendable {
                 return []
             }
             var entries: [String: String] = [:]
-            for (place, key) in pending.enumerated() { entries[entry(last &- UInt64(place))] = key }
+            // The last key gets the last number, and so they are in order.
+            for (place, key) in pending.reversed().enumerated() { entries[entry(last &- UInt64(place))] = key }
             let taken = try await cache.addMulti(entries, expiration: expiration, namespace: namespace)
             // Whoever deletes takes the number away first: what was added before is then found and deleted, and what was
             // added later sees it here, and is added once more. The first entry stays: it may be another's by now.
