@@ -4,9 +4,16 @@ import LarderTestServer
 import Logging
 import Testing
 
-/// Lets other tasks run until something is so.
+/// Lets other tasks run until something is so. What does not come in two minutes will not come.
 private func until(_ condition: () async throws -> Bool) async rethrows {
-    while try await !condition() { await Task.yield() }
+    let end = ContinuousClock.now + .seconds(120)
+    while try await !condition() {
+        guard ContinuousClock.now < end else {
+            Issue.record("What is waited for does not come.")
+            return
+        }
+        await Task.yield()
+    }
 }
 
 @Suite(.timeLimit(.minutes(2))) struct LarderTestServerTests {

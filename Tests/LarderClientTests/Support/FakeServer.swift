@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Synchronization
+import Testing
 
 @testable import LarderClient
 
@@ -103,7 +104,14 @@ func opaque(_ line: String) -> String {
     line.split(separator: " ").first { $0.hasPrefix("O") }.map(String.init) ?? "O"
 }
 
-/// Lets other tasks run until something is so.
+/// Lets other tasks run until something is so. What does not come in two minutes will not come.
 func until(_ condition: () async throws -> Bool) async rethrows {
-    while try await !condition() { await Task.yield() }
+    let end = ContinuousClock.now + .seconds(120)
+    while try await !condition() {
+        guard ContinuousClock.now < end else {
+            Issue.record("What is waited for does not come.")
+            return
+        }
+        await Task.yield()
+    }
 }
