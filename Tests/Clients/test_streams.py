@@ -300,6 +300,9 @@ class TestWatch:
                 port = client.socket.getsockname()[1]
                 client.ask(b"version\r\n")
                 (new,) = watcher.lines(1)
+                while new["rport"] != str(port):
+                    # Who looked whether the server is up may leave only now.
+                    (new,) = watcher.lines(1)
             (close,) = watcher.lines(1)
             expected = {"rip": "127.0.0.1", "rport": str(port), "transport": "tcp", "cfd": new["cfd"]}
             assert new["type"] == "conn_new" and close["type"] == "conn_close" and close["reason"] == "normal"
