@@ -46,8 +46,11 @@ def metadump(connection, what=b"all"):
 
 
 class Watcher:
-    def __init__(self, server, streams=b"", **options):
+    def __init__(self, server, streams=b"", alone=False, **options):
         self.connection = server.connect(**options)
+        if alone:
+            # Who looked whether the server is up may leave only now.
+            poll(lambda: self.connection.stats()["curr_connections"] == "1", "all others have left")
         self.answer = self.connection.ask((b"watch " + streams).strip() + b"\r\n")
 
     def lines(self, count):
@@ -295,14 +298,11 @@ class TestWatch:
 
     def test_connections(self, start_server):
         server = start_server("-o", "idle_timeout=1", threads=2)
-        with Watcher(server, b"connevents") as watcher:
+        with Watcher(server, b"connevents", alone=True) as watcher:
             with server.connect() as client:
                 port = client.socket.getsockname()[1]
                 client.ask(b"version\r\n")
                 (new,) = watcher.lines(1)
-                while new["rport"] != str(port):
-                    # Who looked whether the server is up may leave only now.
-                    (new,) = watcher.lines(1)
             (close,) = watcher.lines(1)
             expected = {"rip": "127.0.0.1", "rport": str(port), "transport": "tcp", "cfd": new["cfd"]}
             assert new["type"] == "conn_new" and close["type"] == "conn_close" and close["reason"] == "normal"
@@ -321,7 +321,7 @@ class TestWatch:
 
     def test_connections_on_a_socket_file(self, start_server):
         server = start_server(unix=True)
-        with Watcher(server, b"connevents") as watcher:
+        with Watcher(server, b"connevents", alone=True) as watcher:
             server.connect().close()
             new, close = watcher.lines(2)
             assert (new["rip"], new["rport"], new["transport"]) == ("unix", "0", "local")
