@@ -21,8 +21,7 @@ package final class ChildProcess {
         posix_spawn_file_actions_addopen(
             &actions, STDOUT_FILENO, outputPath, O_WRONLY | O_CREAT | O_APPEND, 0o600)
         posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
-        // What tests of the same process have open is not the child's: memcached counts it against its own limit.
-        posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1)
+        Self.keepOpenFilesToOneself()
 
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -63,6 +62,18 @@ package final class ChildProcess {
             next += 1
         }
         return variables
+    }
+
+    /// What tests of the same process have open is not the child's: memcached counts it against its own limit.
+    private static func keepOpenFilesToOneself() {
+        guard let directory = opendir("/proc/self/fd") else { return }
+        defer { closedir(directory) }
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if let number = Int32(name), number > STDERR_FILENO { _ = fcntl(number, F_SETFD, FD_CLOEXEC) }
+        }
     }
 
     /// Whether the program has ended, and well.
