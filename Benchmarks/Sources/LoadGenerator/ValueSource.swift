@@ -27,6 +27,7 @@ struct ValueSource: @unchecked Sendable {
     /// Writes the value of `length` bytes; at least 8 bytes must be writable whatever the length.
     @inline(__always)
     func write(key: UInt64, length: Int, at target: UnsafeMutablePointer<UInt8>) {
+        assert(length <= longest, "the pool ends before the value does")
         let hash = hash(key, length)
         memcpy(target, piece(hash), length)
         // What lies over the end of a shorter value is overwritten by what follows it.
@@ -38,6 +39,7 @@ struct ValueSource: @unchecked Sendable {
     func matches(
         key: UInt64, length: Int, offset: Int, _ bytes: UnsafePointer<UInt8>, _ count: Int
     ) -> Bool {
+        assert(length <= longest, "the pool ends before the value does")
         let hash = hash(key, length)
         if offset == 0 && count >= 8 {
             return UnsafeRawPointer(bytes).loadUnaligned(as: UInt64.self) == Self.head(hash)

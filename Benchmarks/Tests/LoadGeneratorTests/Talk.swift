@@ -20,7 +20,7 @@ struct Talk: ~Copyable {
         else {
             throw OptionError(message: "not a run")
         }
-        let values = ValueSource(keyPrefix: found.keyPrefix, longest: 1 << 12)
+        let values = ValueSource(keyPrefix: found.keyPrefix, longest: max(1 << 12, found.dataSize.upperBound))
         let opened = try Worker(found, target: LoadTarget(found), values: values, thread: 0)
         (self.listener, self.values) = (listener, values)
         peer = listener.accept()
