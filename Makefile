@@ -16,7 +16,7 @@ MODEL_SEQUENCES ?= 20000
 MODEL_SEED ?= 1
 
 # The dependency check makes the build hold the table of who may import whom.
-SWIFT_FLAGS := -j $(JOBS) --disable-index-store --explicit-target-dependency-import-check error
+SWIFT_FLAGS := -j $(JOBS) --explicit-target-dependency-import-check error
 # The server carries its Swift runtime: it then needs libevent and libc only, OpenSSL for -Z, and 3 MB less memory.
 RELEASE_FLAGS := $(SWIFT_FLAGS) -c release --static-swift-stdlib
 # What only some users need stands behind traits of the package; tests need all of it.
