@@ -19,9 +19,20 @@ final class FakeServer: Sendable {
         static func say(_ text: String) -> Reply { .say(Array(text.utf8)) }
     }
 
+    /// The listener and the clients. Whoever reads from one closes it; others may only hang up.
+    private final class Sockets: Sendable {
+        private let open = Mutex<Set<Int32>>([])
+
+        func add(_ socket: Int32) { open.withLock { _ = $0.insert(socket) } }
+
+        /// Under the lock, so that nobody hangs up on who has the number next.
+        func close(_ socket: Int32) { open.withLock { if $0.remove(socket) != nil { Glibc.close(socket) } } }
+
+        func hangUp() { open.withLock { for socket in $0 { shutdown(socket, Int32(SHUT_RDWR)) } } }
+    }
+
     let path: String
-    private let listener: Int32
-    private let clients = Mutex<[Int32]>([])
+    private let sockets = Sockets()
     private let accepted = Mutex(0)
 
     /// How many connections there have been.
@@ -40,7 +51,7 @@ final class FakeServer: Sendable {
         _ reply: @escaping @Sendable (FakeRequest) -> Reply
     ) throws {
         self.path = path ?? "/tmp/larder-fake-\(UUID().uuidString.prefix(13)).sock"
-        listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        let listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         unlink(self.path)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
@@ -50,14 +61,21 @@ final class FakeServer: Sendable {
                 bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
             }
         }
-        guard isBound, listen(listener, 100) == 0 else { throw CocoaError(.fileWriteUnknown) }
-        let ear = listener
-        Thread { [weak self] in
-            while case let client = accept(ear, nil, nil), client >= 0 {
-                guard let self else { return }
-                self.clients.withLock { $0.append(client) }
+        guard isBound, listen(listener, 100) == 0 else {
+            close(listener)
+            throw CocoaError(.fileWriteUnknown)
+        }
+        sockets.add(listener)
+        Thread { [weak self, sockets] in
+            defer { sockets.close(listener) }
+            while case let client = accept(listener, nil, nil), client >= 0 {
+                sockets.add(client)
+                guard let self else { return sockets.close(client) }
                 self.accepted.withLock { $0 += 1 }
-                Thread { Self.serve(client, dialect, greets, reply) }.start()
+                Thread {
+                    defer { sockets.close(client) }
+                    Self.serve(client, dialect, greets, reply)
+                }.start()
             }
         }.start()
     }
@@ -67,11 +85,7 @@ final class FakeServer: Sendable {
     /// Hangs up on everybody, and listens no more.
     func stop() {
         unlink(path)
-        shutdown(listener, Int32(SHUT_RDWR))
-        clients.withLock { clients in
-            for client in clients { shutdown(client, Int32(SHUT_RDWR)) }
-            clients = []
-        }
+        sockets.hangUp()
     }
 
     private static func serve(
@@ -86,16 +100,12 @@ final class FakeServer: Sendable {
                 case .say(let bytes): _ = send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL))
                 case .sayAndHangUp(let bytes):
                     _ = send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL))
-                    shutdown(client, Int32(SHUT_RDWR))
                     return
                 case .silence: break
-                case .hangUp:
-                    shutdown(client, Int32(SHUT_RDWR))
-                    return
+                case .hangUp: return
                 }
             }
         }
-        shutdown(client, Int32(SHUT_RDWR))
     }
 }
 
