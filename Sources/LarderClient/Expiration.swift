@@ -21,8 +21,10 @@ public enum Expiration: Sendable, Hashable {
         case .never, .kept: return 0
         case .at(let seconds): return seconds > Self.spanSecondsMax ? seconds : -1
         case .after(let duration):
+            // What would end after the last second that there is has no end.
+            guard duration < .seconds(Int64.max) else { return 0 }
+            guard duration > .zero else { return -1 }
             let (whole, attoseconds) = duration.components
-            guard whole > 0 || (whole == 0 && attoseconds > 0) else { return -1 }
             let (raised, isBeyond) = whole.addingReportingOverflow(attoseconds > 0 ? 1 : 0)
             guard !isBeyond else { return 0 }
             if raised <= Self.spanSecondsMax { return raised }

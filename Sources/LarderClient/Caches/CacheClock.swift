@@ -41,8 +41,17 @@ extension Expiration {
 }
 
 extension Duration {
+    /// What is longer than two hundred years is two hundred years, in either direction: `components` traps beyond what
+    /// `Int64` can say in seconds, and nanoseconds are counted in `Int64` too.
+    var clamped: Duration { min(max(self, .zero - Self.longest), Self.longest) }
+
+    private static let longest = Duration.seconds(Int64(200 * 365 * 86400))
+
     /// Rounded up; what is longer than `Int64` can say is `Int64.max`.
     var wholeMilliseconds: Int64 {
+        guard self < .seconds(Int64.max / 1000), self > .seconds(Int64.min / 1000) else {
+            return self > .zero ? Int64.max : Int64.min
+        }
         let (seconds, attoseconds) = components
         let (whole, isBeyond) = seconds.multipliedReportingOverflow(by: 1000)
         guard !isBeyond else { return seconds > 0 ? Int64.max : Int64.min }

@@ -88,6 +88,8 @@ public struct RemoteCache: Cache {
         let name = try keys.encode(key)
         do {
             return try await servers.add(delta, to: name, initial: initial, expiration: expiration)
+        } catch let error as MemcacheError where error.isServerFailure {
+            throw .servers(error)
         } catch {
             // Servers have one answer for what is no number, and clients one error for all bad answers: the
             // value itself tells.

@@ -20,6 +20,7 @@ public struct Backoff: Sendable, Hashable {
     func span(
         afterFailures count: Int, using random: inout some RandomNumberGenerator
     ) -> Duration {
+        guard initial > .zero else { return .zero }
         var span = initial
         var doublings = count - 1
         while doublings > 0, span < longest {

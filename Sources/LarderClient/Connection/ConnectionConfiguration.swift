@@ -5,7 +5,8 @@ public import Tracing
 
 /// What is done when a server cannot be asked.
 public enum FailurePolicy: Sendable, Hashable {
-    /// What was asked for is not there, and what was to be stored is not stored; a line is logged.
+    /// What was asked for is not there, and what was to be stored is not stored; a line is logged. What was to be
+    /// deleted or flushed throws all the same: it may still be there, and would be found when the server is back.
     case miss
     /// The caller gets the error.
     case `throw`

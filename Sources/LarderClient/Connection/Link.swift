@@ -18,9 +18,9 @@ struct LinkSettings: Sendable {
         dialect = configuration.wireDialect
         security = configuration.security
         authentication = configuration.authentication
-        connectTimeout = TimeAmount(configuration.connectTimeout)
-        requestTimeout = TimeAmount(configuration.requestTimeout)
-        idleTimeout = configuration.idleTimeout.map { TimeAmount($0) }
+        connectTimeout = TimeAmount(configuration.connectTimeout.clamped)
+        requestTimeout = TimeAmount(configuration.requestTimeout.clamped)
+        idleTimeout = configuration.idleTimeout.map { TimeAmount($0.clamped) }
         valueBytesMax = configuration.valueBytesMax
     }
 }

@@ -79,9 +79,10 @@ extension MemcacheConnection: ItemServers {
         }
     }
 
+    /// - Throws: also where failures are misses: what was to go may still be there.
     public func delete(_ keys: [String]) async throws -> Set<String> {
         guard !keys.isEmpty else { return [] }
-        return try await observed(.delete, keys.count, instead: []) {
+        return try await observer.observing(.delete, keyCount: keys.count) {
             let answers = try await self.answers(commandCount: keys.count) { encoder in
                 for key in keys { try encoder.delete(key) }
             }
@@ -144,8 +145,9 @@ extension MemcacheConnection: ItemServers {
         }
     }
 
+    /// - Throws: also where failures are misses: what was to go may still be there.
     public func flushAll() async throws {
-        try await observed(.flushAll, 1, instead: ()) {
+        try await observer.observing(.flushAll) {
             let answer = try await self.answer { encoder in encoder.flushAll() }
             guard answer.code == .ok else { throw self.observer.unexpected(answer) }
         }

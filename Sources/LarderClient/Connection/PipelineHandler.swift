@@ -141,7 +141,10 @@ final class PipelineHandler: ChannelInboundHandler {
     func end(_ error: MemcacheError) {
         guard phase != .ended else { return }
         if failure == nil { failure = error }
-        if let context { context.close(promise: nil) } else { finish() }
+        let context = context
+        // Who waits is told now: to say good-bye over TLS may take a while.
+        finish()
+        context?.close(promise: nil)
     }
 
     private func finish() {
@@ -259,6 +262,8 @@ final class PipelineHandler: ChannelInboundHandler {
             let end = max(lastRead, lastRequest) + idle
             guard end > now else {
                 isIdle = true
+                let context = context
+                finish()
                 context?.close(promise: nil)
                 return
             }

@@ -91,4 +91,11 @@ enum WireKey {
             throw MemcacheError(.invalidKey, "a key of \(key.utf8.count) bytes is too long")
         }
     }
+
+    /// What is sent at once has to fit a buffer of NIO's, whose places are 32 bits wide.
+    static func checkRoom(for item: NewItem, after bytes: ByteBuffer) throws(MemcacheError) {
+        guard item.bytes.count < Int(Int32.max) - bytes.writerIndex else {
+            throw MemcacheError(.clientError, "these values are more than 2 GiB together: store them one by one")
+        }
+    }
 }

@@ -14,7 +14,13 @@ struct KeyListRequest {
 
     func keys(withPrefix prefix: String) async throws -> [String] {
         let events = LinkEvents(ended: { _ in }, resend: { _ in })
-        let link = try await Link.open(settings, events).get()
+        let link: Link
+        do {
+            link = try await Link.open(settings, events).get()
+        } catch {
+            if error is MemcacheError || error is CancellationError { throw error }
+            throw MemcacheError(.cannotConnect, "\(settings.address)", underlying: error)
+        }
         let channel = link.channel
         defer { channel.close(promise: nil) }
         for _ in 1..<Self.attemptsMax {
@@ -55,12 +61,15 @@ final class KeyListHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     /// No line is longer: a key, each byte of it as three, and numbers.
     private static let lineBytesMax = 4096
+    /// No server has more to say of the keys that are asked for, in bytes: so one that never ends is noticed.
+    private static let keysBytesMax = 1 << 30
 
     private let settings: LinkSettings
     private let prefix: String
     private var result: EventLoopPromise<[String]?>?
     private var buffer = ByteBuffer()
     private var keys: [String] = []
+    private var keysBytes = 0
     private var silence: Scheduled<Void>?
 
     init(_ settings: LinkSettings, _ prefix: String, _ result: EventLoopPromise<[String]?>) {
@@ -100,7 +109,10 @@ final class KeyListHandler: ChannelInboundHandler, RemovableChannelHandler {
     private func receive(_ line: ByteBufferView, _ context: ChannelHandlerContext) {
         if line.starts(with: "key=".utf8) {
             let text = line.dropFirst(4).prefix { $0 != 0x20 }
-            if let key = Self.decoded(text), key.utf8.starts(with: prefix.utf8) { keys.append(key) }
+            guard let key = Self.decoded(text), key.utf8.starts(with: prefix.utf8) else { return }
+            keys.append(key)
+            keysBytes += key.utf8.count + 1
+            if keysBytes > Self.keysBytesMax { fail(.protocolViolation, "its list of keys has no end") }
         } else if line.elementsEqual("END".utf8) {
             finish(.success(keys), context)
         } else if line.starts(with: "BUSY".utf8) {

@@ -10,11 +10,11 @@ public protocol KeyListing: Sendable {
 extension MemcacheConnection: KeyListing {
     /// By `lru_crawler metadump`, which the server has to allow, over a connection of its own, since it is answered
     /// by as many lines as there are keys, and by some servers only when nothing is asked for before it.
+    ///
+    /// It throws also where failures are misses: no key is not the same as not knowing which.
     public func keys(withPrefix prefix: String) async throws -> [String] {
-        try await observer.tolerating(instead: []) {
-            try await observer.observing(.keys) {
-                try await KeyListRequest(address, configuration).keys(withPrefix: prefix)
-            }
+        try await observer.observing(.keys) {
+            try await KeyListRequest(address, configuration).keys(withPrefix: prefix)
         }
     }
 }

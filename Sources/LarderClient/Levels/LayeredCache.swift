@@ -30,8 +30,12 @@ public final class LayeredCache: Sendable {
     private let timer: ExpiryTimer
     private let isDestroyed = Atomic(false)
 
-    /// Waited for after a level could not remove what has ended.
+    /// Waited for after a level could not remove what has ended; twice as long each further time, up to a minute or
+    /// so, since everybody else waits while a server that is down is asked.
     private static let retryMilliseconds: Int64 = 1000
+    private static let doublingsMax = 6
+    /// How often in a row some level could not.
+    private let expiryFailures = Atomic(0)
 
     /// Makes a cache, and gets its levels ready.
     /// - Parameters:
@@ -195,16 +199,21 @@ public final class LayeredCache: Sendable {
             let now = clock.now()
             events.changeLookups { $0.expire(now: now) }
             var next: Int64?
+            var hasFailed = false
             for level in stack.reversed() {
                 let end: Int64?
                 do {
                     end = try await level.expire(now: now)
                 } catch {
-                    end = now + Self.retryMilliseconds
+                    hasFailed = true
+                    let doublings = min(expiryFailures.load(ordering: .relaxed), Self.doublingsMax)
+                    end = now + Self.retryMilliseconds << Int64(doublings)
                 }
                 // A level that says it has left something would be asked again at once.
                 if let end { next = min(next ?? .max, max(end, now + 1)) }
             }
+            let failures = expiryFailures.load(ordering: .relaxed)
+            expiryFailures.store(hasFailed ? failures + 1 : 0, ordering: .relaxed)
             return next
         }
         schedule(next)

@@ -27,6 +27,14 @@ public struct Pooled<Pool: ResourcePool>: Sendable {
     }
 }
 
+extension Pooled: Poolable {
+    /// Never: a pool replaces what is broken.
+    public var isBroken: Bool { false }
+
+    /// Closes the pool.
+    public func close() async { await pool.close() }
+}
+
 extension Pooled: ItemServers where Pool.Resource: ItemServers {
     public func items(for keys: [String]) async throws -> [String: StoredItem] {
         try await withConnection { try await $0.items(for: keys) }

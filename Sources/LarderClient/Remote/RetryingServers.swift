@@ -83,6 +83,24 @@ public struct RetryingServers: ItemServers {
     }
 }
 
+extension RetryingServers: Poolable {
+    /// Whether the servers can be broken, and are.
+    public var isBroken: Bool { (servers as? any Poolable)?.isBroken ?? false }
+
+    /// Closes the servers, if they can be closed.
+    public func close() async { await (servers as? any Poolable)?.close() }
+}
+
+extension RetryingServers: KeyListing {
+    /// To list keys twice does no harm, either.
+    public func keys(withPrefix prefix: String) async throws -> [String] {
+        guard let listing = servers as? any KeyListing else {
+            throw MemcacheError(.clientError, "these servers cannot list keys")
+        }
+        return try await retrying { try await listing.keys(withPrefix: prefix) }
+    }
+}
+
 extension MemcacheError {
     /// Whether the next attempt may fare better.
     fileprivate var mayPass: Bool {

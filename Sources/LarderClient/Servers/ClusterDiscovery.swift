@@ -43,6 +43,5 @@ public struct ClusterDiscovery: Sendable {
         await DiscoveryLoop(interval: interval, logger: group.configuration.logger).run {
             try await refresh()
         }
-        await endpoint.close()
     }
 }

@@ -6,6 +6,7 @@ import Logging
 
 /// What keeps a group's servers up to date asks again and again.
 struct DiscoveryLoop: Sendable {
+    /// At least a tenth of a second is waited.
     let interval: Duration
     let logger: Logger
 
@@ -27,7 +28,7 @@ struct DiscoveryLoop: Sendable {
             } catch {
                 logger.warning("it is not known which servers there are", metadata: ["error": "\(error)"])
             }
-            try? await Task.sleep(for: interval)
+            try? await Task.sleep(for: max(interval, .milliseconds(100)))
         }
     }
 }

@@ -31,11 +31,10 @@ extension ServerGroup: ItemServers {
         }
     }
 
+    /// - Throws: also where failures are misses: what was to go may still be there. The other servers have done it.
     public func delete(_ keys: [String]) async throws -> Set<String> {
         let parts = try await asking(keys) { servers, places in
             try await servers.delete(places.map { keys[$0] })
-        } failed: { _ in
-            []
         }
         return parts.reduce(into: []) { deleted, part in deleted.formUnion(part) }
     }
@@ -56,13 +55,10 @@ extension ServerGroup: ItemServers {
         try await one(key, instead: .won(cas: 0)) { try await $0.lease(key, seconds: seconds) }
     }
 
+    /// - Throws: also where failures are misses: what was to go may still be there. The other servers have done it.
     public func flushAll() async throws {
         let everybody = servers.map { (server: $0, places: [Int]()) }
-        _ = try await inParallel(everybody) { servers, _ in
-            try await servers.flushAll()
-        } failed: { _ in
-            ()
-        }
+        _ = try await inParallel(everybody, failed: nil) { servers, _ in try await servers.flushAll() }
     }
 
     /// Asks the server that has the key; `instead` is the result where a failure is a miss.
@@ -77,36 +73,43 @@ extension ServerGroup: ItemServers {
     }
 
     /// Asks each server about its keys, which are given by their places; `failed` has the result for those whose server
-    /// fails, where that is a miss.
+    /// fails, where that is a miss. Without it a failure is an error always.
     private func asking<Result: Sendable>(
         _ keys: [String], _ body: @escaping @Sendable (any ItemServers, [Int]) async throws -> Result,
-        failed: @escaping @Sendable ([Int]) -> Result
+        failed: (@Sendable ([Int]) -> Result)? = nil
     ) async throws -> [Result] {
         do {
-            return try await inParallel(split(keys), body, failed: failed)
-        } catch let error as MemcacheError where isMiss(error) {
+            return try await inParallel(split(keys), failed: failed, body)
+        } catch let error as MemcacheError {
+            guard let failed, isMiss(error) else { throw error }
             return [failed(Array(keys.indices))]
         }
     }
 
+    /// A server that fails keeps none of the others from doing what it is asked.
     private func inParallel<Result: Sendable>(
-        _ parts: [(server: GroupServer, places: [Int])],
-        _ body: @escaping @Sendable (any ItemServers, [Int]) async throws -> Result,
-        failed: @escaping @Sendable ([Int]) -> Result
+        _ parts: [(server: GroupServer, places: [Int])], failed: (@Sendable ([Int]) -> Result)?,
+        _ body: @escaping @Sendable (any ItemServers, [Int]) async throws -> Result
     ) async throws -> [Result] {
         @Sendable func ask(_ part: (server: GroupServer, places: [Int])) async throws -> Result {
             do {
                 return try await part.server.ask { try await body($0, part.places) }
-            } catch let error as MemcacheError where self.isMiss(error) {
+            } catch let error as MemcacheError {
+                guard let failed, self.isMiss(error) else { throw error }
                 return failed(part.places)
             }
         }
         // One server needs no second task.
         if parts.count == 1 { return [try await ask(parts[0])] }
-        return try await withThrowingTaskGroup(of: Result.self) { group in
-            for part in parts { group.addTask { try await ask(part) } }
-            return try await group.reduce(into: []) { results, result in results.append(result) }
+        return try await withTaskGroup(of: Swift.Result<Result, any Error>.self) { group in
+            for part in parts {
+                group.addTask {
+                    do { return .success(try await ask(part)) } catch { return .failure(error) }
+                }
+            }
+            return await group.reduce(into: []) { results, result in results.append(result) }
         }
+        .map { try $0.get() }
     }
 
     private func isMiss(_ error: MemcacheError) -> Bool {

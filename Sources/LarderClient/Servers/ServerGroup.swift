@@ -9,6 +9,7 @@ public final class ServerGroup: Sendable {
         var members: [GroupMember]
         var servers: [GroupServer]
         var router: GroupRouter
+        var isClosed = false
     }
 
     /// Which server has which keys.
@@ -71,27 +72,44 @@ public final class ServerGroup: Sendable {
         }
     }
 
-    /// Takes these servers from now on; those that stay keep their connections.
+    /// Takes these servers from now on; those that stay keep their connections. A closed group stays as it is.
     public func update(_ members: [GroupMember]) {
         // The servers' own connections throw, so that the group sees who fails.
         var inner = configuration
         inner.onFailure = .throw
         let router = GroupRouter(members, distribution)
+        var made: [ServerAddress: GroupServer] = [:]
+        // `connect` is the caller's, and may ask the group something: not under the lock.
+        while let address = install(members, router, made) {
+            made[address] = GroupServer(address, connect(address, inner), ejection, configuration.logger)
+        }
+    }
+
+    /// - Returns: a server that has to be made first; nil when all is done.
+    private func install(
+        _ members: [GroupMember], _ router: GroupRouter, _ made: [ServerAddress: GroupServer]
+    ) -> ServerAddress? {
         membership.withLock { membership in
-            var known: [ServerAddress: GroupServer] = [:]
+            guard !membership.isClosed else { return nil }
+            var known = made
             for server in membership.servers { known[server.address] = server }
-            let servers = members.map { member in
-                known[member.address]
-                    ?? GroupServer(
-                        member.address, connect(member.address, inner), ejection, configuration.logger)
+            var servers: [GroupServer] = []
+            for member in members {
+                guard let server = known[member.address] else { return member.address }
+                servers.append(server)
             }
             membership = Membership(members: members, servers: servers, router: router)
+            return nil
         }
     }
 
     /// Closes all connections for good.
     public func close() async {
-        for server in membership.withLock({ $0.servers }) { await server.close() }
+        let servers = membership.withLock { membership in
+            membership.isClosed = true
+            return membership.servers
+        }
+        for server in servers { await server.close() }
     }
 
     var servers: [GroupServer] { membership.withLock { $0.servers } }

@@ -134,14 +134,40 @@ private final class Count: Sendable {
         #expect(try await connection.items(for: ["a"]) == [:])
         #expect(try await connection.store(.set, [item], expiration: .never) == ["a"])
         #expect(try await connection.replace(item, cas: 1, expiration: .never) == false)
-        #expect(try await connection.delete(["a"]) == [])
         #expect(try await connection.add(1, to: "a", initial: 1, expiration: .never) == nil)
         #expect(try await connection.touch("a", expiration: .never) == false)
         #expect(try await connection.lease("a", seconds: 1) == .won(cas: 0))
-        try await connection.flushAll()
+        // What was to go may still be there: nobody is told that it is gone.
+        for request in [{ _ = try await connection.delete(["a"]) }, { try await connection.flushAll() }] {
+            let error = await #expect(throws: MemcacheError.self) { try await request() }
+            #expect(error?.code == .cannotConnect || error?.code == .backingOff)
+        }
+        let listing = await #expect(throws: MemcacheError.self) {
+            try await connection.keys(withPrefix: "")
+        }
+        #expect(listing?.isServerFailure == true)
         // What the caller does wrong stays an error.
         let error = await #expect(throws: MemcacheError.self) { try await connection.items(for: [""]) }
         #expect(error?.code == .invalidKey)
+    }
+
+    /// Longer than there are nanoseconds, and than there are seconds, in 64 bits.
+    @Test(arguments: [Duration.seconds(Int64.max), .seconds(UInt64.max)])
+    func timeoutsMayBeAsLongAsTheyLike(timeout: Duration) async throws {
+        let server = try FakeServer { _ in .say("EN\r\n") }
+        let connection = connection(to: server.path) {
+            $0.connectTimeout = timeout
+            $0.requestTimeout = timeout
+            $0.idleTimeout = timeout
+        }
+        _ = try? await connection.items(for: ["a"])
+        #expect(server.acceptedCount == 1)
+    }
+
+    @Test(arguments: [Duration.zero, .seconds(-1), .seconds(Int64.min)])
+    func aBackoffOfNothingStaysNothing(initial: Duration) {
+        var random = SystemRandomNumberGenerator()
+        #expect(Backoff(initial: initial).span(afterFailures: 1000, using: &random) == .zero)
     }
 
     @Test(arguments: Dialect.allCases, [TestServer.larder, TestServer.memcached])

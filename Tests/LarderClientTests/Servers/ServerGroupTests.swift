@@ -62,6 +62,59 @@ import Testing
         #expect(try await group.items(for: Self.keys).count == Self.keys.count)
     }
 
+    /// One that is down keeps no other from deleting; and that its values may still be there is an error, whatever the
+    /// caller chose for values that are asked for.
+    @Test(arguments: [FailurePolicy.throw, .miss])
+    func whatIsUpIsDeletedAndFlushed(onFailure: FailurePolicy) async throws {
+        let servers = try (0..<3).map { _ in try TestServer() }
+        var configuration = servers[0].configuration
+        configuration.onFailure = onFailure
+        configuration.silence()
+        let group = ServerGroup(
+            servers.map { GroupMember($0.address) }, configuration: configuration, ejection: nil)
+        let items = Self.keys.map { NewItem(key: $0, bytes: [1]) }
+        #expect(try await group.store(.set, items, expiration: .never) == [])
+        servers[1].stop()
+        await #expect(throws: MemcacheError.self) { try await group.delete(Self.keys) }
+        for server in [servers[0], servers[2]] {
+            #expect(try await server.connection().items(for: Self.keys) == [:])
+            #expect(try await server.connection().store(.set, [items[0]], expiration: .never) == [])
+        }
+        await #expect(throws: MemcacheError.self) { try await group.flushAll() }
+        for server in [servers[0], servers[2]] {
+            #expect(try await server.connection().items(for: [items[0].key]) == [:])
+        }
+    }
+
+    @Test(arguments: [1, 3]) func closesForGood(connectionsPerServer: Int) async throws {
+        let server = try TestServer()
+        let group = ServerGroup(
+            [GroupMember(server.address)], configuration: server.configuration,
+            connectionsPerServer: connectionsPerServer)
+        #expect(try await group.items(for: Self.keys) == [:])
+        await group.close()
+        await #expect(throws: (any Error).self) { try await group.items(for: Self.keys) }
+        try await until { try server.connectionCount() == 0 }
+        group.update([GroupMember(server.address), GroupMember(.host("a"))])
+        #expect(group.members.count == 1)
+        await #expect(throws: (any Error).self) { try await group.items(for: Self.keys) }
+    }
+
+    /// What makes connections may ask the group who is in it.
+    @Test func whoConnectsMayAskTheGroup() throws {
+        let group = Shared<ServerGroup?>(nil)
+        let seen = Shared<[Int]>([])
+        let made = ServerGroup([GroupMember(.host("a"))], ejection: nil) { _, _ in
+            if let group = group.value { seen.change { $0.append(group.members.count) } }
+            return FlakyServers()
+        }
+        group.change { $0 = made }
+        made.update([GroupMember(.host("a")), GroupMember(.host("b")), GroupMember(.host("c"))])
+        #expect(seen.value == [1, 1])
+        #expect(made.members.count == 3)
+        group.change { $0 = nil }
+    }
+
     @Test func aServerThatIsDownIsAnErrorWhereThatIsChosen() async throws {
         let server = try TestServer()
         let group = ServerGroup(

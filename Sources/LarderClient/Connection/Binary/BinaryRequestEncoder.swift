@@ -41,6 +41,7 @@ struct BinaryRequestEncoder: RequestEncoder {
             case .add: .add
             case .replace: .replace
             }
+        try WireKey.checkRoom(for: item, after: bytes)
         try begin(opcode, item.key, extrasLength: 8, valueLength: item.bytes.count, cas: cas ?? 0)
         bytes.writeInteger(item.flags)
         bytes.writeInteger(Self.exptime(seconds))

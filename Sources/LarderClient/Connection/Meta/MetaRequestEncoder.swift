@@ -46,6 +46,7 @@ struct MetaRequestEncoder: RequestEncoder {
     mutating func store(
         _ mode: StoreMode, _ item: NewItem, seconds: Int64, cas: UInt64?
     ) throws(MemcacheError) {
+        try WireKey.checkRoom(for: item, after: bytes)
         try begin("ms ", item.key, length: item.bytes.count)
         if seconds != 0 { bytes.writeString(" T\(Self.exptime(seconds))") }
         if item.flags != 0 { bytes.writeString(" F\(item.flags)") }
