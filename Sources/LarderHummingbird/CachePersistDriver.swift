@@ -68,7 +68,7 @@
 
         /// Stores a value, over the one that there may be.
         /// - Parameter expires: after how long it ends; nil: when the value before would have, and never where there is
-        ///   none.
+        ///   none. The binary dialect has no word for that: over it, and so over SASL, nil is an error.
         /// - Throws: `CacheError` when the cache does not take the value, or does not answer.
         public func set<Object: Codable & Sendable>(
             key: String, value: Object, expires: Duration?

@@ -101,6 +101,7 @@ public final class LarderTestServer: Sendable {
     ///
     /// - Parameter duration: a hundred years at most; what is less than a millisecond changes nothing.
     public func advance(by duration: Duration) {
+        guard duration > .zero else { return }
         let (seconds, attoseconds) = min(duration, Self.longestStep).components
         let milliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000
         guard milliseconds > 0 else { return }

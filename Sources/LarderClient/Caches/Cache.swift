@@ -6,7 +6,8 @@
 /// `namespace` says which part of a cache is meant, for caches that have parts (`CacheClient`); the others
 /// take no notice of it. It is no prefix of the keys.
 ///
-/// A key has 1 to 250 bytes.
+/// A key has 1 to 250 bytes. Keys are Swift strings: two that are canonically equivalent (one with é as one scalar, one
+/// with an accent of its own) are one key in a call for many keys, though their bytes differ.
 public protocol Cache: Sendable {
     /// The values of those keys that have one.
     func values(of keys: [String], namespace: String?) async throws(CacheError) -> [String: EncodedValue]

@@ -3,8 +3,8 @@ import Synchronization
 
 /// A cache in this process's memory: a store of its own, of bounded size.
 ///
-/// What has ended is never given to anybody, and its memory comes back without anybody asking for it: values are
-/// gathered by when they end, so that what ended together is dropped together. A key that is stored anew ends
+/// What has ended is never given to anybody, and its memory comes back while the cache is in use, without anybody asking
+/// for it: values are gathered by when they end, so that what ended together is dropped together. A key that is stored anew ends
 /// when its new value does. When the memory is full, what is least worth keeping goes.
 public final class MemoryCache: Cache {
     /// One session under a lock rather than an actor: an operation takes less than a microsecond and waits for

@@ -106,8 +106,23 @@ public struct MultilevelCache: Cache {
     public func lease(_ key: String, duration: Duration, namespace: String?) async throws(CacheError)
         -> CacheLease
     {
-        if let value = try await near.values(of: [key], namespace: namespace)[key] { return .found(value) }
-        return try await far.lease(key, duration: duration, namespace: namespace)
+        // A lease, so that a value that is changed while it is on its way is not kept near.
+        switch try await near.lease(key, duration: nearDuration, namespace: namespace) {
+        case .found(let value): return .found(value)
+        case .lost: return try await far.lease(key, duration: duration, namespace: namespace)
+        case .won(let ticket):
+            let lease: CacheLease
+            do {
+                lease = try await far.lease(key, duration: duration, namespace: namespace)
+            } catch {
+                try await keep([:], [key: ticket], namespace)
+                throw error
+            }
+            var found: [String: EncodedValue] = [:]
+            if case .found(let value) = lease { found[key] = value }
+            try await keep(found, [key: ticket], namespace)
+            return lease
+        }
     }
 
     public func fulfil(

@@ -56,7 +56,7 @@ public final class SharedCache: Cache {
         var found: [String: EncodedValue] = [:]
         var unread: [String] = []
         for key in keys {
-            switch readers[key.hashValue & (Self.readersCount - 1)].read(try self.keys.encode(key), clock) {
+            switch try read(key) {
             // What is empty may stand for a lease: the server knows.
             case .found(let value) where !value.bytes.isEmpty: found[key] = try packing.unpack(value)
             case .missing: break
@@ -65,6 +65,10 @@ public final class SharedCache: Cache {
         }
         if unread.isEmpty { return found }
         return found.merging(try await remote.values(of: unread, namespace: namespace)) { _, value in value }
+    }
+
+    private func read(_ key: String) throws(CacheError) -> ReadOutcome<EncodedValue> {
+        readers[key.hashValue & (Self.readersCount - 1)].read(try keys.encode(key), clock)
     }
 
     public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> TimedValue? {
@@ -99,7 +103,11 @@ public final class SharedCache: Cache {
     public func lease(_ key: String, duration: Duration, namespace: String?) async throws(CacheError)
         -> CacheLease
     {
-        try await remote.lease(key, duration: duration, namespace: namespace)
+        // What is empty may stand for a lease: the server knows.
+        if case .found(let value) = try read(key), !value.bytes.isEmpty {
+            return .found(try packing.unpack(value))
+        }
+        return try await remote.lease(key, duration: duration, namespace: namespace)
     }
 
     public func fulfil(

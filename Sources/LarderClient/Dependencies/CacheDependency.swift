@@ -51,13 +51,19 @@ public struct CacheDependency: Sendable {
     public func addMulti(_ keys: [String], namespace: String? = nil) async throws(CacheError) -> [String] {
         var pending = keys
         var skipped: Int64 = 0
+        var wasMissing = false
         for _ in 0..<Self.attemptsMax {
             if pending.isEmpty { break }
             let count = Int64(pending.count)
             guard let last = try await cache.incr(name, by: count + skipped, initial: 0, namespace: namespace)
             else {
-                // A cache that keeps nothing has nothing to invalidate.
-                return []
+                // A cache that keeps nothing takes everything, and has nothing to invalidate. One whose server is down
+                // takes nothing.
+                let untaken = try await cache.addMulti([name: UInt64(0)], namespace: namespace)
+                guard untaken.isEmpty else { return pending }
+                if wasMissing { return [] }
+                wasMissing = true
+                continue
             }
             var entries: [String: String] = [:]
             // The last key gets the last number, and so they are in order.

@@ -120,14 +120,26 @@ public struct ModelCache: Sendable {
 
     private func lease<Model: CacheableModel>(_ key: String, as type: Model.Type) async -> Look<Model> {
         do {
-            switch try await cache.lease(key, duration: leaseDuration, namespace: namespace) {
-            case .found(let value): return .found(try value.decoded(as: type))
-            case .won(let ticket): return .won(ticket)
-            case .lost: return .lost
+            do {
+                return try await leaseOnce(key, as: type)
+            } catch where error.code == .cannotDecode {
+                // Another version of the program has stored it: it is of no use here, and would never go.
+                try await cache.delete(key, namespace: namespace)
+                return try await leaseOnce(key, as: type)
             }
         } catch {
-            // What is there may be another program's, or another version's: the database knows better.
+            // What is there may be another program's: the database knows better.
             return .unavailable
+        }
+    }
+
+    private func leaseOnce<Model: CacheableModel>(
+        _ key: String, as type: Model.Type
+    ) async throws(CacheError) -> Look<Model> {
+        switch try await cache.lease(key, duration: leaseDuration, namespace: namespace) {
+        case .found(let value): .found(try value.decoded(as: type))
+        case .won(let ticket): .won(ticket)
+        case .lost: .lost
         }
     }
 
@@ -138,16 +150,21 @@ public struct ModelCache: Sendable {
         do {
             loaded = try await store.load(type, id: id)
         } catch {
-            try? await cache.abandon(ticket, key, namespace: namespace)
+            await abandon(ticket, key)
             throw error
         }
         guard let model = loaded, let value = try? EncodedValue(encoding: model) else {
-            try? await cache.abandon(ticket, key, namespace: namespace)
+            await abandon(ticket, key)
             return loaded
         }
         log(.populate(key))
         _ = try? await cache.fulfil(ticket, key, value, expiration: expiration, namespace: namespace)
         return model
+    }
+
+    /// In a task of its own: whoever is cancelled while loading would else keep the others from caching.
+    private func abandon(_ ticket: LeaseTicket, _ key: String) async {
+        await Task { try? await cache.abandon(ticket, key, namespace: namespace) }.value
     }
 }
 

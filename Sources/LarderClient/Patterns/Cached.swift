@@ -135,7 +135,12 @@ public struct Cached: Sendable {
     /// A value whose key could not be made to depend on what it depends on must not stay.
     func depend(_ key: String, _ masterKey: String?) async throws(CacheError) {
         guard let masterKey else { return }
-        guard try await !dependency(masterKey).add(key, namespace: namespace) else { return }
+        do {
+            if try await dependency(masterKey).add(key, namespace: namespace) { return }
+        } catch {
+            _ = try? await cache.delete(key, namespace: namespace)
+            throw error
+        }
         try await cache.delete(key, namespace: namespace)
     }
 }

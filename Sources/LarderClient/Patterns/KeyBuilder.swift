@@ -4,7 +4,8 @@
 ///     keys("list_items", "en", 1)  // repo-list_items:'en':1
 ///
 /// Text is quoted as Python quotes it, so that programs with wheezy.caching make the same keys, and so that no
-/// argument looks like two.
+/// argument looks like two. Python also escapes letters that it does not print, beyond the control characters of ASCII
+/// (U+00A0, U+200B): such keys differ.
 public struct KeyBuilder: Sendable, Hashable {
     private let prefix: String
 

@@ -1,6 +1,6 @@
 /// Terms of use that are enforced: who fails too often, or uses too much, is locked out for a while.
 ///
-///     let signIn = locker.define("sign in", [
+///     let signIn: Lockout<SignIn> = locker.define("sign in", [
 ///         LockoutCounter(key: { "user:" + $0.user }, count: 3, period: .seconds(60), duration: .seconds(600)),
 ///         LockoutCounter(key: { "ip:" + $0.address }, count: 100, period: .seconds(60), duration: .seconds(60)),
 ///     ])

@@ -64,7 +64,7 @@ enum Zlib {
         let deflated = [UInt8](unsafeUninitializedCapacity: bytes.count - 1) { target, made in
             // zlib reports a result that does not fit as one that failed.
             guard let start = target.baseAddress else { return }
-            isSmaller = compress2(start, &count, bytes, uLong(bytes.count), Int32(level)) == Z_OK
+            isSmaller = compress2(start, &count, bytes, uLong(bytes.count), Int32(clamping: level)) == Z_OK
             made = isSmaller ? Int(count) : 0
         }
         return isSmaller ? deflated : nil

@@ -25,6 +25,39 @@ import Testing
         #expect(servers.requests == requests + 1)
     }
 
+    /// One that is made where it is missing is kept near as one that is only read.
+    @Test func aValueThatIsThereIsKeptNearByALease() async throws {
+        try await RemoteCache(servers).set("k", 1)
+        let cached = Cached(cache)
+        #expect(try await cached.getOrCreate("k") { 2 } == 1)
+        let requests = servers.requests
+        for _ in 0..<10 { #expect(try await cached.getOrCreate("k") { 2 } == 1) }
+        #expect(servers.requests == requests)
+        try await cache.set("k", 3)
+        #expect(try await cached.getOrCreate("k") { 2 } == 3)
+        // And one that is made anew.
+        #expect(try await cached.getOrCreate("n") { 4 } == 4)
+        #expect(try await cached.getOrCreate("n") { 5 } == 4)
+        let after = servers.requests
+        #expect(try await cached.getOrCreate("n") { 5 } == 4)
+        #expect(servers.requests == after)
+    }
+
+    /// A lease that fails leaves nothing behind that keeps the next one from the near cache.
+    @Test func aLeaseThatFailsIsGivenBack() async throws {
+        servers.fail(with: CancellationError())
+        await #expect(throws: CacheError.self) {
+            try await cache.lease("k", duration: .seconds(5), namespace: nil)
+        }
+        servers.fail(with: nil)
+        try await RemoteCache(servers).set("k", 1)
+        guard case .found = try await cache.lease("k", duration: .seconds(5), namespace: nil) else {
+            Issue.record("not found")
+            return
+        }
+        #expect(try await near.get("k") == 1)
+    }
+
     @Test func whatIsNowhereIsAskedForAgain() async throws {
         #expect(try await cache.get("k", as: Int.self) == nil)
         try await RemoteCache(servers).set("k", 1)

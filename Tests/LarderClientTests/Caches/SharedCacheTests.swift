@@ -16,6 +16,7 @@ import Testing
         let cache = try SharedCache(path: file.path, servers: down, clock: clock.cacheClock)
         #expect(try await cache.getMulti(["a", "b", "c"], as: Int.self) == ["a": 1, "b": 2])
         #expect(try await cache.get("text") == text)
+        #expect(try await Cached(cache).getOrCreate("text") { "another" } == text)
         #expect(down.requests == 0)
         await #expect(throws: CacheError.self) { try await cache.set("a", 2) }
     }

@@ -26,6 +26,27 @@ import Testing
         #expect(try await !CacheDependency(cache, "master-key").delete())
     }
 
+    /// A server that is down took nothing: what should depend on something would never be deleted.
+    @Test func whatNoServerTookIsNotTaken() async throws {
+        var configuration = ConnectionConfiguration()
+        configuration.onFailure = .miss
+        configuration.silence()
+        let down = MemcacheConnection(
+            to: .unixSocket(path: "/nonexistent/larder.sock"), configuration: configuration)
+        let dependency = CacheDependency(RemoteCache(down), "m")
+        #expect(try await dependency.addMulti(["a", "b"]) == ["a", "b"])
+        #expect(try await CacheDependency(NullCache(), "m").addMulti(["a", "b"]) == [])
+    }
+
+    /// Without what it depends on, a value does not stay.
+    @Test func aValueWhoseDependencyFailsGoes() async throws {
+        let servers = MapServers(clock: clock)
+        let cache = RemoteCache(servers)
+        let cached = Cached(BrokenCounting(cache: cache))
+        await #expect(throws: CacheError.self) { try await cached.set("k", 1, dependsOn: "m") }
+        #expect(servers.keys.isEmpty)
+    }
+
     @Test(arguments: CacheKind.allCases)
     func deletesAllAndNothingElse(kind: CacheKind) async throws {
         let test = try kind.make()
@@ -162,4 +183,35 @@ import Testing
             #expect(servers.keys == [], "round \(round)")
         }
     }
+}
+
+/// A cache that cannot count.
+private struct BrokenCounting: Cache {
+    let cache: RemoteCache
+
+    func values(of keys: [String], namespace: String?) async throws(CacheError) -> [String: EncodedValue] {
+        try await cache.values(of: keys, namespace: namespace)
+    }
+
+    func store(
+        _ mode: StoreMode, _ values: [String: EncodedValue], expiration: Expiration, namespace: String?
+    ) async throws(CacheError) -> [String] {
+        try await cache.store(mode, values, expiration: expiration, namespace: namespace)
+    }
+
+    func remove(_ keys: [String], namespace: String?) async throws(CacheError) -> Set<String> {
+        try await cache.remove(keys, namespace: namespace)
+    }
+
+    func count(
+        _ delta: Int64, key: String, initial: UInt64?, expiration: Expiration, namespace: String?
+    ) async throws(CacheError) -> UInt64? {
+        throw CacheError(.unavailable, "it cannot count")
+    }
+
+    func touch(_ key: String, expiration: Expiration, namespace: String?) async throws(CacheError) -> Bool {
+        try await cache.touch(key, expiration: expiration, namespace: namespace)
+    }
+
+    func flushAll() async throws(CacheError) -> Bool { try await cache.flushAll() }
 }

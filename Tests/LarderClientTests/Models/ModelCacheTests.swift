@@ -101,6 +101,18 @@ import Testing
         #expect(lines.value.last == "CACHE HIT key=Team.1")
     }
 
+    /// What another version of the program has stored goes, rather than sending every read to the database.
+    @Test func whatCannotBeReadIsReplaced() async throws {
+        let cache = try CacheKind.memory(TestClock())
+        let team = Team(id: 1, name: "Dev")
+        try await store.save(team)
+        try await cache.set("Team.1", ["another": "form"])
+        let models = models(cache)
+        #expect(try await models.get(id: 1) == team)
+        #expect(try await models.get(id: 1) == team)
+        #expect(lines.value == ["MISS", "POPULATE", "HIT"].map { "CACHE \($0) key=Team.1" })
+    }
+
     @Test func aDatabaseThatFailsLeavesNoLease() async throws {
         let models = models(try CacheKind.memory(TestClock()))
         try await models.set(Team(id: 1, name: "Dev"))
