@@ -199,7 +199,7 @@ extension Execute {
     ) {
         let bytes = UnsafeBufferPointer(start: arguments, count: request.keyLength)
         let words = String(decoding: bytes, as: UTF8.self).split(separator: " ")
-        switch Statistics.answer(words, &context) {
+        switch Statistics.answer(words, isBinary: connection.dialect == .binary, &context) {
         case .reply(let reply): connection.reply(reply, &context)
         case .stream(let stream): connection.begin(stream)
         case .list(let list):

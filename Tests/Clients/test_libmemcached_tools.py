@@ -1,6 +1,6 @@
 """libmemcached's command line tools, as Debian packages them (memccat for memcat, and so on).
 
-Not here: memcdump (it needs `stats cachedump`, which Larder does not have yet). memccapable and memcaslap know no Unix sockets.
+memccapable and memcaslap know no Unix sockets.
 """
 
 import re
@@ -145,6 +145,10 @@ class TestKeysAndServer:
         tool("memccp", "-s", server.text_address, "first", cwd=files)
         tool("memctouch", "-s", server.text_address, "--expire=2592001", "first")
         tool("memccat", "-s", server.text_address, "first", code=1)
+
+    def test_dump(self, server, files):
+        tool("memccp", "-s", server.text_address, "first", "empty", "large", cwd=files)
+        assert sorted(tool("memcdump", "-s", server.text_address).split()) == ["empty", "first", "large"]
 
     def test_ping(self, server):
         tool("memcping", "-s", server.text_address)

@@ -153,7 +153,7 @@ class TestHostile:
             for length in range(1, 9):
                 client.socket.send(HEADER.pack(1, 0, 1, 0)[:length])
             assert client.is_silent()
-            assert int(running.stats()["udp_requests_dropped"]) == 24 + 9
+            assert int(running.stats("larder")["udp_requests_dropped"]) == 24 + 9
             # Which part it is and what is reserved are not looked at, as in memcached.
             assert client.ask(b"get k\r\n", sequence=9, reserved=0xffff) == b"END\r\n"
 
@@ -189,10 +189,10 @@ class TestHostile:
         with running.connect() as connection, Client(address) as client:
             for number in range(6):
                 connection.set(b"k%d" % number, b"v" * 1_000_000)
-            before = int(running.stats()["udp_replies_withheld"])
+            before = int(running.stats("larder")["udp_replies_withheld"])
             client.send(b"get k0 k1 k2 k3 k4 k5\r\n")
             assert client.is_silent()
-            assert int(running.stats()["udp_replies_withheld"]) == before + 1
+            assert int(running.stats("larder")["udp_replies_withheld"]) == before + 1
 
 
 REQUESTS = [
@@ -237,7 +237,7 @@ class TestAmplification:
         larger = [(payload[:40], asked, answered) for payload, asked, answered in result if answered >= asked]
         assert larger == []
         assert any(answered > 0 for _, _, answered in result)
-        assert int(server.stats()["udp_replies_withheld"]) > 20
+        assert int(server.stats("larder")["udp_replies_withheld"]) > 20
 
     def test_long_requests_get_long_answers(self, start_server):
         """Spaces make a request as long as its answer: how a value is read where answers must be small."""
@@ -280,7 +280,11 @@ class TestProcess:
         server = start_server()
         assert server.stats("settings")["udpport"] == "0"
         assert "UDP" not in server.port_file.read_text()
-        assert not any(name.startswith("udp_") for name in server.stats())
+        assert server.stats("larder")["udp_requests_dropped"] == "0"
+
+    def test_no_line_of_memcacheds_lists_is_more_or_less(self, start_server):
+        server, _ = start(start_server)
+        assert list(server.stats()) == list(start_server().stats())
 
     def test_the_port_alone_moves_tcp(self, start_server):
         server, (_, port) = start(start_server)

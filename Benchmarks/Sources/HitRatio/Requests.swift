@@ -52,7 +52,8 @@ public struct Requests: Sendable {
         let spread = trait(key, 3)
         for place in 0..<Self.keyBytes {
             let digit =
-                place < 8 ? UInt8(truncatingIfNeeded: UInt64(key) >> UInt64(4 * place)) & 15
+                place < 8
+                ? UInt8(truncatingIfNeeded: UInt64(key) >> UInt64(4 * place)) & 15
                 : UInt8(truncatingIfNeeded: spread >> UInt64(4 * (place - 8))) & 15
             bytes[place] = digit < 10 ? 48 + digit : 87 + digit
         }

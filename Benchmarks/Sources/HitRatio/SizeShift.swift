@@ -87,7 +87,9 @@ private struct ShiftDriver {
             if reads == .hot {
                 for use in 0..<2 {
                     let hot = first + (stored &* 2 + use) % max(1, (stored - first + 9) / 10)
-                    if let item = session.find(hashed(hot, session), now: now) { session.markUsed(item, now: now) }
+                    if let item = session.find(hashed(hot, session), now: now) {
+                        session.markUsed(item, now: now)
+                    }
                 }
             }
             session.end()

@@ -1,6 +1,6 @@
 import Glibc
-import LoadGenerator
 public import LarderStore
+import LoadGenerator
 
 /// How long a slice of the upkeep takes, in processor time of its thread: what a request that comes in the middle
 /// of one has to wait, however busy the machine is.
@@ -20,7 +20,9 @@ public struct UpkeepSlices: Sendable {
 
     /// Stores items that expire after 2 seconds to 2 hours, a third of them in the same second, and lets the time
     /// pass until the last has gone.
-    public static func run(_ configuration: StoreConfiguration, items: Int, valueBytes: ClosedRange<Int>) throws -> Self {
+    public static func run(_ configuration: StoreConfiguration, items: Int, valueBytes: ClosedRange<Int>)
+        throws -> Self
+    {
         let store = try Store(configuration)
         let session = try store.makeSession()
         var random = SeededRandom(seed: 1)
@@ -30,8 +32,10 @@ public struct UpkeepSlices: Sendable {
         for number in 0..<items {
             let span = UInt64(valueBytes.upperBound - valueBytes.lowerBound + 1)
             let length = valueBytes.lowerBound + Int(random.next(below: span))
-            let lifetime = number % 3 == 0 ? longest / 2 : 2000 + Int64(random.next(below: UInt64(longest - 2000)))
-            _ = session.set("expiring-\(number)", to: Array(value[..<length]), expiry: start + lifetime, now: start)
+            let lifetime =
+                number % 3 == 0 ? longest / 2 : 2000 + Int64(random.next(below: UInt64(longest - 2000)))
+            _ = session.set(
+                "expiring-\(number)", to: Array(value[..<length]), expiry: start + lifetime, now: start)
         }
         var slices = Self()
         var now = start

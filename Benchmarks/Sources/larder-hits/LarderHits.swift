@@ -51,7 +51,8 @@ import LarderStore
             sum += outcome.hitRatio
             count += 1
             print(
-                mix.name, outcome.hitRatio, "bytes", outcome.byteHitRatio, "moves", outcome.movesPerStore, "ns",
+                mix.name, outcome.hitRatio, "bytes", outcome.byteHitRatio, "moves", outcome.movesPerStore,
+                "ns",
                 outcome.nanosecondsPerRequest, "refused", outcome.refusals)
         }
         print("mean", sum / Double(max(1, count)))
@@ -59,7 +60,8 @@ import LarderStore
 
     private static func shift(isSizeAware: Bool) throws {
         for reads in SizeShift.Reads.allCases {
-            let configuration = StoreConfiguration(memoryBytes: 64 << 20, isSizeAware: isSizeAware, hashSeed: 1)
+            let configuration = StoreConfiguration(
+                memoryBytes: 64 << 20, isSizeAware: isSizeAware, hashSeed: 1)
             for phase in try SizeShift.run(configuration, reads: reads) {
                 print(
                     "reads: \(reads), values of \(phase.from) then \(phase.to) B: "

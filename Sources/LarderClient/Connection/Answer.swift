@@ -25,6 +25,8 @@ struct Answer: Sendable {
     /// The command that it answers, in the binary protocol.
     var opcode: UInt8 = 0
     var key: ByteBufferView?
+    /// The flags of the meta protocol, as they stand in the line.
+    var words: ByteBufferView?
     /// The caller is to make the value (W).
     var isWon = false
     /// Somebody else has been told to (Z).

@@ -98,6 +98,20 @@ extension MemcacheConnection: ItemServers {
         }
     }
 
+    public func extend(_ key: String, at end: ValueEnd, with bytes: [UInt8]) async throws -> Bool {
+        let operation: Operation = end == .back ? .append : .prepend
+        return try await observed(operation, 1, instead: false) {
+            let answer = try await self.answer { encoder in
+                try encoder.extend(end, NewItem(key: key, bytes: bytes))
+            }
+            switch answer.code {
+            case .done: return true
+            case .notStored, .notFound: return false
+            default: throw self.observer.unexpected(answer)
+            }
+        }
+    }
+
     public func add(
         _ delta: Int64, to key: String, initial: UInt64?, expiration: Expiration
     ) async throws -> UInt64? {
@@ -153,7 +167,7 @@ extension MemcacheConnection: ItemServers {
         }
     }
 
-    private func answer(
+    func answer(
         _ encode: (inout any RequestEncoder) throws -> Void
     ) async throws -> Answer {
         let answers = try await answers(commandCount: 1, encode)

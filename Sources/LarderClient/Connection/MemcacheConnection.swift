@@ -27,15 +27,20 @@ public final class MemcacheConnection: Sendable {
 
     /// A connection that opens when it is first used.
     public convenience init(to address: ServerAddress, configuration: ConnectionConfiguration = .init()) {
-        self.init(to: address, configuration: configuration, gate: ReconnectGate(configuration.backoff))
+        self.init(
+            to: address, configuration: configuration, gate: ReconnectGate(configuration.backoff),
+            observer: RequestObserver(address, configuration))
     }
 
-    init(to address: ServerAddress, configuration: ConnectionConfiguration, gate: ReconnectGate) {
+    init(
+        to address: ServerAddress, configuration: ConnectionConfiguration, gate: ReconnectGate,
+        observer: RequestObserver
+    ) {
         self.address = address
         self.configuration = configuration
         self.gate = gate
         settings = LinkSettings(address, configuration)
-        observer = RequestObserver(address, configuration)
+        self.observer = observer
     }
 
     deinit {

@@ -4,7 +4,7 @@ import Tracing
 
 /// What a request is called in metrics and spans.
 enum Operation: String, CaseIterable, Sendable {
-    case get, set, add, replace, cas, delete, increment, touch, lease
+    case get, set, add, replace, append, prepend, cas, meta, delete, increment, touch, lease
     case flushAll = "flush_all"
     case ping
     case cluster = "config_get"
@@ -15,7 +15,7 @@ enum Operation: String, CaseIterable, Sendable {
 struct RequestObserver: Sendable {
     private let address: ServerAddress
     private let configuration: ConnectionConfiguration
-    private let durations: [Operation: Metrics.Timer]
+    private var durations: [Operation: Metrics.Timer]
     private let connectDuration: Metrics.Timer
 
     init(_ address: ServerAddress, _ configuration: ConnectionConfiguration) {
@@ -23,18 +23,15 @@ struct RequestObserver: Sendable {
         self.configuration = configuration
         let factory = configuration.metricsFactory ?? MetricsSystem.factory
         let server = Self.serverAttributes(address)
-        var durations: [Operation: Metrics.Timer] = [:]
-        for operation in Operation.allCases {
-            durations[operation] = Metrics.Timer(
-                label: "db.client.operation.duration",
-                dimensions: server + [("db.operation.name", operation.rawValue)], factory: factory)
-        }
-        self.durations = durations
+        self.durations = [:]
         connectDuration = Metrics.Timer(
             label: "db.client.connection.create_time", dimensions: server, factory: factory)
+        var durations: [Operation: Metrics.Timer] = [:]
+        for operation in Operation.allCases { durations[operation] = timer(operation) }
+        self.durations = durations
     }
 
-    private static func serverAttributes(_ address: ServerAddress) -> [(String, String)] {
+    static func serverAttributes(_ address: ServerAddress) -> [(String, String)] {
         switch address {
         case .host(let name, let port):
             [("db.system.name", "memcached"), ("server.address", name), ("server.port", String(port))]
@@ -47,7 +44,8 @@ struct RequestObserver: Sendable {
         _ operation: Operation, keyCount: Int = 1, _ body: () async throws -> Result
     ) async throws -> Result {
         let begin = ContinuousClock.now
-        defer { durations[operation]?.record(duration: begin.duration(to: .now)) }
+        var failure: String?
+        defer { note(operation, begin.duration(to: .now), failure) }
         let tracer = configuration.tracer ?? InstrumentationSystem.tracer
         return try await tracer.withAnySpan(operation.rawValue, ofKind: .client) { span in
             if span.isRecording {
@@ -58,13 +56,28 @@ struct RequestObserver: Sendable {
             do {
                 return try await body()
             } catch {
-                if span.isRecording {
-                    span.attributes["error.type"] =
-                        (error as? MemcacheError)?.code.description ?? "\(type(of: error))"
-                }
+                let kind = (error as? MemcacheError)?.code.description ?? "\(type(of: error))"
+                failure = kind
+                if span.isRecording { span.attributes["error.type"] = kind }
                 throw error
             }
         }
+    }
+
+    /// What fails has a dimension that says how, and so a timer of its own, made when it is needed.
+    private func note(_ operation: Operation, _ duration: Duration, _ failure: String?) {
+        guard let failure else {
+            durations[operation]?.record(duration: duration)
+            return
+        }
+        timer(operation, [("error.type", failure)]).record(duration: duration)
+    }
+
+    private func timer(_ operation: Operation, _ more: [(String, String)] = []) -> Metrics.Timer {
+        Metrics.Timer(
+            label: "db.client.operation.duration",
+            dimensions: Self.serverAttributes(address) + [("db.operation.name", operation.rawValue)] + more,
+            factory: configuration.metricsFactory ?? MetricsSystem.factory)
     }
 
     /// Carries out a request; `instead` is the result when the server is down and that is to be a miss.

@@ -42,6 +42,10 @@ protocol RequestEncoder {
     /// The value, or a stand-in that lives so long and gives one caller the right to make the value. It may have two
     /// answers.
     mutating func lease(_ key: String, seconds: Int) throws(MemcacheError)
+    /// Adds bytes to the value that there is.
+    mutating func extend(_ end: ValueEnd, _ item: NewItem) throws(MemcacheError)
+    /// A command with the caller's flags.
+    mutating func meta(_ command: MetaCommand) throws(MemcacheError)
     mutating func flushAll()
     /// Asks for an answer and nothing else.
     mutating func ping()
@@ -93,9 +97,10 @@ enum WireKey {
     }
 
     /// What is sent at once has to fit a buffer of NIO's, whose places are 32 bits wide.
-    static func checkRoom(for item: NewItem, after bytes: ByteBuffer) throws(MemcacheError) {
-        guard item.bytes.count < Int(Int32.max) - bytes.writerIndex else {
-            throw MemcacheError(.clientError, "these values are more than 2 GiB together: store them one by one")
+    static func checkRoom(for count: Int, after bytes: ByteBuffer) throws(MemcacheError) {
+        guard count < Int(Int32.max) - bytes.writerIndex else {
+            throw MemcacheError(
+                .clientError, "these values are more than 2 GiB together: store them one by one")
         }
     }
 }

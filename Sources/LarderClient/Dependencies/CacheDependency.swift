@@ -67,7 +67,9 @@ public struct CacheDependency: Sendable {
             }
             var entries: [String: String] = [:]
             // The last key gets the last number, and so they are in order.
-            for (place, key) in pending.reversed().enumerated() { entries[entry(last &- UInt64(place))] = key }
+            for (place, key) in pending.reversed().enumerated() {
+                entries[entry(last &- UInt64(place))] = key
+            }
             let taken = try await cache.addMulti(entries, expiration: expiration, namespace: namespace)
             // Whoever deletes takes the number away first: what was added before is then found and deleted, and what was
             // added later sees it here, and is added once more. The first entry stays: it may be another's by now.

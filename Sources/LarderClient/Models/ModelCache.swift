@@ -122,7 +122,7 @@ public struct ModelCache: Sendable {
         do {
             do {
                 return try await leaseOnce(key, as: type)
-            } catch where error.code == .cannotDecode {
+            } catch  where error.code == .cannotDecode {
                 // Another version of the program has stored it: it is of no use here, and would never go.
                 try await cache.delete(key, namespace: namespace)
                 return try await leaseOnce(key, as: type)

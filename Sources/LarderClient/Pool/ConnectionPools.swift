@@ -6,12 +6,10 @@ extension EagerPool where Resource == MemcacheConnection {
     public convenience init(
         size: Int, to address: ServerAddress, configuration: ConnectionConfiguration = .init()
     ) async throws {
-        let gate = ReconnectGate(configuration.backoff)
-        try await self.init(size: size) {
-            let connection = MemcacheConnection(to: address, configuration: configuration, gate: gate)
-            try await connection.connect()
-            return connection
-        }
+        let makes = PooledConnections(address, configuration)
+        try await self.init(
+            size: size, observer: PoolObserver(address, configuration), isBroken: { $0.isBroken },
+            discard: { await $0.close() }, create: makes.open)
     }
 }
 
@@ -21,11 +19,31 @@ extension LazyPool where Resource == MemcacheConnection {
     public convenience init(
         size: Int, to address: ServerAddress, configuration: ConnectionConfiguration = .init()
     ) {
-        let gate = ReconnectGate(configuration.backoff)
-        self.init(size: size) {
-            let connection = MemcacheConnection(to: address, configuration: configuration, gate: gate)
-            try await connection.connect()
-            return connection
-        }
+        let makes = PooledConnections(address, configuration)
+        self.init(
+            size: size, observer: PoolObserver(address, configuration), isBroken: { $0.isBroken },
+            discard: { await $0.close() }, create: makes.open)
+    }
+}
+
+/// What the connections of a pool have in common.
+private struct PooledConnections: Sendable {
+    private let address: ServerAddress
+    private let configuration: ConnectionConfiguration
+    private let gate: ReconnectGate
+    private let observer: RequestObserver
+
+    init(_ address: ServerAddress, _ configuration: ConnectionConfiguration) {
+        self.address = address
+        self.configuration = configuration
+        gate = ReconnectGate(configuration.backoff)
+        observer = RequestObserver(address, configuration)
+    }
+
+    @Sendable func open() async throws -> MemcacheConnection {
+        let connection = MemcacheConnection(
+            to: address, configuration: configuration, gate: gate, observer: observer)
+        try await connection.connect()
+        return connection
     }
 }

@@ -10,11 +10,21 @@ public final class EagerPool<Resource: Sendable>: ResourcePool {
     /// Opens all the resources, at the same time; when one cannot be opened, closes the others and throws.
     ///
     /// - Parameters:
+    ///   - size: at least 1.
     ///   - isBroken: whether a resource is of no more use.
     ///   - discard: closes a resource.
     ///   - create: opens a resource.
-    public init(
+    public convenience init(
         size: Int, isBroken: @escaping @Sendable (Resource) -> Bool,
+        discard: @escaping @Sendable (Resource) async -> Void,
+        create: @escaping @Sendable () async throws -> Resource
+    ) async throws {
+        try await self.init(
+            size: size, observer: nil, isBroken: isBroken, discard: discard, create: create)
+    }
+
+    init(
+        size: Int, observer: PoolObserver?, isBroken: @escaping @Sendable (Resource) -> Bool,
         discard: @escaping @Sendable (Resource) async -> Void,
         create: @escaping @Sendable () async throws -> Resource
     ) async throws {
@@ -23,7 +33,7 @@ public final class EagerPool<Resource: Sendable>: ResourcePool {
         self.size = size
         keeper = PoolKeeper(
             slots: PoolSlots(resources, order: .oldest), create: create, isBroken: isBroken, discard: discard,
-            replacesAtOnce: true)
+            replacesAtOnce: true, observer: observer)
     }
 
     /// Opens all the resources, at the same time; when one cannot be opened, closes the others and throws.

@@ -8,11 +8,20 @@ public final class LazyPool<Resource: Sendable>: ResourcePool {
     /// A pool without any resource yet.
     ///
     /// - Parameters:
+    ///   - size: at least 1.
     ///   - isBroken: whether a resource is of no more use.
     ///   - discard: closes a resource.
     ///   - create: opens a resource.
-    public init(
+    public convenience init(
         size: Int, isBroken: @escaping @Sendable (Resource) -> Bool,
+        discard: @escaping @Sendable (Resource) async -> Void,
+        create: @escaping @Sendable () async throws -> Resource
+    ) {
+        self.init(size: size, observer: nil, isBroken: isBroken, discard: discard, create: create)
+    }
+
+    init(
+        size: Int, observer: PoolObserver?, isBroken: @escaping @Sendable (Resource) -> Bool,
         discard: @escaping @Sendable (Resource) async -> Void,
         create: @escaping @Sendable () async throws -> Resource
     ) {
@@ -20,7 +29,7 @@ public final class LazyPool<Resource: Sendable>: ResourcePool {
         self.size = size
         keeper = PoolKeeper(
             slots: PoolSlots(Array(repeating: nil, count: size), order: .latest), create: create,
-            isBroken: isBroken, discard: discard, replacesAtOnce: false)
+            isBroken: isBroken, discard: discard, replacesAtOnce: false, observer: observer)
     }
 
     /// A pool without any resource yet.

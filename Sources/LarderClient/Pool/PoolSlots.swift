@@ -48,16 +48,27 @@ final class PoolSlots<Resource: Sendable>: Sendable {
         }
     }
 
+    private let size: Int
     private let order: Order
     private let state: Mutex<State>
 
     init(_ slots: [Slot], order: Order) {
+        size = slots.count
         self.order = order
         state = Mutex(State(free: slots))
     }
 
     var freeCount: Int { state.withLock { $0.free.count } }
     var waiterCount: Int { state.withLock { $0.waiters.count } }
+
+    /// How it stands; what is being opened or replaced counts as used.
+    var usage: PoolUsage {
+        state.withLock { state in
+            PoolUsage(
+                idleCount: state.free.count { $0 != nil },
+                usedCount: state.isClosed ? 0 : size - state.free.count, waiterCount: state.waiters.count)
+        }
+    }
 
     func acquire() async throws -> Slot {
         let arrival = state.withLock { state in

@@ -65,6 +65,10 @@ extension Pooled: ItemServers where Pool.Resource: ItemServers {
         }
     }
 
+    public func extend(_ key: String, at end: ValueEnd, with bytes: [UInt8]) async throws -> Bool {
+        try await withConnection { try await $0.extend(key, at: end, with: bytes) }
+    }
+
     public func touch(_ key: String, expiration: Expiration) async throws -> Bool {
         try await withConnection { try await $0.touch(key, expiration: expiration) }
     }

@@ -56,6 +56,14 @@ public enum StoreMode: Sendable, Hashable {
     case replace
 }
 
+/// Where bytes are added to a value.
+public enum ValueEnd: Sendable, Hashable {
+    /// Before what there is.
+    case front
+    /// Behind what there is.
+    case back
+}
+
 /// What a lease came to: of all who ask for a key that is missing, one is to make the value.
 public enum Lease: Sendable, Hashable {
     /// The value is there.
@@ -84,6 +92,11 @@ public protocol ItemServers: Sendable {
     /// - Parameter initial: the number to begin with where there is none, to which the delta is not added.
     /// - Returns: the new number; nil where there is none and no `initial`.
     func add(_ delta: Int64, to key: String, initial: UInt64?, expiration: Expiration) async throws -> UInt64?
+    /// Adds bytes to a value, whose flags and end stay. Bytes of a value that was deflated mean nothing behind or before
+    /// others: add to what was stored as it is only.
+    /// - Returns: false where there is none.
+    /// - Throws: with the code `notSupported` where nothing else is said.
+    func extend(_ key: String, at end: ValueEnd, with bytes: [UInt8]) async throws -> Bool
     /// Gives an item another end.
     /// - Returns: false where there is none.
     func touch(_ key: String, expiration: Expiration) async throws -> Bool
@@ -95,6 +108,23 @@ public protocol ItemServers: Sendable {
 }
 
 extension ItemServers {
+    /// Adds bytes behind a value: see `extend`.
+    @discardableResult
+    public func append(_ bytes: [UInt8], to key: String) async throws -> Bool {
+        try await extend(key, at: .back, with: bytes)
+    }
+
+    /// Adds bytes before a value: see `extend`.
+    @discardableResult
+    public func prepend(_ bytes: [UInt8], to key: String) async throws -> Bool {
+        try await extend(key, at: .front, with: bytes)
+    }
+
+    /// Not supported.
+    public func extend(_ key: String, at end: ValueEnd, with bytes: [UInt8]) async throws -> Bool {
+        throw MemcacheError(.notSupported, "these servers cannot add to a value")
+    }
+
     /// The item, of which is not known how long it has left.
     public func timedItem(for key: String) async throws -> TimedItem? {
         try await items(for: [key])[key].map { TimedItem($0, left: .unknown) }

@@ -55,6 +55,10 @@ public struct RetryingServers: ItemServers {
         try await servers.add(delta, to: key, initial: initial, expiration: expiration)
     }
 
+    public func extend(_ key: String, at end: ValueEnd, with bytes: [UInt8]) async throws -> Bool {
+        try await servers.extend(key, at: end, with: bytes)
+    }
+
     public func touch(_ key: String, expiration: Expiration) async throws -> Bool {
         try await retrying { try await servers.touch(key, expiration: expiration) }
     }

@@ -80,7 +80,10 @@
             tls.certificateVerification =
                 try choice(
                     "tls.verification",
-                    [("full", CertificateVerification.fullVerification), ("noHostname", .noHostnameVerification), ("none", .none)])
+                    [
+                        ("full", CertificateVerification.fullVerification),
+                        ("noHostname", .noHostnameVerification), ("none", .none),
+                    ])
                 ?? .fullVerification
             let roots = try text("tls.trustRoots")
             if let roots { tls.trustRoots = .file(roots) }

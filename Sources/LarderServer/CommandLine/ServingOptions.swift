@@ -90,7 +90,7 @@ extension Option {
             "X", "disable-dumping", .none, .behaviour, "refuse to list keys (stats cachedump, metadump)",
             effect: { draft, _ in draft.settings.dumpEnabled = false }),
         Option(
-            "W", "disable-watch", .none, .behaviour, "refuse the command \"watch\", which there is not yet",
+            "W", "disable-watch", .none, .behaviour, "refuse the command \"watch\"",
             effect: { draft, _ in draft.settings.watchEnabled = false }),
         Option(
             "S", "enable-sasl", .none, .behaviour,

@@ -39,7 +39,6 @@ enum SettingsStatistics {
         lines.add("num_napi_ids", 0)
         lines.add("memory_file", state.settings.storePath ?? "(null)")
         lines.add("client_flags_size", 4)
-        lines.add("larder_version", Version.larder)
     }
 
     private static func encryption(_ settings: Settings, _ lines: inout StatisticsList) {

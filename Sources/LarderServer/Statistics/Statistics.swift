@@ -9,8 +9,10 @@ import Synchronization
 /// The `stats` command: memcached's names in memcached's order, with true values, or memcached's
 /// value for "off" where the thing does not exist here (memcached, `doc/protocol.txt`).
 enum Statistics {
-    /// - Parameter words: what stands behind `stats`.
-    static func answer(_ words: [Substring], _ context: inout WorkerContext) -> StatisticsAnswer {
+    /// - Parameters:
+    ///   - words: what stands behind `stats`.
+    ///   - isBinary: whether it was asked for in the binary protocol, which has no lists of items.
+    static func answer(_ words: [Substring], isBinary: Bool, _ context: inout WorkerContext) -> StatisticsAnswer {
         let state = context.state
         let cache = state.caches[context.cacheNumber]
         var lines = StatisticsList()
@@ -20,6 +22,7 @@ enum Statistics {
         case "items": items(state, cache, now: context.now, &lines)
         case "slabs": slabs(cache, &lines)
         case "caches": caches(state, &lines)
+        case "larder": own(cache, &lines)
         case "sizes":
             if state.settings.tracksSizes { return .stream(SizeStatistics()) }
             lines.add("sizes_status", "disabled")
@@ -28,7 +31,7 @@ enum Statistics {
             reset(state, cache)
             return .reply(.reset)
         case "detail": return detail(&context, words.dropFirst().first)
-        case "cachedump": return cachedump(context, words.dropFirst())
+        case "cachedump" where !isBinary: return cachedump(context, words.dropFirst())
         default: return .reply(.noSuchStatistics)
         }
         return .list(lines)
@@ -42,10 +45,13 @@ enum Statistics {
         machinery(state, cache, now: now, &lines)
         itemTotals(state, cache, &lines)
         storeFile(cache, &lines)
-        if state.settings.udpPort != 0 {
-            lines.add("udp_requests_dropped", cache.total(.udpRequestsDropped))
-            lines.add("udp_replies_withheld", cache.total(.udpRepliesWithheld))
-        }
+    }
+
+    /// What memcached has no word for: in a list of its own, since some programs count the lines of the others.
+    private static func own(_ cache: ServedCache, _ lines: inout StatisticsList) {
+        lines.add("larder_version", Version.larder)
+        lines.add("udp_requests_dropped", cache.total(.udpRequestsDropped))
+        lines.add("udp_replies_withheld", cache.total(.udpRepliesWithheld))
     }
 
     /// What became of the file that the items lie in.

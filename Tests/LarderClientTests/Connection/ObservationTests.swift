@@ -32,9 +32,40 @@ import Tracing
             metrics.timers.contains { $0.label == "db.client.connection.create_time" && !$0.values.isEmpty })
     }
 
+    @Test func poolsAreMeasured() async throws {
+        let server = try TestServer()
+        let metrics = TestMetrics()
+        var configuration = server.configuration
+        configuration.metricsFactory = metrics
+        let pool = try await EagerPool(size: 2, to: server.address, configuration: configuration)
+        func last(_ label: String, _ state: String? = nil) -> Double? {
+            metrics.recorders.first { recorder in
+                recorder.label == label
+                    && recorder.dimensions.first { $0.0 == "db.client.connection.state" }?.1 == state
+            }?.lastValue
+        }
+        let first = try await pool.acquire()
+        #expect(last("db.client.connection.count", "used") == 1)
+        #expect(last("db.client.connection.count", "idle") == 1)
+        let second = try await pool.acquire()
+        let third = Task { try await pool.acquire() }
+        await until { last("db.client.connection.pending_requests") == 1 && pool.waiterCount == 1 }
+        pool.giveBack(first)
+        pool.giveBack(try await third.value)
+        pool.giveBack(second)
+        #expect(last("db.client.connection.pending_requests") == 0)
+        #expect(last("db.client.connection.count", "used") == 0)
+        #expect(last("db.client.connection.count", "idle") == 2)
+        let waits = metrics.timers.filter { $0.label == "db.client.connection.wait_time" }
+        #expect(waits.map(\.values.count) == [3])
+        await pool.close()
+    }
+
     @Test func whatFailsSaysSo() async throws {
         let tracer = InMemoryTracer()
+        let metrics = TestMetrics()
         var configuration = ConnectionConfiguration()
+        configuration.metricsFactory = metrics
         configuration.tracer = tracer
         configuration.onFailure = .miss
         configuration.silence()
@@ -42,5 +73,9 @@ import Tracing
             to: .unixSocket(path: "/nonexistent/larder.sock"), configuration: configuration)
         _ = try await connection.items(for: ["a"])
         #expect(tracer.finishedSpans.first?.attributes.get("error.type") == .string("cannot connect"))
+        let failed = metrics.timers.filter { timer in
+            timer.dimensions.contains { $0 == ("error.type", "cannot connect") } && !timer.values.isEmpty
+        }
+        #expect(failed.map(\.label) == ["db.client.operation.duration"])
     }
 }

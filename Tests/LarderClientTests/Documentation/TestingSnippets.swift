@@ -3,6 +3,7 @@ import LarderClient
 import LarderTestServer
 import Synchronization
 import Testing
+
 // end
 
 // snippet: server

@@ -110,7 +110,7 @@ enum BinaryAnswers {
     private static func success(_ opcode: BinaryOpcode) throws(MemcacheError) -> Answer.Code {
         switch opcode {
         case .getWithKey, .increment, .decrement: .value
-        case .set, .add, .replace, .delete, .touch, .authenticate: .done
+        case .set, .add, .replace, .append, .prepend, .delete, .touch, .authenticate: .done
         case .flush: .ok
         case .noOperation: .noOperation
         default: throw BinaryAnswerDecoder.violation("an answer to what was never asked")

@@ -41,12 +41,23 @@ struct BinaryRequestEncoder: RequestEncoder {
             case .add: .add
             case .replace: .replace
             }
-        try WireKey.checkRoom(for: item, after: bytes)
+        try WireKey.checkRoom(for: item.bytes.count, after: bytes)
         try begin(opcode, item.key, extrasLength: 8, valueLength: item.bytes.count, cas: cas ?? 0)
         bytes.writeInteger(item.flags)
         bytes.writeInteger(Self.exptime(seconds))
         bytes.writeString(item.key)
         bytes.writeBytes(item.bytes)
+    }
+
+    mutating func extend(_ end: ValueEnd, _ item: NewItem) throws(MemcacheError) {
+        try WireKey.checkRoom(for: item.bytes.count, after: bytes)
+        try begin(end == .back ? .append : .prepend, item.key, valueLength: item.bytes.count)
+        bytes.writeString(item.key)
+        bytes.writeBytes(item.bytes)
+    }
+
+    mutating func meta(_ command: MetaCommand) throws(MemcacheError) {
+        throw MemcacheError(.notSupported, "the binary dialect has no commands of the meta protocol")
     }
 
     mutating func delete(_ key: String) throws(MemcacheError) {

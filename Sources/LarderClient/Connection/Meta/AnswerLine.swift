@@ -34,6 +34,7 @@ enum AnswerLine {
         case (0x4F, 0x4B): answer = Answer(.ok)
         default: throw violation(line)
         }
+        answer.words = words.rest
         while let word = words.next() {
             guard read(word, into: &answer) else { throw violation(line) }
         }

@@ -46,7 +46,7 @@ struct MetaRequestEncoder: RequestEncoder {
     mutating func store(
         _ mode: StoreMode, _ item: NewItem, seconds: Int64, cas: UInt64?
     ) throws(MemcacheError) {
-        try WireKey.checkRoom(for: item, after: bytes)
+        try WireKey.checkRoom(for: item.bytes.count, after: bytes)
         try begin("ms ", item.key, length: item.bytes.count)
         if seconds != 0 { bytes.writeString(" T\(Self.exptime(seconds))") }
         if item.flags != 0 { bytes.writeString(" F\(item.flags)") }
@@ -57,6 +57,22 @@ struct MetaRequestEncoder: RequestEncoder {
         case .replace: end(" MR")
         }
         bytes.writeBytes(item.bytes)
+        bytes.writeString("\r\n")
+    }
+
+    mutating func extend(_ end: ValueEnd, _ item: NewItem) throws(MemcacheError) {
+        try meta(.set(item.key, item.bytes, end == .back ? "MA" : "MP"))
+    }
+
+    mutating func meta(_ command: MetaCommand) throws(MemcacheError) {
+        try command.check()
+        let hasData = command.verb == .set
+        if hasData { try WireKey.checkRoom(for: command.bytes.count, after: bytes) }
+        try begin(command.verb.rawValue + " ", command.key, length: hasData ? command.bytes.count : nil)
+        for flag in command.flags { bytes.writeString(" " + flag) }
+        end("")
+        guard hasData else { return }
+        bytes.writeBytes(command.bytes)
         bytes.writeString("\r\n")
     }
 
