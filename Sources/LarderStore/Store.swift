@@ -66,6 +66,7 @@ public final class Store: Sendable {
         }
         process.pointee.links.deallocate()
         process.pointee.births.deallocate()
+        process.pointee.renewals.deallocate()
         process.pointee.pins.deallocate()
         process.pointee.sessions.deallocate()
         pthread_mutex_destroy(&process.pointee.spaceLock)
@@ -106,6 +107,8 @@ public final class Store: Sendable {
         links.initialize(repeating: SlabLinks(), count: geometry.slabCount)
         let births = UnsafeMutablePointer<UInt64>.allocate(capacity: geometry.slabCount)
         births.initialize(repeating: 0, count: geometry.slabCount)
+        let renewals = UnsafeMutablePointer<UInt64>.allocate(capacity: geometry.slabCount)
+        renewals.initialize(repeating: 0, count: geometry.slabCount)
         let pins = UnsafeMutablePointer<UInt32>.allocate(capacity: geometry.slabCount)
         pins.initialize(repeating: 0, count: geometry.slabCount)
         let sessions = UnsafeMutablePointer<UInt64>.allocate(capacity: SessionSlot.placesMax)
@@ -113,9 +116,12 @@ public final class Store: Sendable {
         let process = UnsafeMutablePointer<ProcessState>.allocate(capacity: 1)
         process.initialize(
             to: ProcessState(
-                links: links, births: births, pins: pins, expiryHeap: ExpiryHeap(), sessions: sessions,
+                links: links, births: births, renewals: renewals, pins: pins, expiryHeap: ExpiryHeap(),
+                sessions: sessions,
                 configuration: configuration, bounds: bounds))
-        if configuration.isSizeAware { process.pointee.droppedKeys = DroppedKeys(arenaBytes: geometry.arenaBytes) }
+        if configuration.isSizeAware {
+            process.pointee.droppedKeys = DroppedKeys(arenaBytes: geometry.arenaBytes)
+        }
         pthread_mutex_init(&process.pointee.spaceLock, nil)
         return process
     }

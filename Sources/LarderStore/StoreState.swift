@@ -120,6 +120,8 @@ struct ProcessState {
     var links: UnsafeMutablePointer<SlabLinks>
     /// When each slab's youngest item was stored: see `SlabAge.swift`. Under the space lock.
     var births: UnsafeMutablePointer<UInt64>
+    /// By slab: where `slabsWritten` stood when the large item in it was last left where it is since it is asked for.
+    var renewals: UnsafeMutablePointer<UInt64>
     /// Slabs that new items were put in so far. Under the space lock.
     var slabsWritten: UInt64 = 0
     /// Where the search for adjacent slabs goes on in a large arena. Under the space lock.

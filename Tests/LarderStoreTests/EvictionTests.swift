@@ -39,6 +39,29 @@ import Testing
         #expect(store.checkInvariants().isEmpty)
     }
 
+    /// Values larger than a slab, a quarter of the arena of which is in use: each is asked for once in so many stores of
+    /// others that a quarter of the arena passes through, and none of them goes.
+    @Test(arguments: [40_000, 140_000, 200_000, 600_000])
+    func largeValuesInUseStay(valueBytes: Int) throws {
+        let store = try Store(StoreConfiguration(memoryBytes: 2 * Self.arenaBytes, hashSeed: 1))
+        let slabBytes = store.state.blocksPerSlab << Int(store.state.blockShift)
+        try #require(valueBytes > slabBytes)
+        let driver = try StoreDriver(store)
+        let value = [UInt8].value(valueBytes, seed: 1)
+        let usedCount = store.state.slabCount / 4 / ((valueBytes + slabBytes) / slabBytes)
+        for number in 0..<usedCount {
+            _ = driver.turn(Self.now) { $0.set(Self.key(number), value, now: Self.now) }
+        }
+        for round in 0..<1000 {
+            let used = Self.key(round % usedCount)
+            let found = driver.turn(Self.now) { $0.find(used, now: Self.now, marks: true) }
+            try #require(found != nil, "round \(round), \(usedCount) in use")
+            let outcome = driver.turn(Self.now) { $0.set(Self.key(usedCount + round), value, now: Self.now) }
+            try #require(outcome == .stored)
+        }
+        #expect(store.checkInvariants().isEmpty)
+    }
+
     /// As many keys of 40 bytes as of 4,000, asked for alike: more of the small ones fit.
     @Test func sizeAwareFindsMore() throws {
         var hits: [Bool: Int] = [:]
@@ -107,7 +130,9 @@ extension EvictionTests {
                 } else {
                     _ = driver.set(key, value, now: now)
                 }
-                for wonder in 0..<4 { _ = driver.set([UInt8](key: "once-\(4 * round + wonder)"), value, now: now) }
+                for wonder in 0..<4 {
+                    _ = driver.set([UInt8](key: "once-\(4 * round + wonder)"), value, now: now)
+                }
             }
         }
         print("came back: \(hits) of \(40 * usedCount)")

@@ -18,7 +18,8 @@ extension Connection {
         if case .undecided = dialect { decideDialect() }
         if case .text = dialect, parser.retrievalTerminator == 0,
             // SAFETY: more than four bytes are there.
-            UInt32(littleEndian: UnsafeRawPointer(input.base + input.start).loadUnaligned(as: UInt32.self)) == Self.setWord
+            UInt32(littleEndian: UnsafeRawPointer(input.base + input.start).loadUnaligned(as: UInt32.self))
+                == Self.setWord
         {
             return storePlainly(&context, &budget)
         }
@@ -31,7 +32,7 @@ extension Connection {
         let base = UnsafePointer(input.base)
         let batch = context.batch
         // `requestCost` is a power of two, and the budget above 0.
-        let countMax = min(RequestBatch.countMax, budget &>> 6 &+ 1)
+        let countMax = min(RequestBatch.countMax, (budget &+ 63) &>> 6)
         var count = 0
         while count < countMax, count == 0 || nextIsSet,
             parser.takeSet(base, cursor: &input.start, end: input.end, batch.sets + count)
@@ -61,7 +62,8 @@ extension Connection {
 
     @inline(__always)
     private mutating func store(
-        _ set: UnsafePointer<PlainSet>, _ key: HashedKey, _ base: UnsafePointer<UInt8>, _ context: inout WorkerContext
+        _ set: UnsafePointer<PlainSet>, _ key: HashedKey, _ base: UnsafePointer<UInt8>,
+        _ context: inout WorkerContext
     ) {
         var outcome = StoreOutcome.tooLarge
         if Execute.isTooLarge(

@@ -45,7 +45,8 @@ extension Connection {
         if case .binary = dialect { return retrievePackets(&context, &budget) }
         // SAFETY: the caller has seen eight bytes, or the rest of a line of keys.
         if parser.retrievalTerminator == 0,
-            UInt32(littleEndian: UnsafeRawPointer(input.base + input.start).loadUnaligned(as: UInt32.self)) & 0xff_ffff
+            UInt32(littleEndian: UnsafeRawPointer(input.base + input.start).loadUnaligned(as: UInt32.self))
+                & 0xff_ffff
                 == Self.metaGetWord
         {
             return retrieveMeta(&context, &budget)
@@ -75,17 +76,20 @@ extension Connection {
         let batch = context.batch
         let cost = parser.retrievalTerminator != 0 ? 1 : Self.requestCost
         // `requestCost` is a power of two, and the budget above 0.
-        let countMax = min(RequestBatch.countMax, cost == 1 ? budget : budget &>> 6 &+ 1)
+        let countMax = min(RequestBatch.countMax, cost == 1 ? budget : (budget &+ 63) &>> 6)
         var wantsCas = false
         let count: Int
         switch kind {
         case .get:
-            count = parser.takeKeys(base, cursor: &input.start, end: input.end, batch.keys, countMax: countMax)
+            count = parser.takeKeys(
+                base, cursor: &input.start, end: input.end, batch.keys, countMax: countMax)
         case .metaGet:
             count = parser.takeMetaGets(
-                base, cursor: &input.start, end: input.end, batch.keys, countMax: countMax, wantsCas: &wantsCas)
+                base, cursor: &input.start, end: input.end, batch.keys, countMax: countMax,
+                wantsCas: &wantsCas)
         case .binary:
-            count = binaryParser.takeKeys(base, cursor: &input.start, end: input.end, batch.keys, countMax: countMax)
+            count = binaryParser.takeKeys(
+                base, cursor: &input.start, end: input.end, batch.keys, countMax: countMax)
             wantsCas = true
         }
         guard count > 0 else { return false }
@@ -101,7 +105,8 @@ extension Connection {
         var fillMax = output.fillMax
         while place < count {
             if kind == .get || !batch.lookups[place].isMarked,
-                answerSmall(batch.lookups + place, batch.keys + place, kind, base, fillMax, context.casIsEnabled)
+                answerSmall(
+                    batch.lookups + place, batch.keys + place, kind, base, fillMax, context.casIsEnabled)
             {
                 hits &+= 1
             } else {
@@ -144,7 +149,8 @@ extension Connection {
     /// Writes a small value, if that is what was found and the buffer has room for it below `fillMax`.
     @inline(__always)
     private mutating func answerSmall(
-        _ lookup: UnsafeMutablePointer<Lookup>, _ key: UnsafeMutablePointer<RetrievalKey>, _ kind: RetrievalDialect,
+        _ lookup: UnsafeMutablePointer<Lookup>, _ key: UnsafeMutablePointer<RetrievalKey>,
+        _ kind: RetrievalDialect,
         _ base: UnsafePointer<UInt8>, _ fillMax: Int, _ casIsEnabled: Bool
     ) -> Bool {
         let length = lookup.pointee.valueLength
@@ -178,7 +184,8 @@ extension Connection {
 
     /// Writes what was found, whatever it is; false when that is nothing.
     private mutating func answer(
-        _ lookup: UnsafeMutablePointer<Lookup>, _ key: UnsafeMutablePointer<RetrievalKey>, _ kind: RetrievalDialect,
+        _ lookup: UnsafeMutablePointer<Lookup>, _ key: UnsafeMutablePointer<RetrievalKey>,
+        _ kind: RetrievalDialect,
         _ base: UnsafePointer<UInt8>, _ context: inout WorkerContext
     ) -> Bool {
         guard lookup.pointee.value != nil else {
@@ -214,7 +221,8 @@ extension Connection {
     ) {
         guard let item = context.session.item(of: lookup.pointee) else { return }
         writeValue(
-            item, key: lookup.pointee.key.assumingMemoryBound(to: UInt8.self), keyLength: lookup.pointee.keyLength,
+            item, key: lookup.pointee.key.assumingMemoryBound(to: UInt8.self),
+            keyLength: lookup.pointee.keyLength,
             cas: nil, &context)
         if isLast { writeEnd(&context) }
     }

@@ -11,6 +11,8 @@ extension StoreState {
     private static let samplesMax = 256
     /// Slabs looked at for the one with the most holes.
     private static let slabsSearched = 4096
+    /// Slabs at the head of the queue of fresh ones that are looked at for large items in use.
+    private static let waitingMax = 256
     /// Ticks in which the whole slab table is looked at for emptied slabs.
     private static let tableParts = 16
     /// Share of the slabs that fresh items may hold before they are the ones to make room.
@@ -175,27 +177,65 @@ extension StoreState {
     /// pinned slab: to empty it would give no memory now.
     private func passOver(_ slab: Int) -> Bool {
         let isRun = larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue
-        if isRun, !isPinned(slab) {
-            guard larder_load_u32(&slabs[slab].live_blocks) > 0 else { return false }
-            let item = Item(address(ofBlock: firstBlock(ofSlab: slab)))
-            let state = larder_load_u8(item.stateField)
-            let hits = Int(state & ItemState.frequencyMask)
-            let price = retentionPrice(
-                blockCount: Int(larder_load_u32(&slabs[slab].live_blocks)), hits: hits, isKept: false)
-            guard hits >= price else { return false }
-            // A hit at this very moment keeps its count.
-            _ = larder_exchange_u8_is(item.stateField, state, stateAfterPaying(price, state))
-        } else if !isPinned(slab) {
-            return false
-        }
         if isRun {
-            process.pointee.freshSlabs.remove(slab, process.pointee.links)
-            process.pointee.freshSlabs.append(slab, process.pointee.links)
+            guard isPinned(slab) || payToStay(slab) else { return false }
+            renew(slab)
+            moveToEnd(slab)
         } else {
+            guard isPinned(slab) else { return false }
             removeSealed(slab)
             appendSealed(slab)
         }
         return true
+    }
+
+    /// Takes from a large item the hits that its staying costs; false when it has too few.
+    private func payToStay(_ run: Int) -> Bool {
+        let blockCount = Int(larder_load_u32(&slabs[run].live_blocks))
+        guard blockCount > 0 else { return false }
+        let item = Item(address(ofBlock: firstBlock(ofSlab: run)))
+        let state = larder_load_u8(item.stateField)
+        let hits = Int(state & ItemState.frequencyMask)
+        let price = retentionPrice(blockCount: blockCount, hits: hits, isKept: false)
+        guard hits >= price else { return false }
+        // A hit at this very moment keeps its count.
+        _ = larder_exchange_u8_is(item.stateField, state, stateAfterPaying(price, state))
+        return true
+    }
+
+    /// Whether a large item was asked for often enough to stay.
+    func canPayToStay(_ run: Int) -> Bool {
+        let blockCount = Int(larder_load_u32(&slabs[run].live_blocks))
+        guard blockCount > 0 else { return false }
+        let state = larder_load_u8(Item(address(ofBlock: firstBlock(ofSlab: run))).stateField)
+        let hits = Int(state & ItemState.frequencyMask)
+        return hits > 0 && hits >= retentionPriceMax(blockCount: blockCount)
+    }
+
+    /// Lets large items pay whose turn it was before that of a window that is to be emptied, and which stay since they
+    /// were asked for: each of them is then as old as what is stored now.
+    func chargeWhoStays(_ window: Range<Int>) {
+        var youth: UInt64 = 0
+        for slab in window {
+            let owner = runHead(of: slab)
+            if larder_load_u32(&slabs[owner].live_blocks) > 0 { youth = max(youth, renewedYouth(owner)) }
+        }
+        var next = process.pointee.freshSlabs.head
+        for _ in 0..<Self.waitingMax where next != SlabList.none {
+            let slab = Int(next)
+            next = process.pointee.links[slab].next
+            guard larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue,
+                !window.contains(slab),
+                !isYoung(slab), renewedYouth(slab) < youth, payToStay(slab)
+            else { continue }
+            renew(slab)
+            moveToEnd(slab)
+        }
+    }
+
+    private func moveToEnd(_ run: Int) {
+        process.pointee.freshSlabs.remove(run, process.pointee.links)
+        process.pointee.freshSlabs.append(run, process.pointee.links)
     }
 
     // MARK: Flush

@@ -36,7 +36,14 @@ extension StoreState {
         guard process.pointee.configuration.isSizeAware else { return 1 + surcharge }
         let factor = (isKept ? 1 : Self.freshPriceFactor) * (hits > 0 ? 1 : Self.unfoundPriceFactor)
         let blocks = Double(blockCount) * factor
-        return surcharge + Int(blocks / process.pointee.blocksPerHit + Double(nextSampleBits() & 0xffff) / 65_536)
+        return surcharge
+            + Int(blocks / process.pointee.blocksPerHit + Double(nextSampleBits() & 0xffff) / 65_536)
+    }
+
+    /// The most that a fresh item with hits may have to pay.
+    func retentionPriceMax(blockCount: Int) -> Int {
+        guard process.pointee.configuration.isSizeAware else { return 1 }
+        return Int((Double(blockCount) * Self.freshPriceFactor / process.pointee.blocksPerHit).rounded(.up))
     }
 
     /// An item's state byte after it was passed over. What is no longer asked for is to go soon: half of

@@ -106,7 +106,8 @@ extension StoreState {
         session.pointee.useCount &+= 1
         session.pointee.open[place].lastUse = session.pointee.useCount
         return Reservation(
-            block: block, blockCount: count, cas: shape.cas ?? order, order: order, form: form, holdsLane: true)
+            block: block, blockCount: count, cas: shape.cas ?? order, order: order, form: form,
+            holdsLane: true)
     }
 
     /// Writes an item's header, key and flags into its place, and returns where its value goes.
@@ -188,7 +189,7 @@ extension StoreState {
         crashPoint()
         slab.pointee.sequence = superblock.pointee.slab_sequence
         crashPoint()
-        if kept { process.pointee.births[number] = 0 } else { beginAge(number) }
+        if kept { beginAgeOfOld(number) } else { beginAge(number) }
         slab.pointee.expiry_base_ms = bucket.start
         slab.pointee.expiry_end_ms = bucket.end
         let given = larder_load_u64(&superblock.pointee.cas_last)

@@ -11,7 +11,17 @@ extension StoreState {
     func beginAge(_ slab: Int, count: Int = 1) {
         process.pointee.slabsWritten += UInt64(count)
         process.pointee.births[slab] = process.pointee.slabsWritten
+        process.pointee.renewals[slab] = 0
     }
+
+    /// Notes that a slab is to hold items of others, whose age it takes on.
+    func beginAgeOfOld(_ slab: Int) {
+        process.pointee.births[slab] = 0
+        process.pointee.renewals[slab] = 0
+    }
+
+    /// Notes that the large item in a run stays since it is asked for.
+    func renew(_ run: Int) { process.pointee.renewals[run] = process.pointee.slabsWritten }
 
     /// Notes that a slab got an item of another.
     func inheritAge(_ slab: Int, from other: Int) {
@@ -19,9 +29,16 @@ extension StoreState {
     }
 
     /// 1,023 for what was stored just now, 0 for what was stored an arena's worth of writing ago.
-    func youth(_ slab: Int) -> UInt64 {
+    func youth(_ slab: Int) -> UInt64 { youth(bornAt: process.pointee.births[slab]) }
+
+    /// The same since the slab was written or renewed.
+    func renewedYouth(_ slab: Int) -> UInt64 {
+        youth(bornAt: max(process.pointee.births[slab], process.pointee.renewals[slab]))
+    }
+
+    private func youth(bornAt birth: UInt64) -> UInt64 {
         // Bounded first: the sequences of a damaged file may lie any distance apart.
-        let age = min(process.pointee.slabsWritten &- process.pointee.births[slab], UInt64(slabCount))
+        let age = min(process.pointee.slabsWritten &- birth, UInt64(slabCount))
         return Self.youthMax - age * Self.youthMax / UInt64(slabCount)
     }
 

@@ -6,6 +6,10 @@ extension StoreState {
     private static let windowsTriedMax = 8
     /// Slabs looked at for a window, at least.
     private static let slabsSearched = 1024
+    /// More than a dozen old slabs cost.
+    private static let usedCost: UInt64 = 1 << 46
+    /// More than a dozen used ones. A window of the largest item that there can be, 4,096 slabs, is no overflow.
+    private static let youngCost: UInt64 = 1 << 50
     /// Share of the slabs that has to be free for a search to go on where it would cost an item.
     private static let freeShareDivisor = 8
 
@@ -47,7 +51,8 @@ extension StoreState {
         larder_store_u32(&slabs[head].live_blocks, UInt32(truncatingIfNeeded: blocks))
         larder_count(&session.pointee.counters.liveBlocks, Int64(blocks))
         return Reservation(
-            block: block, blockCount: blocks, cas: shape.cas ?? order, order: order, form: form, holdsLane: false)
+            block: block, blockCount: blocks, cas: shape.cas ?? order, order: order, form: form,
+            holdsLane: false)
     }
 
     /// Lets a published run (or one given up) join the others.
@@ -117,6 +122,7 @@ extension StoreState {
         recycleLimbo(session)
         for _ in 0..<Self.windowsTriedMax {
             guard let first = cheapestWindow(count) else { return nil }
+            if process.pointee.configuration.evicts { chargeWhoStays(first..<first + count) }
             // Free slabs first, so that what eviction keeps is not moved into the window.
             let free = LARDER_SLAB_FREE.rawValue
             for slab in first..<first + count where larder_load_u32(&slabs[slab].state) == free {
@@ -137,9 +143,10 @@ extension StoreState {
 
     /// The window whose eviction costs least: free slabs cost nothing, others the more the
     /// younger they are, by the third power, so that what was stored last stays even where a
-    /// young slab has old neighbours. In a large arena it is one of a part of the slabs, and the next
-    /// search takes the next part, so that its cost does not grow with the arena. While much is free,
-    /// another part is looked at before anything is dropped.
+    /// young slab has old neighbours; an old large item that was asked for costs more than a dozen others
+    /// that are old, and what was stored of late more than all of those. In a large arena it is one of a part
+    /// of the slabs, and the next search takes the next part, so that its cost does not grow with the arena.
+    /// While much is free, another part is looked at before anything is dropped.
     private func cheapestWindow(_ count: Int) -> Int? {
         guard count <= slabCount else { return nil }
         let span = max(Self.slabsSearched, 4 * count)
@@ -200,10 +207,15 @@ extension StoreState {
         case LARDER_SLAB_SEALED.rawValue, LARDER_SLAB_OPEN.rawValue,
             LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
             if larder_load_u32(&slabs[owner].live_blocks) == 0 { return 1 }
-            let youth = youth(owner)
+            guard process.pointee.configuration.evicts else {
+                return bounds == nil ? nil : compactionCost(slab)
+            }
+            let youth = renewedYouth(owner)
             // Whatever has to be emptied, if nothing in it lives, is cheaper than one slab of items.
-            if process.pointee.configuration.evicts { return (youth * youth * youth + 1) << 12 }
-            return bounds == nil ? nil : compactionCost(slab)
+            let cost = (youth * youth * youth + 1) << 12
+            if isYoung(owner) { return cost + Self.youngCost }
+            let isRun = larder_load_u32(&slabs[owner].state) == LARDER_SLAB_RUN_HEAD.rawValue
+            return isRun && canPayToStay(owner) ? cost + Self.usedCost : cost
         default: return nil
         }
     }
