@@ -139,10 +139,10 @@ final class Server: ConnectionSink {
     private func announce() {
         let streams = listeners.filter { $0.cacheNumber == 0 }.map { $0.address?.text ?? "?" }
         let datagrams = datagramSockets.map { $0.address?.datagramText ?? "?" }
-        let places = (streams + datagrams).joined(separator: ", ")
+        let places = streams.isEmpty && datagrams.isEmpty ? "nobody" : (streams + datagrams).joined(separator: ", ")
         let settings = state.settings
         let threads = settings.threadCount == 1 ? "1 thread" : "\(settings.threadCount) threads"
-        let isDefault = settings.listenAddresses.isEmpty && settings.unixSocketPath == nil
+        let isDefault = !listeners.isEmpty && settings.listenAddresses.isEmpty && settings.unixSocketPath == nil
         let scope = isDefault ? " (this machine only; -l ADDRESS serves others)" : ""
         StandardError.write(
             "larder \(Version.larder) serves \(places)\(scope) with \(settings.memoryLimitBytes >> 20) MB"

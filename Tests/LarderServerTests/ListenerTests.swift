@@ -192,5 +192,8 @@ private func withListeners(
             PortFile.write(listeners, to: directory.file("ports"))
             #expect(contents(of: directory.file("ports")) == nil)
         }
+        // Nothing to listen at is a file of no ports, to whoever waits for it.
+        PortFile.write([], to: directory.file("ports"))
+        #expect(contents(of: directory.file("ports"))?.isEmpty == true)
     }
 }

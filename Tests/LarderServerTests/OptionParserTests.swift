@@ -204,7 +204,7 @@ private func warnings(_ line: String) -> [String]? {
         ("-p abc", "-p"), ("-p 12x", "-p"), ("-p ''", "-p"), ("-t 4x", "-t"), ("-c 1e3", "-c"),
         ("-c 99999999999", "-c"), ("-m abc", "-m"), ("-m ''", "-m"), ("-m 99999999999999999999", "-m"),
         ("-I 2000x", "-I"), ("-a zz", "-a"), ("-a 1777", "-a"), ("-b -1", "-b"), ("-l ''", "-l"),
-        ("-l ,", "-l"), ("-s ''", "-s"), ("-P ''", "-P"), ("-u ''", "-u"), ("-p 0", "-p 0"),
+        ("-l ,", "-l"), ("-s ''", "-s"), ("-P ''", "-P"), ("-u ''", "-u"),
         ("-U abc", "-U"),
         ("-S", "-Y FILE"), ("-e ''", "-e"), ("--store=", "--store"),
         ("-o proxy_config=x", "proxy"), ("-o idle_timeout=5x", "idle_timeout"),
@@ -217,7 +217,7 @@ private func warnings(_ line: String) -> [String]? {
         #expect(ending.text.filter { $0 == "\n" }.count == 1)
     }
 
-    @Test(arguments: ["-f 1.1", "-n 96", "-f 1.1 -n 96", "-N 2", "-t 65"])
+    @Test(arguments: ["-f 1.1", "-n 96", "-f 1.1 -n 96", "-N 2", "-t 65", "-p 0"])
     func warnsOnceForEachOptionThatIsIgnored(line: String) throws {
         let count = line == "-f 1.1 -n 96" ? 2 : 1
         #expect(try #require(warnings(line)).count == count)

@@ -49,6 +49,7 @@ private func parseServing(_ arguments: [String]) throws(Ending) -> Draft {
     // memcached's too: -U alone moves both.
     if draft.settings.udpPort != 0, !draft.hasTCPPort { draft.settings.tcpPort = draft.settings.udpPort }
     try checkTogether(draft)
+    warnOfSilence(&draft)
     return draft
 }
 
@@ -98,9 +99,14 @@ private func checkTogether(_ draft: Draft) throws(Ending) {
         throw .osError("'\(address.encryption.prefix)' option is valid only when SSL is enabled")
     }
     if settings.tlsEnabled, settings.tcpPort == 0 { throw .usage("ERROR: You cannot enable SSL without a TCP port.") }
+}
+
+/// memcached runs without any place to listen at, and says nothing.
+private func warnOfSilence(_ draft: inout Draft) {
+    let settings = draft.settings
     if settings.tcpPort == 0, settings.udpPort == 0, settings.unixSocketPath == nil,
         settings.caches.allSatisfy(\.places.isEmpty)
     {
-        throw .usage("-p 0 leaves nothing to listen on: give a port, or a socket file with -s.")
+        draft.warn("-p 0 leaves nothing to listen on: nobody can connect without a port, or a socket file with -s.")
     }
 }

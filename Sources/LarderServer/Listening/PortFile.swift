@@ -11,9 +11,9 @@ package enum PortFile {
     }
 
     static func write(_ listeners: [Listener], _ sockets: [DatagramSocket] = [], to path: String) {
-        // A Unix socket has no port, and memcached then writes no file.
+        // A Unix socket has no port, and memcached then writes no file; without any place it writes an empty one.
         let lines = listeners.compactMap { line("TCP", $0.address) } + sockets.compactMap { line("UDP", $0.address) }
-        guard !lines.isEmpty else { return }
+        guard !lines.isEmpty || listeners.isEmpty else { return }
         do throws(FileReplacementError) {
             try replaceFile(at: path, through: path + ".lck", with: lines.joined())
         } catch {
