@@ -28,6 +28,18 @@ def test_requests_beyond_the_share_wait_for_the_others(start_server):
         assert yields(connection) - before >= 5
 
 
+@pytest.mark.parametrize("request_", [b"get nothing\r\n", b"set k 0 0 1\r\nv\r\n", b"mg nothing v\r\n", b"version\r\n"])
+def test_a_share_is_as_many_requests_as_it_says(start_server, request_):
+    """memcached's t/issue_61.t asks it of sets."""
+    server = start_server("-R", 1, threads=1)
+    with server.connect() as connection:
+        before = yields(connection)
+        connection.send(request_ * 20)
+        for _ in range(20):
+            connection.read_line()
+        assert yields(connection) - before >= 19
+
+
 def test_long_answers_are_sent_in_shares(start_server):
     server = start_server(threads=1)
     with server.connect() as connection:
