@@ -3,7 +3,6 @@ import LarderClient
 import LarderTestServer
 import Synchronization
 import Testing
-
 // end
 
 // snippet: server
