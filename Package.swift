@@ -160,7 +160,7 @@ let package = Package(
         .testTarget(
             name: "LarderGRDBTests",
             dependencies: [
-                "LarderClient", "LarderGRDB", "LarderTesting",
+                "LarderClient", "LarderGRDB", "LarderTestServer", "LarderTesting",
                 .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["GRDB"])),
                 .product(name: "Logging", package: "swift-log"),
             ],

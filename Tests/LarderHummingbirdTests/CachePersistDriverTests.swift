@@ -25,7 +25,7 @@
         var clock: CacheClock {
             CacheClock(
                 now: { self.milliseconds.load(ordering: .sequentiallyConsistent) },
-                sleep: { try await Task.sleep(for: $0) })
+                sleep: { self.advance($0) })
         }
     }
 

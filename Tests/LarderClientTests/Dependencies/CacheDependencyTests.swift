@@ -42,7 +42,7 @@ import Testing
     @Test func aValueWhoseDependencyFailsGoes() async throws {
         let servers = MapServers(clock: clock)
         let cache = RemoteCache(servers)
-        let cached = Cached(BrokenCounting(cache: cache))
+        let cached = Cached(MinimalCache(cache, canCount: false))
         await #expect(throws: CacheError.self) { try await cached.set("k", 1, dependsOn: "m") }
         #expect(servers.keys.isEmpty)
     }
@@ -183,35 +183,4 @@ import Testing
             #expect(servers.keys == [], "round \(round)")
         }
     }
-}
-
-/// A cache that cannot count.
-private struct BrokenCounting: Cache {
-    let cache: RemoteCache
-
-    func values(of keys: [String], namespace: String?) async throws(CacheError) -> [String: EncodedValue] {
-        try await cache.values(of: keys, namespace: namespace)
-    }
-
-    func store(
-        _ mode: StoreMode, _ values: [String: EncodedValue], expiration: Expiration, namespace: String?
-    ) async throws(CacheError) -> [String] {
-        try await cache.store(mode, values, expiration: expiration, namespace: namespace)
-    }
-
-    func remove(_ keys: [String], namespace: String?) async throws(CacheError) -> Set<String> {
-        try await cache.remove(keys, namespace: namespace)
-    }
-
-    func count(
-        _ delta: Int64, key: String, initial: UInt64?, expiration: Expiration, namespace: String?
-    ) async throws(CacheError) -> UInt64? {
-        throw CacheError(.unavailable, "it cannot count")
-    }
-
-    func touch(_ key: String, expiration: Expiration, namespace: String?) async throws(CacheError) -> Bool {
-        try await cache.touch(key, expiration: expiration, namespace: namespace)
-    }
-
-    func flushAll() async throws(CacheError) -> Bool { try await cache.flushAll() }
 }

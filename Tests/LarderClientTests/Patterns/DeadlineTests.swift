@@ -58,10 +58,10 @@ import Testing
         let clock = TestClock()
         let task = Task {
             try await withDeadline(.seconds(5), clock: clock.cacheClock) {
-                try await Task.sleep(for: .seconds(100_000))
+                try await clock.cacheClock.sleep(.seconds(100_000))
             }
         }
-        await until { clock.sleepers == 1 }
+        await until { clock.sleepers == 2 }
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
     }

@@ -4,7 +4,12 @@ import LarderClient
 struct MinimalCache: Cache {
     private let cache: any Cache
 
-    init(_ cache: any Cache) { self.cache = cache }
+    private let canCount: Bool
+
+    init(_ cache: any Cache, canCount: Bool = true) {
+        self.cache = cache
+        self.canCount = canCount
+    }
 
     func values(of keys: [String], namespace: String?) async throws(CacheError) -> [String: EncodedValue] {
         try await cache.values(of: keys, namespace: namespace)
@@ -23,7 +28,8 @@ struct MinimalCache: Cache {
     func count(
         _ delta: Int64, key: String, initial: UInt64?, expiration: Expiration, namespace: String?
     ) async throws(CacheError) -> UInt64? {
-        try await cache.count(delta, key: key, initial: initial, expiration: expiration, namespace: namespace)
+        guard canCount else { throw CacheError(.unavailable, "it cannot count") }
+        return try await cache.count(delta, key: key, initial: initial, expiration: expiration, namespace: namespace)
     }
 
     func touch(_ key: String, expiration: Expiration, namespace: String?) async throws(CacheError) -> Bool {
