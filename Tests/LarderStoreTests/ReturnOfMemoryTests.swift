@@ -1,3 +1,4 @@
+import CLarderArena
 import LarderTesting
 import Testing
 
@@ -22,6 +23,35 @@ import Testing
     private func slabsTaken(_ store: Store) -> Int {
         let slabs = store.statistics.slabs
         return slabs.used + slabs.open + slabs.limbo
+    }
+
+    /// Large values that are overwritten again and again stay where memory is in use, although most of the arena is free:
+    /// what is touched for the first time has to be faulted in, and makes the process larger. Items that no slab
+    /// takes have the memory of the one that was replaced; others use half as much again as what lives.
+    @Test(arguments: [3000, 5000, 16_000, 40_000, 300_000])
+    func overwritingStaysInUsedMemory(valueBytes: Int) throws {
+        let store = try Store(StoreConfiguration(memoryBytes: 8 * Self.arenaBytes, hashSeed: 1))
+        let slabBytes = store.geometry.slabBytes
+        let driver = try StoreDriver(store)
+        var random = SeededRandom(seed: UInt64(valueBytes))
+        let value = [UInt8].value(valueBytes, seed: 1)
+        let liveBytes = Self.arenaBytes
+        let count = liveBytes / valueBytes
+        func set(_ number: Int) throws {
+            let outcome = driver.turn(Self.start) { $0.set(Self.key(number), value, now: Self.start) }
+            try #require(outcome == .stored)
+        }
+        for number in 0..<count { try set(number) }
+        for _ in 0..<20 * count { try set(random.number(0...count - 1)) }
+        let used = (store.geometry.metadataSlabCount..<store.state.slabCount - 1).count {
+            store.state.slabs[$0].sequence != 0
+        }
+        let slabsOfAll =
+            valueBytes > slabBytes
+            ? count * ((valueBytes + 64 + slabBytes - 1) / slabBytes) : 3 * liveBytes / slabBytes / 2
+        #expect(used <= slabsOfAll + 16, "\(used) slabs used")
+        #expect(store.statistics.counters.evictions == 0)
+        #expect(store.checkInvariants().isEmpty)
     }
 
     /// How far apart, in seconds, items expire.

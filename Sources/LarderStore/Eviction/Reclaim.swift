@@ -9,6 +9,8 @@ extension StoreState {
     /// Slabs looked at to find one with holes; and before an item has to go though there are some.
     private static let samples = 16
     private static let samplesMax = 256
+    /// Slabs emptied for one that is opened, where memory that never was used is to stay so.
+    private static let closingsMax = 4
     /// Slabs looked at for the one with the most holes.
     private static let slabsSearched = 4096
     /// Slabs at the head of the queue of fresh ones that are looked at for large items in use.
@@ -84,6 +86,45 @@ extension StoreState {
             guard let slab = oldest, !isPinned(slab), holes(slab) >= blocksPerSlab * 3 / 4 else { continue }
             _ = closeHoles(slab, session, now: now)
         }
+    }
+
+    /// Closes holes rather than use memory that never was used: to fault in and clear pages costs more than to copy
+    /// as many bytes twice. Where items are small, it is their number that costs.
+    /// - Returns: false when there is free memory that was used before.
+    func stayInUsedMemory(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
+        for _ in 0..<Self.closingsMax {
+            recycleLimbo(session)
+            if hasUsedFreeSlabs { return false }
+            guard let slab = holeySlab(), closeHoles(slab, session, now: now) else { break }
+        }
+        return true
+    }
+
+    /// Whether of the free slabs two were in use before: one to open, and one for what closing holes moves. They
+    /// come first.
+    private var hasUsedFreeSlabs: Bool {
+        guard let first = process.pointee.freeSlabs.first, slabs[first].sequence != 0 else { return false }
+        let second = process.pointee.links[first].next
+        return second != SlabList.none && slabs[Int(second)].sequence != 0
+    }
+
+    /// Of the slabs that were filled first, and of some at random, the one with the most holes, if three eighths of it
+    /// are some: then five are copied for three that are gained.
+    private func holeySlab() -> Int? {
+        var best: (holes: Int, slab: Int)?
+        func consider(_ slab: Int) {
+            let holes = holes(slab)
+            if holes > best?.holes ?? blocksPerSlab * 3 / 8, !isPinned(slab) { best = (holes, slab) }
+        }
+        for list in [process.pointee.freshSlabs, process.pointee.keptSlabs] {
+            var next = list.head
+            for _ in 0..<Self.samples where next != SlabList.none {
+                consider(Int(next))
+                next = process.pointee.links[Int(next)].next
+            }
+        }
+        for _ in 0..<Self.samples { consider(nextSample()) }
+        return best?.slab
     }
 
     /// Where nothing may be dropped, every hole counts: the slab with the most of them, if those of all slabs

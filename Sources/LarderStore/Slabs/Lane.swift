@@ -9,6 +9,8 @@ extension StoreState {
     /// 24 bits of order in an item's header, less a margin for those given out meanwhile.
     private static let orderSpan: UInt64 = 1 << 24
     private static let orderMargin: UInt64 = 1 << 20
+    /// Items of this share of a slab or more cost less to move than to fault new memory in for.
+    private static let largeItemDivisor = 64
 
     /// Takes blocks for an item. On success the session's lane is locked (unless the item has a run
     /// of slabs to itself) until `publish` or `giveUp`. Items found before are no longer valid.
@@ -38,11 +40,11 @@ extension StoreState {
             larder_spin_unlock(&session.pointee.laneLock)
             let opened: Bool
             if spaceIsLocked {
-                opened = openSlab(for: bucket, kept: kept, now: now, session)
+                opened = openSlab(for: bucket, kept: kept, holding: shape, now: now, session)
             } else {
                 goOffline(session)
                 lockSpace()
-                opened = openSlab(for: bucket, kept: kept, now: now, session)
+                opened = openSlab(for: bucket, kept: kept, holding: shape, now: now, session)
                 unlockSpace()
                 goOnline(session)
             }
@@ -169,10 +171,15 @@ extension StoreState {
     // MARK: Under the space lock
 
     /// Opens a slab for a time bucket in the session's lane, and seals the one that it replaces.
+    /// - Parameter first: the item that is to be put there first.
     private func openSlab(
-        for bucket: TimeBucket, kept: Bool, now: Int64, _ session: UnsafeMutablePointer<SessionSlot>
+        for bucket: TimeBucket, kept: Bool, holding first: ItemShape, now: Int64,
+        _ session: UnsafeMutablePointer<SessionSlot>
     ) -> Bool {
-        guard let number = takeFreeSlab(forKept: kept, session, now: now) else { return false }
+        let areItemsLarge = first.valueLength >= 1 << Int(slabShift) / Self.largeItemDivisor
+        guard let number = takeFreeSlab(forKept: kept, areItemsLarge: areItemsLarge, session, now: now) else {
+            return false
+        }
         larder_spin_lock(&session.pointee.laneLock)
         defer { larder_spin_unlock(&session.pointee.laneLock) }
         var replaced: Int?

@@ -28,6 +28,8 @@ struct SessionSlot {
     /// The slabs of the lane, the most recently opened last. Under `laneLock`.
     var open: UnsafeMutablePointer<OpenSlab>
     var counters = StoreCounters()
+    /// The run whose item the session took out of the index last; 0: none since it looked. The session's own.
+    var emptiedRun: UInt32 = 0
     /// Where the session notes what it evicts; nil unless somebody wants to know. The session's own.
     var evictionLog: UnsafeMutablePointer<EvictionLog>?
 }

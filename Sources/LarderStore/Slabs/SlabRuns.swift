@@ -6,6 +6,8 @@ extension StoreState {
     private static let windowsTriedMax = 8
     /// Slabs looked at for a window, at least.
     private static let slabsSearched = 1024
+    /// Free slabs looked at for a window that was in use.
+    private static let freeSlabsTried = 8
     /// More than a dozen old slabs cost.
     private static let usedCost: UInt64 = 1 << 46
     /// More than a dozen used ones. A window of the largest item that there can be, 4,096 slabs, is no overflow.
@@ -79,6 +81,19 @@ extension StoreState {
         } else if slabs[head].expiry_end_ms != Int64.max {
             awaitAttention(of: head, at: slabs[head].expiry_end_ms)
         }
+        retireEmptiedRun(session)
+    }
+
+    /// Gives back the run of the item that a session replaced, for the next large one: its memory is there already.
+    private func retireEmptiedRun(_ session: UnsafeMutablePointer<SessionSlot>) {
+        let run = Int(session.pointee.emptiedRun)
+        guard run != 0 else { return }
+        session.pointee.emptiedRun = 0
+        // Others may have been faster, and may have used its slabs for something else.
+        guard larder_load_u32(&slabs[run].state) == LARDER_SLAB_RUN_HEAD.rawValue,
+            larder_load_u32(&slabs[run].live_blocks) == 0
+        else { return }
+        retireRun(run, session)
     }
 
     /// Whether a slot leads to a run's item. A flush that came before the run was on a list has
@@ -121,7 +136,7 @@ extension StoreState {
     ) -> Int? {
         recycleLimbo(session)
         for _ in 0..<Self.windowsTriedMax {
-            guard let first = cheapestWindow(count) else { return nil }
+            guard let first = windowLastFreed(count) ?? cheapestWindow(count) else { return nil }
             if process.pointee.configuration.evicts { chargeWhoStays(first..<first + count) }
             // Free slabs first, so that what eviction keeps is not moved into the window.
             let free = LARDER_SLAB_FREE.rawValue
@@ -137,6 +152,24 @@ extension StoreState {
                 resetSlab(slab, session)
                 process.pointee.freeSlabs.append(slab, process.pointee.links)
             }
+        }
+        return nil
+    }
+
+    /// A window of free slabs among those that were in use until lately, which come first in their list.
+    private func windowLastFreed(_ count: Int) -> Int? {
+        let free = LARDER_SLAB_FREE.rawValue
+        var next = process.pointee.freeSlabs.head
+        for _ in 0..<Self.freeSlabsTried where next != SlabList.none {
+            let slab = Int(next)
+            next = process.pointee.links[slab].next
+            guard slabs[slab].sequence != 0 else { return nil }
+            var first = slab
+            var end = slab + 1
+            while end - first < count, first > 0, larder_load_u32(&slabs[first - 1].state) == free { first -= 1 }
+            while end - first < count, end < slabCount, larder_load_u32(&slabs[end].state) == free { end += 1 }
+            let isPinned = (first..<end).contains { larder_load_u32(process.pointee.pins + $0) != 0 }
+            if end - first == count, !isPinned { return first }
         }
         return nil
     }

@@ -15,12 +15,17 @@ extension StoreState {
     private static let reclaimsBeforeRefusing = 128
 
     /// A slab to open; nil when nothing can be dropped.
-    func takeFreeSlab(forKept: Bool, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Int? {
-        forKept || makeRoom(session, now: now) ? popFree() : nil
+    /// - Parameter areItemsLarge: whether items that are as large as what the slab is for are soon moved.
+    func takeFreeSlab(
+        forKept: Bool, areItemsLarge: Bool, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+    ) -> Int? {
+        forKept || makeRoom(areItemsLarge: areItemsLarge, session, now: now) ? popFree() : nil
     }
 
     /// Sees to it that a slab is free beside the one that eviction itself may need.
-    private func makeRoom(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
+    private func makeRoom(
+        areItemsLarge: Bool = false, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+    ) -> Bool {
         var mayReclaim = true
         // Emptying a slab may fill another, so that going on could move the same items for ever.
         var vainReclaims = 0
@@ -38,7 +43,11 @@ extension StoreState {
             vainReclaims = after > before ? 0 : vainReclaims + 1
         }
         if process.pointee.freeSlabs.count > Self.slabsAhead {
-            if bounds == nil { closeWornOut(session, now: now) } else { keepCompact(session, now: now) }
+            if bounds != nil {
+                keepCompact(session, now: now)
+            } else if !areItemsLarge || !stayInUsedMemory(session, now: now) {
+                closeWornOut(session, now: now)
+            }
         }
         while true {
             recycleLimbo(session)

@@ -15,6 +15,7 @@ extension StoreState {
         let slab = slabIndex(ofBlock: block)
         _ = larder_add_u32(&slabs[slab].live_blocks, 0 &- UInt32(truncatingIfNeeded: blockCount))
         larder_count(&session.pointee.counters.liveBlocks, Int64(0 &- blockCount))
+        if blockCount > blocksPerSlab { session.pointee.emptiedRun = UInt32(truncatingIfNeeded: slab) }
     }
 
     /// Makes blocks that were reserved, and not published, one dead item.
