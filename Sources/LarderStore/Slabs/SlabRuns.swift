@@ -236,10 +236,17 @@ extension StoreState {
             return nil
         }
         switch larder_load_u32(&slabs[slab].state) {
-        case LARDER_SLAB_FREE.rawValue, LARDER_SLAB_LIMBO.rawValue: return 0
+        case LARDER_SLAB_FREE.rawValue: return 0
+        // Whoever takes it waits for others.
+        case LARDER_SLAB_LIMBO.rawValue: return 1
         case LARDER_SLAB_SEALED.rawValue, LARDER_SLAB_OPEN.rawValue,
             LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
-            if larder_load_u32(&slabs[owner].live_blocks) == 0 { return 1 }
+            // An open one may get an item at any moment.
+            if larder_load_u32(&slabs[owner].live_blocks) == 0,
+                larder_load_u32(&slabs[slab].state) != LARDER_SLAB_OPEN.rawValue
+            {
+                return 1
+            }
             guard process.pointee.configuration.evicts else {
                 return bounds == nil ? nil : compactionCost(slab)
             }

@@ -163,6 +163,17 @@ extension StoreState {
         } ?? slabCount - 1
     }
 
+    /// Waits until there is room to move what a slab holds, or nothing is left to wait for: rather than drop what
+    /// there will be room for when the other sessions' turns end.
+    private func awaitLimbo(_ session: UnsafeMutablePointer<SessionSlot>) {
+        var waits: UInt32 = 0
+        while process.pointee.freeSlabs.count < Self.slabsAhead, unpinnedLimboCount() > 0 {
+            recycleLimbo(session)
+            larder_wait_step(waits)
+            waits &+= 1
+        }
+    }
+
     /// Empties a slab, wherever it is, waits for its readers, and takes it for the caller; false
     /// when it can't be had now. It is reset and on no list.
     func claim(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
@@ -185,6 +196,7 @@ extension StoreState {
                 sendToLimbo(slab, session)
                 break
             }
+            awaitLimbo(session)
             let isWorthMoving = process.pointee.freeSlabs.count >= Self.slabsAhead || isYoung(slab)
             removeSealed(slab)
             if !isWorthMoving || !evacuate(slab, .move, session, now: now) {
