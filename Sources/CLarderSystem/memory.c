@@ -11,3 +11,5 @@ void larder_tune_malloc(void) {
 }
 
 void larder_trim_malloc(void) { (void)malloc_trim(0); }
+
+size_t larder_usable_size(const void *memory) { return malloc_usable_size((void *)memory); }

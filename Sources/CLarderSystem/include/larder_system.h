@@ -96,6 +96,9 @@ void larder_tune_malloc(void);
 // Gives back what the C library holds free. Takes its locks: not for the hot path.
 void larder_trim_malloc(void);
 
+// The bytes that a piece of the C library's memory really has.
+size_t larder_usable_size(const void *memory);
+
 // ---- clocks ----
 //
 // Plain numbers: Swift takes the types timespec and timeval for those of whichever C module it met

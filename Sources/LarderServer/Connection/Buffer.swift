@@ -1,3 +1,4 @@
+import CLarderSystem
 import Glibc
 
 /// Bytes between `start` and `end` of a piece of memory; the rest is room.
@@ -74,7 +75,59 @@ struct BufferPool {
     /// Bytes freed since the last `shrink`.
     private var freedBytes = 0
 
-    init() { kept = .allocate(capacity: Self.keptMax) }
+    /// What values in pieces that are larger are put together in comes from the system, and goes back to it, page by
+    /// page, which costs more than to copy the value.
+    private static let bodyBytesMin = 64 << 10
+    private static let keptBodiesMax = 32
+    /// Of all workers together, at most, and of a server with less memory in proportion.
+    private static let keptBodiesBytesMax = 8 << 20
+    private static let keptBodiesDivisor = 128
+    private let keptBytesMax: Int
+    private var bodiesBytes = 0
+    private var bodies: UnsafeMutablePointer<UnsafeMutableRawPointer>
+    private var bodyCount = 0
+    /// The fewest since the last `shrink`.
+    private var unusedBodyCount = 0
+
+    /// - Parameters:
+    ///   - workerCount: how many have one.
+    ///   - memoryLimitBytes: of the server's items.
+    init(workerCount: Int, memoryLimitBytes: Int) {
+        let ofAll = min(Self.keptBodiesBytesMax, memoryLimitBytes / Self.keptBodiesDivisor)
+        keptBytesMax = ofAll / max(1, workerCount)
+        kept = .allocate(capacity: Self.keptMax)
+        bodies = .allocate(capacity: Self.keptBodiesMax)
+    }
+
+    /// Memory for a value in pieces; nil when there is none.
+    mutating func takeBody(_ byteCount: Int) -> UnsafeMutableRawPointer? {
+        guard byteCount >= Self.bodyBytesMin, byteCount <= keptBytesMax else { return malloc(byteCount) }
+        for place in (0..<bodyCount).reversed() {
+            let memory = bodies[place]
+            // One of another size is of use, too, but not for little that would hold much.
+            let size = larder_usable_size(memory)
+            guard (byteCount...4 * byteCount).contains(size) else { continue }
+            bodyCount -= 1
+            bodiesBytes -= size
+            bodies[place] = bodies[bodyCount]
+            unusedBodyCount = min(unusedBodyCount, bodyCount)
+            return memory
+        }
+        return malloc(byteCount)
+    }
+
+    mutating func giveBackBody(_ memory: UnsafeMutableRawPointer) {
+        let byteCount = larder_usable_size(memory)
+        guard bodyCount < Self.keptBodiesMax, byteCount >= Self.bodyBytesMin,
+            bodiesBytes + byteCount <= keptBytesMax
+        else {
+            freedBytes &+= byteCount
+            return free(memory)
+        }
+        bodiesBytes += byteCount
+        bodies[bodyCount] = memory
+        bodyCount += 1
+    }
 
     /// Takes a buffer; nil when there is no memory.
     @inline(__always)
@@ -119,6 +172,14 @@ struct BufferPool {
             freedBytes += Self.bufferBytes
         }
         unusedCount = keptCount
+        for _ in 0..<unusedBodyCount {
+            bodyCount -= 1
+            let size = larder_usable_size(bodies[bodyCount])
+            freedBytes += size
+            bodiesBytes -= size
+            free(bodies[bodyCount])
+        }
+        unusedBodyCount = bodyCount
         defer { freedBytes = 0 }
         return freedBytes >= Self.trimBytesMin
     }
@@ -129,5 +190,7 @@ struct BufferPool {
     func deallocate() {
         for place in 0..<keptCount { free(kept[place]) }
         kept.deallocate()
+        for place in 0..<bodyCount { free(bodies[place]) }
+        bodies.deallocate()
     }
 }

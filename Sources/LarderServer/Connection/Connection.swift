@@ -337,7 +337,7 @@ struct Connection {
         let flagsLength = Int(request.meta.flagsLength)
         let headLength = keyLength + flagsLength
         let total = headLength + needed
-        guard let memory = malloc(total) else {
+        guard let memory = context.pool.takeBody(total) else {
             context.counters.add(.readBufferOutOfMemory)
             let key = UnsafePointer(input.base) + request.keyStart
             Execute.refuse(&self, &context, request, key: key, .outOfMemoryStoring, counting: .storeNoMemory)
@@ -375,7 +375,7 @@ struct Connection {
 
     mutating func dropBody(_ context: inout WorkerContext) {
         guard let bytes = body else { return }
-        free(bytes)
+        context.pool.giveBackBody(bytes)
         context.heldBytes -= bodyFilled
         body = nil
         bodyFilled = 0

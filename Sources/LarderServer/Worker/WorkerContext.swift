@@ -17,7 +17,7 @@ struct WorkerContext: ~Copyable {
     private(set) var counters: Counters
     private(set) var limits: CacheLimits
     let server: Unmanaged<ServerState>
-    var pool = BufferPool()
+    var pool: BufferPool
     let batch = RequestBatch()
     /// Absolute milliseconds, read once at the beginning of a turn.
     var now: Int64 = 0
@@ -60,6 +60,8 @@ struct WorkerContext: ~Copyable {
         // First what can fail, and the session last of it.
         let parked = try ParkedCache.all(server.caches.dropFirst(), worker: number)
         session = try main.store.makeSession()
+        pool = BufferPool(
+            workerCount: server.settings.threadCount, memoryLimitBytes: server.settings.memoryLimitBytes)
         counters = main.counters[number]
         limits = CacheLimits(main)
         self.parked = parked
