@@ -30,8 +30,9 @@ SHORT, LONG = 16_000, 64_000
 SHORT_CALLS, LONG_CALLS = 4_000, 12_000
 STREAMS = {
     **instructions.STREAMS,
-    "set1": (instructions.KEYS + ["--ratio", "1:0"], 1),
+    "set1": instructions.Stream(instructions.KEYS + ["--ratio", "1:0"]),
 }
+COUNTED_CALLS = ("accept4", "close", "epoll_ctl", "read", "recvfrom", "sendmsg", "sendto", "setsockopt", "write", "writev")
 IDLE_CONNECTIONS = 1000
 DENSITY_MEGABYTES = 32
 # What every request of its kind goes through.
@@ -60,14 +61,15 @@ class Gates:
               + ("   ABOVE" if is_above else ""), flush=True)
 
 
-def instructions_per_operation(options, directory, load, keys_per_request):
+def instructions_per_operation(options, directory, stream):
     counts = [
-        instructions.count("larder", options.stripped, load, operations // keys_per_request, options, directory, None)
+        instructions.count(
+            "larder", options.stripped, stream.load, stream.requests(operations), options, directory, None)
         for operations in (SHORT, LONG)]
-    return (counts[1] - counts[0]) / (LONG - SHORT)
+    return stream.per_operation(counts, (SHORT, LONG))
 
 
-def calls(options, directory, load, keys_per_request, operations):
+def calls(options, directory, stream, operations):
     """System calls of a server's whole life but for the waiting, by name."""
     cores = sorted(os.sched_getaffinity(0))
     options.traces += 1
@@ -77,8 +79,8 @@ def calls(options, directory, load, keys_per_request, operations):
                     wrapper=["strace", "-f", "-c", "-o", trace])
     with server:
         loader = Loader(options.bench, cores[-1:], directory)
-        loader.fill(server, load)
-        loader.run(server, load + ["-c", "10", "-n", str(operations // keys_per_request // 10), "--seed", "7"])
+        loader.fill(server, stream.load)
+        loader.run(server, stream.load + ["-c", "10", "-n", str(stream.requests(operations) // 10), "--seed", "7"])
         # The tracer minds no signal: it ends, and writes, when the server does.
         found = re.search(rb"STAT pid (\d+)", density.Client(options.port).ask(b"stats\r\n", b"END\r\n"))
         os.kill(int(found.group(1)), signal.SIGTERM)
@@ -89,15 +91,15 @@ def calls(options, directory, load, keys_per_request, operations):
             words = line.split()
             if len(words) >= 5 and words[3].isdigit():
                 found[words[-1]] = int(words[3])
-    total = sum(count for name, count in found.items() if name in ("read", "sendto", "sendmsg", "epoll_ctl", "writev"))
+    total = sum(count for name, count in found.items() if name in COUNTED_CALLS)
     if total < 100:
         sys.exit("gates: strace has seen nothing of the server")
     return total
 
 
-def calls_per_operation(options, directory, load, keys_per_request):
-    counts = [calls(options, directory, load, keys_per_request, count) for count in (SHORT_CALLS, LONG_CALLS)]
-    return (counts[1] - counts[0]) / (LONG_CALLS - SHORT_CALLS)
+def calls_per_operation(options, directory, stream):
+    counts = [calls(options, directory, stream, count) for count in (SHORT_CALLS, LONG_CALLS)]
+    return stream.per_operation(counts, (SHORT_CALLS, LONG_CALLS))
 
 
 def least(count, ceiling, options, directory, name):
@@ -106,11 +108,10 @@ def least(count, ceiling, options, directory, name):
     On a busy machine requests come in pieces, and fewer of them at a time: that only adds. One at a time, it is
     2 % of the instructions.
     """
-    load, keys_per_request = STREAMS[name]
     figures = []
     while len(figures) < 3 and (not figures or min(figures) > ceiling):
         options.port += 1
-        figures.append(count(options, directory, load, keys_per_request))
+        figures.append(count(options, directory, STREAMS[name]))
     return min(figures)
 
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import typing
 
 from servers import Loader, Server
 
@@ -17,17 +18,34 @@ KEYS = ["--key-maximum", "10000", "-d", "100"]
 META = KEYS + ["-P", "memcache_meta"]
 BINARY = KEYS + ["-P", "memcache_binary"]
 
-# name: load options, operations in one request.
+
+class Stream(typing.NamedTuple):
+    """A load, the operations in one request of it, and how many times fewer requests are enough: connections are slow to
+    make under valgrind."""
+
+    load: list
+    keys_per_request: int = 1
+    fewer: int = 1
+
+    def requests(self, operations):
+        return operations // self.keys_per_request // self.fewer
+
+    def per_operation(self, counts, operations):
+        """What one operation costs, from what two runs of so many of them cost."""
+        return (counts[1] - counts[0]) * self.fewer / (operations[1] - operations[0])
+
+
 STREAMS = {
-    "get1": (KEYS + ["--ratio", "0:1"], 1),
-    "pipe32": (KEYS + ["--pipeline", "32"], 1),
-    "set32": (KEYS + ["--pipeline", "32", "--ratio", "1:0"], 1),
-    "mget100": (KEYS + ["--ratio", "0:100", "--multi-key-get", "100"], 100),
-    "meta1": (META + ["--ratio", "0:1"], 1),
-    "meta32": (META + ["--pipeline", "32"], 1),
-    "metaq100": (META + ["--ratio", "0:100", "--multi-key-get", "100"], 100),
-    "bin1": (BINARY + ["--ratio", "0:1"], 1),
-    "binq100": (BINARY + ["--ratio", "0:100", "--multi-key-get", "100"], 100),
+    "get1": Stream(KEYS + ["--ratio", "0:1"]),
+    "pipe32": Stream(KEYS + ["--pipeline", "32"]),
+    "set32": Stream(KEYS + ["--pipeline", "32", "--ratio", "1:0"]),
+    "mget100": Stream(KEYS + ["--ratio", "0:100", "--multi-key-get", "100"], 100),
+    "meta1": Stream(META + ["--ratio", "0:1"]),
+    "meta32": Stream(META + ["--pipeline", "32"]),
+    "metaq100": Stream(META + ["--ratio", "0:100", "--multi-key-get", "100"], 100),
+    "bin1": Stream(BINARY + ["--ratio", "0:1"]),
+    "binq100": Stream(BINARY + ["--ratio", "0:100", "--multi-key-get", "100"], 100),
+    "churn": Stream(KEYS + ["--reconnect-interval", "1"], fewer=8),
 }
 # Operations of the two runs; each a whole number of batches on each of the connections.
 SHORT, LONG = 16_000, 64_000
@@ -51,14 +69,14 @@ def compare(options, directory):
     larder = without_debug_information(options.larder, directory)
     report = {}
     print(f"{'workload':9} | {'instructions/op mc':>18} {'larder':>9} {'ratio':>6}", flush=True)
-    for name, (load, keys_per_request) in STREAMS.items():
+    for name, stream in STREAMS.items():
         figures = {}
         for kind, path in (("memcached", options.memcached), ("larder", larder)):
             counts = [
-                count(kind, path, load, operations // keys_per_request, options, directory, stub)
+                count(kind, path, stream.load, stream.requests(operations), options, directory, stub)
                 for operations in (SHORT, LONG)
             ]
-            figures[kind] = (counts[1] - counts[0]) / (LONG - SHORT)
+            figures[kind] = stream.per_operation(counts, (SHORT, LONG))
         figures["ratio"] = figures["larder"] / figures["memcached"]
         report[name] = figures
         print(f"{name:9} | {figures['memcached']:18.0f} {figures['larder']:9.0f} {figures['ratio']:6.3f}",

@@ -62,14 +62,19 @@ final class Server: ConnectionSink {
     func run(_ role: Role = .host) throws {
         defer { stopWorkers() }
         let loop = try EventLoop()
-        let acceptor = try Acceptor(
-            listeners, on: loop, limit: state.connectionLimit,
-            refusesOverLimit: state.settings.refusesConnectionsOverLimit, sink: self)
+        // Clients are dealt out from here, so that all workers have as many. To hand one over costs more than to accept it.
+        let acceptor =
+            state.settings.threadCount == 1
+            ? nil
+            : try Acceptor(
+                listeners, on: loop, limit: state.connectionLimit,
+                refusesOverLimit: state.settings.refusesConnectionsOverLimit, sink: self)
         for number in 0..<state.settings.threadCount {
             let worker = Worker(state, number: number)
             try worker.start()
             workers.append(worker)
         }
+        if acceptor == nil, let only = workers.first { try only.accept(from: listeners) }
         let recovery = try Recovery(state) { [workers] in
             for worker in workers { worker.wake() }
         }
@@ -92,7 +97,7 @@ final class Server: ConnectionSink {
 
         while !isStopping { loop.turn(block: true) }
 
-        acceptor.stop()
+        acceptor?.stop()
         stopWorkers()
         if state.settings.daemonizes, let path = state.settings.pidFilePath { PidFile.remove(at: path) }
         withExtendedLifetime((signals, stopped, ticker, tender)) {}

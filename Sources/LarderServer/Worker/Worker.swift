@@ -30,6 +30,30 @@ struct WorkerCore: ~Copyable {
     /// Where records of TLS are put together; nil until one is.
     var recordBuffer: UnsafeMutableRawBufferPointer?
     var datagramPorts: [DatagramPortPointer] = []
+    /// Of the only worker: what takes its clients in.
+    var entrance: Entrance?
+}
+
+/// Where a worker accepts its clients itself.
+final class Entrance: ConnectionSink {
+    private let core: UnsafeMutablePointer<WorkerCore>
+    private var acceptor: Acceptor?
+
+    /// The listeners are the entrance's from now on. It is the worker's, and so is the thread that it is used in.
+    init(_ core: UnsafeMutablePointer<WorkerCore>, _ listeners: [Listener]) throws(EventLoopError) {
+        self.core = core
+        let state = core.pointee.context.state
+        acceptor = try Acceptor(
+            listeners, on: core.pointee.loop.takeUnretainedValue(), limit: state.connectionLimit,
+            refusesOverLimit: state.settings.refusesConnectionsOverLimit, sink: self)
+    }
+
+    func adopt(_ fd: Int32, from listener: Listener) {
+        core.beginTurn()
+        core.adopt(fd, from: listener)
+    }
+
+    func close() { acceptor?.stop() }
 }
 
 extension UnsafeMutablePointer<WorkerCore> {
@@ -114,6 +138,21 @@ final class Worker: Sendable {
         waker.withLock { $0 }?.wake()
     }
 
+    /// Has the thread accept clients itself, who then need not be handed over: it is the only worker. The listeners are
+    /// its own from now on.
+    func accept(from listeners: [Listener]) throws(StartupError) {
+        let readiness = Readiness()
+        perform { core in
+            do throws(EventLoopError) {
+                core.pointee.entrance = try Entrance(core, listeners)
+                readiness.succeed()
+            } catch {
+                readiness.fail(.worker("\(error)"))
+            }
+        }
+        if let error = readiness.wait() { throw error }
+    }
+
     /// Hands a UDP socket over.
     func adopt(_ socket: DatagramSocket) {
         datagramSockets.withLock { $0.append(socket) }
@@ -182,6 +221,7 @@ final class Worker: Sendable {
         }
         waker.withLock { $0 = nil }
         closeClients(core)
+        core.pointee.entrance = nil
         while let connection = core.pointee.connections.take() { ConnectionPool.free(connection, &core.pointee.context) }
         core.pointee.connections.deallocate()
         ConnectionPool.free(core.pointee.resting, &core.pointee.context)
@@ -279,6 +319,7 @@ final class Worker: Sendable {
     /// What has been received is answered; clients with nothing in hand are let go at once.
     private func beginStop(_ core: UnsafeMutablePointer<WorkerCore>) {
         core.pointee.isStopping = true
+        core.pointee.entrance?.close()
         core.closeDatagramPorts()
         core.pointee.stopDeadlineMilliseconds = core.pointee.context.now + Self.stopMillisecondsMax
         var next = core.pointee.clients
