@@ -28,7 +28,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers generator client-probe qsets-demo setup setup-debug setup-test install format lint clean bench compare gates expiry hitratio density test-model test-tsan
+.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format lint clean bench compare gates expiry hitratio density test-model test-tsan
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -70,6 +70,9 @@ readers: setup
 generator: setup
 	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-bench
 
+floor: setup
+	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-floor
+
 client-probe: setup-debug
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product client-probe
 
@@ -102,7 +105,7 @@ bench: generator ## build the load generator, Benchmarks/.build/release/larder-b
 gates: setup-test build generator ## hold instructions, system calls and bytes against their ceilings (some two minutes)
 	$(PYTHON) Benchmarks/gates.py
 
-compare: build generator ## measure Larder against memcached (make compare MEMCACHED=PATH QUICK=1)
+compare: build generator floor ## measure Larder against memcached (make compare MEMCACHED=PATH QUICK=1)
 	$(PYTHON) Benchmarks/compare.py --memcached "$(MEMCACHED)" $(if $(QUICK),--quick) $(ARGS)
 
 expiry: build generator ## let a million items expire under load: how late, and how long anybody waited

@@ -13,6 +13,7 @@ let package = Package(
     name: "larder-benchmarks",
     products: [
         .executable(name: "larder-bench", targets: ["larder-bench"]),
+        .executable(name: "larder-floor", targets: ["larder-floor"]),
         .executable(name: "larder-hits", targets: ["larder-hits"]),
         .executable(name: "larder-readers", targets: ["larder-readers"]),
     ],
@@ -24,6 +25,7 @@ let package = Package(
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "LoadGenerator", dependencies: ["CBenchSystem", "CBenchTLS"], swiftSettings: settings),
         .executableTarget(name: "larder-bench", dependencies: ["LoadGenerator"], swiftSettings: settings),
+        .executableTarget(name: "larder-floor", dependencies: ["CBenchSystem"], swiftSettings: settings),
         .target(
             name: "HitRatio",
             dependencies: [

@@ -44,7 +44,8 @@ def cores(wanted):
 def measure(server, loader, load, seconds):
     """One run: what the server spent, over what was done."""
     before = server.cpu_seconds()
-    stats = loader.run(server, load + ["--test-time", str(seconds), "--seed", str(loader.next_seed())])
+    checks = ["--no-verify"] if server.kind == "floor" else []
+    stats = loader.run(server, load + ["--test-time", str(seconds), "--seed", str(loader.next_seed())] + checks)
     spent = server.cpu_seconds() - before
     percentiles = stats["Totals"]["Percentile Latencies"]
     return {
@@ -61,9 +62,16 @@ def measure(server, loader, load, seconds):
     }
 
 
+def programs(workload, options):
+    yield "memcached", options.memcached
+    yield "larder", options.larder
+    if options.floor and workload.has_floor:
+        yield "floor", options.floor
+
+
 @contextlib.contextmanager
 def both_servers(workload, options, directory):
-    """memcached and Larder, filled, and the load for them."""
+    """memcached and Larder, filled, and the load for them; with --floor what a server cannot go below."""
     server_cores, load_cores = cores(workload.cores or workload.threads)
     tls = make_certificate(directory) if workload.tls else None
     arguments = ["-t", str(workload.threads), *workload.server]
@@ -71,11 +79,12 @@ def both_servers(workload, options, directory):
         servers = [
             stack.enter_context(
                 Server(kind, path, arguments, options.port + number, server_cores, directory, workload.unix, tls=tls))
-            for number, (kind, path) in enumerate([("memcached", options.memcached), ("larder", options.larder)])
+            for number, (kind, path) in enumerate(programs(workload, options))
         ]
         loader = Loader(options.bench, load_cores, directory)
         for server in servers:
-            loader.fill(server, list(workload.stored))
+            if server.kind != "floor":
+                loader.fill(server, list(workload.stored))
             for connection in server.connect_idle(workload.idle):
                 stack.callback(connection.close)
         yield servers, loader
@@ -83,14 +92,16 @@ def both_servers(workload, options, directory):
 
 def run_pairs(workload, servers, loader, options):
     """Runs of the one and of the other in turn."""
+    if not workload.has_floor:
+        servers = [server for server in servers if server.kind != "floor"]
     loader.restart_seeds()
     for server in servers:
         measure(server, loader, workload.command, max(0.1, options.seconds / 4))
-    runs = {"memcached": [], "larder": []}
+    runs = {server.kind: [] for server in servers}
     for _ in range(options.pairs):
         seed = loader.seed
         for server in servers:
-            # Both of a pair are asked for the same keys.
+            # All of a pair are asked for the same keys.
             loader.seed = seed
             runs[server.kind].append(measure(server, loader, workload.command, options.seconds))
     return runs
@@ -111,6 +122,13 @@ def summarize(runs):
             "best": best(ours) / best(theirs) if best(theirs) else 0,
         }
     figures["errors"] = {kind: sum(run["errors"] for run in runs[kind]) for kind in runs}
+    if "floor" in runs:
+        figures["floor"] = {
+            "cpu": statistics.median(run["cpu"] for run in runs["floor"]),
+            "ratio": statistics.median(
+                floor["cpu"] / mc["cpu"] for floor, mc in zip(runs["floor"], runs["memcached"])),
+            "best": min(run["cpu"] for run in runs["floor"]) / min(run["cpu"] for run in runs["memcached"]),
+        }
     return figures
 
 
@@ -171,6 +189,9 @@ def parse():
     parser.add_argument("--memcached", default="/usr/bin/memcached", help="memcached's binary")
     parser.add_argument("--larder", default=os.path.join(here, "..", ".build", "release", "larder"))
     parser.add_argument("--bench", default=os.path.join(here, ".build", "release", "larder-bench"))
+    parser.add_argument(
+        "--floor", nargs="?", const=os.path.join(here, ".build", "release", "larder-floor"),
+        help="measure beside them what reading a request and sending a constant costs, where that is comparable")
     parser.add_argument("--quick", action="store_true", help="some workloads, 3 pairs of 0.5 s instead of 7 of 3 s")
     parser.add_argument("--pairs", type=int, help="how many pairs of runs")
     parser.add_argument("--seconds", type=float, help="how long a run is")
@@ -190,7 +211,7 @@ def parse():
     for name in names:
         if name not in WORKLOADS:
             sys.exit(f"compare: there is no workload {name}; there are {', '.join(WORKLOADS)}")
-    for path in (options.memcached, options.larder, options.bench):
+    for path in filter(None, (options.memcached, options.larder, options.bench, options.floor)):
         if not os.access(path, os.X_OK):
             sys.exit(f"compare: {path} is not there (MEMCACHED=PATH names memcached)")
     options.workloads = list(available(names, options.memcached))
@@ -201,8 +222,9 @@ def print_tables(summaries):
     print(comparison.table(summaries, comparison.COSTS, with_goals=True))
     print()
     print(comparison.table(summaries, comparison.LATENCIES, with_goals=False))
-    if lines := comparison.scaling(summaries):
-        print("\n" + lines)
+    for lines in (comparison.scaling(summaries), comparison.floors(summaries)):
+        if lines:
+            print("\n" + lines)
 
 
 def main():

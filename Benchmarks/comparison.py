@@ -75,6 +75,14 @@ def scaling(summaries):
     return "\n".join(lines)
 
 
+def floors(summaries):
+    """What reading a request and sending a constant costs beside memcached and Larder."""
+    return "\n".join(
+        f"CPU an operation, {name}: floor {summary['floor']['cpu']:.3f} us, {summary['floor']['ratio']:.3f} of memcached's "
+        f"(best {summary['floor']['best']:.3f}); larder {summary['cpu']['ratio']:.3f} (best {summary['cpu']['best']:.3f})"
+        for name, summary in summaries.items() if "floor" in summary)
+
+
 # ---- the picture ----
 
 LEFT, WIDTH, TOP, STEP = 110, 640, 96, 26

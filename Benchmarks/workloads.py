@@ -36,6 +36,8 @@ class Workload:
     goal: float | None = None
     # What is to be looked at beside the CPU: figure and ratio.
     latency_goals: tuple = ()
+    # Whether larder-floor can answer it: text, one request at a time, values of 100 bytes.
+    has_floor: bool = False
 
     @property
     def setting(self):
@@ -50,7 +52,7 @@ class Workload:
 
 # Neighbours with the same setting share their servers; the first changes least of what the next ones find.
 WORKLOADS = {
-    "get50": Workload("50 connections, 1 set to 10 gets, one at a time", goal=0.75),
+    "get50": Workload("50 connections, 1 set to 10 gets, one at a time", goal=0.75, has_floor=True),
     "meta1": Workload("the same with ms and mg", META, goal=0.75),
     "bin1": Workload("the same in the binary protocol", BINARY, goal=0.75),
     "pipe32": Workload("get50 in batches of 32", BATCH, goal=0.35),
@@ -64,16 +66,19 @@ WORKLOADS = {
         ("--ratio", "0:1", "--pipeline", "8", "--key-pattern", "Z:Z", "--key-zipf-exp", "0.99")),
     "rate25k": Workload(
         "get50, open loop, 25,000 requests a second", ("--rate-limiting", "500"),
-        latency_goals=(("p50", 0.95), ("p99", 1.0))),
+        latency_goals=(("p50", 0.95), ("p99", 1.0)), has_floor=True),
     "rate80k": Workload(
-        "get50, open loop, 80,000 requests a second", ("--rate-limiting", "1600"), latency_goals=(("p99", 0.75),)),
-    "churn": Workload("get50, a new connection for each request", ("--reconnect-interval", "1"), goal=0.95),
+        "get50, open loop, 80,000 requests a second", ("--rate-limiting", "1600"), latency_goals=(("p99", 0.75),),
+        has_floor=True),
+    "churn": Workload("get50, a new connection for each request", ("--reconnect-interval", "1"), goal=0.95,
+        has_floor=True),
     "set32": Workload("sets in batches of 32", BATCH + ("--ratio", "1:0"), goal=0.35),
     "conn1k": Workload(
-        "get50 with 1,000 connections", ("-c", "1000"), server=("-m", "1024", "-c", "4000"), goal=0.75),
+        "get50 with 1,000 connections", ("-c", "1000"), server=("-m", "1024", "-c", "4000"), goal=0.75,
+        has_floor=True),
     "idle10k": Workload(
         "get50 beside 9,900 idle connections", server=("-m", "1024", "-c", "12000"), idle=9900, goal=0.75),
-    "unix50": Workload("get50 over a Unix socket", unix=True, goal=0.68),
+    "unix50": Workload("get50 over a Unix socket", unix=True, goal=0.68, has_floor=True),
     "unix32": Workload("pipe32 over a Unix socket", BATCH, unix=True, goal=0.35),
     "v16k": Workload("get50, values of 16 KiB", stored=keys(20_000) + ("-d", "16384"), goal=0.95),
     "v512k": Workload("get50, values of 512 KiB", stored=keys(400) + ("-d", "524288"), goal=0.95),

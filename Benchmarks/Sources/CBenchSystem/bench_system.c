@@ -201,3 +201,31 @@ int bench_raise_descriptor_limit(uint64_t count) {
     }
     return setrlimit(RLIMIT_NOFILE, &limit);
 }
+
+static int begin_listening(int listener, const void *address, socklen_t length) {
+    int one = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(listener, address, length) == 0 && listen(listener, 1024) == 0) return listener;
+    close(listener);
+    return -1;
+}
+
+int bench_listen(uint16_t port) {
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
+    if (listener < 0) return -1;
+    // Inherited by what is accepted.
+    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return begin_listening(listener, &address, sizeof address);
+}
+
+int bench_listen_unix(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) return -1;
+    strcpy(address.sun_path, path);
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return listener < 0 ? -1 : begin_listening(listener, &address, sizeof address);
+}
+
+int bench_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); }

@@ -41,6 +41,13 @@ int bench_unix_address(const char *path, bench_address *address);
 // A non-blocking socket without Nagle's delay that is connected, or (over TCP, where `waits` is 0) soon will be.
 int bench_connect(bench_address *address, int waits);
 
+// A listener on 127.0.0.1, or at a path where nothing is; clients have no Nagle's delay.
+int bench_listen(uint16_t port);
+int bench_listen_unix(const char *path);
+
+// The next client, non-blocking.
+int bench_accept(int listener);
+
 // Plain numbers, because Swift takes timespec from whichever module it met first.
 uint64_t bench_monotonic_nanoseconds(void);
 
