@@ -183,7 +183,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         let count = connection.pointee.output.buffer.count
         let sent = sendBuffer(client)
         guard sent == count else { return sendRest(client, sent) }
-        didSend(client, sent)
+        noteSent(client, sent)
         connection.pointee.output.reset(&pointee.context.pool)
         return true
     }
@@ -206,7 +206,8 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// What came of one call; false when the client cannot take more, or is gone.
     private func wasSent(_ client: ClientPointer, _ sent: Int) -> Bool {
         if sent > 0 {
-            didSend(client, sent)
+            noteSent(client, sent)
+            client.pointee.connection.pointee.output.didSend(sent, pointee.context.session)
             return true
         }
         if sent < 0, errno == EINTR { return true }
@@ -219,11 +220,10 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     @inline(__always)
-    private func didSend(_ client: ClientPointer, _ sent: Int) {
+    private func noteSent(_ client: ClientPointer, _ sent: Int) {
         pointee.context.counters.add(.bytesWritten, Int64(sent))
         // Whoever takes its answers is not silent.
         client.pointee.lastActivityMilliseconds = pointee.context.now
-        client.pointee.connection.pointee.output.didSend(sent, pointee.context.session)
     }
 
     private func sendOnce(_ client: ClientPointer) -> Int {
