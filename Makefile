@@ -28,7 +28,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format lint clean bench compare gates expiry hitratio density test-model test-tsan
+.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format lint clean bench compare gates parts expiry hitratio density test-model test-tsan
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -107,6 +107,9 @@ gates: setup-test build generator ## hold instructions, system calls and bytes a
 
 compare: build generator floor ## measure Larder against memcached (make compare MEMCACHED=PATH QUICK=1)
 	$(PYTHON) Benchmarks/compare.py --memcached "$(MEMCACHED)" $(if $(QUICK),--quick) $(ARGS)
+
+parts: setup-test build generator ## where user instructions go, by part, in Larder and memcached (some two minutes)
+	$(PYTHON) Benchmarks/parts.py --memcached "$(MEMCACHED)" $(ARGS)
 
 expiry: build generator ## let a million items expire under load: how late, and how long anybody waited
 	$(PYTHON) Benchmarks/expiry.py $(ARGS)

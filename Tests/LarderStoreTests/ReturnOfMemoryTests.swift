@@ -54,6 +54,29 @@ import Testing
         #expect(store.checkInvariants().isEmpty)
     }
 
+    /// So do small ones, of which less is moved: in twice what lives and half as much again, whether all of them are
+    /// overwritten alike or a tenth all the time, behind which the others lie.
+    @Test(arguments: [1, 10])
+    func overwritingSmallValuesStaysInUsedMemory(hotDivisor: Int) throws {
+        let store = try Store(StoreConfiguration(memoryBytes: 8 * Self.arenaBytes, hashSeed: 1))
+        let driver = try StoreDriver(store)
+        var random = SeededRandom(seed: UInt64(hotDivisor))
+        let value = [UInt8].value(1000, seed: 1)
+        let count = Self.arenaBytes / 1024
+        func set(_ number: Int) throws {
+            let outcome = driver.turn(Self.start) { $0.set(Self.key(number), value, now: Self.start) }
+            try #require(outcome == .stored)
+        }
+        for number in 0..<count { try set(number) }
+        for _ in 0..<10 * count { try set(random.number(0...count / hotDivisor - 1)) }
+        let used = (store.geometry.metadataSlabCount..<store.state.slabCount - 1).count {
+            store.state.slabs[$0].sequence != 0
+        }
+        #expect(used <= 5 * Self.arenaBytes / store.geometry.slabBytes / 2, "\(used) slabs used")
+        #expect(store.statistics.counters.evictions == 0)
+        #expect(store.checkInvariants().isEmpty)
+    }
+
     /// How far apart, in seconds, items expire.
     @Test(arguments: [1, 10, 100, 3600, 86_400, 30 * 86_400])
     func expiredItems(span: Int) throws {

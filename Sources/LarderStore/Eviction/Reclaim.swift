@@ -79,25 +79,15 @@ extension StoreState {
         return true
     }
 
-    /// Closes the holes of the oldest slab once most of it is overwritten, although there is room: to
-    /// use its memory again costs less than to touch new pages, and leaves them to others.
-    func closeWornOut(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) {
-        for oldest in [process.pointee.freshSlabs.first, process.pointee.keptSlabs.first] {
-            guard let slab = oldest, !isPinned(slab), holes(slab) >= blocksPerSlab * 3 / 4 else { continue }
-            _ = closeHoles(slab, session, now: now)
-        }
-    }
-
     /// Closes holes rather than use memory that never was used: to fault in and clear pages costs more than to copy
-    /// as many bytes twice. Where items are small, it is their number that costs.
-    /// - Returns: false when there is free memory that was used before.
-    func stayInUsedMemory(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
+    /// as many bytes twice. Where items are small, it is their number that costs, and only what is mostly holes is closed.
+    func stayInUsedMemory(areItemsLarge: Bool, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) {
+        // Of large ones five are copied for three that are gained, of small ones three for thirteen.
+        let holesMin = areItemsLarge ? blocksPerSlab * 3 / 8 : blocksPerSlab * 13 / 16
         for _ in 0..<Self.closingsMax {
             recycleLimbo(session)
-            if hasUsedFreeSlabs { return false }
-            guard let slab = holeySlab(), closeHoles(slab, session, now: now) else { break }
+            guard !hasUsedFreeSlabs, let slab = holeySlab(holesMin), closeHoles(slab, session, now: now) else { return }
         }
-        return true
     }
 
     /// Whether of the free slabs two were in use before: one to open, and one for what closing holes moves. They
@@ -108,13 +98,13 @@ extension StoreState {
         return second != SlabList.none && slabs[Int(second)].sequence != 0
     }
 
-    /// Of the slabs that were filled first, and of some at random, the one with the most holes, if three eighths of it
-    /// are some: then five are copied for three that are gained.
-    private func holeySlab() -> Int? {
+    /// Of the slabs that were filled first, and of some at random, the one with the most holes, if it has enough. What is
+    /// overwritten often leaves young slabs empty behind old ones that are full.
+    private func holeySlab(_ holesMin: Int) -> Int? {
         var best: (holes: Int, slab: Int)?
         func consider(_ slab: Int) {
             let holes = holes(slab)
-            if holes > best?.holes ?? blocksPerSlab * 3 / 8, !isPinned(slab) { best = (holes, slab) }
+            if holes >= holesMin, holes > best?.holes ?? 0, !isPinned(slab) { best = (holes, slab) }
         }
         for list in [process.pointee.freshSlabs, process.pointee.keptSlabs] {
             var next = list.head

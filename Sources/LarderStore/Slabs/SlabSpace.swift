@@ -45,8 +45,8 @@ extension StoreState {
         if process.pointee.freeSlabs.count > Self.slabsAhead {
             if bounds != nil {
                 keepCompact(session, now: now)
-            } else if !areItemsLarge || !stayInUsedMemory(session, now: now) {
-                closeWornOut(session, now: now)
+            } else {
+                stayInUsedMemory(areItemsLarge: areItemsLarge, session, now: now)
             }
         }
         while true {
