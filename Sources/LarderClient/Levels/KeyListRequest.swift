@@ -54,6 +54,15 @@ struct KeyListRequest {
     }
 }
 
+/// How a server goes through its keys for a list of them: the word for it in `lru_crawler metadump`.
+enum KeyWalk: String {
+    /// By its hash table: each key that is there all the time, once. memcached knows it from 1.6.9 on.
+    case hash
+    /// By its lists of what was used when: a key that moves between two of them meanwhile may be missing, or there
+    /// twice (memcached's pull requests 193 and 735).
+    case all
+}
+
 /// Sends the question, and reads the answer: `OK`, where the server says that, a line for each key, and `END`.
 final class KeyListHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
@@ -67,6 +76,7 @@ final class KeyListHandler: ChannelInboundHandler, RemovableChannelHandler {
     private let settings: LinkSettings
     private let prefix: String
     private var result: EventLoopPromise<[String]?>?
+    private var walk = KeyWalk.hash
     private var buffer = ByteBuffer()
     private var keys: [String] = []
     private var keysBytes = 0
@@ -80,9 +90,7 @@ final class KeyListHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         guard context.channel.isActive else { return fail(.connectionLost, "it closed the connection") }
-        context.writeAndFlush(
-            wrapOutboundOut(ByteBuffer(string: "lru_crawler metadump all\r\n")), promise: nil)
-        listen(context)
+        ask(context)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -106,6 +114,12 @@ final class KeyListHandler: ChannelInboundHandler, RemovableChannelHandler {
         context.fireChannelInactive()
     }
 
+    private func ask(_ context: ChannelHandlerContext) {
+        let question = ByteBuffer(string: "lru_crawler metadump \(walk.rawValue)\r\n")
+        context.writeAndFlush(wrapOutboundOut(question), promise: nil)
+        listen(context)
+    }
+
     private func receive(_ line: ByteBufferView, _ context: ChannelHandlerContext) {
         if line.starts(with: "key=".utf8) {
             let text = line.dropFirst(4).prefix { $0 != 0x20 }
@@ -117,6 +131,10 @@ final class KeyListHandler: ChannelInboundHandler, RemovableChannelHandler {
             finish(.success(keys), context)
         } else if line.starts(with: "BUSY".utf8) {
             finish(.success(nil), context)
+        } else if walk == .hash, line.starts(with: "BADCLASS".utf8) {
+            // It is old, and takes the word for the number of a class.
+            walk = .all
+            ask(context)
         } else if !line.elementsEqual("OK".utf8) {
             fail(
                 .serverError,

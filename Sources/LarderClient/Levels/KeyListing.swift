@@ -11,6 +11,9 @@ extension MemcacheConnection: KeyListing {
     /// By `lru_crawler metadump`, which the server has to allow, over a connection of its own, since it is answered
     /// by as many lines as there are keys, and by some servers only when nothing is asked for before it.
     ///
+    /// What is there all the time is listed, except by a memcached older than 1.6.9: it goes by its lists of what was
+    /// used when, and may miss a key that moves between two of them meanwhile.
+    ///
     /// It throws also where failures are misses: no key is not the same as not knowing which.
     public func keys(withPrefix prefix: String) async throws -> [String] {
         try await observer.observing(.keys) {

@@ -83,9 +83,21 @@ import Testing
         #expect(asked.value == 3)
     }
 
+    @Test func anOldServerIsAskedForItsLists() async throws {
+        let asked = Shared<[String]>([])
+        let server = try FakeServer { line in
+            asked.change { $0.append(line) }
+            return .say(
+                line == "lru_crawler metadump all" ? "key=a exp=-1\nEND\r\n" : "BADCLASS invalid class id\r\n"
+            )
+        }
+        #expect(try await connection(to: server).keys(withPrefix: "") == ["a"])
+        #expect(asked.value == ["lru_crawler metadump hash", "lru_crawler metadump all"])
+    }
+
     @Test(arguments: [
         "NONSENSE\r\n", "ERROR\r\n", "key=\(String(repeating: "a", count: 10_000))", "key=a exp=-1\n\0\0\n",
-        "VA 1000000000\r\n",
+        "VA 1000000000\r\n", "BADCLASS invalid class id\r\n",
     ])
     func nonsenseIsAnError(answer: String) async throws {
         let server = try FakeServer { _ in .say(answer) }
