@@ -4,6 +4,7 @@
 // ---- sockets, descriptors, process ----
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,6 +30,11 @@ int larder_eventfd(void) {
 void larder_name_thread(const char *name) {
     // A name is a courtesy: one that is too long is refused, and that harms nobody.
     (void)pthread_setname_np(pthread_self(), name);
+}
+
+int larder_available_processors(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 0;
 }
 
 bool larder_is_socket(const char *path) {

@@ -1,3 +1,4 @@
+import CLarderSystem
 import Glibc
 import Synchronization
 import Testing
@@ -17,6 +18,14 @@ import Testing
         #expect(bytes[..<6].elementsEqual("first\n".utf8))
         let count = read(ends[1], &bytes, bytes.count)
         #expect(bytes[..<count].elementsEqual("second: é\n".utf8))
+    }
+
+    @Test func theProcessorsAreThoseThatTheThreadMayUse() throws {
+        let status = try #require(contents(of: "/proc/thread-self/status"))
+        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed:") })
+        let bits = line.drop { $0 != "\t" }.compactMap { $0.hexDigitValue?.nonzeroBitCount }.reduce(0, +)
+        #expect(bits > 0)
+        #expect(larder_available_processors() == bits)
     }
 
     @Test func thePidFileHoldsTheProcessAndGoesAtTheEnd() throws {

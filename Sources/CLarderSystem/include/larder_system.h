@@ -24,6 +24,10 @@ int larder_eventfd(void);
 // pthread_setname_np needs _GNU_SOURCE. Names the calling thread (15 bytes at most) for top and gdb.
 void larder_name_thread(const char *name);
 
+// sched_getaffinity and CPU_COUNT need _GNU_SOURCE. On how many processors the calling thread may run; 0 where that
+// cannot be told.
+int larder_available_processors(void);
+
 // S_ISSOCK is a macro with arguments, which Swift does not import. lstat: a link is not followed.
 bool larder_is_socket(const char *path);
 

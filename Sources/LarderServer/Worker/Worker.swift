@@ -23,6 +23,8 @@ struct WorkerCore: ~Copyable {
     /// Clients whose answer goes on when there is more to tell.
     var listening: [ClientPointer] = []
     var isInTurn = false
+    /// How many events came in the last turn after its first.
+    var furtherEvents = 0
     /// The next cache whose upkeep is to be looked after; none when it is the number of caches.
     var cacheToTend = Int.max
     var isStopping = false
@@ -60,8 +62,12 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// Reads the clock and begins a turn, unless one is under way.
     @inline(__always)
     func beginTurn() {
-        guard !pointee.isInTurn else { return }
+        guard !pointee.isInTurn else {
+            pointee.furtherEvents &+= 1
+            return
+        }
         pointee.isInTurn = true
+        pointee.furtherEvents = 0
         pointee.context.beginTurn(now: pointee.clock.now())
     }
 
@@ -110,6 +116,8 @@ final class Worker: Sendable {
     /// How long clients have to finish when the server stops.
     private static let stopMillisecondsMax: Int64 = 2_000
     private static let stopTickMilliseconds = 100
+    /// How many events after its first make a turn a busy one.
+    private static let busyFurtherEvents = 4
 
     init(_ state: ServerState, number: Int) {
         self.state = state
@@ -231,6 +239,8 @@ final class Worker: Sendable {
     }
 
     private func turn(_ core: UnsafeMutablePointer<WorkerCore>, _ loop: EventLoop) {
+        let processors = Int(larder_available_processors())
+        let isCrowded = processors > 0 && state.settings.threadCount > processors
         while !core.pointee.isStopping || core.pointee.clients != nil {
             loop.turn(block: core.pointee.yieldedFirst == nil && !core.hasUpkeep)
             // Twice before the next look at the sockets: most batches are then answered whole, in one
@@ -241,6 +251,10 @@ final class Worker: Sendable {
             }
             if core.hasUpkeep { core.tend() }
             core.endTurn()
+            // Where workers share a processor, a busy one lets the others go first, rather than sleep and be woken by its
+            // next request, which interrupts them: so there is more to do when its turn comes. The kernel may give who
+            // yields a much later one, so one that has little to do keeps its place.
+            if isCrowded, core.pointee.furtherEvents >= Self.busyFurtherEvents { sched_yield() }
         }
     }
 
