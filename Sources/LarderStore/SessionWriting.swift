@@ -176,7 +176,8 @@ extension Session {
                     state.giveUp(place, slot)
                     continue
                 }
-            } else {
+            } else if UnsafeRawPointer(target) != value {
+                // One that has landed is there already.
                 target.copyMemory(from: value, byteCount: valueLength)
             }
             state.crashPoint()

@@ -30,7 +30,7 @@ extension Store {
 /// - the items of a slab follow each other up to its cursor, and one is marked dead exactly when no
 ///   slot leads to it; no block belongs to two; a slab's live count is that of its items;
 /// - an item expires within its slab's time bucket, and its slab waits in the heap for that time;
-/// - a slab is in exactly one place: a list, a lane, a run, the index or the metadata;
+/// - a slab is in exactly one place: a list, a lane, a run, the index, the metadata or a landing;
 /// - an overflow line is free or in one chain.
 ///
 /// SAFETY: no number is used as an offset before it was compared with the arena's bounds.
@@ -268,8 +268,13 @@ struct InvariantCheck {
             case LARDER_SLAB_RUN_HEAD.rawValue: checkRun(slab)
             case LARDER_SLAB_INDEX.rawValue: put(slab, .index)
             case LARDER_SLAB_METADATA.rawValue: put(slab, .metadata)
+            case LARDER_SLAB_CLAIMED.rawValue: put(slab, .landing)
             default: break
             }
+        }
+        let landings = places.count { $0 == .landing }
+        if landings != state.process.pointee.landingSlabs {
+            fail("\(landings) slabs are claimed for values that arrive, not \(state.process.pointee.landingSlabs)")
         }
         for slab in 0..<state.slabCount {
             if places[slab] == .nowhere { fail("slab \(slab) of state \(slabState(slab)) is nowhere") }
@@ -319,5 +324,5 @@ struct InvariantCheck {
 
 /// Where a slab can be.
 private enum SlabPlace: UInt8 {
-    case nowhere, free, limbo, fresh, kept, lane, run, index, metadata
+    case nowhere, free, limbo, fresh, kept, lane, run, index, metadata, landing
 }

@@ -126,6 +126,8 @@ struct ProcessState {
     var slabsWritten: UInt64 = 0
     /// Where the search for adjacent slabs goes on in a large arena. Under the space lock.
     var windowHand = 0
+    /// Slabs that values are arriving in. Under the space lock.
+    var landingSlabs = 0
     /// Pins of each slab: replies that are still being sent from it. Atomic.
     var pins: UnsafeMutablePointer<UInt32>
     /// Slabs with a pin. Atomic.

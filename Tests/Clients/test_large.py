@@ -1,8 +1,12 @@
 """Large and odd things over text: the largest items, the longest lists, the longest streams, every key byte."""
 
+import random
 import threading
 
 import pytest
+
+from binary_protocol import OK, SET, BinaryConnection, store
+from server import poll
 
 MEGABYTE = 1 << 20
 GIGABYTE = 1 << 30
@@ -78,6 +82,123 @@ class TestLargestItems:
                 thread.join(20)
                 connection.send(b"get %b\r\n" % key)
                 receive_value(connection, key, size)
+
+
+class TestValuesInPieces:
+    """Values of several slabs, which arrive in their place in the store."""
+
+    SIZE = 300_000
+
+    def value(self, number):
+        return pattern(self.SIZE + number)[number:]
+
+    @pytest.mark.parametrize("threads", [1, 4])
+    def test_in_every_protocol_in_any_pieces(self, start_server, threads):
+        """Each of them overwrites the others' values, while others do the same."""
+        server = start_server("-m", 64, threads=threads)
+        seed = random.SystemRandom().randrange(1 << 31)
+        print(f"seed {seed}")
+        failures = []
+
+        def client(number):
+            chance = random.Random(seed + number)
+            try:
+                with server.connect(timeout=60) as connection, server.connect(timeout=60) as reader:
+                    for round in range(30):
+                        key = b"key%d-%d" % (number, chance.randrange(4))
+                        value = self.value(number * 1000 + round)
+                        exptime = chance.choice([0, 0, 1000])
+                        data, answer = [
+                            (b"set %b 5 %d %d\r\n%b\r\n" % (key, exptime, len(value), value), b"STORED\r\n"),
+                            (b"ms %b %d F5 T%d\r\n%b\r\n" % (key, len(value), exptime, value), b"HD\r\n"),
+                            (b"set %b 5 0 %d noreply\r\n%b\r\nmn\r\n" % (key, len(value), value), b"MN\r\n"),
+                        ][chance.randrange(3)]
+                        while data:
+                            piece = chance.choice([1, 2, 100, 5000, 70_000, 200_000, 400_000])
+                            connection.send(data[:piece])
+                            data = data[piece:]
+                        assert connection.read_line() + b"\r\n" == answer
+                        assert reader.get(key) == value
+            except BaseException as error:
+                failures.append(f"client {number}: {error!r}"[:300])
+
+        clients = [threading.Thread(target=client, args=(number,)) for number in range(4)]
+        for thread in clients:
+            thread.start()
+        for thread in clients:
+            thread.join(120)
+        assert not failures
+        with server.connect() as connection, server.connect() as reader:
+            value = self.value(77)
+            request = store(SET, b"binary", value)
+            connection.send(request[:1000])
+            connection.send(request[1000:])
+            assert BinaryConnection(connection).read().status == OK
+            assert reader.get(b"binary") == value
+        assert server.stats()["evictions"] == "0"
+
+    def test_what_is_refused_or_broken_off_keeps_nothing(self, start_server):
+        server = start_server("-m", 64, threads=2)
+        value = self.value(1)
+        with server.connect(timeout=60) as connection:
+            assert connection.set(b"key", value) == b"STORED"
+            # A value that is longer than was said.
+            connection.send(b"set other 0 0 %d\r\n%b12" % (len(value), value))
+            assert connection.read_line() == b"CLIENT_ERROR bad data chunk"
+            connection.send(b"34\r\n")
+            assert connection.read_line() == b"ERROR"
+            assert connection.get(b"other") is None
+            for command, answer in [
+                    (b"add key 0 0 %d", b"NOT_STORED"), (b"replace none 0 0 %d", b"NOT_STORED"),
+                    (b"cas key 0 0 %d 999", b"EXISTS"), (b"cas none 0 0 %d 1", b"NOT_FOUND"), (b"ms key %d C999", b"EX")]:
+                connection.send(command % len(value) + b"\r\n")
+                connection.send(value + b"\r\n")
+                assert connection.read_line() == answer, command
+            assert connection.get(b"key") == value
+            connection.send(b"append key 0 0 %d\r\n" % len(value))
+            connection.send(value + b"\r\n")
+            assert connection.read_line() == b"STORED"
+            assert connection.get(b"key") == value + value
+        # Clients that hang up in the middle, many at a time.
+        for _ in range(10):
+            stopped = [server.connect() for _ in range(40)]
+            for number, connection in enumerate(stopped):
+                connection.send(b"set gone%d 0 0 %d\r\n" % (number, len(value)))
+                connection.send(value[:number * 7000])
+            for connection in stopped:
+                connection.close()
+        with server.connect(timeout=60) as connection:
+            poll(lambda: int(connection.stats()["curr_connections"]) <= 3, "the others are not gone")
+            assert connection.get(b"gone1") is None
+            # Nearly all of the memory is there for others.
+            for number in range(150):
+                assert connection.set(b"k%d" % number, value) == b"STORED"
+            assert server.stats()["evictions"] == "0"
+            assert connection.get(b"k0") == value
+            # And is full at last.
+            for number in range(400):
+                assert connection.set(b"k%d" % number, value) == b"STORED"
+            assert connection.get(b"k399") == value
+
+    @pytest.mark.larder_only
+    def test_in_the_cache_that_the_key_names(self, start_server):
+        server = start_server(
+            "-m", 64, "--cache", "name=a,items=20,blocksize=400000", "--cache", "name=b,items=20,blocksize=400000",
+            "--key-route", threads=1)
+        value = self.value(2)
+        with server.connect(timeout=60) as connection, server.connect(timeout=60) as other:
+            for key in [b"a/key", b"b/key", b"key"]:
+                connection.send(b"set %b 0 0 %d\r\n" % (key, len(value)))
+                connection.send(value[:1000])
+                assert other.set(b"b/small", b"1") == b"STORED"
+                connection.send(value[1000:] + b"\r\n")
+                assert connection.read_line() == b"STORED"
+                assert other.get(key) == value
+            for key in [b"a/gone", b"b/gone", b"gone"] * 20:
+                with server.connect() as stopped:
+                    stopped.send(b"set %b 0 0 %d\r\n" % (key, len(value)))
+                    stopped.send(value[:100_000])
+            assert connection.get(b"a/key") == value and connection.get(b"a/gone") is None
 
 
 class TestLongest:

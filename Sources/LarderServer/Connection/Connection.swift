@@ -50,6 +50,9 @@ struct Connection {
     var output = Output()
     /// Key and value of a `.store` whose value comes in pieces: the key first.
     var body: UnsafeMutablePointer<UInt8>?
+    /// Where the value goes, where that is not in `body`: to its place in the store.
+    var landing: Landing?
+    /// Bytes of `body`, or of the landing.
     var bodyFilled = 0
     var bodyNeeded = 0
     var bytesToSkip = 0
@@ -99,7 +102,8 @@ struct Connection {
     @inline(never)
     private mutating func furtherRoom(_ context: inout WorkerContext) -> UnsafeMutableRawBufferPointer? {
         if phase == .readingValue, let body {
-            return UnsafeMutableRawBufferPointer(start: body + bodyFilled, count: bodyNeeded - bodyFilled)
+            let start = landing?.value ?? UnsafeMutableRawPointer(body)
+            return UnsafeMutableRawBufferPointer(start: start + bodyFilled, count: bodyNeeded - bodyFilled)
         }
         if !input.isAllocated {
             guard let taken = context.pool.take() else { return nil }
@@ -336,8 +340,10 @@ struct Connection {
         // And so do the flags of a meta command, which the answer goes through.
         let flagsLength = Int(request.meta.flagsLength)
         let headLength = keyLength + flagsLength
-        let total = headLength + needed
-        guard let memory = context.pool.takeBody(total) else {
+        landing = place(forValueOf: needed, context)
+        let bytesBefore = landing == nil ? headLength : 0
+        guard let memory = context.pool.takeBody(landing == nil ? headLength + needed : headLength) else {
+            dropLanding(&context)
             context.counters.add(.readBufferOutOfMemory)
             let key = UnsafePointer(input.base) + request.keyStart
             Execute.refuse(&self, &context, request, key: key, .outOfMemoryStoring, counting: .storeNoMemory)
@@ -347,11 +353,12 @@ struct Connection {
         memcpy(bytes, input.base + request.keyStart - routePrefixLength, keyLength)
         memcpy(bytes + keyLength, input.base + Int(request.meta.flagsStart), flagsLength)
         let arrived = min(input.count, needed)
-        memcpy(bytes + headLength, input.base + input.start, arrived)
+        memcpy(
+            landing?.value ?? UnsafeMutableRawPointer(bytes + headLength), input.base + input.start, arrived)
         input.start += arrived
         body = bytes
-        bodyFilled = headLength + arrived
-        bodyNeeded = total
+        bodyFilled = bytesBefore + arrived
+        bodyNeeded = bytesBefore + needed
         context.heldBytes += bodyFilled
         request.keyStart = routePrefixLength
         request.meta.flagsStart = UInt32(keyLength)
@@ -362,11 +369,16 @@ struct Connection {
     private mutating func finishBody(_ context: inout WorkerContext) {
         phase = .readingCommand
         guard let bytes = body else { return }
-        let end = bytes + bodyNeeded
+        let value =
+            landing.map { UnsafePointer($0.value.assumingMemoryBound(to: UInt8.self)) }
+            ?? UnsafePointer(bytes + request.valueStart)
+        let end = value + request.valueLength + dialect.valueTerminatorLength
         if dialect == .binary || (end[-2] == UInt8(ascii: "\r") && end[-1] == UInt8(ascii: "\n")) {
             if context.routesKeys { context.select(routedCacheNumber) }
-            Execute.run(
-                &self, &context, request, key: bytes + request.keyStart, value: bytes + request.valueStart)
+            if let landing { context.session.offer(landing) }
+            Execute.run(&self, &context, request, key: bytes + request.keyStart, value: value)
+            if let landing { context.session.withdraw(landing) }
+            landing = nil
         } else if !request.options.noReply {
             reply(.badDataChunk, &context)
         }
@@ -375,11 +387,31 @@ struct Connection {
 
     mutating func dropBody(_ context: inout WorkerContext) {
         guard let bytes = body else { return }
+        dropLanding(&context)
         context.pool.giveBackBody(bytes)
         context.heldBytes -= bodyFilled
         body = nil
         bodyFilled = 0
         bodyNeeded = 0
+    }
+
+    /// A place in the store for a large value that is about to arrive, and what follows it.
+    private func place(forValueOf needed: Int, _ context: borrowing WorkerContext) -> Landing? {
+        guard request.verb == .store || request.verb == .metaStore else { return nil }
+        return context.session.landing(
+            keyLength: request.keyLength, valueLength: request.valueLength,
+            tailLength: needed - request.valueLength, clientFlags: request.clientFlags,
+            expiry: Execute.expiry(ofSeconds: request.exptime, now: context.now), now: context.now)
+    }
+
+    private mutating func dropLanding(_ context: inout WorkerContext) {
+        guard let landing else { return }
+        self.landing = nil
+        // It may be in the middle of another client's request.
+        let current = context.cacheNumber
+        context.select(context.routesKeys ? routedCacheNumber : cacheNumber)
+        context.session.giveBack(landing)
+        context.select(current)
     }
 
     // MARK: Replies

@@ -163,6 +163,7 @@ extension StoreState {
 
     /// Gives a reservation back: the item will not be stored after all.
     func giveUp(_ reservation: Reservation, _ session: UnsafeMutablePointer<SessionSlot>) {
+        if !reservation.holdsLane, giveUpLanding(reservation, session) { return }
         writeDeadItem(reservation)
         release(block: reservation.block, blockCount: reservation.blockCount, session)
         finish(reservation, session)

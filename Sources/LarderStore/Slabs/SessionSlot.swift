@@ -30,6 +30,8 @@ struct SessionSlot {
     var counters = StoreCounters()
     /// The run whose item the session took out of the index last; 0: none since it looked. The session's own.
     var emptiedRun: UInt32 = 0
+    /// What the write under way may take. The session's own.
+    var offered = OfferedLanding()
     /// Where the session notes what it evicts; nil unless somebody wants to know. The session's own.
     var evictionLog: UnsafeMutablePointer<EvictionLog>?
 }

@@ -20,14 +20,17 @@ extension StoreState {
     ) -> Reservation? {
         let form = shape.form(wideCas: shape.cas != nil)
         let bytes = form.headerBytes + shape.keyLength + shape.valueLength
-        let count = (bytes + (1 << Int(slabShift)) - 1) >> Int(slabShift)
+        let count = slabCount(forBytes: bytes)
         goOffline(session)
         lockSpace()
         defer {
             unlockSpace()
             goOnline(session)
         }
-        guard let head = claimWindow(count, session, now: now) else {
+        guard
+            let head = takeLanding(shape, form, slabs: count, session)
+                ?? claimWindow(count, session, now: now)
+        else {
             larder_count(&session.pointee.counters.outOfMemory, 1)
             return nil
         }
@@ -154,6 +157,20 @@ extension StoreState {
             }
         }
         return nil
+    }
+
+    /// A window of slabs that are all free, rather of those that were in use.
+    func freeWindow(_ count: Int) -> Int? {
+        if let first = windowLastFreed(count) { return first }
+        // The search for another is long where there may be none.
+        guard process.pointee.freeSlabs.count > slabCount / Self.freeShareDivisor,
+            let first = cheapestWindow(count)
+        else { return nil }
+        let free = LARDER_SLAB_FREE.rawValue
+        let isFree = (first..<first + count).allSatisfy {
+            larder_load_u32(&slabs[$0].state) == free && larder_load_u32(process.pointee.pins + $0) == 0
+        }
+        return isFree ? first : nil
     }
 
     /// A window of free slabs among those that were in use until lately, which come first in their list.

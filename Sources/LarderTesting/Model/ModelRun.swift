@@ -37,6 +37,10 @@ package final class ModelRun {
     private var valueSeed: UInt64 = 0
     private var pinned: [PinnedValue] = []
     private let pins: Bool
+    /// Large values are written to their place in the store.
+    private let lands: Bool
+    /// How many of them were.
+    package private(set) var landedCount = 0
     /// Small items only, so that there are enough of them for the index to grow and overflow.
     private let manySmall: Bool
 
@@ -56,6 +60,8 @@ package final class ModelRun {
         self.stepsPerCheck = stepsPerCheck
         slabBytes = store.statistics.slabBytes
         pins = random.once(in: 3)
+        lands = random.once(in: 2)
+        for driver in drivers { driver.landsLargeValues = lands }
         manySmall = random.once(in: 3)
         keys = Self.keys(manySmall: manySmall, &random)
         // Runs, pins and unlucky windows: only in plenty of room does everything fit.
@@ -99,6 +105,7 @@ package final class ModelRun {
         if room != .tiny, store.statistics.counters.evictions + evictionsBefore > 0 { return "items were evicted" }
         for pin in pinned { drivers[0].session.unpin(pin.pin) }
         counters = store.statistics.counters
+        landedCount += drivers.reduce(0) { $0 + $1.landedCount }
         return nil
     }
 
@@ -138,6 +145,7 @@ package final class ModelRun {
         do {
             if isKilled { try file.keepImage() }
             let sessions = drivers.count
+            landedCount += drivers.reduce(0) { $0 + $1.landedCount }
             drivers = []
             // The old one has to be gone before the file is opened again.
             store = try Store(StoreConfiguration(memoryBytes: 64 << 10, slabBytes: 1024))
@@ -153,6 +161,7 @@ package final class ModelRun {
             let report = store.recover()
             recoveredItems += report.items
             drivers = try (0..<sessions).map { _ in try StoreDriver(store) }
+            for driver in drivers { driver.landsLargeValues = lands }
             if report.droppedItems > 0 { return "\(report.droppedItems) items were dropped" }
             if report.items + report.expiredItems > items { return "\(report.items) items of \(items) came back" }
             if file.names != ["store"] { return "the directory has \(file.names)" }
@@ -267,6 +276,9 @@ package final class ModelRun {
         let wanted = FoundItem(
             value: value(), clientFlags: random.once(in: 2) ? 0 : UInt32(truncatingIfNeeded: random.next()),
             expiry: expiry(), cas: cas)
+        if lands, random.once(in: 10) {
+            driver.landForNothing(.value(random.number(slabBytes...slabBytes * 4), seed: valueSeed), now: now)
+        }
         let result = driver.store(
             mode, keys[key], wanted.value, flags: wanted.clientFlags, expiry: wanted.expiry, cas: cas,
             now: now)

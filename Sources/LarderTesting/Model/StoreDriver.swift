@@ -21,6 +21,13 @@ package final class StoreDriver {
 
     package let whole: Store
 
+    /// Whether large values are written to their place in the store, where it has one for them, and stored then.
+    package var landsLargeValues = false
+    /// How many found a place.
+    package private(set) var landedCount = 0
+    /// A place that a value stopped arriving in.
+    private var idleLanding: Landing?
+
     package init(_ store: Store) throws {
         whole = store
         session = try store.makeSession()
@@ -45,7 +52,12 @@ package final class StoreDriver {
         _ mode: WriteMode, _ key: [UInt8], _ value: [UInt8], flags: UInt32 = 0, expiry: Int64 = Int64.max,
         cas: UInt64 = 0, now: Int64
     ) -> StoreResult {
-        withHashed(key) { key in
+        if landsLargeValues, let landing = land(key.count, value, flags: flags, expiry: expiry, now: now) {
+            landedCount += 1
+            return store(
+                landing, mode, key, valueLength: value.count, flags: flags, expiry: expiry, cas: cas, now: now)
+        }
+        return withHashed(key) { key in
             value.withUnsafeBytes { bytes in
                 withUnsafeTemporaryAllocation(byteCount: 1, alignment: 1) { nothing in
                     session.store(
@@ -54,6 +66,51 @@ package final class StoreDriver {
                         valueLength: bytes.count, clientFlags: flags, expiry: expiry, cas: cas, now: now)
                 }
             }
+        }
+    }
+
+    /// Writes a value to a place in the store, as it would arrive there, and what follows it; nil when there is none.
+    package func land(
+        _ keyLength: Int, _ value: [UInt8], flags: UInt32 = 0, expiry: Int64 = Int64.max, now: Int64
+    ) -> Landing? {
+        let tail = Array("\r\n".utf8)
+        guard
+            let landing = session.landing(
+                keyLength: keyLength, valueLength: value.count, tailLength: tail.count, clientFlags: flags,
+                expiry: expiry, now: now)
+        else { return nil }
+        // SAFETY: the landing has room for as many bytes as were asked for.
+        (value + tail).withUnsafeBytes { bytes in
+            UnsafeMutableRawBufferPointer(start: landing.value, count: bytes.count).copyMemory(from: bytes)
+        }
+        return landing
+    }
+
+    /// Stores a value that has landed.
+    package func store(
+        _ landing: Landing, _ mode: WriteMode, _ key: [UInt8], valueLength: Int, flags: UInt32 = 0,
+        expiry: Int64 = Int64.max, cas: UInt64 = 0, acceptsOlder: Bool = false, now: Int64
+    ) -> StoreResult {
+        var options = WriteOptions()
+        if cas != 0 { options.cas = cas }
+        options.acceptsOlder = acceptsOlder
+        options.setsExpiry = mode != .append && mode != .prepend
+        session.offer(landing)
+        defer { session.withdraw(landing) }
+        return withHashed(key) { key in
+            session.store(
+                mode, key, value: landing.value, valueLength: valueLength, clientFlags: flags, expiry: expiry, options,
+                now: now)
+        }
+    }
+
+    /// Has a value begin to arrive and stop; or, when one has, lets it end.
+    package func landForNothing(_ value: [UInt8], now: Int64) {
+        if let idleLanding {
+            session.giveBack(idleLanding)
+            self.idleLanding = nil
+        } else {
+            idleLanding = land(10, value, now: now)
         }
     }
 

@@ -1,0 +1,152 @@
+import CLarderArena
+
+/// Where a large value can be put as it arrives: slabs that are nobody else's, at the place that the value has in the item
+/// that is to be made of it. So it need not be copied when it is there.
+///
+/// It is offered to the write that stores the value, or given back.
+public struct Landing {
+    fileprivate let head: Int
+    fileprivate let slabCount: Int
+    fileprivate let valueOffset: Int
+    fileprivate let valueLength: Int
+    /// Where the value's first byte goes.
+    public let value: UnsafeMutableRawPointer
+}
+
+/// A landing that a session's next write may take.
+struct OfferedLanding {
+    /// Slab 0 is no item's: none is offered.
+    var head = 0
+    var slabCount = 0
+    var valueOffset = 0
+    var valueLength = 0
+    var isTaken = false
+}
+
+extension Session {
+    /// A place for a large value that is about to arrive, where that costs no item and much is free; nil for a value that
+    /// has no slabs to itself, and where the store has limits to keep.
+    ///
+    /// The key and the rest may turn out otherwise than they are foretold here: the value is copied then.
+    /// - Parameters:
+    ///   - tailLength: how many bytes are to be put behind the value, which are no part of it.
+    ///   - expiry: absolute milliseconds, `Int64.max` for never.
+    public func landing(
+        keyLength: Int, valueLength: Int, tailLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64
+    ) -> Landing? {
+        let shape = ItemShape(
+            keyLength: keyLength, valueLength: valueLength, clientFlags: clientFlags,
+            expiryMilliseconds: expiry,
+            checked: state.checked)
+        let bytes = shape.totalBytes(wideCas: false)
+        let count = state.slabCount(forBytes: bytes)
+        guard count > 1, state.bounds == nil, expiry > now,
+            bytes <= state.process.pointee.configuration.itemBytesMax,
+            state.slabCount(forBytes: bytes + tailLength) == count
+        else { return nil }
+        state.goOffline(slot)
+        state.lockSpace()
+        defer {
+            state.unlockSpace()
+            state.goOnline(slot)
+        }
+        guard let head = state.claimLanding(count, slot, now: now) else { return nil }
+        let offset = bytes - valueLength
+        return Landing(
+            head: head, slabCount: count, valueOffset: offset, valueLength: valueLength,
+            value: state.address(ofBlock: state.firstBlock(ofSlab: head)) + offset)
+    }
+
+    /// Lets the next write take a landing whose value has arrived. `withdraw` comes after that write.
+    public func offer(_ landing: Landing) {
+        slot.pointee.offered = OfferedLanding(
+            head: landing.head, slabCount: landing.slabCount, valueOffset: landing.valueOffset,
+            valueLength: landing.valueLength)
+    }
+
+    /// Gives back a landing that was offered, unless it was taken.
+    public func withdraw(_ landing: Landing) {
+        let isTaken = slot.pointee.offered.isTaken
+        slot.pointee.offered = OfferedLanding()
+        if !isTaken { giveBack(landing) }
+    }
+
+    /// Gives back a landing that was not offered. The session need not be in a turn.
+    public func giveBack(_ landing: Landing) {
+        // Whoever holds the lock may wait for this session's turn to end.
+        let isInTurn = larder_load_u64(&slot.pointee.epoch) != SessionSlot.offline
+        if isInTurn { state.goOffline(slot) }
+        state.lockSpace()
+        state.freeLanding(landing.head, count: landing.slabCount, slot)
+        state.unlockSpace()
+        if isInTurn { state.goOnline(slot) }
+    }
+}
+
+/// Under the space lock.
+extension StoreState {
+    /// Share of the slabs that landings may take, and that has to be free beside them.
+    private static let landingsDivisor = 8
+    private static let freeBesideDivisor = 32
+
+    func slabCount(forBytes bytes: Int) -> Int { (bytes + (1 << Int(slabShift)) - 1) >> Int(slabShift) }
+
+    fileprivate func claimLanding(
+        _ count: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+    ) -> Int? {
+        recycleLimbo(session)
+        guard process.pointee.landingSlabs + count <= slabCount / Self.landingsDivisor,
+            process.pointee.freeSlabs.count - count >= slabCount / Self.freeBesideDivisor,
+            let head = freeWindow(count)
+        else { return nil }
+        superblock.pointee.slab_sequence += 1
+        for slab in head..<head + count {
+            _ = claim(slab, session, now: now)
+            slabs[slab].sequence = superblock.pointee.slab_sequence
+        }
+        process.pointee.landingSlabs += count
+        // As in `openSlab`. A claimed slab that is of no run is read by nobody.
+        larder_full_fence()
+        return head
+    }
+
+    /// The head of the landing that the session's write was offered, if the item is what it was made for.
+    func takeLanding(
+        _ shape: ItemShape, _ form: ItemForm, slabs count: Int, _ session: UnsafeMutablePointer<SessionSlot>
+    ) -> Int? {
+        let offered = session.pointee.offered
+        guard offered.head != 0, !offered.isTaken, offered.slabCount == count,
+            offered.valueLength == shape.valueLength,
+            offered.valueOffset == form.headerBytes + shape.keyLength
+        else { return nil }
+        session.pointee.offered.isTaken = true
+        process.pointee.landingSlabs -= count
+        return offered.head
+    }
+
+    /// Makes a landing again of a run whose item is not to be, as long as its value may be asked for once more.
+    func giveUpLanding(_ reservation: Reservation, _ session: UnsafeMutablePointer<SessionSlot>) -> Bool {
+        let offered = session.pointee.offered
+        let head = slabIndex(ofBlock: reservation.block)
+        guard offered.isTaken, offered.head == head else { return false }
+        goOffline(session)
+        lockSpace()
+        for slab in head..<head + offered.slabCount { slabs[slab].run_slabs = 0 }
+        crashPoint()
+        larder_store_u32(&slabs[head].live_blocks, 0)
+        larder_count(&session.pointee.counters.liveBlocks, -Int64(reservation.blockCount))
+        process.pointee.landingSlabs += offered.slabCount
+        session.pointee.offered.isTaken = false
+        unlockSpace()
+        goOnline(session)
+        return true
+    }
+
+    fileprivate func freeLanding(_ head: Int, count: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
+        process.pointee.landingSlabs -= count
+        for slab in head..<head + count {
+            resetSlab(slab, session)
+            process.pointee.freeSlabs.prepend(slab, process.pointee.links)
+        }
+    }
+}
