@@ -184,6 +184,14 @@ import Testing
         expectNothingHeld()
     }
 
+    @Test func nothingLandsInAFile() throws {
+        let file = try StoreTestFile()
+        let store = try Store(
+            StoreConfiguration(memoryBytes: 256 * Self.slabBytes, slabBytes: Self.slabBytes, filePath: file.path))
+        let driver = try StoreDriver(store)
+        driver.turn(Self.now) { #expect($0.land(3, .value(10_000, seed: 12), now: Self.now) == nil) }
+    }
+
     /// Values that only begin to arrive keep no more than an eighth of the memory, and none that items need.
     @Test func mostOfTheMemoryStaysForOthers() throws {
         var landings: [Landing] = []

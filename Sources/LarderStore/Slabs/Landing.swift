@@ -27,6 +27,8 @@ extension Session {
     /// A place for a large value that is about to arrive, where that costs no item and much is free; nil for a value that
     /// has no slabs to itself, and where the store has limits to keep.
     ///
+    /// Nil in a file, too: were it truncated meanwhile, what had arrived would be lost, and nobody would know.
+    ///
     /// The key and the rest may turn out otherwise than they are foretold here: the value is copied then.
     /// - Parameters:
     ///   - tailLength: how many bytes are to be put behind the value, which are no part of it.
@@ -35,12 +37,10 @@ extension Session {
         keyLength: Int, valueLength: Int, tailLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64
     ) -> Landing? {
         let shape = ItemShape(
-            keyLength: keyLength, valueLength: valueLength, clientFlags: clientFlags,
-            expiryMilliseconds: expiry,
-            checked: state.checked)
+            keyLength: keyLength, valueLength: valueLength, clientFlags: clientFlags, expiryMilliseconds: expiry)
         let bytes = shape.totalBytes(wideCas: false)
         let count = state.slabCount(forBytes: bytes)
-        guard count > 1, state.bounds == nil, expiry > now,
+        guard count > 1, state.bounds == nil, state.checked == 0, expiry > now,
             bytes <= state.process.pointee.configuration.itemBytesMax,
             state.slabCount(forBytes: bytes + tailLength) == count
         else { return nil }
