@@ -148,8 +148,8 @@ def compare(options, directory, report):
 
 
 def count_instructions(options, directory, report):
-    """Adds the instructions of each stream to the workload that it is like."""
-    streams = instructions.compare(options, directory)
+    """Adds the instructions of each stream to the workload that it is like; no others are counted."""
+    streams = instructions.compare(options, directory, {STREAM_OF.get(name, name) for name in report["workloads"]})
     report["instructions"] = streams
     for name, entry in report["workloads"].items():
         figures = streams.get(STREAM_OF.get(name, name))
@@ -242,7 +242,7 @@ def main():
         if not options.instructions:
             compare(options, directory, report)
         if options.instructions:
-            report["instructions"] = instructions.compare(options, directory)
+            report["instructions"] = instructions.compare(options, directory, instructions.STREAMS)
         elif options.quick and time.monotonic() - start > QUICK_SECONDS:
             print("compare: no time is left to count instructions: ARGS=--instructions does", file=sys.stderr)
         elif not options.no_instructions and shutil.which("valgrind"):

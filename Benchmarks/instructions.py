@@ -61,15 +61,16 @@ int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit) {
 """
 
 
-def compare(options, directory):
-    """Prints and returns instructions per operation of both servers."""
+def compare(options, directory, names):
+    """Prints and returns instructions per operation of both servers, of the streams that are named."""
     if shutil.which("valgrind") is None:
         sys.exit("compare: valgrind is not installed")
     stub = build_stub(directory)
     larder = without_debug_information(options.larder, directory)
     report = {}
     print(f"{'workload':9} | {'instructions/op mc':>18} {'larder':>9} {'ratio':>6}", flush=True)
-    for name, stream in STREAMS.items():
+    for name in filter(names.__contains__, STREAMS):
+        stream = STREAMS[name]
         figures = {}
         for kind, path in (("memcached", options.memcached), ("larder", larder)):
             counts = [
