@@ -85,6 +85,8 @@ extension Session {
 
 /// Under the space lock.
 extension StoreState {
+    // No kill leaves anything of these, since there are none in a file.
+
     /// Share of the slabs that landings may take, and that has to be free beside them.
     private static let landingsDivisor = 8
     private static let freeBesideDivisor = 32
@@ -97,16 +99,12 @@ extension StoreState {
         recycleLimbo(session)
         guard process.pointee.landingSlabs + count <= slabCount / Self.landingsDivisor,
             process.pointee.freeSlabs.count - count >= slabCount / Self.freeBesideDivisor,
-            let head = freeWindow(count)
+            let head = freeWindow(count), claim(head..<head + count, session, now: now)
         else { return nil }
+        // Their memory is in use from now on, whatever comes of the value.
         superblock.pointee.slab_sequence += 1
-        for slab in head..<head + count {
-            _ = claim(slab, session, now: now)
-            slabs[slab].sequence = superblock.pointee.slab_sequence
-        }
+        for slab in head..<head + count { slabs[slab].sequence = superblock.pointee.slab_sequence }
         process.pointee.landingSlabs += count
-        // As in `openSlab`. A claimed slab that is of no run is read by nobody.
-        larder_full_fence()
         return head
     }
 
@@ -131,8 +129,6 @@ extension StoreState {
         guard offered.isTaken, offered.head == head else { return false }
         goOffline(session)
         lockSpace()
-        for slab in head..<head + offered.slabCount { slabs[slab].run_slabs = 0 }
-        crashPoint()
         larder_store_u32(&slabs[head].live_blocks, 0)
         larder_count(&session.pointee.counters.liveBlocks, -Int64(reservation.blockCount))
         process.pointee.landingSlabs += offered.slabCount

@@ -141,22 +141,28 @@ extension StoreState {
         for _ in 0..<Self.windowsTriedMax {
             guard let first = windowLastFreed(count) ?? cheapestWindow(count) else { return nil }
             if process.pointee.configuration.evicts { chargeWhoStays(first..<first + count) }
-            // Free slabs first, so that what eviction keeps is not moved into the window.
-            let free = LARDER_SLAB_FREE.rawValue
-            for slab in first..<first + count where larder_load_u32(&slabs[slab].state) == free {
-                _ = claim(slab, session, now: now)
-            }
-            let claimedState = LARDER_SLAB_CLAIMED.rawValue
-            let complete = (first..<first + count).allSatisfy { slab in
-                larder_load_u32(&slabs[slab].state) == claimedState || claim(slab, session, now: now)
-            }
-            if complete { return first }
-            for slab in first..<first + count where larder_load_u32(&slabs[slab].state) == claimedState {
-                resetSlab(slab, session)
-                process.pointee.freeSlabs.append(slab, process.pointee.links)
-            }
+            if claim(first..<first + count, session, now: now) { return first }
         }
         return nil
+    }
+
+    /// Claims all slabs of a window, or none.
+    func claim(_ window: Range<Int>, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
+        // Free slabs first, so that what eviction keeps is not moved into the window.
+        let free = LARDER_SLAB_FREE.rawValue
+        for slab in window where larder_load_u32(&slabs[slab].state) == free {
+            _ = claim(slab, session, now: now)
+        }
+        let claimedState = LARDER_SLAB_CLAIMED.rawValue
+        let complete = window.allSatisfy { slab in
+            larder_load_u32(&slabs[slab].state) == claimedState || claim(slab, session, now: now)
+        }
+        if complete { return true }
+        for slab in window where larder_load_u32(&slabs[slab].state) == claimedState {
+            resetSlab(slab, session)
+            process.pointee.freeSlabs.append(slab, process.pointee.links)
+        }
+        return false
     }
 
     /// A window of slabs that are all free, rather of those that were in use.
@@ -167,10 +173,7 @@ extension StoreState {
             let first = cheapestWindow(count)
         else { return nil }
         let free = LARDER_SLAB_FREE.rawValue
-        let isFree = (first..<first + count).allSatisfy {
-            larder_load_u32(&slabs[$0].state) == free && larder_load_u32(process.pointee.pins + $0) == 0
-        }
-        return isFree ? first : nil
+        return (first..<first + count).allSatisfy { larder_load_u32(&slabs[$0].state) == free } ? first : nil
     }
 
     /// A window of free slabs among those that were in use until lately, which come first in their list.
