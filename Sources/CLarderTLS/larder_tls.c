@@ -10,9 +10,13 @@
     F(SSL_CTX_set_options) F(SSL_CTX_use_certificate_chain_file) F(SSL_CTX_use_PrivateKey_file)           \
     F(SSL_CTX_check_private_key) F(SSL_CTX_load_verify_locations) F(SSL_load_client_CA_file)              \
     F(SSL_CTX_set_client_CA_list) F(SSL_CTX_set_cipher_list) F(SSL_CTX_set_verify)                        \
-    F(SSL_CTX_set_session_id_context) F(SSL_new) F(SSL_free) F(SSL_set_fd) F(SSL_set_verify)              \
-    F(SSL_accept) F(SSL_connect) F(SSL_read) F(SSL_write) F(SSL_has_pending) F(SSL_session_reused)        \
-    F(SSL_shutdown) F(SSL_get_error) F(ERR_peek_error) F(ERR_clear_error) F(ERR_error_string_n)
+    F(SSL_CTX_set_session_id_context) F(SSL_CTX_get0_certificate) F(SSL_CTX_get0_privatekey)              \
+    F(SSL_CTX_use_cert_and_key) F(SSL_CTX_get_cert_store) F(SSL_CTX_set1_cert_store)                      \
+    F(SSL_CTX_get_client_CA_list) F(SSL_dup_CA_list) F(SSL_new) F(SSL_free) F(SSL_set_fd)                 \
+    F(SSL_get_SSL_CTX) F(SSL_get_verify_mode) F(SSL_get_verify_result) F(SSL_get_session)                 \
+    F(SSL_SESSION_get0_peer) F(SSL_accept) F(SSL_connect) F(SSL_read) F(SSL_write) F(SSL_has_pending)     \
+    F(SSL_session_reused) F(SSL_shutdown) F(SSL_get_error) F(ERR_peek_error) F(ERR_clear_error)           \
+    F(ERR_error_string_n)
 
 #define FIELD(name) __typeof__(name) *name;
 static struct {
@@ -62,13 +66,7 @@ static larder_tls_context *new_context(const SSL_METHOD *method) {
     return context;
 }
 
-larder_tls_context *larder_tls_context_new(void) {
-    SSL_CTX *context = new_context(openssl.TLS_server_method());
-    // Without it no session of a client that showed a certificate could be resumed.
-    static const unsigned char name[] = "larder";
-    if (context) openssl.SSL_CTX_set_session_id_context(context, name, sizeof name - 1);
-    return context;
-}
+larder_tls_context *larder_tls_context_new(void) { return new_context(openssl.TLS_server_method()); }
 
 larder_tls_context *larder_tls_client_context_new(void) { return new_context(openssl.TLS_client_method()); }
 
@@ -98,6 +96,25 @@ bool larder_tls_use_authorities(larder_tls_context *context, const char *path) {
     if (!names) return false;
     openssl.SSL_CTX_set_client_CA_list(context, names);
     return true;
+}
+
+bool larder_tls_share_certificates(larder_tls_context *context, larder_tls_context *pattern) {
+    STACK_OF(X509) *chain = NULL;
+    if (openssl.SSL_CTX_ctrl(pattern, SSL_CTRL_GET_CHAIN_CERTS, 0, &chain) != 1) return false;
+    X509 *certificate = openssl.SSL_CTX_get0_certificate(pattern);
+    EVP_PKEY *key = openssl.SSL_CTX_get0_privatekey(pattern);
+    if (openssl.SSL_CTX_use_cert_and_key(context, certificate, key, chain, 1) != 1) return false;
+    openssl.SSL_CTX_set1_cert_store(context, openssl.SSL_CTX_get_cert_store(pattern));
+    STACK_OF(X509_NAME) *names = openssl.SSL_CTX_get_client_CA_list(pattern);
+    if (!names) return true;
+    names = openssl.SSL_dup_CA_list(names);
+    if (!names) return false;
+    openssl.SSL_CTX_set_client_CA_list(context, names);
+    return true;
+}
+
+bool larder_tls_set_session_scope(larder_tls_context *context, const void *scope, unsigned length) {
+    return openssl.SSL_CTX_set_session_id_context(context, scope, length) == 1;
 }
 
 bool larder_tls_set_ciphers(larder_tls_context *context, const char *list) {
@@ -142,10 +159,6 @@ larder_tls_session *larder_tls_session_new(larder_tls_context *context, int fd) 
     return NULL;
 }
 
-void larder_tls_session_set_verify(larder_tls_session *session, int flags) {
-    openssl.SSL_set_verify(session, flags, NULL);
-}
-
 void larder_tls_session_free(larder_tls_session *session) { openssl.SSL_free(session); }
 
 int larder_tls_accept(larder_tls_session *session) { return openssl.SSL_accept(session); }
@@ -164,6 +177,26 @@ bool larder_tls_has_pending(const larder_tls_session *session) { return openssl.
 
 bool larder_tls_is_resumed(const larder_tls_session *session) {
     return openssl.SSL_session_reused((SSL *)session) == 1;
+}
+
+bool larder_tls_asks_certificate(const larder_tls_session *session) {
+    return openssl.SSL_get_verify_mode(session) & SSL_VERIFY_PEER;
+}
+
+bool larder_tls_is_made_from(const larder_tls_session *session, const larder_tls_context *context) {
+    return openssl.SSL_get_SSL_CTX(session) == context;
+}
+
+unsigned long larder_tls_peer_error(const larder_tls_session *session) {
+    int mode = openssl.SSL_get_verify_mode(session);
+    if (!(mode & SSL_VERIFY_PEER)) return 0;
+    SSL_SESSION *parameters = openssl.SSL_get_session(session);
+    if (!parameters || !openssl.SSL_SESSION_get0_peer(parameters)) {
+        if (!(mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT)) return 0;
+        return ERR_PACK(ERR_LIB_SSL, 0, SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE);
+    }
+    if (openssl.SSL_get_verify_result(session) == X509_V_OK) return 0;
+    return ERR_PACK(ERR_LIB_SSL, 0, SSL_R_CERTIFICATE_VERIFY_FAILED);
 }
 
 void larder_tls_shutdown(larder_tls_session *session) {

@@ -12,14 +12,40 @@ package final class TLSContext: @unchecked Sendable {
 
     /// A server's. Reads the certificates, and refuses all that cannot work.
     package init(_ configuration: TLSConfiguration) throws(TLSError) {
-        try Self.loadLibrary()
+        native = try Self.makeServer()
+        try loadCertificates(configuration)
+        try apply(configuration, configuration.verifyMode)
+    }
+
+    /// A server's with the certificates of another one, for one of its listeners. A session is resumed only from
+    /// the context that it began with: OpenSSL does not ask again for a certificate that an earlier handshake
+    /// was to show.
+    /// - Parameter scope: names the listener and the reading of the certificates; at most 32 bytes.
+    package init(
+        _ configuration: TLSConfiguration, sharing pattern: TLSContext, verifyMode: TLSConfiguration.VerifyMode,
+        scope: [UInt8]
+    ) throws(TLSError) {
+        native = try Self.makeServer()
+        guard larder_tls_share_certificates(native, pattern.native),
+            larder_tls_set_session_scope(native, scope, UInt32(clamping: scope.count))
+        else { throw Self.failure("Error creating the SSL context:") }
+        try apply(configuration, verifyMode)
+    }
+
+    private static func makeServer() throws(TLSError) -> OpaquePointer {
+        try loadLibrary()
         guard let native = larder_tls_context_new() else {
             throw TLSError(message: "Error creating the SSL context")
         }
-        self.native = native
+        return native
+    }
+
+    /// Everything that is not in a file.
+    private func apply(
+        _ configuration: TLSConfiguration, _ verifyMode: TLSConfiguration.VerifyMode
+    ) throws(TLSError) {
         _ = larder_tls_set_min_version(native, Int32(configuration.minVersion.rawValue))
-        try loadCertificates(configuration)
-        larder_tls_set_verify(native, configuration.verifyMode.flags)
+        larder_tls_set_verify(native, verifyMode.flags)
         if let ciphers = configuration.ciphers, !larder_tls_set_ciphers(native, ciphers) {
             _ = larder_tls_take_error()
             throw TLSError(message: "Error setting the provided cipher(s): \(ciphers)")
@@ -74,23 +100,13 @@ package final class TLSContext: @unchecked Sendable {
         TLSError(message: "\(what) \(TLSSession.describe(larder_tls_take_error()))")
     }
 
-    /// What a listener asks of its clients, in place of `ssl_verify_mode`.
-    package enum ClientCertificate: Sendable {
-        case asConfigured
-        case notAsked
-        case required
+    /// A session for a socket, at its beginning; nil when there is no memory.
+    package func makeSession(fd: Int32) -> TLSSession? {
+        larder_tls_session_new(native, fd).map { TLSSession($0) }
     }
 
-    /// A session for a socket, at its beginning; nil when there is no memory.
-    package func makeSession(fd: Int32, clientCertificate: ClientCertificate = .asConfigured) -> TLSSession? {
-        guard let session = larder_tls_session_new(native, fd) else { return nil }
-        switch clientCertificate {
-        case .asConfigured: break
-        case .notAsked: larder_tls_session_set_verify(session, TLSConfiguration.VerifyMode.none.flags)
-        case .required: larder_tls_session_set_verify(session, TLSConfiguration.VerifyMode.require.flags)
-        }
-        return TLSSession(session)
-    }
+    /// Whether a session was made from this context.
+    package func made(_ session: TLSSession) -> Bool { larder_tls_is_made_from(session.ssl, native) }
 }
 
 extension TLSConfiguration.VerifyMode {

@@ -19,15 +19,21 @@ package struct TLSSession {
         case failed(UInt)
     }
 
-    private let ssl: OpaquePointer
+    let ssl: OpaquePointer
 
     init(_ ssl: OpaquePointer) { self.ssl = ssl }
 
     /// The most bytes that one record holds.
     package static let recordBytesMax = 16 << 10
 
-    /// Goes on with a server's handshake.
-    package func handshake() -> Outcome { shaken(larder_tls_accept(ssl)) }
+    /// Goes on with a server's handshake. One that is done is failed all the same when the client should have shown a
+    /// certificate and has not: OpenSSL does not ask for it when a session is resumed.
+    package func handshake() -> Outcome {
+        let outcome = shaken(larder_tls_accept(ssl))
+        guard outcome == .done(0) else { return outcome }
+        let error = larder_tls_peer_error(ssl)
+        return error == 0 ? outcome : .failed(error)
+    }
 
     /// Goes on with a client's.
     package func clientHandshake() -> Outcome { shaken(larder_tls_connect(ssl)) }
@@ -53,6 +59,9 @@ package struct TLSSession {
 
     /// Whether the handshake took up an earlier session instead of beginning anew.
     package var isResumed: Bool { larder_tls_is_resumed(ssl) }
+
+    /// Whether the client is asked for a certificate.
+    package var asksCertificate: Bool { larder_tls_asks_certificate(ssl) }
 
     /// Says good-bye, as far as the socket takes it.
     package func close() { larder_tls_shutdown(ssl) }

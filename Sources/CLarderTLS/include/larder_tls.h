@@ -30,6 +30,11 @@ bool larder_tls_use_key(larder_tls_context *context, const char *path, int forma
 bool larder_tls_check_key(const larder_tls_context *context);
 // Whose signatures are trusted, and named to clients.
 bool larder_tls_use_authorities(larder_tls_context *context, const char *path);
+// Gives a context the certificate, the key and the authorities of another one. Both must be servers'.
+bool larder_tls_share_certificates(larder_tls_context *context, larder_tls_context *pattern);
+// A session is resumed only where the scope is the one that it began in: at most 32 bytes. Without a scope no
+// session of a client that showed a certificate can be resumed.
+bool larder_tls_set_session_scope(larder_tls_context *context, const void *scope, unsigned length);
 bool larder_tls_set_ciphers(larder_tls_context *context, const char *list);
 // OpenSSL's flags for memcached's numbers: 0 none, 1 request, 2 require, 3 once.
 int larder_tls_verify_flags(int mode);
@@ -42,7 +47,6 @@ bool larder_tls_enable_kernel(larder_tls_context *context);
 
 // A session over a socket, at its beginning; null when there is no memory.
 larder_tls_session *larder_tls_session_new(larder_tls_context *context, int fd);
-void larder_tls_session_set_verify(larder_tls_session *session, int flags);
 void larder_tls_session_free(larder_tls_session *session);
 
 // 1 when done, else what `larder_tls_outcome_of` is to look at.
@@ -53,6 +57,11 @@ int larder_tls_read(larder_tls_session *session, void *bytes, int count);
 int larder_tls_write(larder_tls_session *session, const void *bytes, int count);
 bool larder_tls_has_pending(const larder_tls_session *session);
 bool larder_tls_is_resumed(const larder_tls_session *session);
+// Whether the client is asked for a certificate.
+bool larder_tls_asks_certificate(const larder_tls_session *session);
+bool larder_tls_is_made_from(const larder_tls_session *session, const larder_tls_context *context);
+// After the handshake: why the client may not go on, though the handshake let it; else 0.
+unsigned long larder_tls_peer_error(const larder_tls_session *session);
 void larder_tls_shutdown(larder_tls_session *session);
 
 typedef enum {

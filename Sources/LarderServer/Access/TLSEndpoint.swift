@@ -6,8 +6,18 @@ import Synchronization
 /// Sessions that there are go on with the certificates that they began with.
 final class TLSEndpoint: Sendable {
     private let configuration: TLSConfiguration
-    private let current: Mutex<TLSContext>
+    private let current: Mutex<Reading>
     private let refreshed: Atomic<Int64>
+
+    /// What one reading of the certificates came to. Each listener has a context of its own, and so its own keys for
+    /// tickets: no session goes from one listener to another, nor across a reading.
+    private struct Reading {
+        let number: UInt64
+        /// Serves no client itself.
+        let pattern: TLSContext
+        /// By the listeners' descriptors, which stay open as long as the server serves.
+        var contexts: [Int32: TLSContext] = [:]
+    }
 
     /// nil without `-Z`.
     init?(_ settings: Settings) throws(StartupError) {
@@ -19,7 +29,7 @@ final class TLSEndpoint: Sendable {
         configuration.authorityPath = configuration.authorityPath.map(absolutePath)
         self.configuration = configuration
         do throws(TLSError) {
-            current = Mutex(try TLSContext(configuration))
+            current = Mutex(Reading(number: 1, pattern: try TLSContext(configuration)))
         } catch {
             throw .tls(error.message)
         }
@@ -32,7 +42,7 @@ final class TLSEndpoint: Sendable {
     /// Reads the certificates again; the former ones stay when anything is wrong with the new ones.
     func refresh() throws(TLSError) {
         let context = try TLSContext(configuration)
-        current.withLock { $0 = context }
+        current.withLock { $0 = Reading(number: $0.number &+ 1, pattern: context) }
         refreshed.store(larder_milliseconds(true), ordering: .relaxed)
     }
 
@@ -46,12 +56,35 @@ final class TLSEndpoint: Sendable {
     }
 
     /// A session for a client of a listener; nil when there is no memory.
-    func makeSession(fd: Int32, _ encryption: Settings.Encryption) -> TLSSession? {
-        let context = current.withLock { $0 }
-        switch encryption {
-        case .withClientCertificate: return context.makeSession(fd: fd, clientCertificate: .required)
-        case .withoutClientCertificate: return context.makeSession(fd: fd, clientCertificate: .notAsked)
-        case .asConfigured, .off: return context.makeSession(fd: fd)
+    func makeSession(fd: Int32, _ listener: Listener) -> TLSSession? {
+        context(of: listener)?.makeSession(fd: fd)
+    }
+
+    /// Whether a client whose handshake is done may go on. One that connected before the certificates were read
+    /// again has a session of the former reading, which must not resume what that reading trusted.
+    func admits(_ session: TLSSession) -> Bool {
+        guard session.isResumed, session.asksCertificate else { return true }
+        return current.withLock { $0.contexts.values.contains { $0.made(session) } }
+    }
+
+    private func context(of listener: Listener) -> TLSContext? {
+        current.withLock { reading in
+            if let context = reading.contexts[listener.fd] { return context }
+            let context = try? makeContext(of: listener, reading)
+            reading.contexts[listener.fd] = context
+            return context
         }
+    }
+
+    private func makeContext(of listener: Listener, _ reading: Reading) throws(TLSError) -> TLSContext {
+        let verifyMode: TLSConfiguration.VerifyMode =
+            switch listener.encryption {
+            case .withClientCertificate: .require
+            case .withoutClientCertificate: .none
+            case .asConfigured, .off: configuration.verifyMode
+            }
+        let scope = "larder \(reading.number) \(listener.fd) \(verifyMode.rawValue)"
+        return try TLSContext(
+            configuration, sharing: reading.pattern, verifyMode: verifyMode, scope: Array(scope.utf8.prefix(32)))
     }
 }

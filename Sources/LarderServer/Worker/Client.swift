@@ -309,7 +309,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     func adopt(_ fd: Int32, from listener: Listener) {
         var tls: TLSSession?
         if listener.encryption != .off {
-            tls = pointee.context.state.access.tls?.makeSession(fd: fd, listener.encryption)
+            tls = pointee.context.state.access.tls?.makeSession(fd: fd, listener)
             guard tls != nil else {
                 Glibc.close(fd)
                 return pointee.context.state.connectionLimit.release()

@@ -50,6 +50,11 @@ extension UnsafeMutablePointer<WorkerCore> {
         var goesOn = true
         switch tls.handshake() {
         case .done:
+            guard pointee.context.state.access.tls?.admits(tls) != false else {
+                pointee.context.counters.add(.tlsHandshakeErrors)
+                client.pointee.tlsState.isBroken = true
+                return close(client)
+            }
             client.pointee.tlsState.isShakingHands = false
             client.pointee.lastActivityMilliseconds = pointee.context.now
             if !tls.isResumed { pointee.context.counters.add(.tlsNewSessions) }
