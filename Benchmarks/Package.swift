@@ -24,7 +24,7 @@ let package = Package(
             name: "CBenchTLS", cSettings: [.treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "LoadGenerator", dependencies: ["CBenchSystem", "CBenchTLS"], swiftSettings: settings),
-        .executableTarget(name: "larder-bench", dependencies: ["LoadGenerator"], swiftSettings: settings),
+        .executableTarget(name: "larder-bench", dependencies: ["LoadGenerator", "CBenchSystem"], swiftSettings: settings),
         .executableTarget(name: "larder-floor", dependencies: ["CBenchSystem"], swiftSettings: settings),
         .target(
             name: "HitRatio",
@@ -34,11 +34,12 @@ let package = Package(
             swiftSettings: settings),
         .executableTarget(
             name: "larder-hits",
-            dependencies: ["HitRatio", .product(name: "LarderStore", package: "larder")],
+            dependencies: ["HitRatio", "CBenchSystem", .product(name: "LarderStore", package: "larder")],
             swiftSettings: settings),
         // Uses the store as any program outside the server's package does.
         .executableTarget(
-            name: "larder-readers", dependencies: [.product(name: "LarderStore", package: "larder")],
+            name: "larder-readers",
+            dependencies: ["CBenchSystem", .product(name: "LarderStore", package: "larder")],
             swiftSettings: settings),
         .testTarget(
             name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "CBenchSystem"],

@@ -5,13 +5,22 @@ import LarderServer
 @main
 struct Larder {
     nonisolated static func main() {
+        guard ProgramStart.openStandardDescriptors() else { exit(ExitCode.osError) }
         // A reader of our output that goes away must not take the server with it.
         signal(SIGPIPE, SIG_IGN)
-        exit(run(Array(CommandLine.arguments.dropFirst())))
+        exit(run(request()))
     }
 
-    private static func run(_ arguments: [String]) -> Int32 {
-        switch parseCommandLine(arguments) {
+    private static func request() -> CommandLineRequest {
+        do throws(Ending) {
+            return parseCommandLine(try ProgramStart.arguments())
+        } catch {
+            return .end(error)
+        }
+    }
+
+    private static func run(_ request: CommandLineRequest) -> Int32 {
+        switch request {
         case .serve(let settings, let warnings):
             for warning in warnings { write("larder: \(warning)\n", to: STDERR_FILENO) }
             // memcached refuses to be root without -u root. In a container root is the usual user and

@@ -1,3 +1,4 @@
+import CBenchSystem
 import Glibc
 import LoadGenerator
 
@@ -5,6 +6,7 @@ import LoadGenerator
 @main
 struct LarderBench {
     nonisolated static func main() {
-        exit(runLoadGenerator(Array(CommandLine.arguments.dropFirst())))
+        let words = (0..<bench_argument_count()).map { String(cString: bench_argument($0)) }
+        exit(runLoadGenerator(Array(words.dropFirst())))
     }
 }

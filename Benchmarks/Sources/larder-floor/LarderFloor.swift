@@ -12,7 +12,7 @@ enum LarderFloor {
 
     static func main() {
         bench_ignore_broken_pipes()
-        guard let listener = listen(CommandLine.arguments) else {
+        guard let listener = listen((0..<bench_argument_count()).map { String(cString: bench_argument($0)) }) else {
             print("larder-floor: cannot listen; it takes -p PORT or -s PATH, on this machine only")
             exit(1)
         }

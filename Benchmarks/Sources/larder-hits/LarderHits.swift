@@ -1,3 +1,4 @@
+import CBenchSystem
 import Glibc
 import HitRatio
 import LarderStore
@@ -16,7 +17,7 @@ import LarderStore
         var names: [String] = []
         var server: (dialect: ServerDialect, port: UInt16)?
         var isSizeAware = false
-        var arguments = CommandLine.arguments.dropFirst()
+        var arguments = (0..<bench_argument_count()).map { String(cString: bench_argument($0)) }.dropFirst()
         while let argument = arguments.popFirst() {
             switch argument {
             case "--size-aware": isSizeAware = true

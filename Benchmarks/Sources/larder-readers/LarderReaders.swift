@@ -1,3 +1,4 @@
+import CBenchSystem
 import Glibc
 
 /// `larder-readers`: proves and measures reading a store in place while a server writes it.
@@ -8,7 +9,8 @@ import Glibc
 struct LarderReaders {
     nonisolated static func main() {
         signal(SIGPIPE, SIG_IGN)
-        let arguments = Array(CommandLine.arguments.dropFirst())
+        let words = (0..<bench_argument_count()).map { String(cString: bench_argument($0)) }
+        let arguments = Array(words.dropFirst())
         do {
             switch arguments.first {
             case "write": exit(try runWriter(Options(arguments)))

@@ -12,6 +12,18 @@
 #include <sys/syscall.h>
 #endif
 
+// ---- the start of the process ----
+
+// What main was given. Swift's own list comes from /proc and from where the environment lies in memory: it is empty
+// without /proc, and when a library that is loaded before has changed the environment.
+int larder_argument_count(void);
+// `number`: less than the count.
+const char *larder_argument(int number);
+
+// Opens those of the descriptors 0, 1 and 2 that are closed on /dev/null: else the next file or socket that is opened
+// would be the standard output, or the log. False when it cannot.
+bool larder_open_standard_descriptors(void);
+
 // ---- sockets, descriptors, process ----
 
 // accept4 needs _GNU_SOURCE. Accepts without asking for the peer's address; the new descriptor is

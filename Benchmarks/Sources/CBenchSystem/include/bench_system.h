@@ -5,6 +5,12 @@
 
 #include <stdint.h>
 
+// What main was given. Swift's own list is empty without /proc, and when a library that is loaded before has changed the
+// environment.
+int bench_argument_count(void);
+// `number`: less than the count.
+const char *bench_argument(int number);
+
 // Which connection has something to do.
 typedef struct {
     uint32_t index;
