@@ -80,19 +80,29 @@ package final class TLSContext: @unchecked Sendable {
 
     private func loadCertificates(_ configuration: TLSConfiguration) throws(TLSError) {
         let chain = configuration.chainPath ?? ""
-        guard larder_tls_use_chain(native, chain) else {
-            throw Self.failure("Error loading the certificate chain: \(configuration.chainPath ?? "(null)") :")
+        try load("certificate chain", chain, shownAs: configuration.chainPath ?? "(null)") {
+            larder_tls_use_chain(native, chain)
         }
         // Key and certificates may share a file.
         let key = configuration.keyPath ?? chain
-        guard larder_tls_use_key(native, key, configuration.keyFormat) else {
-            throw Self.failure("Error loading the key: \(key) :")
+        try load("key", key, isPEM: configuration.keyFormat == 1) {
+            larder_tls_use_key(native, key, configuration.keyFormat)
         }
         guard larder_tls_check_key(native) else { throw Self.failure("Error validating the certificate:") }
         guard let authorities = configuration.authorityPath else { return }
-        guard larder_tls_use_authorities(native, authorities) else {
-            throw Self.failure("Error loading the CA certificate: \(authorities) :")
-        }
+        try load("CA certificate", authorities) { larder_tls_use_authorities(native, authorities) }
+    }
+
+    /// Has OpenSSL read a file, and refuses one that is not whole.
+    private func load(
+        _ what: String, _ path: String, shownAs name: String? = nil, isPEM: Bool = true, _ body: () -> Bool
+    ) throws(TLSError) {
+        let before = isPEM ? PEMFile(path) : nil
+        let prefix = "Error loading the \(what): \(name ?? path) :"
+        guard body() else { throw Self.failure(prefix) }
+        guard isPEM else { return }
+        if let fault = before?.fault { throw TLSError(message: "\(prefix) \(fault)") }
+        guard before == PEMFile(path) else { throw TLSError(message: "\(prefix) the file changed while it was read") }
     }
 
     /// A failure with OpenSSL's own words behind it: the first entry of its queue is the cause.

@@ -30,7 +30,27 @@ import Testing
         }
         let odd = try table(":x\ny:\nn:p:q r\n")
         #expect(accepts(odd, "", "x") && accepts(odd, "y", "") && accepts(odd, "n", "p:q r"))
-        #expect(!accepts(try table(""), "", ""))
+    }
+
+    /// Every cut of a file that leaves less than a user is refused. One that leaves a part of a password cannot be
+    /// told from a file whose last line has no end, which memcached takes.
+    @Test func filesThatAreCutOff() throws {
+        let whole = "first:one\nsecond:two\n"
+        let refused = (0...whole.utf8.count).filter { count in
+            let text = String(decoding: whole.utf8.prefix(count), as: UTF8.self)
+            do throws(UserFileError) {
+                _ = try UserTable(contents: Array(text.utf8), path: "f")
+                return false
+            } catch {
+                #expect(error == (count == 0 ? .empty(path: "f") : .malformed(path: "f")))
+                return true
+            }
+        }
+        // Up to and with the colons.
+        #expect(refused == Array(0...6) + Array(11...17))
+        #expect(throws: UserFileError.empty(path: "f")) { try table("") }
+        #expect(throws: UserFileError.malformed(path: "f")) { try table("a:b\nc:\r") }
+        #expect(accepts(try table("a:b\nc:\r\n"), "c", ""))
     }
 
     /// CVE-2021-37519 and its kin: files of every wrong shape.

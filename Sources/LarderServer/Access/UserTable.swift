@@ -4,6 +4,8 @@ package enum UserFileError: Error, Equatable {
     /// A line that is not `name:password`.
     case malformed(path: String)
     case tooLarge(path: String)
+    /// There is nobody in it.
+    case empty(path: String)
 
     /// memcached's sentence where it has one.
     package var message: String {
@@ -14,6 +16,8 @@ package enum UserFileError: Error, Equatable {
             "Authfile [\(path)] has a malformed entry. Should be 'user:password'"
         case .tooLarge(let path):
             "Authfile [\(path)] is too large: at most \(UserTable.usersMax) users"
+        case .empty(let path):
+            "Authfile [\(path)] is empty. Should have a line 'user:password' for each user"
         }
     }
 }
@@ -30,17 +34,21 @@ struct UserTable: Sendable {
     private static let fieldBytes = 256
     private let records: [UInt64]
 
-    /// - Throws: when a line is not `name:password`. A line end behind the last one may be missing.
+    /// - Throws: when a line is not `name:password`, or when there is none. A line end behind the last one may be
+    ///   missing; but then it has a password, as a line that is cut off behind the colon has not.
     init(contents: some Sequence<UInt8>, path: String) throws(UserFileError) {
         var records: [UInt64] = []
         var lines = contents.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-        if lines.last?.isEmpty == true { lines.removeLast() }
-        for line in lines {
+        let isEnded = lines.last?.isEmpty ?? true
+        if isEnded { lines.removeLast() }
+        if lines.isEmpty { throw .empty(path: path) }
+        for (number, line) in lines.enumerated() {
             guard records.count < Self.usersMax * Self.recordWords else { throw .tooLarge(path: path) }
             let line = line.prefix { $0 != UInt8(ascii: "\r") }
             let name = line.prefix { $0 != UInt8(ascii: ":") }
             let password = line.dropFirst(name.count + 1)
-            guard name.count < line.count, name.count <= Self.fieldLengthMax,
+            let isCutOff = !isEnded && number == lines.count - 1 && password.isEmpty
+            guard !isCutOff, name.count < line.count, name.count <= Self.fieldLengthMax,
                 password.count <= Self.fieldLengthMax, !line.contains(0)
             else { throw .malformed(path: path) }
             let start = records.count
