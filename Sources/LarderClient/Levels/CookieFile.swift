@@ -79,7 +79,9 @@ struct CookieFile: Sendable {
         // Cookies are secrets: the file is its owner's, unless it is somebody else's already.
         var status = stat()
         let mode = stat(path, &status) == 0 ? status.st_mode & 0o777 : 0o600
-        let file = open(newPath, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, mode)
+        // What a process that died left: nobody else writes it while this one has the lock. A link is not followed.
+        unlink(newPath)
+        let file = open(newPath, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, mode)
         guard file >= 0 else { throw failure("write") }
         let isWritten = fchmod(file, mode) == 0 && write(bytes, to: file) && fsync(file) == 0
         let cause = errno

@@ -11,7 +11,7 @@ struct FileReplacementError: Error {
 func replaceFile(
     at path: String, through temporary: String, with text: String
 ) throws(FileReplacementError) {
-    let fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    let fd = createFile(at: temporary)
     guard fd >= 0 else { throw FileReplacementError(path: temporary, error: errno) }
     var text = text
     let written = text.withUTF8 { bytes in
@@ -20,6 +20,24 @@ func replaceFile(
     }
     let error = errno
     close(fd)
-    guard written else { throw FileReplacementError(path: temporary, error: error) }
+    guard written else {
+        unlink(temporary)
+        throw FileReplacementError(path: temporary, error: error)
+    }
     guard rename(temporary, path) == 0 else { throw FileReplacementError(path: path, error: errno) }
+}
+
+/// Makes a file that was not there, never through a link. A regular file of this process's user is a rest of an earlier
+/// attempt, and goes; anything else stays, and is refused with EEXIST.
+private func createFile(at path: String) -> Int32 {
+    let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
+    let fd = open(path, flags, 0o644)
+    guard fd < 0, errno == EEXIST else { return fd }
+    var status = stat()
+    guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid(), unlink(path) == 0
+    else {
+        errno = EEXIST
+        return -1
+    }
+    return open(path, flags, 0o644)
 }
