@@ -128,17 +128,39 @@ struct ArenaFile {
         return pread(fd, &superblock, size, off_t(offset)) == size ? superblock : nil
     }
 
-    /// Puts a file that cannot be used where it is in nobody's way, and returns its new name.
-    func setAside() throws(StoreError) -> String {
+    /// Each of them has the size of a store.
+    private static let setAsideMax = 3
+
+    /// Puts a file that cannot be used where it is in nobody's way. There are so many names for such files; once all
+    /// are taken, the file that was set aside first goes.
+    /// - Returns: its new name, and whether a file that had it is gone.
+    func setAside() throws(StoreError) -> (name: String, replaced: Bool) {
         FileSuperblock.retire(self)
-        for number in 1...9999 {
+        var oldest: (name: String, time: timespec)?
+        for number in 1...Self.setAsideMax {
             let name = "\(path).bad-\(number)"
             var status = stat()
-            if lstat(name, &status) == 0 { continue }
-            guard rename(path, name) == 0 else { throw .fileRefused(path: path, .cannotBeSetAside(errno: errno)) }
-            return name
+            guard lstat(name, &status) == 0 else {
+                guard rename(path, name) == 0 else { throw .fileRefused(path: path, .cannotBeSetAside(errno: errno)) }
+                return (name, false)
+            }
+            guard status.st_mode & S_IFMT == S_IFREG, !Self.isInUse(name) else { continue }
+            // A renaming changes no other of its times.
+            let (time, least) = (status.st_ctim, oldest?.time)
+            if least.map({ (time.tv_sec, time.tv_nsec) < ($0.tv_sec, $0.tv_nsec) }) ?? true { oldest = (name, time) }
         }
-        throw .fileRefused(path: path, .cannotBeSetAside(errno: EEXIST))
+        guard let oldest, rename(path, oldest.name) == 0 else {
+            throw .fileRefused(path: path, .cannotBeSetAside(errno: oldest == nil ? EEXIST : errno))
+        }
+        return (oldest.name, true)
+    }
+
+    /// Whether a server has the file of this name as its store.
+    private static func isInUse(_ name: String) -> Bool {
+        let fd = Glibc.open(name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+        guard fd >= 0 else { return false }
+        defer { Glibc.close(fd) }
+        return flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK
     }
 
     func delete() throws(StoreError) {

@@ -103,8 +103,12 @@ final class StoreFile: Sendable {
 
     private static func openBeside(_ file: ArenaFile) throws(StoreError) -> ArenaFile {
         let path = file.path + ".new"
+        // Another server may have it as its store: then this one does not start.
+        let found = try ArenaFile.open(path)
+        guard !found.isEmpty else { return found }
         // What a kill left of an earlier attempt.
         unlink(path)
+        found.close()
         return try ArenaFile.open(path)
     }
 
@@ -134,8 +138,9 @@ final class StoreFile: Sendable {
             try file.delete()
             notices.append("\(file.path) was deleted: \(reason)")
         } else {
-            let name = try file.setAside()
-            notices.append("\(file.path) was renamed \(name), and a new store begun: \(reason)")
+            let (name, replaced) = try file.setAside()
+            let loss = replaced ? " (the oldest file that was set aside had that name, and is gone)" : ""
+            notices.append("\(file.path) was renamed \(name)\(loss), and a new store begun: \(reason)")
         }
         let path = file.path
         file.close()
