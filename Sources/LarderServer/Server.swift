@@ -8,7 +8,8 @@ import Synchronization
 package func serve(_ settings: Settings) -> Int32 {
     do {
         larder_tune_malloc()
-        // What only root may read is read as root, and relative paths before a daemon leaves the directory.
+        let settings = try settings.withAbsolutePaths()
+        // What only root may read is read as root.
         let access = try Access(settings)
         try ProcessSetup.prepare(settings)
         let server = try Server(settings, access)

@@ -146,6 +146,8 @@ package struct Settings: Sendable {
     package var caches: [CacheSettings] = []
     /// `--key-route`: on the main port a key may name its cache.
     package var routesKeys = false
+    /// What the paths were before they were made absolute; nil: they are as given.
+    var givenPaths: GivenPaths?
 
     package init() {}
 

@@ -10,16 +10,16 @@ package final class Authenticator: Sendable {
     package convenience init?(_ settings: Settings) throws(StartupError) {
         guard let path = settings.userFilePath else { return nil }
         do throws(UserFileError) {
-            try self.init(path: path)
+            try self.init(path: path, calledBy: settings.givenPaths?.userFile)
         } catch {
             throw .userFile(error)
         }
     }
 
-    init(path: String) throws(UserFileError) {
-        // A daemon leaves the directory that a relative path begins at.
-        self.path = absolutePath(path)
-        users = Mutex(try Self.read(self.path, calledBy: path))
+    /// - Parameter name: how the command line calls the file; nil: by its path.
+    init(path: String, calledBy name: String? = nil) throws(UserFileError) {
+        self.path = path
+        users = Mutex(try Self.read(path, calledBy: name ?? path))
     }
 
     /// Reads the file again. One that cannot be used changes nothing, and is worth a line.
@@ -70,11 +70,4 @@ package final class Authenticator: Sendable {
         }
         return try UserTable(contents: contents, path: name)
     }
-}
-
-/// The path as it is from the root, so that it means the same after a change of directory.
-func absolutePath(_ path: String) -> String {
-    guard !path.isEmpty, !path.hasPrefix("/"), let directory = getcwd(nil, 0) else { return path }
-    defer { free(directory) }
-    return String(cString: directory) + "/" + path
 }

@@ -22,12 +22,7 @@ final class TLSEndpoint: Sendable {
     /// nil without `-Z`.
     init?(_ settings: Settings) throws(StartupError) {
         guard settings.tlsEnabled else { return nil }
-        var configuration = settings.tls
-        // A daemon leaves the directory that a relative path begins at.
-        configuration.chainPath = configuration.chainPath.map(absolutePath)
-        configuration.keyPath = configuration.keyPath.map(absolutePath)
-        configuration.authorityPath = configuration.authorityPath.map(absolutePath)
-        self.configuration = configuration
+        configuration = settings.tls
         do throws(TLSError) {
             current = Mutex(Reading(number: 1, pattern: try TLSContext(configuration)))
         } catch {

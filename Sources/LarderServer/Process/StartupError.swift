@@ -19,6 +19,8 @@ package enum StartupError: Error, Equatable {
     case supplementaryGroups(error: Int32)
     case identity(user: String, error: Int32)
     case daemon(error: Int32)
+    /// A daemon's relative paths cannot be kept.
+    case startDirectory(error: Int32)
     case thread(error: Int32)
     case userFile(UserFileError)
     /// Certificates or ciphers that cannot be; why, in memcached's words.
@@ -55,6 +57,8 @@ package enum StartupError: Error, Equatable {
             "failed to assume identity of user \(user): \(describe(error: error))"
         case .daemon(let error):
             "failed to daemon() in order to daemonize: \(describe(error: error))"
+        case .startDirectory(let error):
+            "failed to find out the directory that relative paths begin at: \(describe(error: error))"
         case .thread(let error):
             "failed to start a thread: \(describe(error: error))"
         case .userFile(let error):

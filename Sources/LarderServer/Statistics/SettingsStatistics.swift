@@ -37,19 +37,20 @@ enum SettingsStatistics {
             ], &lines)
         encryption(state.settings, &lines)
         lines.add("num_napi_ids", 0)
-        lines.add("memory_file", state.settings.storePath ?? "(null)")
+        lines.add("memory_file", (state.settings.givenPaths ?? GivenPaths(state.settings)).store ?? "(null)")
         lines.add("client_flags_size", 4)
     }
 
     private static func encryption(_ settings: Settings, _ lines: inout StatisticsList) {
         let tls = settings.tls
+        let paths = settings.givenPaths ?? GivenPaths(settings)
         lines.add("ssl_enabled", settings.tlsEnabled)
-        lines.add("ssl_chain_cert", tls.chainPath ?? "(null)")
-        lines.add("ssl_key", tls.keyPath ?? "(null)")
+        lines.add("ssl_chain_cert", paths.chain ?? "(null)")
+        lines.add("ssl_key", paths.key ?? "(null)")
         lines.add("ssl_verify_mode", tls.verifyMode.flags)
         lines.add("ssl_keyformat", tls.keyFormat)
         lines.add("ssl_ciphers", tls.ciphers ?? "NULL")
-        lines.add("ssl_ca_cert", tls.authorityPath ?? "NULL")
+        lines.add("ssl_ca_cert", paths.authority ?? "NULL")
         lines.add("ssl_wbuf_size", settings.tlsWriteBufferBytes)
         lines.add("ssl_session_cache", tls.sessionCacheEnabled)
         lines.add("ssl_kernel_tls", tls.kernelTLSEnabled)
@@ -58,6 +59,7 @@ enum SettingsStatistics {
 
     private static func limits(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {
         let settings = state.settings
+        let paths = settings.givenPaths ?? GivenPaths(settings)
         let tunables = state.tunables.withLock { $0 }
         lines.add("maxbytes", cache.contentBytesMax)
         lines.add("maxconns", settings.connectionLimit)
@@ -67,7 +69,7 @@ enum SettingsStatistics {
         lines.add("verbosity", state.verbosity.load(ordering: .relaxed))
         lines.add("oldest", 0)
         lines.add("evictions", cache.evicts ? "on" : "off")
-        lines.add("domain_socket", settings.unixSocketPath ?? "NULL")
+        lines.add("domain_socket", paths.unixSocket ?? "NULL")
         lines.add("umask", String(settings.unixSocketMask, radix: 8))
         lines.add("shutdown_command", settings.shutdownCommandEnabled)
         lines.add("growth_factor", decimal(settings.growthFactor, places: 2))
@@ -81,7 +83,7 @@ enum SettingsStatistics {
         lines.add("tcp_backlog", settings.listenBacklog)
         lines.add("binding_protocol", settings.bindingProtocol == .negotiating ? "auto-negotiate" : settings.bindingProtocol.name)
         lines.add("auth_enabled_sasl", settings.saslEnabled)
-        lines.add("auth_enabled_ascii", settings.saslEnabled ? "no" : settings.userFilePath ?? "no")
+        lines.add("auth_enabled_ascii", settings.saslEnabled ? "no" : paths.userFile ?? "no")
         lines.add("item_size_max", cache.sizeMax)
         lines.add("maxconns_fast", settings.refusesConnectionsOverLimit)
         lines.add("hashpower_init", settings.hashPowerInit)
