@@ -1,3 +1,4 @@
+import CLarderSystem
 import Dispatch
 import Glibc
 import LarderTesting
@@ -10,11 +11,14 @@ import LarderTesting
                \(ModelKind.allCases.map(\.rawValue).joined(separator: ", "))
         """
 
+    /// What the program was started with, its name first.
+    private static let words = (0..<larder_argument_count()).map { String(cString: larder_argument($0)) }
+
     static func main() {
         var kinds = ModelKind.allCases
         var first: UInt64 = 1
         var count: UInt64 = 1000
-        var arguments = CommandLine.arguments.dropFirst()
+        var arguments = words.dropFirst()
         while let name = arguments.popFirst() {
             guard let value = arguments.popFirst() else { usageError("\(name) needs a value") }
             switch name {
@@ -34,10 +38,11 @@ import LarderTesting
 
     private static func run(_ kind: ModelKind, seeds: Range<UInt64>, _ cores: Int) {
         let tally = Tally()
+        let name = words.first ?? "larder-model"
         DispatchQueue.concurrentPerform(iterations: cores) { worker in
             var activity = ModelKind.Activity()
             for seed in stride(from: seeds.lowerBound + UInt64(worker), to: seeds.upperBound, by: cores) {
-                let again = "\(CommandLine.arguments[0]) --kind \(kind.rawValue) --seed \(seed) --sequences 1\n"
+                let again = "\(name) --kind \(kind.rawValue) --seed \(seed) --sequences 1\n"
                 LastWords.prepare(worker, again)
                 do {
                     guard let failure = try kind.run(seed: seed, &activity) else { continue }

@@ -1,6 +1,7 @@
 import Glibc
 
 #if GRDB
+    import CLarderSystem
     import GRDB
     import LarderClient
     import LarderGRDB
@@ -11,7 +12,8 @@ import Glibc
         static func main() async {
             let arguments: DemoArguments
             do {
-                arguments = try DemoArguments(CommandLine.arguments.dropFirst())
+                let words = (0..<larder_argument_count()).map { String(cString: larder_argument($0)) }
+                arguments = try DemoArguments(words.dropFirst())
             } catch {
                 tell("\(error)\n\(DemoArguments.usage)")
                 exit(2)

@@ -1,3 +1,4 @@
+import CLarderSystem
 import LarderClient
 
 /// Carries out what it reads with a group of servers, for tests that hold other clients against Larder's.
@@ -7,7 +8,7 @@ import LarderClient
 /// answered by a line.
 @main struct ClientProbe {
     static func main() async throws {
-        let arguments = CommandLine.arguments.dropFirst()
+        let arguments = (0..<larder_argument_count()).map { String(cString: larder_argument($0)) }.dropFirst()
         guard let name = arguments.first, let distribution = distributions[name] else {
             print("usage: client-probe DISTRIBUTION [--binary] [--sasl=NAME:PASSWORD] SERVER[=WEIGHT]...")
             return
