@@ -52,6 +52,7 @@ enum Statistics {
         lines.add("larder_version", Version.larder)
         lines.add("udp_requests_dropped", cache.total(.udpRequestsDropped))
         lines.add("udp_replies_withheld", cache.total(.udpRepliesWithheld))
+        lines.add("log_lines_dropped", StandardError.linesDropped)
     }
 
     /// What became of the file that the items lie in.

@@ -98,8 +98,9 @@ extension UnsafeMutablePointer<WorkerCore> {
 
 /// A thread with a loop of its own, and the clients that were dealt to it.
 final class Worker: Sendable {
-    private let number: Int
+    let number: Int
     private let state: ServerState
+    private let ended = Atomic(false)
     private let arrivals = Mutex<[Arrival]>([])
     private let datagramSockets = Mutex<[DatagramSocket]>([])
     private let jobs = Mutex<[Job]>([])
@@ -197,6 +198,9 @@ final class Worker: Sendable {
 
     func join() { thread.withLock { $0 }?.join() }
 
+    /// Whether the thread is at its end.
+    var hasEnded: Bool { ended.load(ordering: .relaxed) }
+
     // MARK: In the thread
 
     private func run(_ readiness: Readiness) {
@@ -236,6 +240,7 @@ final class Worker: Sendable {
         free(core.pointee.recordBuffer?.baseAddress)
         core.deinitialize(count: 1)
         core.deallocate()
+        ended.store(true, ordering: .relaxed)
     }
 
     private func turn(_ core: UnsafeMutablePointer<WorkerCore>, _ loop: EventLoop) {
