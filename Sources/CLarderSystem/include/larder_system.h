@@ -28,6 +28,9 @@ void larder_name_thread(const char *name);
 // cannot be told.
 int larder_available_processors(void);
 
+// ioctl has arguments of its own kind. Bytes that a socket has taken and its other end has not; -1 on failure.
+int larder_unsent_bytes(int fd);
+
 // S_ISSOCK is a macro with arguments, which Swift does not import. lstat: a link is not followed.
 bool larder_is_socket(const char *path);
 

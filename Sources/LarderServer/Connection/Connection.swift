@@ -70,6 +70,10 @@ struct Connection {
     var number: Int32
     /// Why it is `.closing`, for watchers.
     var closeReason = CloseReason.normal
+    /// What the server's `unreadBytes` has of it.
+    var unreadBytesCounted = 0
+    /// What the system had of its answers when last asked; -1: not asked yet.
+    var unsentBytes: Int32 = -1
 
     /// - Parameter bindingProtocol: what the listener says; nil: what `-B` says.
     init(number: Int32, _ bindingProtocol: Settings.BindingProtocol?, _ context: borrowing WorkerContext) {

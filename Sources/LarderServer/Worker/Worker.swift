@@ -20,6 +20,8 @@ struct WorkerCore: ~Copyable {
     var clientCount = 0
     var yieldedFirst: ClientPointer?
     var yieldedLast: ClientPointer?
+    /// Clients whose unread answers were dropped, to be closed at the end of the turn.
+    var cutOff: [ClientPointer] = []
     /// Clients whose answer goes on when there is more to tell.
     var listening: [ClientPointer] = []
     var isInTurn = false
@@ -255,6 +257,7 @@ final class Worker: Sendable {
                 core.serveYielded()
             }
             if core.hasUpkeep { core.tend() }
+            if !core.pointee.cutOff.isEmpty { core.closeCutOff() }
             core.endTurn()
             // Where workers share a processor, a busy one lets the others go first, rather than sleep and be woken by its
             // next request, which interrupts them: so there is more to do when its turn comes. The kernel may give who
@@ -295,6 +298,7 @@ final class Worker: Sendable {
     /// Lets all clients go, those among them that nobody has looked at yet. Called in the worker's thread.
     func closeClients(_ core: UnsafeMutablePointer<WorkerCore>) {
         adoptArrivals(core)
+        core.closeCutOff()
         while let client = core.pointee.clients { core.close(client) }
     }
 
@@ -316,6 +320,8 @@ final class Worker: Sendable {
                     core.pointee.context.counters.add(.tlsHandshakeErrors)
                     core.close(client)
                 }
+            } else if client.pointee.isSending {
+                core.closeIfUnread(client, silentMilliseconds: silent)
             } else if client.pointee.connection.pointee.heldBytes > 0 {
                 if silent > Self.stallMillisecondsMax { core.close(client) }
             } else if idleMax > 0, silent > idleMax, isIdle(client) {
@@ -323,6 +329,7 @@ final class Worker: Sendable {
                 core.close(client, .idleTimeout)
             }
         }
+        core.closeCutOff()
         if core.pointee.isStopping, core.pointee.context.now >= core.pointee.stopDeadlineMilliseconds {
             while let client = core.pointee.clients { core.close(client) }
         }
