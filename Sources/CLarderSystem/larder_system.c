@@ -3,6 +3,7 @@
 
 // ---- sockets, descriptors, process ----
 
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
@@ -41,6 +42,17 @@ int larder_available_processors(void) {
 int larder_unsent_bytes(int fd) {
     int count = 0;
     return ioctl(fd, TIOCOUTQ, &count) == 0 ? count : -1;
+}
+
+bool larder_has_hung_up(int fd) {
+    struct pollfd watched = {.fd = fd, .events = POLLRDHUP};
+    return poll(&watched, 1, 0) > 0;
+}
+
+int64_t larder_peer_user(int fd) {
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? (int64_t)peer.uid : -1;
 }
 
 bool larder_is_socket(const char *path) {

@@ -53,6 +53,7 @@ enum Statistics {
         lines.add("udp_requests_dropped", cache.total(.udpRequestsDropped))
         lines.add("udp_replies_withheld", cache.total(.udpRepliesWithheld))
         lines.add("log_lines_dropped", StandardError.linesDropped)
+        lines.add("login_timeouts", state.loginTimeouts.load(ordering: .relaxed))
         lines.add("unread_bytes", state.unreadBytes.load(ordering: .relaxed))
         lines.add("unread_closed", state.unreadClosed.load(ordering: .relaxed))
     }

@@ -28,6 +28,8 @@ struct Client {
     var isSending = false
     /// Waiting for a store; nothing is read meanwhile.
     var isParked = false
+    /// When the client has to have logged in, in seconds since the server began; 0: not set, or it has.
+    var loginDeadlineSeconds: Int32 = 0
 }
 
 typealias ClientPointer = UnsafeMutablePointer<Client>
@@ -117,6 +119,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         case .send, .yield: yield(client)
         case .read: rest(client)
         case .park: park(client)
+        case .holdLogin: holdLogin(client)
         case .close: close(client, client.pointee.connection.pointee.closeReason)
         }
     }
@@ -347,6 +350,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     func close(_ client: ClientPointer, _ reason: CloseReason = .normal) {
         if client.pointee.isYielded { removeYielded(client) }
         if !pointee.listening.isEmpty { pointee.listening.removeAll { $0 == client } }
+        if !pointee.heldLogins.isEmpty { pointee.heldLogins.removeAll { $0 == client } }
         if !pointee.cutOff.isEmpty { pointee.cutOff.removeAll { $0 == client } }
         if pointee.context.isWatched { pointee.context.logDeparture(of: client.pointee.fd, reason) }
         watch(client).remove()

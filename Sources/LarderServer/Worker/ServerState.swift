@@ -13,6 +13,9 @@ package final class ServerState: Sendable {
     /// What tests move the clock with; nil: nobody may.
     let clockShift: ClockShift?
     let access: Access
+    let loginThrottle = LoginThrottle()
+    /// How many clients went for not logging in.
+    let loginTimeouts = Atomic(0)
     /// `-v` level, which the `verbosity` command changes.
     let verbosity: Atomic<Int>
     /// Bytes of half-sent values and long lines that the workers hold, and how many they may: beyond

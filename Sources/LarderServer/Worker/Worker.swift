@@ -20,6 +20,9 @@ struct WorkerCore: ~Copyable {
     var clientCount = 0
     var yieldedFirst: ClientPointer?
     var yieldedLast: ClientPointer?
+    /// Clients whose attempt to log in waits for its time, and what tells that the next one's has come.
+    var heldLogins: [ClientPointer] = []
+    var loginTimer: Timer?
     /// Clients whose unread answers were dropped, to be closed at the end of the turn.
     var cutOff: [ClientPointer] = []
     /// Clients whose answer goes on when there is more to tell.
@@ -309,12 +312,14 @@ final class Worker: Sendable {
         core.pointee.cacheToTend = 0
         if core.pointee.context.pool.shrink() { larder_trim_malloc() }
         let idleMax = Int64(state.settings.idleTimeoutSeconds) * 1000
+        let loginTimeout = core.pointee.context.login == .none ? 0 : state.settings.loginTimeoutSeconds
         var next = core.pointee.clients
         while let client = next {
             next = client.pointee.next
             let silent = core.pointee.context.now - client.pointee.lastActivityMilliseconds
             if silent > Self.partialLineMilliseconds { client.pointee.connection.pointee.shrinkInput(&core.pointee.context) }
             if client.pointee.isParked { continue }
+            if loginTimeout > 0, core.closeIfLoginIsLate(client, timeoutSeconds: loginTimeout) { continue }
             if client.pointee.tlsState.isShakingHands {
                 if silent > UnsafeMutablePointer<WorkerCore>.handshakeMillisecondsMax {
                     core.pointee.context.counters.add(.tlsHandshakeErrors)
@@ -352,7 +357,7 @@ final class Worker: Sendable {
         while let client = next {
             next = client.pointee.next
             if client.pointee.isSending || client.pointee.isYielded { continue }
-            if client.pointee.isParked {
+            if client.pointee.isParked || client.pointee.connection.pointee.phase == .holdingLogin {
                 core.close(client)
                 continue
             }
