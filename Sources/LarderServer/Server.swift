@@ -22,6 +22,7 @@ private func serve(_ settings: Settings, _ deadline: StopDeadline) -> Int32 {
         // What only root may read is read as root, and relative paths before a daemon leaves the directory.
         let access = try Access(settings)
         try ProcessSetup.prepare(settings)
+        try deadline.begin()
         try StandardError.beginThread()
         let server = try Server(settings, access)
         try server.run(.host(deadline))
@@ -77,7 +78,7 @@ final class Server: ConnectionSink {
         defer { stopWorkers() }
         let loop = try EventLoop()
         let stopped = try Wakeup(on: loop) { [unowned self] in isStopping = true }
-        try takeStops(role, stopped.waker)
+        takeStops(role, stopped.waker)
         // Clients are dealt out from here, so that all workers have as many. To hand one over costs more than to accept it.
         let acceptor =
             state.settings.threadCount == 1
@@ -121,13 +122,13 @@ final class Server: ConnectionSink {
     }
 
     /// Sees to it that the server stops when it is asked to.
-    private func takeStops(_ role: Role, _ waker: Waker) throws {
+    private func takeStops(_ role: Role, _ waker: Waker) {
         switch role {
         case .guest:
             state.stopRequest.withLock { $0 = { waker.wake() } }
         case .host(let deadline):
             self.deadline = deadline
-            try deadline.begin { waker.wake() }
+            deadline.onSignal { waker.wake() }
             state.stopRequest.withLock { $0 = StopDeadline.request }
         }
     }

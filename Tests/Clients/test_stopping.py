@@ -94,6 +94,23 @@ def test_nothing_hangs(start_server, number):
     server.kill()
 
 
+def test_threads_of_the_store_do_not_take_the_signal(start_server, tmp_path):
+    """A cache's thread that writes its file is there before the workers are."""
+    cache = f"name=n,items=100,blocksize=4096,store={tmp_path / 'store'},store_sync=1"
+    server = start_server("--cache", cache, threads=1)
+    for task in os.listdir(f"/proc/{server.process.pid}/task"):
+        with open(f"/proc/{server.process.pid}/task/{task}/status") as status:
+            blocked = next(int(line.split()[1], 16) for line in status if line.startswith("SigBlk"))
+        assert blocked >> (signal.SIGTERM - 1) & 1 or task in signal_takers(server), task
+    server.process.send_signal(signal.SIGTERM)
+    assert server.wait() == 0
+    server.kill()
+
+
+def signal_takers(server):
+    return {str(thread_named(server, "larder-stop"))}
+
+
 def test_shutdown_by_command(start_server):
     server = start_server("-A")
     with server.connect() as connection:

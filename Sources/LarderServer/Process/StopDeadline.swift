@@ -8,6 +8,8 @@ final class StopDeadline: @unchecked Sendable {
     private let monitor = Monitor()
     private var hanging: @Sendable () -> String = { "the main thread is busy" }
     private var isOver = false
+    private var isStopping = false
+    private var stop: (@Sendable () -> Void)?
     private let milliseconds: Int64
 
     static let milliseconds: Int64 = 5_000
@@ -18,9 +20,9 @@ final class StopDeadline: @unchecked Sendable {
 
     init(milliseconds: Int64 = StopDeadline.milliseconds) { self.milliseconds = milliseconds }
 
-    /// Takes the signals from now on, for all threads; they must not be waited for elsewhere.
-    /// - Parameter onSignal: called in this thread.
-    func begin(onSignal: @escaping @Sendable () -> Void) throws(StartupError) {
+    /// Takes the signals from now on. To be called before there is any other thread, but those of `SystemThread`: they all
+    /// inherit that the signals are not theirs.
+    func begin() throws(StartupError) {
         var set = sigset_t()
         // SAFETY: both calls read or write a local variable.
         sigemptyset(&set)
@@ -28,9 +30,21 @@ final class StopDeadline: @unchecked Sendable {
         pthread_sigmask(SIG_BLOCK, &set, nil)
         _ = try SystemThread(name: "larder-stop", stackBytes: Self.stackBytes) { [self] in
             Self.waitForSignal()
-            onSignal()
+            monitor.withLock { isStopping = true }
+            callStop()
             endInTime()
         }
+    }
+
+    /// Calls `stop` once there is a signal, or there was one.
+    func onSignal(_ stop: @escaping @Sendable () -> Void) {
+        monitor.withLock { self.stop = stop }
+        callStop()
+    }
+
+    private func callStop() {
+        let stop = monitor.withLock { () -> (@Sendable () -> Void)? in isStopping ? self.stop : nil }
+        stop?()
     }
 
     /// Stops the server as a signal does.
