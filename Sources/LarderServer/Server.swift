@@ -160,7 +160,7 @@ final class Server: ConnectionSink {
         for worker in workers { worker.stop() }
         deadline?.note { [workers] in
             let threads = workers.filter { !$0.hasEnded }.map { "larder-\($0.number)" }
-            return "of its threads there are still \(threads.joined(separator: ", "))"
+            return "still running: \(threads.joined(separator: ", "))"
         }
         for worker in workers { worker.join() }
         workers = []

@@ -54,6 +54,11 @@ import Testing
     /// A pipe that is full, and a writer with little room: `put` returns, and what is missing is counted where it is.
     @Test func linesThatNobodyReads() throws {
         let ends = try makePipe()
+        // Full of empty lines.
+        #expect(fcntl(ends.write, F_SETFL, O_NONBLOCK) == 0)
+        let newlines = [UInt8](repeating: UInt8(ascii: "\n"), count: 4096)
+        while write(ends.write, newlines, newlines.count) > 0 {}
+        #expect(fcntl(ends.write, F_SETFL, 0) == 0)
         let writer = try LogWriter(to: ends.write, waitingBytesMax: 1000)
         let line = String(repeating: "x", count: 99)
         for _ in 0..<10_000 { writer.put(line) }
