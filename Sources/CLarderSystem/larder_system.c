@@ -3,9 +3,11 @@
 
 // ---- sockets, descriptors, process ----
 
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -35,6 +37,22 @@ void larder_name_thread(const char *name) {
 int larder_available_processors(void) {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 0;
+}
+
+int larder_unsent_bytes(int fd) {
+    int count = 0;
+    return ioctl(fd, TIOCOUTQ, &count) == 0 ? count : -1;
+}
+
+bool larder_has_hung_up(int fd) {
+    struct pollfd watched = {.fd = fd, .events = POLLRDHUP};
+    return poll(&watched, 1, 0) > 0;
+}
+
+int64_t larder_peer_user(int fd) {
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? (int64_t)peer.uid : -1;
 }
 
 bool larder_is_socket(const char *path) {

@@ -81,6 +81,10 @@ package final class InProcessConnection {
             takeOutput(&answer)
             switch action {
             case .read, .park: return
+            case .holdLogin:
+                // What a client would wait for.
+                guard let time = connection.heldLogin?.milliseconds else { return }
+                connection.continueLogin(now: time, &server.context.pointee)
             case .close:
                 isClosed = true
                 return

@@ -6,14 +6,27 @@ import Synchronization
 
 /// Serves until SIGTERM, SIGINT or SIGUSR1, and returns the process's exit code.
 package func serve(_ settings: Settings) -> Int32 {
+    let deadline = StopDeadline()
+    let code = serve(settings, deadline)
+    StandardError.finish(withinMilliseconds: lastLinesMilliseconds)
+    deadline.finish()
+    return code
+}
+
+/// How long the last lines of the log may take.
+private let lastLinesMilliseconds: Int64 = 1_000
+
+private func serve(_ settings: Settings, _ deadline: StopDeadline) -> Int32 {
     do {
         larder_tune_malloc()
         let settings = try settings.withAbsolutePaths()
         // What only root may read is read as root.
         let access = try Access(settings)
         try ProcessSetup.prepare(settings)
+        try deadline.begin()
+        try StandardError.beginThread()
         let server = try Server(settings, access)
-        try server.run()
+        try server.run(.host(deadline))
         return ExitCode.success
     } catch let error as StartupError {
         StandardError.write(error.message)
@@ -32,7 +45,7 @@ final class Server: ConnectionSink {
     /// Whose process it is in.
     enum Role {
         /// Its own: it takes the signals, says where it serves, and writes the files that were asked for.
-        case host
+        case host(StopDeadline)
         /// Somebody else's, who hears when it serves.
         case guest(whenReady: (ServerState, [Worker]) -> Void)
     }
@@ -43,6 +56,8 @@ final class Server: ConnectionSink {
     private let datagramSockets: [DatagramSocket]
     private var nextWorker = 0
     private var isStopping = false
+    /// nil: a guest, whose host decides how long it waits.
+    private var deadline: StopDeadline?
 
     /// - Parameter shift: moves the clock; nil: nobody does, or a command where the settings allow that.
     init(
@@ -60,9 +75,11 @@ final class Server: ConnectionSink {
         }
     }
 
-    func run(_ role: Role = .host) throws {
+    func run(_ role: Role) throws {
         defer { stopWorkers() }
         let loop = try EventLoop()
+        let stopped = try Wakeup(on: loop) { [unowned self] in isStopping = true }
+        takeStops(role, stopped.waker)
         // Clients are dealt out from here, so that all workers have as many. To hand one over costs more than to accept it.
         let acceptor =
             state.settings.threadCount == 1
@@ -79,13 +96,14 @@ final class Server: ConnectionSink {
         let recovery = try Recovery(state) { [workers] in
             for worker in workers { worker.wake() }
         }
-        defer { recovery.stop() }
+        defer {
+            deadline?.note { "the recovery of a store has not ended" }
+            recovery.stop()
+            deadline?.note { "the stores are not closed" }
+        }
         for listener in listeners {
             state.connectionTable.set(listener.fd, .listening, atMilliseconds: state.clock.startMilliseconds)
         }
-        let stopped = try Wakeup(on: loop) { [unowned self] in isStopping = true }
-        let waker = stopped.waker
-        state.stopRequest.withLock { $0 = { waker.wake() } }
         let ticker = Timer(on: loop) { [unowned self] in
             for worker in workers { worker.tick() }
             for cache in state.caches { cache.reportIfFull() }
@@ -104,6 +122,18 @@ final class Server: ConnectionSink {
         withExtendedLifetime((signals, stopped, ticker, tender)) {}
     }
 
+    /// Sees to it that the server stops when it is asked to.
+    private func takeStops(_ role: Role, _ waker: Waker) {
+        switch role {
+        case .guest:
+            state.stopRequest.withLock { $0 = { waker.wake() } }
+        case .host(let deadline):
+            self.deadline = deadline
+            deadline.onSignal { waker.wake() }
+            state.stopRequest.withLock { $0 = StopDeadline.request }
+        }
+    }
+
     /// What comes between being able to serve and serving.
     private func begin(_ role: Role, _ loop: EventLoop) throws -> [SignalWatch] {
         switch role {
@@ -112,17 +142,13 @@ final class Server: ConnectionSink {
             whenReady(state, workers)
             return []
         case .host:
-            var signals = try [SIGTERM, SIGINT, SIGUSR1].map { signal in
-                try SignalWatch(on: loop, signal: signal) { [unowned self] in isStopping = true }
-            }
             // Watched even when there is nothing to read again: without a handler it would end the server.
-            signals.append(
-                try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in state.access.reload() })
+            let hangup = try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in state.access.reload() }
             announce()
             adoptDatagramSockets()
             if let path = state.settings.pidFilePath { PidFile.write(to: path) }
             PortFile.writeIfRequested(listeners, datagramSockets)
-            return signals
+            return [hangup]
         }
     }
 
@@ -131,7 +157,12 @@ final class Server: ConnectionSink {
     }
 
     private func stopWorkers() {
+        guard !workers.isEmpty else { return }
         for worker in workers { worker.stop() }
+        deadline?.note { [workers] in
+            let threads = workers.filter { !$0.hasEnded }.map { "larder-\($0.number)" }
+            return "still running: \(threads.joined(separator: ", "))"
+        }
         for worker in workers { worker.join() }
         workers = []
     }

@@ -97,6 +97,8 @@ package struct Settings: Sendable {
     package var verbosity = 0
     /// `-o idle_timeout`, seconds; 0 off.
     package var idleTimeoutSeconds = 0
+    /// `-o login_timeout`, seconds in which a client has to log in where it has to; 0 off.
+    package var loginTimeoutSeconds = 10
     /// `-o no_maxconns_fast` turns this off: the listeners pause instead of refusing.
     package var refusesConnectionsOverLimit = true
     /// `-d`, `-P`, `-u`, `-r`, `-k`

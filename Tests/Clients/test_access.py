@@ -117,7 +117,12 @@ def test_strangers_get_no_memory_for_what_they_announce(start_server, user_file)
 
 
 def test_a_stranger_may_say_no_more_than_16_kilobytes(start_server, user_file):
-    server = start_server("-Y", user_file, login=(b"foo", b"bar"))
+    """As guesses it takes longer than a login may; as something else it is answered at once, up to there."""
+    server = start_server("-Y", user_file, "-o", "login_timeout=2", login=(b"foo", b"bar"))
+    with server.connect(login=None) as stranger:
+        stranger.send(b"version\r\n" * 2000)
+        answers = stranger.read_until_closed()
+        assert answers.count(b"CLIENT_ERROR unauthenticated\r\n") == 16384 // 9
     with server.connect(login=None) as stranger:
         stranger.send(b"set a 0 0 7\r\nfoo baz\r\n" * 2000)
         answer = stranger.read_until_closed()

@@ -111,10 +111,11 @@ class TestRest:
         (tmp_path / "users").write_text("user:password\n")
         server = start_server("-S", "-Y", tmp_path / "users", binary_only=True)
         before = server.own_bytes()
+        with BinaryConnection(server.connect()) as connection:
+            message = packet(wire.SASL_AUTH, b"PLAIN", b"\0user\0" + b"x" * 16_000)
+            assert connection.ask(message).status == wire.AUTH_ERROR
         for size in (16_384, 16_385, 1 << 20, 30 << 20):
-            with BinaryConnection(server.connect()) as connection:
-                status = connection.ask(packet(wire.SASL_AUTH, b"PLAIN", b"\0user\0" + b"x" * size)).status
-                assert status in (wire.AUTH_ERROR, wire.NO_MEMORY)
+            provoke(server, packet(wire.SASL_AUTH, b"PLAIN", bodylen=size + 5), b"x" * min(size, 100_000))
         for body in (0x80000000, 0xffffffff):
             provoke(server, packet(wire.SASL_AUTH, b"PLAIN", bodylen=body), b"x" * 100_000)
         assert server.own_bytes() - before < 8 << 20

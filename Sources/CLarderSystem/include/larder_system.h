@@ -40,6 +40,15 @@ void larder_name_thread(const char *name);
 // cannot be told.
 int larder_available_processors(void);
 
+// ioctl has arguments of its own kind. Bytes that a socket has taken and its other end has not; -1 on failure.
+int larder_unsent_bytes(int fd);
+
+// POLLRDHUP needs _GNU_SOURCE. Whether the other end of a socket sends no more, whatever of it is not read yet.
+bool larder_has_hung_up(int fd);
+
+// SO_PEERCRED needs _GNU_SOURCE. The user at the other end of a Unix socket; -1 where that cannot be told.
+int64_t larder_peer_user(int fd);
+
 // S_ISSOCK is a macro with arguments, which Swift does not import. lstat: a link is not followed.
 bool larder_is_socket(const char *path);
 

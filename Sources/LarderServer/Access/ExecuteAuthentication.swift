@@ -26,14 +26,8 @@ extension Execute {
             return connection.writeContinuation(&context)
         }
         let bytes = UnsafeRawBufferPointer(start: message, count: request.valueLength)
-        let isAccepted = isPossible && context.state.access.authenticator?.acceptsPlain(bytes) ?? false
-        context.counters.add(.authCmds)
-        guard isAccepted else {
-            context.counters.add(.authErrors)
-            return connection.reply(.authenticationFailure, &context)
-        }
-        connection.binaryParser.isAuthenticated = true
-        connection.writeText("Authenticated", &context)
+        let succeeds = isPossible && context.state.access.authenticator?.acceptsPlain(bytes) ?? false
+        connection.holdLogin(succeeds: succeeds, &context)
     }
 
     private static func isMechanism(_ name: UnsafePointer<UInt8>, _ length: Int) -> Bool {

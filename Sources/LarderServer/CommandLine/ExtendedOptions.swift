@@ -37,6 +37,11 @@ extension ExtendedOption {
             draft.settings.idleTimeoutSeconds = try wholeNumber(
                 text, "-o idle_timeout", in: 0...Int(Int32.max), "a number of seconds, 0 for none")
         },
+        option("login_timeout") { draft, text throws(Ending) in
+            guard let text else { throw .badValue("Missing numeric argument for login_timeout") }
+            draft.settings.loginTimeoutSeconds = try wholeNumber(
+                text, "-o login_timeout", in: 0...Int(Int32.max), "a number of seconds, 0 for none")
+        },
         option("hashpower") { draft, text throws(Ending) in
             guard let text else { throw .badValue("Missing numeric argument for hashpower") }
             let power = LeadingInteger(text)

@@ -20,6 +20,8 @@ struct Connection {
         case streaming
         /// A request is read whose store is not there yet; `parkedRequest` tells how far it is.
         case parked
+        /// An attempt to log in is made; its outcome waits in `heldLogin`.
+        case holdingLogin
         case closing
     }
 
@@ -33,6 +35,8 @@ struct Connection {
         case yield
         /// Send what there is, then read nothing until the store is there.
         case park
+        /// Send what there is, then read nothing until `continueLogin` has told the outcome.
+        case holdLogin
         /// Send what there is, then close.
         case close
     }
@@ -45,6 +49,11 @@ struct Connection {
     var binaryParser = BinaryParser()
     /// SASL has begun and waits for a further step.
     var isAuthenticating = false
+    var heldLogin: HeldLogin?
+    /// Attempts to log in that failed, since the last that did not.
+    var loginFailures = 0
+    /// Bytes of a client that has not logged in by SASL.
+    var loginBytes = 0
     var request = Request()
     var input = Buffer.empty
     var output = Output()
@@ -70,6 +79,10 @@ struct Connection {
     var number: Int32
     /// Why it is `.closing`, for watchers.
     var closeReason = CloseReason.normal
+    /// What the server's `unreadBytes` has of it.
+    var unreadBytesCounted = 0
+    /// What the system had of its answers when last asked; -1: not asked yet.
+    var unsentBytes: Int32 = -1
 
     /// - Parameter bindingProtocol: what the listener says; nil: what `-B` says.
     init(number: Int32, _ bindingProtocol: Settings.BindingProtocol?, _ context: borrowing WorkerContext) {
@@ -207,6 +220,8 @@ struct Connection {
                 if context.waitsForStore { return .park }
                 unpark(&context)
                 budget &-= Self.requestCost
+            case .holdingLogin:
+                return .holdLogin
             case .closing:
                 return .close
             }
@@ -249,11 +264,13 @@ struct Connection {
     @inline(__always)
     private mutating func step(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
         let base = UnsafePointer(input.base)
+        let start = input.start
         let step: ParseStep
         if case .text = dialect {
             step = parser.next(base, cursor: &input.start, end: input.end, request: &request)
         } else {
             step = binaryStep(base, &context)
+            if !binaryParser.isAuthenticated, !spendLogin(on: step, from: start, &context) { return true }
         }
         switch step {
         case .request:

@@ -1,6 +1,6 @@
 import LarderWire
 
-/// What `-vv` prints of a connection, in memcached's form.
+/// What `-vv` prints of a connection, in memcached's form. What the client sent goes through `LogText`.
 extension Connection {
     @inline(never)
     func log(_ line: String) { StandardError.write(line) }
@@ -17,15 +17,14 @@ extension Connection {
 
     @inline(never)
     func logKey(_ what: String, _ key: UnsafePointer<UInt8>, _ length: Int) {
-        let text = String(decoding: UnsafeBufferPointer(start: key, count: length), as: UTF8.self)
-        log(">\(number) \(what) \(text)")
+        log(">\(number) \(what) \(LogText.escaped(UnsafeBufferPointer(start: key, count: length)))")
     }
 
     @inline(never)
     func logLine(_ base: UnsafePointer<UInt8>) {
         if dialect == .binary { return logPacket(base) }
         let bytes = UnsafeBufferPointer(start: base + parser.lineStart, count: parser.lineLength)
-        log("<\(number) \(String(decoding: bytes, as: UTF8.self))")
+        log("<\(number) \(LogText.escaped(bytes))")
     }
 
     /// A retrieval's line is logged with its first key.

@@ -33,12 +33,12 @@ extension RestingConnection {
 ///
 /// On its address, not on the connection, since whoever asks a value for something may be given a copy of all of it.
 extension UnsafeMutablePointer<Connection> {
-    /// Whether all is answered and taken, and nothing is under way.
+    /// Whether all is answered and taken, and nothing is under way. A login that is not over is.
     @inline(__always)
     var isAtRest: Bool {
         guard case .readingCommand = pointee.phase else { return false }
         return pointee.input.count == 0 && pointee.output.isEmpty && pointee.parser.retrievalTerminator == 0
-            && !pointee.isAuthenticating
+            && pointee.binaryParser.isAuthenticated
     }
 
     /// What to keep. To be asked for at rest only.
@@ -64,6 +64,7 @@ extension UnsafeMutablePointer<Connection> {
     /// Has the client log in first.
     func beginLogin() {
         pointee.login = TextLogin()
+        pointee.loginFailures = 0
         pointee.phase = .loggingIn
     }
 }

@@ -1,3 +1,4 @@
+import CLarderSystem
 import Glibc
 import LarderStore
 
@@ -149,6 +150,16 @@ struct Output {
             segmentsSent += 1
         }
         buffer.start &+= left
+    }
+
+    /// Bytes of memory that all of it takes up, but for what lies in the arena.
+    var heldBytes: Int {
+        var bytes = buffer.capacity
+        guard let segments else { return bytes }
+        for number in segmentsSent..<segmentCount {
+            if let owned = segments[number].owned { bytes += larder_usable_size(owned) }
+        }
+        return bytes
     }
 
     private func release(_ segment: Segment, _ session: borrowing Session) {

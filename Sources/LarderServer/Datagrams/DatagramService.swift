@@ -65,8 +65,8 @@ enum DatagramService {
                 case .send, .yield: break
                 case .read: goesOn = false
                 case .close: return answer
-                // The store is not there yet, and a datagram does not wait.
-                case .park: return nil
+                // The store is not there yet, and a datagram does not wait; there is no login over UDP.
+                case .park, .holdLogin: return nil
                 }
                 // A list that takes more than one share, and one without an end, are for connections.
                 if connection.phase == .streaming { return Array("ERROR\r\n".utf8) }

@@ -70,6 +70,20 @@ package struct SocketAddress: Equatable {
         }
     }
 
+    /// What tells one host from another: an IPv4 address, also one that is mapped into IPv6, or an IPv6 network of 64 bits.
+    func combineNetwork(into hasher: inout Hasher) {
+        withUnsafeBytes(of: storage) { bytes in
+            switch family {
+            case AF_INET: hasher.combine(bytes: .init(rebasing: bytes[4..<8]))
+            case AF_INET6:
+                let host = bytes[8..<24]
+                let isMapped = host.prefix(10).allSatisfy { $0 == 0 } && bytes[18] == 0xff && bytes[19] == 0xff
+                hasher.combine(bytes: .init(rebasing: isMapped ? bytes[20..<24] : host.prefix(8)))
+            default: hasher.combine(family)
+            }
+        }
+    }
+
     /// As `text`, of a UDP socket.
     var datagramText: String { text.hasPrefix("tcp") ? "udp" + text.dropFirst(3) : text }
 

@@ -9,7 +9,8 @@ package struct SystemThread: Sendable {
     /// Starts a thread with `name` (15 bytes at most), which tools like `top -H` show.
     ///
     /// The process's signals stay with the threads that are there already, the main one.
-    package init(name: String, _ body: @escaping @Sendable () -> Void) throws(StartupError) {
+    /// - Parameter stackBytes: nil: as large as the system makes it.
+    package init(name: String, stackBytes: Int? = nil, _ body: @escaping @Sendable () -> Void) throws(StartupError) {
         var blocked = sigset_t()
         var former = sigset_t()
         // SAFETY: all these calls read or write local variables.
@@ -20,7 +21,11 @@ package struct SystemThread: Sendable {
 
         let start = Unmanaged.passRetained(ThreadStart(name: name, body: body))
         var handle = pthread_t()
-        let error = pthread_create(&handle, nil, runThread, start.toOpaque())
+        var attributes = pthread_attr_t()
+        pthread_attr_init(&attributes)
+        defer { pthread_attr_destroy(&attributes) }
+        if let stackBytes { pthread_attr_setstacksize(&attributes, stackBytes) }
+        let error = pthread_create(&handle, &attributes, runThread, start.toOpaque())
         guard error == 0 else {
             start.release()
             throw .thread(error: error)

@@ -77,7 +77,24 @@ final class PrefixDump: AnswerStream {
     private static let end: StaticString = "END\r\n"
 
     private static func line(_ prefix: [UInt8], _ count: PrefixStatistics.Counts) -> [UInt8] {
-        Array("PREFIX ".utf8) + prefix
+        Array("PREFIX ".utf8) + encoded(prefix)
             + Array(" get \(count.gets) hit \(count.hits) set \(count.sets) del \(count.deletes)\r\n".utf8)
     }
+
+    /// As memcached prints it, but for what would end the word or the line: keys of the binary protocol may have any
+    /// byte. Those are percent-encoded, as dumps of keys have them.
+    private static func encoded(_ prefix: [UInt8]) -> [UInt8] {
+        guard prefix.contains(where: breaksLine) else { return prefix }
+        var text: [UInt8] = []
+        for byte in prefix {
+            if breaksLine(byte) {
+                text += "%\(byte < 16 ? "0" : "")\(String(byte, radix: 16, uppercase: true))".utf8
+            } else {
+                text.append(byte)
+            }
+        }
+        return text
+    }
+
+    private static func breaksLine(_ byte: UInt8) -> Bool { byte <= 0x20 || byte == 0x7f }
 }

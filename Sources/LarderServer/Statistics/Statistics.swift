@@ -22,7 +22,7 @@ enum Statistics {
         case "items": items(state, cache, now: context.now, &lines)
         case "slabs": slabs(cache, &lines)
         case "caches": caches(state, &lines)
-        case "larder": own(cache, &lines)
+        case "larder": own(state, cache, &lines)
         case "sizes":
             if state.settings.tracksSizes { return .stream(SizeStatistics()) }
             lines.add("sizes_status", "disabled")
@@ -48,10 +48,14 @@ enum Statistics {
     }
 
     /// What memcached has no word for: in a list of its own, since some programs count the lines of the others.
-    private static func own(_ cache: ServedCache, _ lines: inout StatisticsList) {
+    private static func own(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {
         lines.add("larder_version", Version.larder)
         lines.add("udp_requests_dropped", cache.total(.udpRequestsDropped))
         lines.add("udp_replies_withheld", cache.total(.udpRepliesWithheld))
+        lines.add("log_lines_dropped", StandardError.linesDropped)
+        lines.add("login_timeouts", state.loginTimeouts.load(ordering: .relaxed))
+        lines.add("unread_bytes", state.unreadBytes.load(ordering: .relaxed))
+        lines.add("unread_closed", state.unreadClosed.load(ordering: .relaxed))
     }
 
     /// What became of the file that the items lie in.

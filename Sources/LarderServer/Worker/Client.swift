@@ -28,6 +28,8 @@ struct Client {
     var isSending = false
     /// Waiting for a store; nothing is read meanwhile.
     var isParked = false
+    /// When the client has to have logged in, in seconds since the server began; 0: not set, or it has.
+    var loginDeadlineSeconds: Int32 = 0
 }
 
 typealias ClientPointer = UnsafeMutablePointer<Client>
@@ -41,6 +43,7 @@ func clientIsReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutableRawPoint
     worker.beginTurn()
     if client.pointee.isSending, ready & Interest.write.rawValue != 0 {
         guard worker.send(client) else { return }
+        worker.uncountUnread(client)
         client.pointee.isSending = false
         guard worker.watch(client).wants(read: true, write: false) else { return worker.close(client) }
         return worker.serve(client)
@@ -116,6 +119,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         case .send, .yield: yield(client)
         case .read: rest(client)
         case .park: park(client)
+        case .holdLogin: holdLogin(client)
         case .close: close(client, client.pointee.connection.pointee.closeReason)
         }
     }
@@ -254,6 +258,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         let wasSending = client.pointee.isSending
         client.pointee.isSending = true
         note(client)
+        countUnread(client)
         guard !wasSending || client.pointee.tls != nil else { return }
         // Every caller leaves the client alone from here on.
         let wantsRead = client.pointee.tlsState.sendWantsRead
@@ -345,10 +350,13 @@ extension UnsafeMutablePointer<WorkerCore> {
     func close(_ client: ClientPointer, _ reason: CloseReason = .normal) {
         if client.pointee.isYielded { removeYielded(client) }
         if !pointee.listening.isEmpty { pointee.listening.removeAll { $0 == client } }
+        if !pointee.heldLogins.isEmpty { pointee.heldLogins.removeAll { $0 == client } }
+        if !pointee.cutOff.isEmpty { pointee.cutOff.removeAll { $0 == client } }
         if pointee.context.isWatched { pointee.context.logDeparture(of: client.pointee.fd, reason) }
         watch(client).remove()
         let connection = client.pointee.connection
         if connection != pointee.resting {
+            if client.pointee.isSending { uncountUnread(client) }
             if connection.isAtRest { giveBack(connection) } else { ConnectionPool.free(connection, &pointee.context) }
         }
         if let tls = client.pointee.tls { end(tls, client.pointee.tlsState) }

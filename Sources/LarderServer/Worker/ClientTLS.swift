@@ -28,6 +28,7 @@ func encryptedClientIsReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutabl
     if client.pointee.isSending {
         client.pointee.tlsState.sendWantsRead = false
         guard worker.send(client) else { return }
+        worker.uncountUnread(client)
         client.pointee.isSending = false
         guard worker.watch(client).wants(read: true, write: false) else { return worker.close(client) }
         return worker.serve(client)

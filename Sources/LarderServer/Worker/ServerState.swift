@@ -13,12 +13,21 @@ package final class ServerState: Sendable {
     /// What tests move the clock with; nil: nobody may.
     let clockShift: ClockShift?
     let access: Access
+    let loginThrottle = LoginThrottle()
+    /// How many clients went for not logging in.
+    let loginTimeouts = Atomic(0)
     /// `-v` level, which the `verbosity` command changes.
     let verbosity: Atomic<Int>
     /// Bytes of half-sent values and long lines that the workers hold, and how many they may: beyond
     /// that the client of a worker that has been silent longest goes.
     let heldBytes = Atomic(0)
     let heldBytesMax: Int
+    /// Bytes that unread answers hold beside the arena, of all workers, and how many they may: beyond that the client of
+    /// a worker goes that has taken nothing for longest.
+    let unreadBytes = Atomic(0)
+    let unreadBytesMax: Int
+    /// How many clients went for not reading.
+    let unreadClosed = Atomic(0)
     /// What each descriptor is doing.
     let connectionTable: ConnectionTable
     /// Who watches.
@@ -51,6 +60,7 @@ package final class ServerState: Sendable {
         for cache in caches { cache.store.noteClock(StoreClock(offsetMilliseconds: clock.offsetMilliseconds)) }
         let largest = caches.reduce(0) { max($0, $1.sizeMax) }
         heldBytesMax = max(64 << 20, 2 * largest)
+        unreadBytesMax = heldBytesMax
         connectionLimit = ConnectionLimit(maximum: settings.connectionLimit)
         let descriptorCount = min(ResourceLimits.openFiles(for: settings) + 256, 1 << 24)
         guard let table = ConnectionTable(count: descriptorCount) else {

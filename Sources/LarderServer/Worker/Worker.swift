@@ -20,6 +20,11 @@ struct WorkerCore: ~Copyable {
     var clientCount = 0
     var yieldedFirst: ClientPointer?
     var yieldedLast: ClientPointer?
+    /// Clients whose attempt to log in waits for its time, and what tells that the next one's has come.
+    var heldLogins: [ClientPointer] = []
+    var loginTimer: Timer?
+    /// Clients whose unread answers were dropped, to be closed at the end of the turn.
+    var cutOff: [ClientPointer] = []
     /// Clients whose answer goes on when there is more to tell.
     var listening: [ClientPointer] = []
     var isInTurn = false
@@ -98,8 +103,9 @@ extension UnsafeMutablePointer<WorkerCore> {
 
 /// A thread with a loop of its own, and the clients that were dealt to it.
 final class Worker: Sendable {
-    private let number: Int
+    let number: Int
     private let state: ServerState
+    private let ended = Atomic(false)
     private let arrivals = Mutex<[Arrival]>([])
     private let datagramSockets = Mutex<[DatagramSocket]>([])
     private let jobs = Mutex<[Job]>([])
@@ -197,6 +203,9 @@ final class Worker: Sendable {
 
     func join() { thread.withLock { $0 }?.join() }
 
+    /// Whether the thread is at its end.
+    var hasEnded: Bool { ended.load(ordering: .relaxed) }
+
     // MARK: In the thread
 
     private func run(_ readiness: Readiness) {
@@ -236,6 +245,7 @@ final class Worker: Sendable {
         free(core.pointee.recordBuffer?.baseAddress)
         core.deinitialize(count: 1)
         core.deallocate()
+        ended.store(true, ordering: .relaxed)
     }
 
     private func turn(_ core: UnsafeMutablePointer<WorkerCore>, _ loop: EventLoop) {
@@ -250,6 +260,7 @@ final class Worker: Sendable {
                 core.serveYielded()
             }
             if core.hasUpkeep { core.tend() }
+            if !core.pointee.cutOff.isEmpty { core.closeCutOff() }
             core.endTurn()
             // Where workers share a processor, a busy one lets the others go first, rather than sleep and be woken by its
             // next request, which interrupts them: so there is more to do when its turn comes. The kernel may give who
@@ -290,6 +301,7 @@ final class Worker: Sendable {
     /// Lets all clients go, those among them that nobody has looked at yet. Called in the worker's thread.
     func closeClients(_ core: UnsafeMutablePointer<WorkerCore>) {
         adoptArrivals(core)
+        core.closeCutOff()
         while let client = core.pointee.clients { core.close(client) }
     }
 
@@ -300,17 +312,21 @@ final class Worker: Sendable {
         core.pointee.cacheToTend = 0
         if core.pointee.context.pool.shrink() { larder_trim_malloc() }
         let idleMax = Int64(state.settings.idleTimeoutSeconds) * 1000
+        let loginTimeout = core.pointee.context.login == .none ? 0 : state.settings.loginTimeoutSeconds
         var next = core.pointee.clients
         while let client = next {
             next = client.pointee.next
             let silent = core.pointee.context.now - client.pointee.lastActivityMilliseconds
             if silent > Self.partialLineMilliseconds { client.pointee.connection.pointee.shrinkInput(&core.pointee.context) }
             if client.pointee.isParked { continue }
+            if loginTimeout > 0, core.closeIfLoginIsLate(client, timeoutSeconds: loginTimeout) { continue }
             if client.pointee.tlsState.isShakingHands {
                 if silent > UnsafeMutablePointer<WorkerCore>.handshakeMillisecondsMax {
                     core.pointee.context.counters.add(.tlsHandshakeErrors)
                     core.close(client)
                 }
+            } else if client.pointee.isSending {
+                core.closeIfUnread(client, silentMilliseconds: silent)
             } else if client.pointee.connection.pointee.heldBytes > 0 {
                 if silent > Self.stallMillisecondsMax { core.close(client) }
             } else if idleMax > 0, silent > idleMax, isIdle(client) {
@@ -318,6 +334,7 @@ final class Worker: Sendable {
                 core.close(client, .idleTimeout)
             }
         }
+        core.closeCutOff()
         if core.pointee.isStopping, core.pointee.context.now >= core.pointee.stopDeadlineMilliseconds {
             while let client = core.pointee.clients { core.close(client) }
         }
@@ -340,7 +357,7 @@ final class Worker: Sendable {
         while let client = next {
             next = client.pointee.next
             if client.pointee.isSending || client.pointee.isYielded { continue }
-            if client.pointee.isParked {
+            if client.pointee.isParked || client.pointee.connection.pointee.phase == .holdingLogin {
                 core.close(client)
                 continue
             }

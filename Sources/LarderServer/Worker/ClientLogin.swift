@@ -1,0 +1,71 @@
+import CLarderSystem
+import LarderEventLoop
+import LarderStore
+import LarderWire
+import Synchronization
+
+/// Clients who have to log in: those whose attempt waits for its time, and those who do not get ready.
+extension UnsafeMutablePointer<WorkerCore> {
+    /// Leaves a client alone until the time for its attempt has come.
+    func holdLogin(_ client: ClientPointer) {
+        if pointee.isStopping { return close(client) }
+        _ = watch(client).wants(read: false, write: false)
+        pointee.heldLogins.append(client)
+        startLoginTimer()
+    }
+
+    private func startLoginTimer() {
+        guard let first = pointee.heldLogins.lazy.map({ $0.pointee.connection.loginMilliseconds }).min() else { return }
+        if pointee.loginTimer == nil {
+            pointee.loginTimer = Timer(on: pointee.loop.takeUnretainedValue()) { [self] in continueLogins() }
+        }
+        pointee.loginTimer?.start(afterMilliseconds: Int(Swift.max(1, first - larder_milliseconds(false))))
+    }
+
+    private func continueLogins() {
+        beginTurn()
+        let now = larder_milliseconds(false)
+        // In no order: of an address one has its turn at a time, and nobody may always be behind the same others.
+        for client in pointee.heldLogins.shuffled() where client.pointee.connection.loginMilliseconds <= now {
+            // Nobody is read from who waits, so its end does not show by itself; and the dead must not have turns.
+            if client.pointee.connection.isWaitingForTurn, larder_has_hung_up(client.pointee.fd) {
+                close(client)
+                continue
+            }
+            client.pointee.connection.pointee.continueLogin(now: now, &pointee.context)
+            guard client.pointee.connection.pointee.phase != .holdingLogin else { continue }
+            pointee.heldLogins.removeAll { $0 == client }
+            if watch(client).wants(read: true, write: false) { serve(client) } else { close(client) }
+        }
+        startLoginTimer()
+    }
+
+    /// Closes a client that has not logged in within its time; true when it did.
+    func closeIfLoginIsLate(_ client: ClientPointer, timeoutSeconds: Int) -> Bool {
+        guard hasToLogIn(client) else {
+            client.pointee.loginDeadlineSeconds = 0
+            return false
+        }
+        let now = (pointee.context.now - pointee.clock.startMilliseconds) / 1000
+        if client.pointee.loginDeadlineSeconds == 0 {
+            client.pointee.loginDeadlineSeconds = Int32(clamping: now + Int64(timeoutSeconds))
+            return false
+        }
+        guard now >= Int64(client.pointee.loginDeadlineSeconds) else { return false }
+        pointee.context.state.loginTimeouts.add(1, ordering: .relaxed)
+        close(client, .idleTimeout)
+        return true
+    }
+
+    private func hasToLogIn(_ client: ClientPointer) -> Bool {
+        let connection = client.pointee.connection
+        if connection == pointee.resting { return !client.pointee.resting.isAuthenticated }
+        return connection.pointee.phase == .loggingIn || connection.pointee.phase == .holdingLogin
+            || !connection.pointee.binaryParser.isAuthenticated
+    }
+}
+
+extension UnsafeMutablePointer<Connection> {
+    fileprivate var loginMilliseconds: Int64 { pointee.heldLogin?.milliseconds ?? 0 }
+    fileprivate var isWaitingForTurn: Bool { pointee.heldLogin.map { !$0.hadTurn } ?? false }
+}
