@@ -10,7 +10,8 @@ import Testing
         var request: [UInt8]
         var before = ""
         var testDescription: String {
-            request[0] == 0x80 ? "opcode \(request[1])" : String(decoding: request.prefix { $0 != 0x0d }, as: UTF8.self)
+            request[0] == 0x80
+                ? "opcode \(request[1])" : String(decoding: request.prefix { $0 != 0x0d }, as: UTF8.self)
         }
 
         init(_ request: String, after before: String = "") {

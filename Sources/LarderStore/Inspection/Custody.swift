@@ -43,7 +43,8 @@ struct Custody: Equatable {
         guard let processID = custody.processID, processID == 0 else { return custody }
         throw .fileRefused(
             path: path,
-            .notAStore(reason: "it is half made: its server was killed meanwhile, and the next one makes the rest"))
+            .notAStore(
+                reason: "it is half made: its server was killed meanwhile, and the next one makes the rest"))
     }
 
     /// Taken shared and given back at once: a server that starts at this very moment tries again for two seconds.
