@@ -45,7 +45,7 @@ enum Execute {
     /// may come late in its turn.
     @inline(__always)
     static func hasLifetime(_ request: Request) -> Bool {
-        request.exptime > 0 || request.meta.vivifyExptime > 0
+        (1...relativeSecondsMax).contains(request.exptime) || request.meta.vivifyExptime > 0
     }
 
     /// memcached's exptime as absolute milliseconds: 0 never, negative at once, up to 30 days from
