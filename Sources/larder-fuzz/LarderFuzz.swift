@@ -48,8 +48,9 @@ import Glibc
     }
 }
 
-/// The target of this process. It has one thread.
+/// The target of this process.
 enum Running {
+    // SAFETY: the process has one thread.
     nonisolated(unsafe) private static var target: (any Fuzzed)?
 
     static func start(_ kind: FuzzTarget) { target = kind.make() }

@@ -63,6 +63,7 @@ struct Copy: ~Copyable {
 
     init(_ bytes: ArraySlice<UInt8>) {
         count = bytes.count
+        // SAFETY: room for all of the bytes, which are all written.
         base = .allocate(capacity: count)
         for (offset, byte) in bytes.enumerated() { base[offset] = byte }
     }

@@ -99,6 +99,7 @@ final class StoreImage {
     /// Makes the first superblock's check right, whatever it says.
     private func sign(_ bytes: inout [UInt8]) {
         guard bytes.count >= MemoryLayout<larder_superblock>.size else { return }
+        // SAFETY: there are as many bytes as a superblock has.
         bytes.withUnsafeMutableBytes { raw in
             var superblock = raw.loadUnaligned(as: larder_superblock.self)
             superblock.fixed_check = larder_superblock_check(&superblock)

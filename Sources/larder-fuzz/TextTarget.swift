@@ -210,6 +210,8 @@ private struct TextRun {
         let key = copy.bytes(request.keyStart, request.keyLength)
         let flags = copy.bytes(Int(request.meta.flagsStart), Int(request.meta.flagsLength))
         guard let keyStart = key.baseAddress, let flagsStart = flags.baseAddress else { return }
+        // SAFETY: a decoded key is no longer than its text, and no answer longer than `answerLengthMax`: were one, the
+        // sanitizer would say so.
         let decoded = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, key.count))
         let out = UnsafeMutablePointer<UInt8>.allocate(capacity: MetaEncoder.answerLengthMax)
         defer {
