@@ -14,6 +14,9 @@ QUICK ?=
 # Random sequences of each of five kinds for the model store, and the seed of the first.
 MODEL_SEQUENCES ?= 20000
 MODEL_SEED ?= 1
+# For how long each target of `make fuzz` runs, and which do: all of them without it.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?=
 
 # The dependency check makes the build hold the table of who may import whom.
 SWIFT_FLAGS := -j $(JOBS) --explicit-target-dependency-import-check error
@@ -28,13 +31,13 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format lint clean bench compare gates parts expiry hitratio density test-model test-tsan
+.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format lint clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
-	@echo "Variables: ARGS (run, compare), MEMCACHED and QUICK (compare), MODEL_SEQUENCES and MODEL_SEED (test-model), PREFIX and DESTDIR (install), JOBS, SWIFT, PYTHON."
+	@echo "Variables: ARGS (run, compare), MEMCACHED and QUICK (compare), MODEL_SEQUENCES and MODEL_SEED (test-model), FUZZ_SECONDS and FUZZ_TARGETS (fuzz), PREFIX and DESTDIR (install), JOBS, SWIFT, PYTHON."
 
 run: build ## build optimised and serve on 127.0.0.1:11211 (make run ARGS="-m 1024 -v")
 	@exec .build/release/larder $(ARGS)
@@ -49,6 +52,7 @@ test: setup-test ## build both ways, warnings being errors, then run every test 
 	@$(MAKE) --no-print-directory build
 	@$(MAKE) --no-print-directory test-swift
 	@$(MAKE) --no-print-directory test-model
+	@$(MAKE) --no-print-directory test-fuzz
 	@$(MAKE) --no-print-directory test-clients
 	@$(MAKE) --no-print-directory gates
 
@@ -128,6 +132,18 @@ test-model: setup ## 100,000 random sequences against the model store, every inv
 test-tsan: setup ## run the store's tests of concurrency under the thread sanitizer
 	SWIFT_BACKTRACE=enable=no $(SWIFT) test $(SWIFT_FLAGS) --sanitize thread --scratch-path .build/tsan \
 		--filter ConcurrencyTests
+
+# What the script that runs the targets asks for.
+FUZZ_SETTINGS = SWIFT="$(SWIFT)" JOBS=$(JOBS) $(if $(FUZZ_TARGETS),FUZZ_TARGETS="$(FUZZ_TARGETS)")
+
+fuzz: setup ## let libFuzzer make inputs for all parsers and for whole conversations (make fuzz FUZZ_SECONDS=3600)
+	@$(FUZZ_SETTINGS) FUZZ_SECONDS=$(FUZZ_SECONDS) Tests/Fuzzing/fuzz run
+
+test-fuzz: setup ## the fuzz targets on the corpus in Tests/Fuzzing, and 20 seconds on what they make of it
+	@$(FUZZ_SETTINGS) FUZZ_SECONDS=20 Tests/Fuzzing/fuzz run
+
+fuzz-merge: setup ## make the corpus anew, of it and of what make fuzz has found
+	@$(FUZZ_SETTINGS) Tests/Fuzzing/fuzz merge
 
 clean: ## remove what was built, and the Python environment of the tests
 	rm -rf .build Benchmarks/.build $(VENV)

@@ -6,7 +6,7 @@
 
 int64_t larder_milliseconds(bool wall) {
     struct timespec now;
-    clock_gettime(wall ? CLOCK_REALTIME : CLOCK_MONOTONIC, &now);
+    clock_gettime(wall ? CLOCK_REALTIME : CLOCK_BOOTTIME, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 

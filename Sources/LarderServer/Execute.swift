@@ -12,6 +12,7 @@ enum Execute {
         _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
         key: UnsafePointer<UInt8>, value: UnsafePointer<UInt8>
     ) {
+        if hasLifetime(request) { context.readClock() }
         switch request.verb {
         case .retrieve: retrieve(&connection, &context, request, key)
         case .store: store(&connection, &context, request, key, value)
@@ -39,6 +40,13 @@ enum Execute {
     // MARK: Times and limits
 
     private static let relativeSecondsMax: Int64 = 60 * 60 * 24 * 30
+
+    /// Whether what a request stores or sets is to end some time after it: then the time is that of the request, which
+    /// may come late in its turn.
+    @inline(__always)
+    static func hasLifetime(_ request: Request) -> Bool {
+        (1...relativeSecondsMax).contains(request.exptime) || request.meta.vivifyExptime > 0
+    }
 
     /// memcached's exptime as absolute milliseconds: 0 never, negative at once, up to 30 days from
     /// now, else Unix time.

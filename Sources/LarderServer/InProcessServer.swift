@@ -6,17 +6,20 @@ import LarderStore
 package final class InProcessServer {
     fileprivate let state: ServerState
     fileprivate let context: UnsafeMutablePointer<WorkerContext>
-    fileprivate var nowMilliseconds: Int64
+    private let shift = ClockShift()
 
+    /// - Parameter startMilliseconds: what the clock shows at first; nil: what the wall clock does.
     /// - Throws: `StoreError` when the settings ask for an arena that cannot be, `StartupError` when they name
     ///   a file of users that cannot be read.
-    package init(settings: Settings) throws {
+    package init(settings: Settings, startMilliseconds: Int64? = nil) throws {
         var settings = settings
         settings.threadCount = 1
-        state = try ServerState(settings, access: Access(settings))
-        nowMilliseconds = state.clock.startMilliseconds
+        let clock = startMilliseconds.map { ServerClock(startMilliseconds: $0) } ?? ServerClock()
+        state = try ServerState(settings, clock: clock, access: Access(settings))
+        shift.pause(at: state.clock.startMilliseconds)
         context = .allocate(capacity: 1)
         context.initialize(to: try WorkerContext(state, number: 0))
+        context.pointee.clock = state.clock.shifted(by: shift)
     }
 
     deinit {
@@ -25,7 +28,25 @@ package final class InProcessServer {
     }
 
     /// Lets time pass for all connections.
-    package func advanceClock(milliseconds: Int64) { nowMilliseconds += milliseconds }
+    package func advanceClock(milliseconds: Int64) { shift.move(milliseconds: milliseconds) }
+
+    /// Milliseconds since 1970, by the server's clock.
+    package var nowMilliseconds: Int64 { shift.shown }
+
+    /// Lets time pass at each look at the clock, after the look: as on a server that is busy in between.
+    package func advanceClock(millisecondsPerLook: Int64) { shift.move(millisecondsPerLook: millisecondsPerLook) }
+
+    /// What a UDP port would answer a datagram; nil for nothing.
+    /// - Parameter isGuarded: whether an answer must be smaller than what it answers.
+    package func answer(datagram: [UInt8], isGuarded: Bool) -> [[UInt8]]? {
+        context.pointee.beginTurn()
+        defer { context.pointee.endTurn() }
+        let outcome = datagram.withUnsafeBytes {
+            DatagramService.answer($0, isGuarded: isGuarded, nil, &context.pointee)
+        }
+        guard case .answer(let datagrams) = outcome else { return nil }
+        return datagrams
+    }
 
     /// What is wrong with the stores; empty when nothing is.
     package func checkInvariants() -> [String] { state.caches.flatMap { $0.store.checkInvariants() } }
@@ -52,13 +73,13 @@ package final class InProcessConnection {
     package func receive(_ bytes: [UInt8]) -> [UInt8] {
         var answer: [UInt8] = []
         if bytes.isEmpty, !isClosed {
-            server.context.pointee.beginTurn(now: server.nowMilliseconds)
+            server.context.pointee.beginTurn()
             advance(&answer)
             server.context.pointee.endTurn()
         }
         var offset = 0
         while offset < bytes.count, !isClosed {
-            server.context.pointee.beginTurn(now: server.nowMilliseconds)
+            server.context.pointee.beginTurn()
             guard let room = connection.inputRoom(&server.context.pointee), room.count > 0 else {
                 isClosed = true
                 break

@@ -134,6 +134,8 @@ package struct Settings: Sendable {
     package var showsMaintainer = true
     /// `-o relaxed_privileges`, which is for memcached's own tests: commands for debugging.
     package var allowsDebugging = false
+    /// Seeds the stores' hashes; nil: another number at each start. No option: for tests that want the same each time.
+    package var hashSeed: UInt64?
     /// `-o temporary_ttl`; nil: not given.
     package var temporaryTTL: Int?
     package var readBufferLimitBytes = 0

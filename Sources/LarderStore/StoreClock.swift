@@ -1,19 +1,19 @@
 import Glibc
 
-/// The time as a store is given it, in absolute milliseconds: the monotonic clock, set by the wall clock
-/// once, so that a change of the wall clock ends no item early and none late.
+/// The time as a store is given it, in absolute milliseconds: the clock since the machine's boot, set by the wall
+/// clock once, so that a change of the wall clock ends no item early and none late. Time in suspend counts.
 public struct StoreClock: Sendable {
-    /// What is added to the monotonic clock.
+    /// What is added to `CLOCK_BOOTTIME`.
     public let offsetMilliseconds: Int64
 
     /// A clock set by the wall clock now.
     public init() {
-        offsetMilliseconds = Self.milliseconds(CLOCK_REALTIME) - Self.milliseconds(CLOCK_MONOTONIC)
+        offsetMilliseconds = Self.milliseconds(CLOCK_REALTIME) - Self.milliseconds(CLOCK_BOOTTIME)
     }
 
     public init(offsetMilliseconds: Int64) { self.offsetMilliseconds = offsetMilliseconds }
 
-    public func now() -> Int64 { Self.milliseconds(CLOCK_MONOTONIC) &+ offsetMilliseconds }
+    public func now() -> Int64 { Self.milliseconds(CLOCK_BOOTTIME) &+ offsetMilliseconds }
 
     static func milliseconds(_ clock: clockid_t) -> Int64 {
         var time = timespec()

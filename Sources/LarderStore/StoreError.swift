@@ -39,6 +39,8 @@ public enum FileRefusal: Equatable, Sendable, CustomStringConvertible {
     case noSpace(bytes: Int)
     /// A reader needs a file that a server has made.
     case notAStore(reason: String)
+    /// A server is making it at this moment: in the next one it can be looked at.
+    case beingMade
     /// It is no store, and could not be given another name.
     case cannotBeSetAside(errno: Int32)
     case system(errno: Int32)
@@ -54,6 +56,7 @@ public enum FileRefusal: Equatable, Sendable, CustomStringConvertible {
         case .noSpace(let bytes):
             "there is no space for its \(bytes) bytes; make room, name a file elsewhere, or lower the memory limit"
         case .notAStore(let reason): reason
+        case .beingMade: "a server is making it at this moment; look again"
         case .cannotBeSetAside(let error):
             "it is no store of this version and could not be renamed (\(Self.text(error))); move it away"
         case .system(let error): "\(Self.text(error))"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 
 import pytest
 
@@ -62,3 +63,34 @@ def test_what_is_no_store(store):
     assert answer.returncode == 1 and answer.stdout == "" and "not a Larder store" in answer.stderr
     assert run("inspect").returncode != 0
     assert "usage: larder inspect" in run("inspect", "-h").stdout
+
+
+def test_a_file_that_is_being_made(store, start_server):
+    """Inspections all the while that servers start on a file, and end: none of it is damage."""
+    stopped = threading.Event()
+    answers = []
+
+    def look():
+        while not stopped.is_set():
+            answers.append(run("inspect", store))
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(12):
+            server = start_server("-m", 64, "-e", store)
+            with server.connect() as connection:
+                assert connection.set(b"key-%d" % number, b"x" * 3000) == b"STORED"
+            server.stop()
+            # Every second one makes the file, and the others find what the one before has left.
+            if number % 2:
+                store.unlink()
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
+    for answer in answers:
+        assert answer.returncode in (0, 2) or "No such file" in answer.stderr, answer.stdout + answer.stderr
+        assert answer.returncode != 2 or "is making this file" in answer.stderr
+    assert any(answer.returncode == 0 for answer in answers)

@@ -1,4 +1,6 @@
+import Glibc
 import LarderStore
+import LarderTesting
 import Testing
 
 @testable import LarderServer
@@ -44,6 +46,19 @@ import Testing
         #expect(report.exitCode == 1)
         #expect(report.text.isEmpty)
         #expect(report.failure?.contains("/dev/null") == true)
+    }
+
+    /// Empty and locked: so is the file of a server that has just begun to make it.
+    @Test func fileThatIsBeingMade() throws {
+        let file = try StoreTestFile()
+        try file.replace(with: [])
+        let fd = open(file.path, O_RDWR)
+        defer { close(fd) }
+        try #require(flock(fd, LOCK_EX | LOCK_NB) == 0)
+        let report = inspect(InspectSettings(path: file.path))
+        #expect(report.exitCode == 2)
+        #expect(report.text.isEmpty)
+        #expect(report.failure == "larder inspect: \(file.path): a server is making this file at this moment; look again")
     }
 
     @Test func sizesAndTimes() {

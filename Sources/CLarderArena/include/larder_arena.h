@@ -62,7 +62,7 @@ typedef struct larder_superblock {
     uint64_t clean;           // 1 after an orderly end, 0 while a process has the file open
     uint64_t owner_pid;       // the process that has, or had, the file
     uint8_t owner_boot[16];   // the boot of the machine in which it ran
-    int64_t clock_offset_ms;  // what its clock added to CLOCK_MONOTONIC
+    int64_t clock_offset_ms;  // what its clock added to CLOCK_BOOTTIME
     larder_durable flush_sequence;  // slabs opened up to this one are dead
     larder_durable flush_at_ms;     // when a delayed flush falls due; INT64_MAX: never
 } larder_superblock;

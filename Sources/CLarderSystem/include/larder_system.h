@@ -132,7 +132,7 @@ size_t larder_usable_size(const void *memory);
 #include <stdbool.h>
 #include <stdint.h>
 
-// Milliseconds of the wall clock, or of the monotonic one.
+// Milliseconds of the wall clock, or of the monotonic one that goes on while the machine is suspended.
 int64_t larder_milliseconds(bool wall);
 
 typedef struct {

@@ -16,8 +16,8 @@ public struct CacheClock: Sendable {
         self.sleep = sleep
     }
 
-    /// The system's: the monotonic clock, set by the wall clock once, so that a change of the wall clock
-    /// ends nothing early and nothing late.
+    /// The system's: the clock since the machine's boot, set by the wall clock once, so that a change of the wall clock
+    /// ends nothing early and nothing late. Time in suspend counts.
     public static let system: CacheClock = {
         let clock = StoreClock()
         return CacheClock(now: { clock.now() }, sleep: { try await Task.sleep(for: $0) })

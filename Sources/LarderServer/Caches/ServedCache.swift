@@ -36,6 +36,9 @@ package final class ServedCache: Sendable {
         counters = (0..<server.threadCount).map { _ in Counters() }
     }
 
+    // Workers end before the server's state does.
+    deinit { counters.forEach { $0.deallocate() } }
+
     package var name: String { settings.name }
 
     /// Says once that the cache is full, unless nobody wants to know. Called by the main thread now and
@@ -62,6 +65,7 @@ package final class ServedCache: Sendable {
         configuration.filePath =
             cache.storePath ?? (cache.name == CacheSettings.defaultName ? server.storePath : nil)
         configuration.buckets = cache.buckets
+        configuration.hashSeed = server.hashSeed
         configuration.fileSyncSeconds = cache.storeSyncSeconds
         configuration.deletesBadFile = cache.deletesWrongStore
         configuration.usesHugePages = server.hugePages != .never

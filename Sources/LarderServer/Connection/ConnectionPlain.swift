@@ -34,15 +34,19 @@ extension Connection {
         // `requestCost` is a power of two, and the budget above 0.
         let countMax = min(RequestBatch.countMax, (budget &+ 63) &>> 6)
         var count = 0
+        var exptimes: Int64 = 0
         while count < countMax, count == 0 || nextIsSet,
             parser.takeSet(base, cursor: &input.start, end: input.end, batch.sets + count)
         {
             batch.lookups[count].key = UnsafeRawPointer(base + batch.sets[count].keyStart)
             batch.lookups[count].keyLength = batch.sets[count].keyLength
+            exptimes |= batch.sets[count].exptime
             count &+= 1
         }
         guard count > 0 else { return false }
         budget &-= count &* Self.requestCost
+        // Lifetimes count from here: all of these are there, and stored at once.
+        if exptimes != 0 { context.readClock() }
         context.session.approach(batch.lookups, count: count)
         var place = 0
         while place < count, case .readingCommand = phase {

@@ -8,13 +8,16 @@ package struct InspectionReport {
     package var exitCode: Int32
 }
 
-/// Looks through a store's file. 0: all is well; 1: it is not, or it is no store.
+/// Looks through a store's file. 0: all is well; 1: it is not, or it is no store; 2: it is being made at this moment.
 package func inspect(_ settings: InspectSettings) -> InspectionReport {
     do throws(StoreError) {
         let inspection = try StoreInspection(path: settings.path)
         return InspectionReport(
             text: settings.isJSON ? InspectionJSON(inspection).text : InspectionText(inspection).text,
             exitCode: inspection.problemCount == 0 ? 0 : 1)
+    } catch .fileRefused(let path, .beingMade) {
+        return InspectionReport(
+            text: "", failure: "larder inspect: \(path): a server is making this file at this moment; look again", exitCode: 2)
     } catch {
         return InspectionReport(text: "", failure: "larder inspect: \(error)", exitCode: 1)
     }

@@ -29,6 +29,9 @@ struct Counters: @unchecked Sendable {
         for counter in Counter.allCases { (cells + counter.rawValue).initialize(to: Atomic(0)) }
     }
 
+    /// To be called once, when nobody has them any more.
+    func deallocate() { cells.deallocate() }
+
     /// Adds to a counter. Called by the owning worker only, so that no locked instruction is needed.
     @inline(__always)
     func add(_ counter: Counter, _ amount: Int64 = 1) {

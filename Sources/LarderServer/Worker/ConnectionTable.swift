@@ -34,6 +34,9 @@ struct ConnectionTable: @unchecked Sendable {
         cells = memory.bindMemory(to: Atomic<Int64>.self, capacity: count)
     }
 
+    /// To be called once, when nobody has it any more.
+    func deallocate() { free(cells) }
+
     @inline(__always)
     func set(_ fd: Int32, _ state: State, atMilliseconds time: Int64) {
         guard fd >= 0, Int(fd) < count else { return }

@@ -1,8 +1,8 @@
 import CLarderSystem
 import Synchronization
 
-/// The time, in absolute milliseconds: the monotonic clock, set by the wall clock once at the
-/// start, so that a change of the wall clock ends no item early and none late.
+/// The time, in absolute milliseconds: the clock since the machine's boot, set by the wall clock once at the
+/// start, so that a change of the wall clock ends no item early and none late. Time in suspend counts.
 package struct ServerClock: Sendable {
     let offsetMilliseconds: Int64
     /// Absolute milliseconds at the server's start.
@@ -10,10 +10,12 @@ package struct ServerClock: Sendable {
     /// Unmanaged, so that to look at the clock counts no references: the server's state keeps it.
     private var shift: Unmanaged<ClockShift>?
 
-    package init() {
-        let wall = larder_milliseconds(true)
-        offsetMilliseconds = wall - larder_milliseconds(false)
-        startMilliseconds = wall
+    package init() { self.init(startMilliseconds: larder_milliseconds(true)) }
+
+    /// A clock that shows this now.
+    init(startMilliseconds: Int64) {
+        offsetMilliseconds = startMilliseconds - larder_milliseconds(false)
+        self.startMilliseconds = startMilliseconds
     }
 
     /// The same clock, to be moved by `shift`, which must outlive it.
@@ -36,6 +38,8 @@ final class ClockShift: Sendable {
     private let milliseconds = Atomic<Int64>(0)
     /// What the clock shows while it stands still; 0: it goes.
     private let pausedAt = Atomic<Int64>(0)
+    /// By how much each look at the clock moves it.
+    private let millisecondsPerLook = Atomic<Int64>(0)
 
     func move(milliseconds change: Int64) {
         milliseconds.add(change, ordering: .relaxed)
@@ -47,10 +51,18 @@ final class ClockShift: Sendable {
         _ = pausedAt.compareExchange(expected: 0, desired: time, ordering: .relaxed)
     }
 
+    /// Moves the clock by so much at each look at it, after the look.
+    func move(millisecondsPerLook change: Int64) { millisecondsPerLook.store(change, ordering: .relaxed) }
+
+    /// What a clock that stands still shows.
+    var shown: Int64 { pausedAt.load(ordering: .relaxed) }
+
     func resume() { pausedAt.store(0, ordering: .relaxed) }
 
     func apply(to time: Int64) -> Int64 {
         let paused = pausedAt.load(ordering: .relaxed)
+        let change = millisecondsPerLook.load(ordering: .relaxed)
+        if change != 0 { move(milliseconds: change) }
         return paused != 0 ? paused : time &+ milliseconds.load(ordering: .relaxed)
     }
 }

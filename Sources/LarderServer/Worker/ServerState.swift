@@ -72,6 +72,9 @@ package final class ServerState: Sendable {
         detail = PrefixStatistics(isEnabled: settings.detailEnabled, delimiter: settings.prefixDelimiter)
     }
 
+    // Servers come and go where they are inside somebody else's process.
+    deinit { connectionTable.deallocate() }
+
     /// How often the upkeep has to be looked after, where once a second is not enough.
     var tendMilliseconds: Int? {
         let shortest = caches.map(\.settings.bucketIntervalSeconds).min() ?? 15

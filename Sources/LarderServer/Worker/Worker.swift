@@ -8,7 +8,6 @@ import Synchronization
 struct WorkerCore: ~Copyable {
     var context: WorkerContext
     let loop: Unmanaged<EventLoop>
-    let clock: ServerClock
     let connectionTable: ConnectionTable
     /// What was last added to the server's `heldBytes` for this worker.
     var heldBytesReported = 0
@@ -69,12 +68,16 @@ extension UnsafeMutablePointer<WorkerCore> {
     func beginTurn() {
         guard !pointee.isInTurn else {
             pointee.furtherEvents &+= 1
+            if pointee.furtherEvents & (Self.eventsPerClockRead - 1) == 0 { pointee.context.readClock() }
             return
         }
         pointee.isInTurn = true
         pointee.furtherEvents = 0
-        pointee.context.beginTurn(now: pointee.clock.now())
+        pointee.context.beginTurn()
     }
+
+    /// A power of two. A turn of many clients does not judge the last of them by the time of its begin.
+    private static var eventsPerClockRead: Int { 32 }
 
     func endTurn() {
         guard pointee.isInTurn else { return }
@@ -217,7 +220,7 @@ final class Worker: Sendable {
             let resting = ConnectionPool.make(context)
             core.initialize(
                 to: WorkerCore(
-                    context: context, loop: Unmanaged.passUnretained(loop), clock: state.clock,
+                    context: context, loop: Unmanaged.passUnretained(loop),
                     connectionTable: state.connectionTable, resting: resting))
         } catch {
             core.deallocate()

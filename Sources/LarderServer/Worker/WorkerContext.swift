@@ -19,8 +19,10 @@ struct WorkerContext: ~Copyable {
     let server: Unmanaged<ServerState>
     var pool: BufferPool
     let batch = RequestBatch()
-    /// Absolute milliseconds, read once at the beginning of a turn.
-    var now: Int64 = 0
+    /// Absolute milliseconds, read at the beginning of a turn, and again for a write whose lifetime begins with it.
+    private(set) var now: Int64 = 0
+    /// What `now` is read from.
+    var clock: ServerClock
     /// This turn's `-v` level.
     var verbosity = 0
     var detailIsEnabled = false
@@ -69,6 +71,7 @@ struct WorkerContext: ~Copyable {
         cacheCount = server.caches.count
         places = .allocate(capacity: cacheCount)
         for cache in 0..<cacheCount { (places + cache).initialize(to: cache - 1) }
+        clock = server.clock
         casIsEnabled = server.settings.casEnabled
         requestsPerEventMax = server.settings.requestsPerEventMax
         login = server.settings.saslEnabled ? .sasl : server.access.authenticator == nil ? .none : .text
@@ -96,8 +99,8 @@ struct WorkerContext: ~Copyable {
     /// Off the hot path: everything that is not copied into the context.
     var state: ServerState { server.takeUnretainedValue() }
 
-    mutating func beginTurn(now: Int64) {
-        self.now = now
+    mutating func beginTurn() {
+        now = clock.now()
         verbosity = server._withUnsafeGuaranteedRef { $0.verbosity.load(ordering: .relaxed) }
         detailIsEnabled = server._withUnsafeGuaranteedRef { $0.detail.isEnabled }
         if server._withUnsafeGuaranteedRef({ $0.watchers.bits }) != watchedBits { noteWatchers() }
@@ -105,6 +108,10 @@ struct WorkerContext: ~Copyable {
         isInTurn = true
         session.begin(now: now)
     }
+
+    /// Reads the clock anew. Within a turn time goes on, and never back.
+    @inline(never)
+    mutating func readClock() { now = max(now, clock.now()) }
 
     mutating func endTurn() {
         if isWatched { finishLog() }

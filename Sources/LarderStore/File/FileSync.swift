@@ -18,7 +18,12 @@ final class FileSync: @unchecked Sendable {
         self.bytes = bytes
         self.seconds = seconds
         pthread_mutex_init(&mutex, nil)
-        pthread_cond_init(&condition, nil)
+        // Not the wall clock: one that is set back would put the next time off.
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(&condition, &attributes)
+        pthread_condattr_destroy(&attributes)
         let started = pthread_create(&thread, nil, runFileSync, Unmanaged.passUnretained(self).toOpaque())
         guard started == 0 else { return nil }
     }
@@ -38,7 +43,7 @@ final class FileSync: @unchecked Sendable {
         pthread_mutex_lock(&mutex)
         while !isStopping {
             var until = timespec()
-            clock_gettime(CLOCK_REALTIME, &until)
+            clock_gettime(CLOCK_MONOTONIC, &until)
             until.tv_sec += seconds
             if pthread_cond_timedwait(&condition, &mutex, &until) == ETIMEDOUT || isStopping {
                 pthread_mutex_unlock(&mutex)

@@ -95,22 +95,36 @@ public struct StoreInspection: Sendable {
         }
     }
 
+    /// What is found wrong while a file changes hands is looked at again, so many times in all.
+    private static let looksMax = 4
+
     /// Looks through a file from end to end.
-    /// - Throws: `.fileRefused` when there is no store of this version in it.
+    /// - Throws: `.fileRefused` when there is no store of this version in it, or one that is being made at this moment.
     public init(path: String) throws(StoreError) {
-        self.path = path
         let fd = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard fd >= 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
         defer { close(fd) }
+        var looks = 0
+        while true {
+            let custody = try Custody.settled(fd, path)
+            self = try Self(path, fd, isOpen: custody.isLocked)
+            looks += 1
+            // A server that started or ended meanwhile has changed more than a running one does.
+            if problemCount == 0 || looks == Self.looksMax || Custody(fd) == custody { return }
+        }
+    }
+
+    private init(_ path: String, _ fd: Int32, isOpen: Bool) throws(StoreError) {
+        self.path = path
         let (geometry, superblock, status) = try FileSuperblock.ofStore(fd, path)
         fileBytes = Int(status.st_size)
         readSuperblock(superblock, geometry)
-        noteOwner(superblock, isOpen: Self.isLocked(fd))
+        noteOwner(superblock, isOpen: isOpen)
         checkFile(fd, geometry)
         var check = FileCheck(fd: fd, geometry: geometry, superblock: superblock, inspection: self)
         check.run()
         self = check.inspection
-        if owner != .nobody, !Self.isLocked(fd), case .process(let pid) = owner {
+        if owner != .nobody, !Custody.isLocked(fd), case .process(let pid) = owner {
             notes.append("process \(pid) closed the file meanwhile")
         }
     }
@@ -139,14 +153,6 @@ public struct StoreInspection: Sendable {
         } else if superblock.clean != 1 {
             owner = .killedProcess(superblock.owner_pid)
         }
-    }
-
-    /// Whether a process has the file as its store. Taken shared and given back at once: one that starts at
-    /// this very moment tries again for two seconds.
-    private static func isLocked(_ fd: Int32) -> Bool {
-        guard flock(fd, LOCK_SH | LOCK_NB) == 0 else { return errno == EWOULDBLOCK }
-        flock(fd, LOCK_UN)
-        return false
     }
 
     private mutating func checkFile(_ fd: Int32, _ geometry: Geometry) {

@@ -25,7 +25,7 @@ public struct StoreReader: ~Copyable {
     private let access: Access
     /// nil while there is no file that could be read.
     private var view: ArenaView?
-    private var copy = CopyBuffer()
+    private var copy: CopyBuffer
     private let scratch: UnsafeMutableRawPointer
     /// When the path was looked at, on the reads' clock.
     private var checkedMilliseconds = Int64.min
@@ -43,6 +43,8 @@ public struct StoreReader: ~Copyable {
         self.path = path
         self.access = access
         self.view = view
+        // Behind what can fail: what a reader has by then is not given back.
+        copy = CopyBuffer()
         scratch = .allocate(byteCount: ArenaPlace.allBytes, alignment: 64)
     }
 

@@ -1,0 +1,139 @@
+import Glibc
+import LarderWire
+
+/// The parser of binary packets: where the input is cut makes no difference, and what is taken in batches is what would
+/// be found one by one.
+struct BinaryTarget: Fuzzed {
+    func run(_ input: [UInt8]) {
+        guard let input = ParserInput(input) else { return }
+        let authenticates = input.choice & 2 != 0
+        var whole = BinaryRun(takesBatches: false, authenticates: authenticates)
+        whole.feed(input.bytes, to: input.bytes.count)
+        var cut = BinaryRun(takesBatches: input.choice & 1 != 0, authenticates: authenticates)
+        for end in input.ends { cut.feed(input.bytes, to: end) }
+        if cut.steps != whole.steps { fault("the steps depend on where the input is cut, or on batches") }
+    }
+}
+
+private struct BinaryRun {
+    private(set) var steps = ParserSteps()
+    private let takesBatches: Bool
+    private var parser = BinaryParser()
+    private var request = Request()
+    private var start = 0
+    private var swallowBytes = 0
+    /// The digest of a request whose value is still to come, without it.
+    private var awaited: Digest?
+    private var isClosed = false
+
+    init(takesBatches: Bool, authenticates: Bool) {
+        self.takesBatches = takesBatches
+        parser.offersAuthentication = authenticates
+        parser.isAuthenticated = !authenticates
+    }
+
+    /// Lets the parser see the bytes before `end`.
+    mutating func feed(_ bytes: [UInt8], to end: Int) {
+        while !isClosed, turn(bytes, end) {}
+    }
+
+    private mutating func turn(_ bytes: [UInt8], _ end: Int) -> Bool {
+        if swallowBytes > 0 {
+            let count = min(swallowBytes, end - start)
+            start += count
+            swallowBytes -= count
+            return count > 0
+        }
+        if var digest = awaited {
+            guard end - start >= request.valueLength else { return false }
+            digest.add(bytes[start..<start + request.valueLength])
+            steps.add(digest)
+            start += request.valueLength
+            awaited = nil
+            return true
+        }
+        guard start < end else { return false }
+        let copy = Copy(bytes[start..<end])
+        var cursor = 0
+        if takesBatches, take(copy, &cursor) {
+            start += cursor
+            return true
+        }
+        let step = parser.next(copy.base, cursor: &cursor, end: copy.count, request: &request)
+        guard cursor >= 0, cursor <= copy.count else { fault("the cursor is at \(cursor) of \(copy.count)") }
+        guard step == .needMore ? cursor == 0 : step == .close || cursor > 0 else {
+            fault("\(step) moved by \(cursor)")
+        }
+        start += cursor
+        note(step, copy)
+        return step != .needMore
+    }
+
+    private mutating func note(_ step: ParseStep, _ copy: borrowing Copy) {
+        switch step {
+        case .needMore: break
+        case .close:
+            isClosed = true
+            steps.add(Digest("close"))
+        case .reject:
+            let rejection = parser.rejection
+            guard (0...BinaryParser.bodyLengthMax).contains(rejection.swallowBytes) else {
+                fault("\(rejection.swallowBytes) bytes to pass over")
+            }
+            swallowBytes = rejection.swallowBytes
+            isClosed = rejection.closes
+            steps.add(Digest("\(rejection.reply)"))
+        case .value, .request:
+            var digest = digest(copy)
+            if step == .value {
+                guard (0...BinaryParser.bodyLengthMax).contains(request.valueLength) else {
+                    fault("a value of \(request.valueLength) bytes")
+                }
+                awaited = digest
+                return
+            }
+            if hasValue { digest.add(copy.bytes(request.valueStart, request.valueLength)) }
+            steps.add(digest)
+        }
+    }
+
+    private var hasValue: Bool { request.verb == .store || request.verb == .authenticate }
+
+    private func digest(_ copy: borrowing Copy) -> Digest {
+        // As a batch tells it.
+        if request.verb == .retrieve, !request.options.touches, !request.options.omitsValue {
+            return Self.retrieval(
+                copy.bytes(request.keyStart, request.keyLength), request.packetTag,
+                isQuiet: !request.options.answersMiss, wantsKey: request.options.wantsKey)
+        }
+        return Digest(request, in: copy)
+    }
+
+    private static func retrieval(
+        _ key: UnsafeBufferPointer<UInt8>, _ tag: PacketTag, isQuiet: Bool, wantsKey: Bool
+    ) -> Digest {
+        var digest = Digest("get")
+        digest.add(key)
+        digest.add(tag.opcode)
+        digest.add(tag.opaque)
+        digest.add(isQuiet)
+        digest.add(wantsKey)
+        return digest
+    }
+
+    private mutating func take(_ copy: borrowing Copy, _ cursor: inout Int) -> Bool {
+        withUnsafeTemporaryAllocation(of: RetrievalKey.self, capacity: 16) { keys in
+            keys.initialize(repeating: RetrievalKey())
+            guard let room = keys.baseAddress else { return false }
+            let count = parser.takeKeys(copy.base, cursor: &cursor, end: copy.count, room, countMax: 16)
+            guard cursor <= copy.count else { fault("the cursor is at \(cursor) of \(copy.count)") }
+            for key in keys.prefix(count) {
+                steps.add(
+                    Self.retrieval(
+                        copy.bytes(key.start, key.length), key.tag, isQuiet: key.isQuiet,
+                        wantsKey: key.wantsKey))
+            }
+            return count > 0
+        }
+    }
+}

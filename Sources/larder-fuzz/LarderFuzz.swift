@@ -1,0 +1,88 @@
+import Glibc
+
+/// What `make fuzz` runs: one function for each kind of bytes from outside, and libFuzzer to find inputs for it.
+///
+/// A build for fuzzing links libFuzzer, whose arguments follow `--target`: it passes over whatever begins with two
+/// dashes, and hands it on to the processes that it starts. Any other build can run inputs that were found.
+@main struct LarderFuzz {
+    private static let usage = """
+        usage: larder-fuzz --target=NAME FILE...           run inputs
+               larder-fuzz --target=NAME [-OPTION=...] DIR...   libFuzzer's own arguments (make fuzz)
+               larder-fuzz --seeds=NAME CONVERSATIONS DIR  write first inputs, made from the conversations
+        targets: \(FuzzTarget.allCases.map(\.rawValue).joined(separator: " "))
+
+        """
+
+    static func main() {
+        signal(SIGPIPE, SIG_IGN)
+        let arguments = CommandLine.arguments
+        guard arguments.count > 1, let separator = arguments[1].firstIndex(of: "="),
+            let target = FuzzTarget(rawValue: String(arguments[1][separator...].dropFirst()))
+        else { end(usage, 64) }
+        switch arguments[1][..<separator] {
+        case "--target":
+            Running.start(target)
+            if let driver = FuzzerDriver() { exit(driver.run()) }
+            for path in arguments.dropFirst(2) { replay(path) }
+        case "--seeds" where arguments.count == 4:
+            do {
+                try Seeds(target).write(conversations: arguments[2], into: arguments[3])
+            } catch {
+                end("larder-fuzz: \(error)\n", 1)
+            }
+        default: end(usage, 64)
+        }
+    }
+
+    private static func replay(_ path: String) {
+        do {
+            Running.run(try Files.bytes(of: path))
+        } catch {
+            end("larder-fuzz: \(error)\n", 1)
+        }
+    }
+
+    private static func end(_ text: String, _ code: Int32) -> Never {
+        Files.write(text, to: STDERR_FILENO)
+        exit(code)
+    }
+}
+
+/// The target of this process.
+enum Running {
+    // SAFETY: the process has one thread.
+    nonisolated(unsafe) private static var target: (any Fuzzed)?
+
+    static func start(_ kind: FuzzTarget) { target = kind.make() }
+
+    static func run(_ input: [UInt8]) { target?.run(input) }
+}
+
+/// Takes inputs of one kind.
+protocol Fuzzed {
+    func run(_ input: [UInt8])
+}
+
+enum FuzzTarget: String, CaseIterable {
+    case text, meta, binary, login, datagram, reader, file, conversation
+
+    func make() -> any Fuzzed {
+        switch self {
+        case .text, .meta: TextTarget()
+        case .binary: BinaryTarget()
+        case .login: LoginTarget()
+        case .datagram: DatagramTarget()
+        case .reader: ReaderTarget()
+        case .file: FileTarget()
+        case .conversation: ConversationTarget()
+        }
+    }
+}
+
+/// What must not be: says so, and ends the process in a way that libFuzzer notices.
+///
+/// On the standard output, since the log lines of the server under test go elsewhere.
+func fault(_ text: String) -> Never {
+    Files.write("larder-fuzz: \(text)\n", to: STDOUT_FILENO)
+    abort()
+}

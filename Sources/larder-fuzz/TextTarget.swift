@@ -1,0 +1,244 @@
+import Glibc
+import LarderWire
+
+/// The text parser, meta commands included: where the input is cut makes no difference, and what is taken in batches is
+/// what would be found one by one.
+struct TextTarget: Fuzzed {
+    func run(_ input: [UInt8]) {
+        guard let input = ParserInput(input) else { return }
+        var whole = TextRun(takesBatches: false)
+        whole.feed(input.bytes, to: input.bytes.count)
+        var cut = TextRun(takesBatches: input.choice & 1 != 0)
+        for end in input.ends { cut.feed(input.bytes, to: end) }
+        // Of what was taken in a batch less is known.
+        guard input.linesEnd else { return }
+        let isSame = cut.takesBatches ? cut.plainSteps == whole.plainSteps : cut.steps == whole.steps
+        if !isSame { fault("the steps depend on where the input is cut, or on batches") }
+    }
+}
+
+/// A connection without a socket: it drives a parser as the server does, and writes down what came out.
+private struct TextRun {
+    let takesBatches: Bool
+    /// All that each step says.
+    private(set) var steps = ParserSteps()
+    /// The same, with only the keys of plain retrievals and what a plain set stores.
+    private(set) var plainSteps = ParserSteps()
+    private var parser = TextParser()
+    private var request = Request()
+    private var start = 0
+    private var swallowBytes = 0
+    /// The digests of a request whose value is still to come, without it.
+    private var awaited: (full: Digest, plain: Digest)?
+    private var isClosed = false
+
+    init(takesBatches: Bool) { self.takesBatches = takesBatches }
+
+    /// Lets the parser see the bytes before `end`.
+    mutating func feed(_ bytes: [UInt8], to end: Int) {
+        while !isClosed, turn(bytes, end) {}
+    }
+
+    /// One step; false when it takes more bytes to go on.
+    private mutating func turn(_ bytes: [UInt8], _ end: Int) -> Bool {
+        if swallowBytes > 0 {
+            let count = min(swallowBytes, end - start)
+            start += count
+            swallowBytes -= count
+            return count > 0
+        }
+        if awaited != nil { return takeAwaitedValue(bytes, end) }
+        guard start < end else { return false }
+        let copy = Copy(bytes[start..<end])
+        var cursor = 0
+        if takesBatches, take(copy, &cursor) {
+            start += cursor
+            return true
+        }
+        let step = parser.next(copy.base, cursor: &cursor, end: copy.count, request: &request)
+        guard cursor >= 0, cursor <= copy.count else { fault("the cursor is at \(cursor) of \(copy.count)") }
+        guard step == .needMore ? cursor == 0 : step == .close || cursor > 0 else {
+            fault("\(step) moved by \(cursor)")
+        }
+        start += cursor
+        note(step, copy)
+        return step != .needMore
+    }
+
+    private mutating func note(_ step: ParseStep, _ copy: borrowing Copy) {
+        switch step {
+        case .needMore: break
+        case .close:
+            isClosed = true
+            add(Digest("close"))
+        case .reject: reject()
+        case .value:
+            guard request.valueLength >= 0 else { fault("a value of \(request.valueLength) bytes") }
+            awaited = digests(copy)
+        case .request:
+            var (full, plain) = digests(copy)
+            if request.verb == .store || request.verb == .metaStore {
+                full.add(copy.bytes(request.valueStart, request.valueLength))
+                plain.add(copy.bytes(request.valueStart, request.valueLength))
+            }
+            steps.add(full)
+            plainSteps.add(plain)
+            isClosed = request.verb == .quit
+        }
+    }
+
+    private mutating func add(_ digest: Digest) {
+        steps.add(digest)
+        plainSteps.add(digest)
+    }
+
+    private mutating func reject() {
+        let rejection = parser.rejection
+        guard rejection.swallowBytes >= 0 else { fault("\(rejection.swallowBytes) bytes to pass over") }
+        swallowBytes = rejection.swallowBytes
+        var digest = Digest("\(rejection.reply)")
+        digest.add(rejection.isSilent)
+        add(digest)
+        isClosed = rejection.closes
+    }
+
+    private mutating func takeAwaitedValue(_ bytes: [UInt8], _ end: Int) -> Bool {
+        let valueEnd = start + request.valueLength
+        guard var (full, plain) = awaited, end >= valueEnd + 2 else { return false }
+        awaited = nil
+        if bytes[valueEnd] == UInt8(ascii: "\r"), bytes[valueEnd + 1] == UInt8(ascii: "\n") {
+            full.add(bytes[start..<valueEnd])
+            plain.add(bytes[start..<valueEnd])
+            steps.add(full)
+            plainSteps.add(plain)
+        } else {
+            var digest = Digest("\(Reply.badDataChunk)")
+            digest.add(request.options.noReply)
+            add(digest)
+        }
+        start = valueEnd + 2
+        return true
+    }
+
+    // MARK: What a step says
+
+    private func digests(_ copy: borrowing Copy) -> (full: Digest, plain: Digest) {
+        let full = Digest(request, in: copy)
+        guard request.verb != .quit else { return (full, full) }
+        var plain = full
+        let key = copy.bytes(request.keyStart, request.keyLength)
+        switch request.verb {
+        case .retrieve where !request.options.wantsCas && !request.options.touches:
+            plain = Self.retrieval(key, isLast: request.options.lastOfRetrieval)
+        case .metaGet:
+            tryMeta(copy)
+            plain = Self.metaGet(key)
+        case .store where request.storeMode == .set && !request.options.noReply:
+            plain = Self.set(key, flags: request.clientFlags, exptime: request.exptime)
+        case .metaStore, .metaDelete, .metaArithmetic, .metaDebug: tryMeta(copy)
+        default: break
+        }
+        return (full, plain)
+    }
+
+    private static func retrieval(_ key: UnsafeBufferPointer<UInt8>, isLast: Bool) -> Digest {
+        var digest = Digest("get")
+        digest.add(key)
+        digest.add(isLast)
+        return digest
+    }
+    private static func metaGet(_ key: UnsafeBufferPointer<UInt8>) -> Digest {
+        var digest = Digest("mg")
+        digest.add(key)
+        return digest
+    }
+    private static func set(_ key: UnsafeBufferPointer<UInt8>, flags: UInt32, exptime: Int64) -> Digest {
+        var digest = Digest("set")
+        digest.add(key)
+        digest.add(flags)
+        digest.add(exptime)
+        return digest
+    }
+
+    // MARK: Batches
+
+    /// Takes what the server would take at once; false when nothing is.
+    private mutating func take(_ copy: borrowing Copy, _ cursor: inout Int) -> Bool {
+        let isInLine = parser.retrievalTerminator != 0
+        guard copy.count > 5 || isInLine else { return false }
+        if !isInLine, copy.count > 5, copy.bytes(0, 4).elementsEqual("set ".utf8) {
+            return takeSet(copy, &cursor)
+        }
+        return withUnsafeTemporaryAllocation(of: RetrievalKey.self, capacity: 16) { keys in
+            keys.initialize(repeating: RetrievalKey())
+            guard let room = keys.baseAddress else { return false }
+            var wantsCas = false
+            let isMeta = !isInLine && copy.bytes(0, 3).elementsEqual("mg ".utf8)
+            let count =
+                isMeta
+                ? parser.takeMetaGets(
+                    copy.base, cursor: &cursor, end: copy.count, room, countMax: 16, wantsCas: &wantsCas)
+                : parser.takeKeys(copy.base, cursor: &cursor, end: copy.count, room, countMax: 16)
+            guard cursor <= copy.count else { fault("the cursor is at \(cursor) of \(copy.count)") }
+            // All but the first are given back, now and then.
+            let kept = count > 1 && copy.base[0] & 1 != 0 ? 1 : count
+            if kept < count { parser.giveBack(keys[kept], cursor: &cursor) }
+            for key in keys.prefix(kept) {
+                let bytes = copy.bytes(key.start, key.length)
+                guard (1...250).contains(key.length) else { fault("a key of \(key.length) bytes") }
+                _ = copy.bytes(key.flagsStart, Int(key.flagsLength))
+                plainSteps.add(isMeta ? Self.metaGet(bytes) : Self.retrieval(bytes, isLast: key.isLast))
+            }
+            return count > 0
+        }
+    }
+
+    private mutating func takeSet(_ copy: borrowing Copy, _ cursor: inout Int) -> Bool {
+        var set = PlainSet()
+        guard parser.takeSet(copy.base, cursor: &cursor, end: copy.count, &set) else { return false }
+        var digest = Self.set(
+            copy.bytes(set.keyStart, set.keyLength), flags: set.clientFlags, exptime: set.exptime)
+        digest.add(copy.bytes(set.valueStart, set.valueLength))
+        plainSteps.add(digest)
+        return true
+    }
+
+    // MARK: Meta answers
+
+    /// Decodes a key, and writes every answer that goes through the flags.
+    private func tryMeta(_ copy: borrowing Copy) {
+        let key = copy.bytes(request.keyStart, request.keyLength)
+        let flags = copy.bytes(Int(request.meta.flagsStart), Int(request.meta.flagsLength))
+        guard let keyStart = key.baseAddress, let flagsStart = flags.baseAddress else { return }
+        // SAFETY: a decoded key is no longer than its text, and no answer longer than `answerLengthMax`: were one, the
+        // sanitizer would say so.
+        let decoded = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, key.count))
+        let out = UnsafeMutablePointer<UInt8>.allocate(capacity: MetaEncoder.answerLengthMax)
+        defer {
+            decoded.deallocate()
+            out.deallocate()
+        }
+        let length = Base64Key.decode(keyStart, key.count, into: decoded)
+        let isBinary = request.meta.decodedKeyLength > 0
+        if isBinary, length != Int(request.meta.decodedKeyLength) {
+            fault("a key of \(length) bytes in base64")
+        }
+        var facts = MetaFacts(
+            key: isBinary ? UnsafePointer(decoded) : keyStart, keyLength: isBinary ? length : key.count)
+        facts.keyIsBinary = isBinary
+        (facts.cas, facts.clientFlags, facts.valueLength) = (UInt64.max, UInt32.max, 1 << 30)
+        (facts.isStale, facts.isWinSent, facts.isWon, facts.wasFetched) = (true, true, true, true)
+        let lengths = [
+            MetaEncoder.encodeRetrieval(
+                facts, withValue: true, flags: flagsStart, flagsLength: flags.count, at: out),
+            MetaEncoder.encodeStorage(.exists, facts, flags: flagsStart, flagsLength: flags.count, at: out),
+            MetaEncoder.encodeCode(.notFound, facts, flags: flagsStart, flagsLength: flags.count, at: out),
+            MetaEncoder.encodeArithmetic(
+                UInt64.max, facts, flags: flagsStart, flagsLength: flags.count, at: out),
+            MetaEncoder.encodeDebug(facts, itemBytes: 1 << 30, at: out),
+        ]
+        if lengths.contains(where: { $0 > MetaEncoder.answerLengthMax }) {
+            fault("an answer is too long: \(lengths)")
+        }
+    }
+}
