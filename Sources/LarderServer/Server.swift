@@ -87,7 +87,10 @@ final class Server: ConnectionSink {
         state.stopRequest.withLock { $0 = { waker.wake() } }
         let ticker = Timer(on: loop) { [unowned self] in
             for worker in workers { worker.tick() }
-            for cache in state.caches { cache.reportIfFull() }
+            for cache in state.caches {
+                cache.reportIfFull()
+                cache.reportDamage()
+            }
         }
         ticker.start(afterMilliseconds: 1000, repeats: true)
         // Where expired memory is to come back sooner than a tick may be late.
