@@ -93,7 +93,7 @@ let package = Package(
         .executableTarget(
             name: "qsets-demo",
             dependencies: [
-                "LarderClient", "LarderGRDB",
+                "LarderClient", "LarderGRDB", "CLarderSystem",
                 .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["GRDB"])),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -109,11 +109,17 @@ let package = Package(
             name: "LarderTestServer", dependencies: ["LarderClient", "LarderServer"], swiftSettings: settings),
         // Not a product: Tests/Clients holds other clients against it.
         .executableTarget(
-            name: "client-probe", dependencies: ["LarderClient"], path: "Tests/ClientProbe", swiftSettings: settings),
+            name: "client-probe", dependencies: ["LarderClient", "CLarderSystem"], path: "Tests/ClientProbe", swiftSettings: settings),
         .target(
             name: "LarderTesting", dependencies: ["LarderStore", "LarderWire", "LarderTLS"], swiftSettings: settings),
         // Not a product: `make test-model` and CI run it.
-        .executableTarget(name: "larder-model", dependencies: ["LarderTesting"], swiftSettings: settings),
+        .executableTarget(
+            name: "larder-model", dependencies: ["LarderTesting", "CLarderSystem"], swiftSettings: settings),
+        // Not a product: `make fuzz` and CI run it.
+        .executableTarget(
+            name: "larder-fuzz",
+            dependencies: ["LarderServer", "LarderStore", "LarderWire", "LarderTesting", "CLarderArena"],
+            swiftSettings: settings),
         .testTarget(
             name: "LarderStoreTests", dependencies: ["LarderStore", "LarderTesting", "CLarderArena"], swiftSettings: settings),
         .testTarget(name: "LarderWireTests", dependencies: ["LarderWire", "LarderTesting"], swiftSettings: settings),

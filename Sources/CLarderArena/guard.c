@@ -2,8 +2,11 @@
 #define _GNU_SOURCE
 #include "larder_arena.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -13,59 +16,108 @@ enum { guards_max = 256 };
 static struct {
     uintptr_t start;
     uintptr_t end;
-    // Of its first part no page may go missing: see larder_guard_tables.
-    uintptr_t tables_end;
+    // Set when a page goes missing, or the file is changed: see larder_guard_store. NULL for a reader's mapping.
+    uint32_t *damage;
+    // Tells when somebody else writes to the file; -1 where nothing does.
+    int watch_fd;
     uint64_t missing_pages;
 } guards[guards_max];
 static pthread_mutex_t guards_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct sigaction previous_action;
 static bool is_installed;
 static uint64_t missing_pages;
+uint32_t larder_damage_counter;
 
-static void tables_are_missing(void) {
+// The signals of a program that has met what it cannot have met.
+static const int fatal_signals[] = {SIGBUS, SIGSEGV, SIGILL, SIGTRAP, SIGFPE};
+enum { fatal_signals_count = sizeof(fatal_signals) / sizeof(fatal_signals[0]) };
+static struct sigaction previous_actions[fatal_signals_count];
+
+void larder_stop_for_damage(void) {
     static const char text[] =
-        "larder: the tables of the store's file cannot be read: was it truncated, or is its disk failing? Stopping.\n";
+        "larder: the store's file was changed by another program while the store was in use. Stopping: "
+        "what is sound in the file is found at the next start.\n";
     (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
     _exit(71);  // EX_OSERR
 }
 
-static void page_is_missing(int signal_number, siginfo_t *information, void *context) {
-    uintptr_t address = (uintptr_t)information->si_addr;
+bool larder_condemn(uint32_t *damage, uint32_t reason) {
+    uint32_t sound = 0;
+    if (!__atomic_compare_exchange_n(damage, &sound, reason, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return false;
+    __atomic_fetch_add(&larder_damage_counter, 1, __ATOMIC_ACQ_REL);
+    return true;
+}
+
+// Puts a page of zeros where a page of a guarded mapping cannot be read; false when the address is not in one.
+static bool replace_missing_page(uintptr_t address) {
     for (int i = 0; i < guards_max; i++) {
         uintptr_t start = __atomic_load_n(&guards[i].start, __ATOMIC_ACQUIRE);
         if (start == 0 || address < start || address >= __atomic_load_n(&guards[i].end, __ATOMIC_RELAXED)) continue;
-        if (address < __atomic_load_n(&guards[i].tables_end, __ATOMIC_RELAXED)) tables_are_missing();
         uintptr_t page = address & ~(uintptr_t)(LARDER_PAGE_BYTES - 1);
         void *mapped = mmap(
             (void *)page, LARDER_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-        if (mapped == MAP_FAILED) break;
+        if (mapped == MAP_FAILED) return false;
+        uint32_t *damage = __atomic_load_n(&guards[i].damage, __ATOMIC_ACQUIRE);
+        if (damage) larder_condemn(damage, LARDER_DAMAGE_MISSING_PAGES);
         __atomic_fetch_add(&missing_pages, 1, __ATOMIC_RELAXED);
         __atomic_fetch_add(&guards[i].missing_pages, 1, __ATOMIC_RELEASE);
-        return;
+        return true;
     }
-    // Not ours. Whoever was here before has it; the default is to die of it, at the same place.
-    if (previous_action.sa_flags & SA_SIGINFO) {
-        previous_action.sa_sigaction(signal_number, information, context);
-    } else if (previous_action.sa_handler != SIG_DFL && previous_action.sa_handler != SIG_IGN) {
-        previous_action.sa_handler(signal_number);
-    } else {
-        signal(signal_number, SIG_DFL);
+    return false;
+}
+
+// Whether the file of a store was changed, as far as anybody knows by now.
+static bool any_store_is_damaged(void) {
+    for (int i = 0; i < guards_max; i++) {
+        if (__atomic_load_n(&guards[i].start, __ATOMIC_ACQUIRE) == 0) continue;
+        uint32_t *damage = __atomic_load_n(&guards[i].damage, __ATOMIC_ACQUIRE);
+        if (!damage) continue;
+        if (__atomic_load_n(damage, __ATOMIC_ACQUIRE) != 0) return true;
+        struct pollfd watched = {.fd = __atomic_load_n(&guards[i].watch_fd, __ATOMIC_RELAXED), .events = POLLIN};
+        if (poll(&watched, 1, 0) > 0 && watched.revents & POLLIN) return true;
+    }
+    return false;
+}
+
+static void signal_came(int signal_number, siginfo_t *information, void *context) {
+    if (signal_number == SIGBUS && replace_missing_page((uintptr_t)information->si_addr)) return;
+    // Whoever watches the file may have seen the change and not said so yet.
+    const struct timespec moment = {.tv_sec = 0, .tv_nsec = 1000000};
+    for (int step = 0; step < 50; step++) {
+        if (any_store_is_damaged()) larder_stop_for_damage();
+        nanosleep(&moment, NULL);
+    }
+    // A fault of the program. Whoever was here before has it; the default is to die of it, at the same place.
+    for (int i = 0; i < fatal_signals_count; i++) {
+        if (fatal_signals[i] != signal_number) continue;
+        if (previous_actions[i].sa_flags & SA_SIGINFO) {
+            previous_actions[i].sa_sigaction(signal_number, information, context);
+        } else if (previous_actions[i].sa_handler != SIG_DFL && previous_actions[i].sa_handler != SIG_IGN) {
+            previous_actions[i].sa_handler(signal_number);
+        } else {
+            signal(signal_number, SIG_DFL);
+        }
+    }
+}
+
+static void install(void) {
+    struct sigaction action = {.sa_sigaction = signal_came, .sa_flags = SA_SIGINFO | SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    is_installed = true;
+    for (int i = 0; i < fatal_signals_count; i++) {
+        is_installed = sigaction(fatal_signals[i], &action, &previous_actions[i]) == 0 && is_installed;
     }
 }
 
 bool larder_guard_add(const void *start, size_t bytes) {
     pthread_mutex_lock(&guards_lock);
-    if (!is_installed) {
-        struct sigaction action = {.sa_sigaction = page_is_missing, .sa_flags = SA_SIGINFO | SA_RESTART};
-        sigemptyset(&action.sa_mask);
-        is_installed = sigaction(SIGBUS, &action, &previous_action) == 0;
-    }
+    if (!is_installed) install();
     bool is_added = false;
     for (int i = 0; i < guards_max && is_installed && !is_added; i++) {
         if (guards[i].start != 0) continue;
         __atomic_store_n(&guards[i].missing_pages, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&guards[i].end, (uintptr_t)start + bytes, __ATOMIC_RELAXED);
-        __atomic_store_n(&guards[i].tables_end, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&guards[i].damage, NULL, __ATOMIC_RELAXED);
+        __atomic_store_n(&guards[i].watch_fd, -1, __ATOMIC_RELAXED);
         __atomic_store_n(&guards[i].start, (uintptr_t)start, __ATOMIC_RELEASE);
         is_added = true;
     }
@@ -73,11 +125,14 @@ bool larder_guard_add(const void *start, size_t bytes) {
     return is_added;
 }
 
-void larder_guard_tables(const void *start, size_t bytes) {
+void larder_guard_store(const void *start, uint32_t *damage, int watch_fd) {
     pthread_mutex_lock(&guards_lock);
     for (int i = 0; i < guards_max; i++) {
         if (guards[i].start != (uintptr_t)start) continue;
-        __atomic_store_n(&guards[i].tables_end, (uintptr_t)start + bytes, __ATOMIC_RELAXED);
+        __atomic_store_n(&guards[i].watch_fd, watch_fd, __ATOMIC_RELAXED);
+        __atomic_store_n(&guards[i].damage, damage, __ATOMIC_RELEASE);
+        // A page may have gone missing before anybody was to be told.
+        if (damage && guards[i].missing_pages > 0) larder_condemn(damage, LARDER_DAMAGE_MISSING_PAGES);
     }
     pthread_mutex_unlock(&guards_lock);
 }
@@ -90,6 +145,17 @@ void larder_guard_remove(const void *start) {
     pthread_mutex_unlock(&guards_lock);
 }
 
+void larder_guard_count_missing(const void *start, uint64_t pages) {
+    for (int i = 0; i < guards_max; i++) {
+        if (__atomic_load_n(&guards[i].start, __ATOMIC_ACQUIRE) != (uintptr_t)start) continue;
+        // Those that were touched are counted already.
+        uint64_t counted = __atomic_load_n(&guards[i].missing_pages, __ATOMIC_RELAXED);
+        if (pages <= counted) return;
+        __atomic_fetch_add(&missing_pages, pages - counted, __ATOMIC_RELAXED);
+        __atomic_store_n(&guards[i].missing_pages, pages, __ATOMIC_RELEASE);
+    }
+}
+
 uint64_t larder_guard_missing_pages(void) { return __atomic_load_n(&missing_pages, __ATOMIC_RELAXED); }
 
 const uint64_t *larder_guard_missing_pages_of(const void *start) {
@@ -97,4 +163,24 @@ const uint64_t *larder_guard_missing_pages_of(const void *start) {
         if (__atomic_load_n(&guards[i].start, __ATOMIC_ACQUIRE) == (uintptr_t)start) return &guards[i].missing_pages;
     }
     return NULL;
+}
+
+int larder_watch_file(int fd, const char *path) {
+    int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (watch < 0) return -1;
+    // The path may name another file by now; the descriptor does not.
+    char link[64];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    if (inotify_add_watch(watch, link, IN_MODIFY) >= 0 || inotify_add_watch(watch, path, IN_MODIFY) >= 0) return watch;
+    close(watch);
+    return -1;
+}
+
+bool larder_watch_wait(int watch_fd, int stop_fd) {
+    while (true) {
+        struct pollfd watched[2] = {{.fd = watch_fd, .events = POLLIN}, {.fd = stop_fd, .events = POLLIN}};
+        if (poll(watched, 2, -1) < 0) continue;
+        if (watched[1].revents != 0) return false;
+        if (watched[0].revents != 0) return true;
+    }
 }

@@ -13,6 +13,7 @@ enum Execute {
         key: UnsafePointer<UInt8>, value: UnsafePointer<UInt8>
     ) {
         if hasLifetime(request) { context.readClock() }
+        let wasCondemned = context.session.isCondemned
         switch request.verb {
         case .retrieve: retrieve(&connection, &context, request, key)
         case .store: store(&connection, &context, request, key, value)
@@ -35,6 +36,8 @@ enum Execute {
         case .listMechanisms: listMechanisms(&connection, &context)
         case .authenticate: authenticate(&connection, &context, request, key, value)
         }
+        // The store was damaged meanwhile: the answer may hold what never was stored.
+        if context.session.isCondemned, !wasCondemned, request.verb.readsItems { connection.output.isSpoiled = true }
     }
 
     // MARK: Times and limits

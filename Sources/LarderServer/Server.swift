@@ -106,7 +106,10 @@ final class Server: ConnectionSink {
         }
         let ticker = Timer(on: loop) { [unowned self] in
             for worker in workers { worker.tick() }
-            for cache in state.caches { cache.reportIfFull() }
+            for cache in state.caches {
+                cache.reportIfFull()
+                cache.reportDamage()
+            }
         }
         ticker.start(afterMilliseconds: 1000, repeats: true)
         // Where expired memory is to come back sooner than a tick may be late.

@@ -26,7 +26,7 @@ extension Session {
     public func nextItems(_ walk: inout ItemWalk, into items: UnsafeMutablePointer<Item>) -> Int {
         if walk.isComplete { return 0 }
         let hash = walk.position.bitsReversed
-        var step: UInt32 = 0
+        var wait = BoundedWait()
         while true {
             let count = larder_load_u64(&state.superblock.pointee.bucket_count)
             let number = state.bucketNumber(hash, count: count)
@@ -39,8 +39,30 @@ extension Session {
                 walk.advance(overBits: state.hashBits(ofBucket: number, count: count))
                 return found
             }
-            larder_wait_step(step)
-            step &+= 1
+            guard wait.goesOn(until: .bucketIsFree, state) else {
+                state.condemn(.lockedForEver)
+                walk.isComplete = true
+                return 0
+            }
+        }
+    }
+
+    /// Steps over one bucket of the index and removes the expired items in it.
+    /// - Parameter itemsMax: how many items to look at, of those that the bucket holds.
+    /// - Returns: how many items were looked at, and how many of them were removed.
+    public func removeDead(_ walk: inout ItemWalk, itemsMax: Int, now: Int64) -> (seen: Int, removed: Int) {
+        // Before the items are found, since the wait for it would end their being valid.
+        if let bounds = state.bounds { lockWriting(bounds) }
+        defer { if let bounds = state.bounds { unlockWriting(bounds) } }
+        return withUnsafeTemporaryAllocation(of: Item.self, capacity: ItemWalk.itemsMax) { items in
+            guard let items = items.baseAddress else { return (0, 0) }
+            let count = min(itemsMax, nextItems(&walk, into: items))
+            var removed = 0
+            for place in 0..<count where isDead(items[place], now: now) {
+                let key = hashed(items[place].key, length: items[place].keyLength)
+                if remove(key, onlyDeadAt: now) == .stored { removed += 1 }
+            }
+            return (count, removed)
         }
     }
 
@@ -62,7 +84,7 @@ extension Session {
                 if tag == UInt8(LARDER_TAG_LINK) {
                     next = block
                 } else {
-                    (items + found).initialize(to: Item(state.address(ofBlock: block)))
+                    (items + found).initialize(to: Item(state.address(ofBlock: block), foundBy: self.slot))
                     found += 1
                 }
             }

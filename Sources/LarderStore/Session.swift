@@ -61,9 +61,9 @@ public struct Session: ~Copyable {
         state.lockSpace()
         state.sealLane(slot)
         state.unlockSpace()
-        larder_spin_lock(&state.process.pointee.sessionLock)
+        state.lock(.sessions, &state.process.pointee.sessionLock)
         slot.pointee.isUsed = false
-        larder_spin_unlock(&state.process.pointee.sessionLock)
+        state.unlock(.sessions, &state.process.pointee.sessionLock)
         core.deinitialize(count: 1)
         core.deallocate()
     }
@@ -72,6 +72,7 @@ public struct Session: ~Copyable {
     /// and a slice of the upkeep.
     @inline(__always)
     public func begin(now: Int64) {
+        if state.isCondemned { core.pointee.store.repair() }
         let time = UInt64(bitPattern: now)
         if time >= larder_load_u64(&state.process.pointee.nextTickMilliseconds)
             || time >= larder_load_u64(&state.process.pointee.flushAtMilliseconds)
@@ -98,18 +99,24 @@ public struct Session: ~Copyable {
 
     // MARK: Reading
 
+    /// Whether the store was found damaged: it is empty from the next turn on, and what was read in this one is
+    /// not to be trusted.
+    @inline(__always)
+    public var isCondemned: Bool { state.isCondemned }
+
     /// The live item under a key, or nil. Neither locks nor writes.
     @inline(__always)
     public func find(_ key: HashedKey, now: Int64) -> Item? {
-        guard let found = state.find(key.bytes, key.length, hash: key.hash) else { return nil }
-        let item = Item(found)
+        guard !state.isCondemned, let found = state.find(key.bytes, key.length, hash: key.hash) else { return nil }
+        let item = Item(found, foundBy: slot)
         return state.isDead(item, now: now) ? nil : item
     }
 
     /// As `find`, but tells an item that has expired from one that is not there.
     @inline(__always)
     public func findEvenDead(_ key: HashedKey) -> Item? {
-        state.find(key.bytes, key.length, hash: key.hash).map { Item($0) }
+        guard !state.isCondemned else { return nil }
+        return state.find(key.bytes, key.length, hash: key.hash).map { Item($0, foundBy: slot) }
     }
     @inline(__always)
     public func isDead(_ item: Item, now: Int64) -> Bool { state.isDead(item, now: now) }
@@ -178,12 +185,12 @@ public struct Session: ~Copyable {
     /// Drops every item stored until now.
     public func flush() {
         state.goOffline(slot)
-        if let bounds = state.bounds { pthread_mutex_lock(&bounds.pointee.writing) }
+        if let bounds = state.bounds { state.lockWriting(bounds) }
         state.lockSpace()
         state.flush(slot)
         state.writeFlushTime(Int64.max)
         state.unlockSpace()
-        if let bounds = state.bounds { unlockWriting(bounds) }
+        if let bounds = state.bounds { state.unlockWriting(bounds) }
         state.goOnline(slot)
     }
 
@@ -199,6 +206,11 @@ public struct Session: ~Copyable {
     /// Does a slice of the upkeep if one is due; true when there is more to do at once. Items found
     /// before are no longer valid.
     public func tend(now: Int64) -> Bool {
+        if state.isCondemned {
+            state.goOffline(slot)
+            core.pointee.store.repair()
+            state.goOnline(slot)
+        }
         guard isUpkeepDue(now: now) else { return false }
         let isUnfinished = upkeep(now: now)
         state.goOnline(slot)
@@ -217,13 +229,15 @@ public struct Session: ~Copyable {
         guard lockForUpkeep(waits: flushIsDue) else { return false }
         defer {
             state.unlockSpace()
-            if let bounds = state.bounds { unlockWriting(bounds) }
+            if let bounds = state.bounds { state.unlockWriting(bounds) }
         }
         // Again, under the lock: another session may have done it.
         if time >= larder_load_u64(&state.process.pointee.flushAtMilliseconds) {
             state.flush(slot)
             state.writeFlushTime(Int64.max)
         }
+        state.process.pointee.casNoted = max(
+            state.process.pointee.casNoted, larder_load_u64(&state.superblock.pointee.cas_last))
         var budget = WorkBudget.slice
         _ = state.reclaimDue(slot, now: now, slabsMax: Int.max, &budget)
         state.recycleLimbo(slot, slabsMax: Self.slabsRecycledMax)
@@ -240,13 +254,13 @@ public struct Session: ~Copyable {
 
     private func lockForUpkeep(waits: Bool) -> Bool {
         if waits {
-            if let bounds = state.bounds { pthread_mutex_lock(&bounds.pointee.writing) }
+            if let bounds = state.bounds { state.lockWriting(bounds) }
             state.lockSpace()
             return true
         }
-        if let bounds = state.bounds, pthread_mutex_trylock(&bounds.pointee.writing) != 0 { return false }
+        if let bounds = state.bounds, !state.tryLockWriting(bounds) { return false }
         if state.tryLockSpace() { return true }
-        if let bounds = state.bounds { unlockWriting(bounds) }
+        if let bounds = state.bounds { state.unlockWriting(bounds) }
         return false
     }
 }

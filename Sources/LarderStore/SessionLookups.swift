@@ -7,7 +7,20 @@ public struct Lookup {
     public var keyLength: Int
     public internal(set) var hash: UInt64 = 0
     /// The live item's value, or nil: valid as long as an `Item` is.
-    public internal(set) var value: UnsafeRawPointer?
+    public internal(set) var value: UnsafeRawPointer? {
+        @inline(__always)
+        get {
+            #if DEBUG
+                if address != nil { guardOfView.check() }
+            #endif
+            return address
+        }
+        @inline(__always)
+        set { address = newValue }
+    }
+    private var address: UnsafeRawPointer?
+    /// When it was looked for.
+    var guardOfView = ViewGuard()
     public internal(set) var valueLength = 0
     public internal(set) var clientFlags: UInt32 = 0
     /// As `Session.cas(of:)`, where it was asked for.
@@ -27,6 +40,9 @@ public struct Lookup {
         self.key = key
         self.keyLength = keyLength
     }
+
+    /// Whether there was an item that has expired. May be asked for when the value may not.
+    public var foundDead: Bool { address == nil && isDead }
 
     public var hashedKey: HashedKey { HashedKey(bytes: key, length: keyLength, hash: hash) }
 }
@@ -120,6 +136,9 @@ extension Session {
     ) {
         let keyLength = lookup.pointee.keyLength
         lookup.pointee.value = nil
+        #if DEBUG
+            lookup.pointee.guardOfView = ViewGuard(slot)
+        #endif
         guard
             // SAFETY: the first round has put a bucket there.
             let found = candidate
@@ -130,7 +149,7 @@ extension Session {
             lookup.pointee.isDead = false
             return
         }
-        let item = Item(found)
+        let item = Item(found, foundBy: slot)
         let form = item.form
         // Most items have neither expiry nor flags, nor a value of 64 KB.
         if form.rawValue & (ItemForm.expires.rawValue | ItemForm.clientFlags.rawValue | ItemForm.longValue.rawValue) == 0 {
@@ -150,5 +169,5 @@ extension Session {
     }
 
     /// The item that a lookup found. Only for one whose `value` is not nil.
-    public func item(of lookup: Lookup) -> Item? { lookup.value == nil ? nil : lookup.base.map { Item($0) } }
+    public func item(of lookup: Lookup) -> Item? { lookup.value == nil ? nil : lookup.base.map { Item($0, foundBy: slot) } }
 }

@@ -47,7 +47,7 @@ extension Session {
     /// item is stored or marked stale again.
     public func claimWin(_ item: Item, _ key: HashedKey) -> WinClaim {
         let bucket = state.lockBucket(key.hash)
-        defer { larder_bucket_unlock(bucket) }
+        defer { state.unlockBucket(bucket) }
         let block = state.block(ofItem: item.base)
         guard state.slot(ofBlock: block, KeyHash.tag(key.hash), in: bucket) != nil else { return .gone }
         while true {
@@ -74,7 +74,7 @@ extension Session {
     /// Marks an item stale, with a new cas and free for the next to win it, or empties it, or both.
     /// - Returns: `.stored`, `.notFound`, `.exists` for another cas, or `.noMemory`.
     public func revise(_ key: HashedKey, _ revision: Revision, now: Int64) -> StoreOutcome {
-        while true {
+        for _ in 0..<Self.attemptsMax {
             guard let item = find(key, now: now) else { return .notFound }
             if let cas = revision.cas, state.cas(of: item) != cas { return .exists }
             var options = WriteOptions()
@@ -96,6 +96,7 @@ extension Session {
             default: continue
             }
         }
+        return .noMemory
     }
 }
 

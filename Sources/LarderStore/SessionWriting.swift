@@ -110,9 +110,9 @@ extension Session {
         let bucket = TimeBucket(
             expiry: expiry, now: now, interval: state.process.pointee.configuration.bucketWidthMilliseconds,
             shift: state.process.pointee.configuration.bucketShift)
-        larder_spin_lock(&slot.pointee.laneLock)
+        state.lock(.lane, &slot.pointee.laneLock)
         guard let place = state.reserveInLane(shape, bucket, false, slot) else {
-            larder_spin_unlock(&slot.pointee.laneLock)
+            state.unlock(.lane, &slot.pointee.laneLock)
             return nil
         }
         state.crashPoint()
@@ -132,7 +132,7 @@ extension Session {
     ) -> StoreResult {
         if slot.pointee.mayBeDense { growIndexIfDense(now: now) }
         var refills = 0
-        while true {
+        for _ in 0..<Self.attemptsMax {
             if !state.hasOverflowReserve {
                 guard refills < 8, refillOverflow(now: now) else { return refused(mode, key, .noMemory) }
                 refills += 1
@@ -188,7 +188,12 @@ extension Session {
                 return result
             }
         }
+        return refused(mode, key, .noMemory)
     }
+
+    /// How often a write is tried anew because others wrote the same item meanwhile, or because a line of the
+    /// index that should be there is not. Each of the former lets another write succeed.
+    static var attemptsMax: Int { 1 << 16 }
 
     /// What a write that depends on the old item found before it had room for the new one.
     private struct OldValue {
@@ -316,7 +321,7 @@ extension Session {
             let isOther = !isStill(old, live, mode)
             let outcome = refusal(mode, live, options)
             if isOther || outcome != nil {
-                larder_bucket_unlock(bucket)
+                state.unlockBucket(bucket)
                 state.giveUp(place, self.slot)
                 return outcome.map { StoreResult($0) }
             }
@@ -370,7 +375,7 @@ extension Session {
         state.release(
             block: slot.block, blockCount: state.blockCount(forBytes: present.totalBytes), self.slot)
         state.crashPoint()
-        larder_bucket_unlock(bucket)
+        state.unlockBucket(bucket)
         state.finish(place, self.slot)
     }
 
@@ -383,7 +388,7 @@ extension Session {
         state.settle(place)
         state.crashPoint()
         let isIn = state.insert(block: place.block, tag: tag, into: bucket)
-        larder_bucket_unlock(bucket)
+        state.unlockBucket(bucket)
         guard isIn else {
             state.giveUp(place, self.slot)
             return false
@@ -412,6 +417,7 @@ extension Session {
 
     func growIndexIfDense(now: Int64) {
         slot.pointee.mayBeDense = false
+        state.endViews(slot)
         guard state.indexIsTooDense else { return }
         state.goOffline(slot)
         defer { state.goOnline(slot) }
@@ -468,7 +474,7 @@ extension Session {
     ) -> StoreOutcome {
         let bucket = state.lockBucket(key.hash)
         guard let slot = state.slot(of: key.bytes, key.length, KeyHash.tag(key.hash), in: bucket) else {
-            larder_bucket_unlock(bucket)
+            state.unlockBucket(bucket)
             return .notFound
         }
         let item = Item(state.address(ofBlock: slot.block))
@@ -477,7 +483,7 @@ extension Session {
         if let cas, state.cas(of: item) != cas { isKept = true }
         if let order, state.order(of: item) != order { isKept = true }
         guard !isKept else {
-            larder_bucket_unlock(bucket)
+            state.unlockBucket(bucket)
             return .exists
         }
         state.removeSlot(slot, from: bucket)
@@ -490,7 +496,7 @@ extension Session {
             if let bounds = state.bounds { bounds.removed(item, key.hash) }
         }
         state.release(block: slot.block, blockCount: state.blockCount(forBytes: item.totalBytes), self.slot)
-        larder_bucket_unlock(bucket)
+        state.unlockBucket(bucket)
         return .stored
     }
 
@@ -507,7 +513,7 @@ extension Session {
 
     @inline(__always)
     func touchInArena(_ key: HashedKey, expiry: Int64, now: Int64) -> StoreOutcome {
-        while true {
+        for _ in 0..<Self.attemptsMax {
             guard let item = find(key, now: now) else { return .notFound }
             guard expiry > now else {
                 if remove(key, order: state.order(of: item)) == .exists { continue }
@@ -527,6 +533,7 @@ extension Session {
             }
             if moveTouched(key, place, shape, now: now) { return .stored }
         }
+        return .noMemory
     }
 
     /// Whether the item's slab is of the right time bucket for a new expiry.
@@ -543,7 +550,7 @@ extension Session {
 
     private func touchInPlace(_ item: Item, _ key: HashedKey, _ expiry: Int64) -> Bool {
         let bucket = state.lockBucket(key.hash)
-        defer { larder_bucket_unlock(bucket) }
+        defer { state.unlockBucket(bucket) }
         let block = state.block(ofItem: item.base)
         guard state.slot(ofBlock: block, KeyHash.tag(key.hash), in: bucket) != nil else { return false }
         let base = state.slabs[state.slabIndex(ofBlock: block)].expiry_base_ms
@@ -565,7 +572,7 @@ extension Session {
             state.order(of: item) == shape.order, item.valueLength == shape.valueLength,
             !state.isDead(item, now: now)
         else {
-            larder_bucket_unlock(bucket)
+            state.unlockBucket(bucket)
             state.giveUp(place, self.slot)
             return false
         }
@@ -581,7 +588,7 @@ extension Session {
         larder_bucket_publish(slot.line, slot.number, place.block)
         state.crashPoint()
         state.release(block: slot.block, blockCount: state.blockCount(forBytes: item.totalBytes), self.slot)
-        larder_bucket_unlock(bucket)
+        state.unlockBucket(bucket)
         state.finish(place, self.slot)
         return true
     }

@@ -50,6 +50,7 @@ public final class Store: Sendable {
             return
         }
         process.pointee.secondSuperblock = file.secondSuperblock
+        file.watchForChanges(&process.pointee.damage)
         larder_store_u32(&process.pointee.isReady, 0)
         larder_store_u64(&process.pointee.nextTickMilliseconds, UInt64.max)
         if !configuration.defersRecovery { recover() }
@@ -58,6 +59,7 @@ public final class Store: Sendable {
     deinit {
         let process = state.process
         let wasReady = isReady
+        file?.stopWatching()
         for place in 0..<SessionSlot.placesMax {
             guard let slot = state.sessionSlot(place) else { break }
             slot.pointee.open.deallocate()
@@ -135,8 +137,8 @@ public final class Store: Sendable {
     /// Opens a session for the calling thread.
     /// - Throws: `.tooManySessions` beyond 256 at a time.
     public func makeSession() throws(StoreError) -> Session {
-        larder_spin_lock(&state.process.pointee.sessionLock)
-        defer { larder_spin_unlock(&state.process.pointee.sessionLock) }
+        state.lock(.sessions, &state.process.pointee.sessionLock)
+        defer { state.unlock(.sessions, &state.process.pointee.sessionLock) }
         for place in 1..<SessionSlot.placesMax {
             if let slot = state.sessionSlot(place) {
                 guard !slot.pointee.isUsed else { continue }

@@ -21,3 +21,12 @@ public struct StoreClock: Sendable {
         return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
     }
 }
+
+/// Milliseconds of a clock of the system's.
+func milliseconds(of clock: clockid_t) -> Int64 {
+    var time = timespec()
+    clock_gettime(clock, &time)
+    return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+}
+
+func monotonicMilliseconds() -> Int64 { milliseconds(of: CLOCK_MONOTONIC) }

@@ -35,6 +35,8 @@ public struct StoreConfiguration: Sendable {
     public var defersRecovery = false
     /// The time at which a file is opened, in absolute milliseconds; nil: the wall clock's.
     public var openedAtMilliseconds: Int64?
+    /// How long a write waits for memory that other sessions may still be reading, before it is refused.
+    public var waitMillisecondsMax: Int64 = 2_000
 
     /// Ask the system for large pages.
     public var usesHugePages = false

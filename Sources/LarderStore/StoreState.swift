@@ -105,8 +105,7 @@ struct StoreState: @unchecked Sendable {
 
 /// What the store keeps outside the arena: it ends with the process.
 struct ProcessState {
-    /// Guards slab states and lists, the index's growth and eviction. Taken before any lane's lock
-    /// and any bucket's lock; never while one of those is held.
+    /// Guards slab states and lists, the index's growth and eviction. See `StoreLocks` for what may be held meanwhile.
     var spaceLock = pthread_mutex_t()
     /// Slabs ready for use.
     var freeSlabs = SlabList()
@@ -172,6 +171,14 @@ struct ProcessState {
     var lastEvictionIdleSeconds: UInt32 = 0
     /// Next look at the time buckets. Atomic.
     var nextTickMilliseconds: UInt64 = 0
+    /// Atomic. `StoreDamage`: why the store is to be emptied; 0 while it is sound.
+    var damage: UInt32 = 0
+    /// Atomic; 1 while the store is being emptied: no section may begin.
+    var isClosed: UInt32 = 0
+    /// How often the store was emptied since its memory was damaged. Changed while nobody is in a section.
+    var life: UInt32 = 0
+    /// `cas_last` of a while ago. Under the space lock.
+    var casNoted: UInt64 = 0
     var configuration: StoreConfiguration
     var bounds: UnsafeMutablePointer<Bounds>?
     /// Counters of sessions that have ended. Under `sessionLock`.

@@ -110,7 +110,7 @@ import Testing
             if atTheEnd {
                 store.state.process.pointee.crashHook = { [store] in
                     store.state.process.pointee.crashHook = nil
-                    setByOther()
+                    actAsAnotherThread(setByOther)
                 }
             }
             let result = driver.store(landing, .add, key, valueLength: value.count, now: Self.now)
@@ -130,11 +130,13 @@ import Testing
             store.state.process.pointee.crashHook = { [store, other] in
                 store.state.process.pointee.crashHook = nil
                 #expect(store.state.process.pointee.landingSlabs == 0, "the write has begun")
-                other.turn(Self.now) { other in
-                    _ = other.set(key, [2], now: Self.now)
-                    // Into what is free.
-                    for number in 0..<200 {
-                        _ = other.set(self.key("\(number)"), .value(2000, seed: 5), now: Self.now)
+                actAsAnotherThread {
+                    other.turn(Self.now) { other in
+                        _ = other.set(key, [2], now: Self.now)
+                        // Into what is free.
+                        for number in 0..<200 {
+                            _ = other.set(self.key("\(number)"), .value(2000, seed: 5), now: Self.now)
+                        }
                     }
                 }
             }

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -169,9 +170,10 @@ static inline bool larder_bucket_try_lock(larder_bucket *bucket) {
     __atomic_thread_fence(__ATOMIC_RELEASE);
     return locked;
 }
+/// Leaves the version even, even if the page was replaced by zeros while the bucket was locked.
 static inline void larder_bucket_unlock(larder_bucket *bucket) {
     uint32_t version = __atomic_load_n(&bucket->version, __ATOMIC_RELAXED);
-    __atomic_store_n(&bucket->version, version + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&bucket->version, (version | 1) + 1, __ATOMIC_RELEASE);
 }
 
 // --- Items --------------------------------------------------------------------------------------
@@ -254,15 +256,18 @@ static inline void larder_announce_u64(uint64_t *p, uint64_t v) {
 }
 static inline void larder_full_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
-/// One step of waiting for another thread: a pause, and after a while the rest of the time slice,
-/// since with more threads than cores the one waited for may not be running.
+/// One step of waiting for another thread: a pause, after a while the rest of the time slice, since with
+/// more threads than cores the one waited for may not be running, and after a longer while a short sleep.
 static inline void larder_wait_step(uint32_t step) {
     if (step < 64) {
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #endif
-    } else {
+    } else if (step < 2048) {
         (void)sched_yield();
+    } else {
+        const struct timespec moment = {.tv_sec = 0, .tv_nsec = 50000};
+        (void)nanosleep(&moment, NULL);
     }
 }
 
@@ -271,6 +276,18 @@ static inline void larder_spin_lock(uint32_t *p) {
     for (uint32_t step = 0; !larder_exchange_u32_is(p, 0, 1); step++) larder_wait_step(step);
 }
 static inline void larder_spin_unlock(uint32_t *p) { __atomic_store_n(p, 0, __ATOMIC_RELEASE); }
+
+// --- What a thread holds: checked in debug builds (rules.c) ------------------------------------
+
+/// What one thread holds of the stores that it works on: see LockRules.swift.
+typedef struct larder_thread_holdings {
+    const void *online;  // the session that is in a section, or NULL
+    const void *store;   // the store whose locks are held; of no meaning where none is
+    uint32_t held;       // a bit for each kind of lock
+} larder_thread_holdings;
+
+/// The calling thread's own.
+larder_thread_holdings *larder_holdings_of_thread(void);
 
 // --- Checksums: arenas in files (checksum.c) ---------------------------------------------------
 
@@ -347,15 +364,42 @@ static inline void larder_pause(void) {
 #endif
 }
 
+// --- Stores whose memory cannot be trusted (guard.c) ------------------------------------------
+
+#define LARDER_DAMAGE_LOCKED_FOR_EVER 1
+#define LARDER_DAMAGE_MISSING_PAGES 2
+#define LARDER_DAMAGE_FILE_CHANGED 3
+
+/// How often a store of this process was condemned. An answer is not to be sent if this has changed since it
+/// was begun.
+extern uint32_t larder_damage_counter;
+static inline uint32_t larder_damages(void) { return larder_load_u32(&larder_damage_counter); }
+/// Notes why a store is to be emptied, unless that is noted already; false then.
+bool larder_condemn(uint32_t *damage, uint32_t reason);
+/// Ends the process with a sentence and exit code 71: a store cannot be emptied while it is in use.
+void larder_stop_for_damage(void) __attribute__((noreturn));
+
+/// A descriptor that becomes readable when somebody writes to an open file, or truncates it, by other means than a
+/// mapping; -1 where the system cannot tell.
+int larder_watch_file(int fd, const char *path);
+/// Waits until it is readable; false when `stop_fd` is first.
+bool larder_watch_wait(int watch_fd, int stop_fd);
+
 // --- Mapped files whose pages go missing (guard.c) ---------------------------------------------
 
 /// Survives a file that is truncated, or a disk that fails, under a mapping: a page that cannot be
 /// read becomes a private page of zeros, in which nothing is found. False when there are too many.
 bool larder_guard_add(const void *start, size_t bytes);
-/// Of a guarded mapping's first bytes none can be spared: without them the process ends, with a sentence
-/// and exit code 71, before it serves what is not so.
-void larder_guard_tables(const void *start, size_t bytes);
+/// Says whom to tell when a page of a guarded mapping goes missing: of a store, `damage` then becomes
+/// LARDER_DAMAGE_MISSING_PAGES, and the page's zeros are not to be taken for what was there.
+/// watch_fd: readable when somebody else has written to the file, or -1.
+///
+/// As long as there is a guard, a fault of the program that comes of a changed file (a trap on a number out of
+/// range, say) ends the process with a sentence and exit code 71; any other fault is what it was.
+void larder_guard_store(const void *start, uint32_t *damage, int watch_fd);
 void larder_guard_remove(const void *start);
+/// Counts pages that are missing though nobody has touched them.
+void larder_guard_count_missing(const void *start, uint64_t pages);
 /// Pages that went missing, of all guarded mappings so far.
 uint64_t larder_guard_missing_pages(void);
 /// Where those of one guarded mapping are counted, as long as it is guarded.

@@ -54,6 +54,22 @@ package final class ServedCache: Sendable {
     }
     private let hasReportedFull = Atomic(false)
 
+    /// Tells that the cache was emptied because its file was changed. Called once a second.
+    func reportDamage() {
+        let report = store.damageReport
+        let before = damagesReported.exchange(report.count, ordering: .relaxed)
+        guard report.count > before, let path = store.fileStatistics?.path else { return }
+        let cause =
+            switch report.cause {
+            case .missingPages: "\(path) was truncated, or its disk fails"
+            case .lockedForEver, .fileChanged, nil: "\(path) was changed by another program"
+            }
+        StandardError.write(
+            "larder: \(cause): cache \(settings.name) dropped its \(report.itemsLost) items, and goes on in memory only."
+                + " Restart the server to use a file again")
+    }
+    private let damagesReported = Atomic(0)
+
     /// The sum of a counter over all workers, since the start or the last `stats reset`.
     func total(_ counter: Counter) -> Int64 {
         let sum = counters.reduce(Int64(0)) { $0 &+ $1.value(counter) }

@@ -20,6 +20,14 @@ extension Connection {
 }
 
 extension Verb {
+    /// Whether the answer to a request of this kind tells what an item holds.
+    var readsItems: Bool {
+        switch self {
+        case .retrieve, .arithmetic, .metaGet, .metaArithmetic, .metaDebug: true
+        default: false
+        }
+    }
+
     /// Whether a request of this kind meets the items of a store.
     var needsStore: Bool {
         switch self {

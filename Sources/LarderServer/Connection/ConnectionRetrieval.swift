@@ -100,8 +100,10 @@ extension Connection {
         }
         context.session.lookUp(
             batch.lookups, count: count, wantsCas: wantsCas && context.casIsEnabled, now: context.now)
+        let mark = output.mark
         var hits = 0
         var place = 0
+        var hasDead = false
         var fillMax = output.fillMax
         while place < count {
             if kind == .get || !batch.lookups[place].isMarked,
@@ -116,15 +118,31 @@ extension Connection {
                     giveBack(batch.keys[place], kind)
                     break
                 }
-                if answer(batch.lookups + place, batch.keys + place, kind, base, &context) { hits &+= 1 }
+                if answer(batch.lookups + place, batch.keys + place, kind, base, &context, &hasDead) { hits &+= 1 }
                 fillMax = phase == .readingCommand ? output.fillMax : 0
             }
             place &+= 1
         }
+        if context.session.isCondemned {
+            // What was found there may never have been stored. One by one the keys are answered as misses.
+            output.takeBack(to: mark, context.session)
+            giveBack(batch.keys[0], kind)
+            return false
+        }
         budget &-= place &* cost
         context.counters.add(.cmdGet, Int64(place))
         context.counters.add(.getHits, Int64(hits))
+        if hasDead { removeDead(batch.lookups, count: place, &context) }
         return place > 0
+    }
+
+    /// Gives back the memory of the expired items that a batch has met. After its last answer: to remove an item
+    /// may take the session offline, and then no other item of the batch may be looked at.
+    @inline(never)
+    private func removeDead(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, _ context: inout WorkerContext) {
+        for place in 0..<count where lookups[place].foundDead {
+            context.session.removeDead(lookups[place].hashedKey, now: context.now)
+        }
     }
 
     /// Of a meta or a binary retrieval: whether it is answered here. A miss is, if nothing is said of it.
@@ -186,10 +204,15 @@ extension Connection {
     private mutating func answer(
         _ lookup: UnsafeMutablePointer<Lookup>, _ key: UnsafeMutablePointer<RetrievalKey>,
         _ kind: RetrievalDialect,
-        _ base: UnsafePointer<UInt8>, _ context: inout WorkerContext
+        _ base: UnsafePointer<UInt8>, _ context: inout WorkerContext, _ hasDead: inout Bool
     ) -> Bool {
         guard lookup.pointee.value != nil else {
-            missed(lookup, isLast: key.pointee.isLast && kind == .get, &context)
+            context.counters.add(.getMisses)
+            if lookup.pointee.isDead {
+                context.counters.add(.getExpired)
+                hasDead = true
+            }
+            if key.pointee.isLast && kind == .get { writeEnd(&context) }
             return false
         }
         let length = lookup.pointee.valueLength
@@ -203,17 +226,6 @@ extension Connection {
         }
         // Above the mark, too: the first answer of a batch is always written.
         return answerSmall(lookup, key, kind, base, Int.max, context.casIsEnabled)
-    }
-
-    private mutating func missed(
-        _ lookup: UnsafeMutablePointer<Lookup>, isLast: Bool, _ context: inout WorkerContext
-    ) {
-        context.counters.add(.getMisses)
-        if lookup.pointee.isDead {
-            context.counters.add(.getExpired)
-            context.session.removeDead(lookup.pointee.hashedKey, now: context.now)
-        }
-        if isLast { writeEnd(&context) }
     }
 
     private mutating func writeLarge(

@@ -32,6 +32,8 @@ struct Output {
     private var segmentsSent = 0
     /// Bytes in segments that are not sent yet.
     private var segmentBytes = 0
+    /// Whether what waits may come of a damaged store: it is not to be sent.
+    var isSpoiled = false
 
     @inline(__always)
     var isEmpty: Bool { buffer.count == 0 && segmentBytes == 0 }
@@ -93,6 +95,26 @@ struct Output {
             position: buffer.end, bytes: bytes, count: count, pin: pin, owned: owned)
         segmentCount += 1
         segmentBytes += count
+    }
+
+    /// Where the output stands, to be able to go back there.
+    struct Mark {
+        fileprivate var bufferBytes: Int
+        fileprivate var segmentCount: Int
+    }
+
+    @inline(__always)
+    var mark: Mark { Mark(bufferBytes: buffer.count, segmentCount: segmentCount) }
+
+    /// Takes back what was written since a mark. Nothing was sent meanwhile.
+    mutating func takeBack(to mark: Mark, _ session: borrowing Session) {
+        buffer.end = buffer.start + mark.bufferBytes
+        guard let segments else { return }
+        while segmentCount > mark.segmentCount {
+            segmentCount -= 1
+            segmentBytes -= segments[segmentCount].count
+            release(segments[segmentCount], session)
+        }
     }
 
     // MARK: Sending
@@ -195,6 +217,7 @@ struct Output {
             for number in segmentsSent..<segmentCount { release(segments[number], session) }
         }
         segmentBytes = 0
+        isSpoiled = false
         giveBack(&pool)
     }
 }

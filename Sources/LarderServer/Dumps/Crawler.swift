@@ -67,20 +67,11 @@ struct Crawl {
 
     /// Looks at the next items; true when that was the last of them.
     mutating func step(_ session: borrowing Session, now: Int64, _ crawler: Crawler) -> Bool {
-        withUnsafeTemporaryAllocation(of: Item.self, capacity: ItemWalk.itemsMax) { items in
-            guard let items = items.baseAddress else { return true }
-            for _ in 0..<Self.bucketsMax where !walk.isComplete && itemsLeft > 0 {
-                let count = min(itemsLeft, session.nextItems(&walk, into: items))
-                itemsLeft -= count
-                var reclaimed = 0
-                for place in 0..<count where session.isDead(items[place], now: now) {
-                    session.removeDead(
-                        session.hashed(items[place].key, length: items[place].keyLength), now: now)
-                    reclaimed += 1
-                }
-                crawler.count(checked: count, reclaimed: reclaimed)
-            }
-            return walk.isComplete || itemsLeft == 0
+        for _ in 0..<Self.bucketsMax where !walk.isComplete && itemsLeft > 0 {
+            let (seen, removed) = session.removeDead(&walk, itemsMax: itemsLeft, now: now)
+            itemsLeft -= seen
+            crawler.count(checked: seen, reclaimed: removed)
         }
+        return walk.isComplete || itemsLeft == 0
     }
 }

@@ -70,6 +70,9 @@ enum Statistics {
         lines.add("store_left_out_items", file.recovery.leftOutItems)
         lines.add("store_recovery_milliseconds", file.recovery.milliseconds)
         lines.add("store_missing_pages", file.missingPages)
+        let damage = cache.store.damageReport
+        lines.add("store_damages", damage.count)
+        lines.add("store_damage_lost_items", damage.itemsLost)
     }
 
     private static func process(_ state: ServerState, _ cache: ServedCache, now: Int64, _ lines: inout StatisticsList) {

@@ -183,6 +183,10 @@ extension UnsafeMutablePointer<WorkerCore> {
     @inline(__always)
     func send(_ client: ClientPointer) -> Bool {
         let connection = client.pointee.connection
+        guard !connection.pointee.output.isSpoiled else {
+            close(client, .error)
+            return false
+        }
         guard client.pointee.tls == nil, !connection.pointee.output.hasSegments else { return sendAll(client) }
         let count = connection.pointee.output.buffer.count
         let sent = sendBuffer(client)
@@ -192,9 +196,25 @@ extension UnsafeMutablePointer<WorkerCore> {
         return true
     }
 
+    /// A store was damaged: a value that waits to be sent from where it lies may be another by now. Its client is let
+    /// go when it can take more.
+    func spoilAnswers() {
+        pointee.damagesSeen = StoreDamage.count
+        var next = pointee.clients
+        while let client = next {
+            next = client.pointee.next
+            if client.pointee.connection.pointee.output.hasSegments { client.pointee.connection.pointee.output.isSpoiled = true }
+        }
+    }
+
     /// Answers go out whole, nearly always.
     @inline(never)
     private func sendAll(_ client: ClientPointer) -> Bool {
+        // Values that are sent from where they lie must be those that were found there.
+        guard StoreDamage.count == pointee.damagesSeen || !client.pointee.connection.pointee.output.hasSegments else {
+            close(client, .error)
+            return false
+        }
         while !client.pointee.connection.pointee.output.isEmpty {
             guard wasSent(client, sendOnce(client)) else { return false }
         }

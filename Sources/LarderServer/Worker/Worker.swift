@@ -31,6 +31,8 @@ struct WorkerCore: ~Copyable {
     var furtherEvents = 0
     /// The next cache whose upkeep is to be looked after; none when it is the number of caches.
     var cacheToTend = Int.max
+    /// `larder_damages` when the turn began: answers that were begun before are not sent after a change of it.
+    var damagesSeen: UInt32 = 0
     var isStopping = false
     var stopDeadlineMilliseconds: Int64 = 0
     /// Where records of TLS are put together; nil until one is.
@@ -73,6 +75,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         }
         pointee.isInTurn = true
         pointee.furtherEvents = 0
+        if StoreDamage.count != pointee.damagesSeen { spoilAnswers() }
         pointee.context.beginTurn()
     }
 

@@ -50,10 +50,11 @@ struct WorkerContext: ~Copyable {
 
     let cacheCount: Int
     private var isInTurn = false
+    /// Whether another cache was worked on in this turn.
+    private var hasExchanged = false
     private let parked: UnsafeMutablePointer<ParkedCache>
     /// Where each cache is parked; of no meaning for the one worked on.
     private let places: UnsafeMutablePointer<Int>
-    private var parkedInTurn = 0
 
     init(_ server: ServerState, number: Int) throws(StoreError) {
         self.number = number
@@ -117,15 +118,7 @@ struct WorkerContext: ~Copyable {
         if isWatched { finishLog() }
         session.end()
         isInTurn = false
-        if parkedInTurn > 0 { endParkedTurns() }
-    }
-
-    private mutating func endParkedTurns() {
-        for place in 0..<cacheCount - 1 where parked[place].isInTurn {
-            parked[place].session.end()
-            parked[place].isInTurn = false
-        }
-        parkedInTurn = 0
+        hasExchanged = false
     }
 
     // MARK: Evictions, crawls
@@ -139,8 +132,8 @@ struct WorkerContext: ~Copyable {
     /// What was evicted since the last call, and how many more there were than are noted.
     mutating func takeEvictions() -> (items: [EvictedItem], dropped: Int) {
         var (items, dropped) = session.takeEvictions()
-        guard parkedInTurn > 0 else { return (items, dropped) }
-        for place in 0..<cacheCount - 1 where parked[place].isInTurn {
+        guard hasExchanged else { return (items, dropped) }
+        for place in 0..<cacheCount - 1 {
             let others = parked[place].session.takeEvictions()
             items += others.items
             dropped += others.dropped
@@ -161,7 +154,9 @@ struct WorkerContext: ~Copyable {
         if isOver { crawler.end() }
     }
 
-    /// Works on a cache from here on.
+    /// Works on a cache from here on. Where that is another one, items found before are no longer valid: a
+    /// thread is in a section of one store at most, since another thread that waits for the section's end,
+    /// with a lock of that store, may be the one that this thread waits for in the next.
     @inline(__always)
     mutating func select(_ cache: Int) {
         if cache != cacheNumber { exchange(for: cache) }
@@ -169,6 +164,7 @@ struct WorkerContext: ~Copyable {
 
     @inline(never)
     private mutating func exchange(for cache: Int) {
+        if isInTurn { session.end() }
         let place = places[cache]
         // Not through `self`, which a swap with one of its own has to itself.
         let other = parked + place
@@ -177,11 +173,8 @@ struct WorkerContext: ~Copyable {
         swap(&limits, &other.pointee.limits)
         places[cacheNumber] = place
         cacheNumber = cache
-        let hasBegun = parked[place].isInTurn
-        parked[place].isInTurn = isInTurn
         guard isInTurn else { return }
-        if hasBegun { return }
-        parkedInTurn += 1
+        hasExchanged = true
         session.begin(now: now)
     }
 }
@@ -191,8 +184,6 @@ private struct ParkedCache: ~Copyable {
     var session: Session
     var counters: Counters
     var limits: CacheLimits
-    /// Its session's turn has begun.
-    var isInTurn = false
 
     static func all(_ caches: ArraySlice<ServedCache>, worker: Int) throws(StoreError) -> UnsafeMutablePointer<ParkedCache> {
         let parked = UnsafeMutablePointer<ParkedCache>.allocate(capacity: caches.count)

@@ -80,14 +80,36 @@ struct ItemForm: OptionSet {
 /// SAFETY: `base` comes from the index or from a walk over a slab's used blocks, both under the
 /// protection that `Epochs` describes; the lengths are those its writer checked before publishing.
 public struct Item {
-    @usableFromInline let base: UnsafeMutableRawPointer
-    /// The first eight bytes, as read once.
-    @usableFromInline let head: UInt64
+    @usableFromInline let address: UnsafeMutableRawPointer
+    @usableFromInline let firstBytes: UInt64
+    @usableFromInline let guardOfView: ViewGuard
 
+    /// One that is protected by a lock, or lies in memory that never changes.
     @inline(__always)
     init(_ base: UnsafeMutableRawPointer) {
-        self.base = base
-        head = larder_load_head(base)
+        address = base
+        firstBytes = larder_load_head(base)
+        guardOfView = ViewGuard()
+    }
+
+    /// One that a session has found, which may look at it until it goes offline.
+    @inline(__always)
+    init(_ base: UnsafeMutableRawPointer, foundBy session: UnsafeMutablePointer<SessionSlot>) {
+        address = base
+        firstBytes = larder_load_head(base)
+        guardOfView = ViewGuard(session)
+    }
+
+    @inlinable @inline(__always)
+    var base: UnsafeMutableRawPointer {
+        guardOfView.check()
+        return address
+    }
+    /// The first eight bytes, as read once.
+    @inlinable @inline(__always)
+    var head: UInt64 {
+        guardOfView.check()
+        return firstBytes
     }
 
     @inlinable @inline(__always)
@@ -214,4 +236,6 @@ struct Reservation {
     var form: ItemForm
     /// The session's lane is locked until the item is published or given up.
     var holdsLane: Bool
+    /// Of a run of slabs: `ProcessState.life` when it was taken.
+    var life: UInt32 = 0
 }

@@ -68,14 +68,14 @@ extension StoreState {
         let bucket = lockBucket(hash)
         guard let slot = slot(ofBlock: block, KeyHash.tag(hash), in: bucket) else {
             // Deleted or replaced a moment ago: whoever did it gives the blocks back.
-            larder_bucket_unlock(bucket)
+            unlockBucket(bucket)
             return
         }
         removeSlot(slot, from: bucket)
         crashPoint()
         countDropped(item, hash, isDead: isDead(item, now: now), now: now, session)
         release(block: block, blockCount: count, session)
-        larder_bucket_unlock(bucket)
+        unlockBucket(bucket)
     }
 
     func countDropped(
@@ -115,13 +115,13 @@ extension StoreState {
             }
             let bucket = lockBucket(hash)
             guard let slot = slot(ofBlock: old, KeyHash.tag(hash), in: bucket) else {
-                larder_bucket_unlock(bucket)
+                unlockBucket(bucket)
                 giveUp(place, mover)
                 return true
             }
             guard self.expiry(of: item) == expiry else {
                 // Touched in place meanwhile.
-                larder_bucket_unlock(bucket)
+                unlockBucket(bucket)
                 giveUp(place, mover)
                 continue
             }
@@ -138,7 +138,7 @@ extension StoreState {
             larder_bucket_publish(slot.line, slot.number, place.block)
             inheritAge(slabIndex(ofBlock: place.block), from: slabIndex(ofBlock: old))
             release(block: old, blockCount: blockCount(forBytes: item.totalBytes), session)
-            larder_bucket_unlock(bucket)
+            unlockBucket(bucket)
             finish(place, mover)
             larder_count(&session.pointee.counters.itemsMoved, 1)
             return true

@@ -306,11 +306,7 @@ extension StoreState {
     ) {
         let all = UInt32(1) << UInt32(LARDER_BUCKET_SLOTS) - 1
         if larder_bucket_match(bucket, UInt8(LARDER_TAG_EMPTY)) == all { return }
-        var step: UInt32 = 0
-        while !larder_bucket_try_lock(bucket) {
-            larder_wait_step(step)
-            step &+= 1
-        }
+        lock(bucket)
         var removed: Int64 = 0
         var lines: [UInt32] = []
         var current: UnsafeMutablePointer<larder_bucket>? = bucket
@@ -328,7 +324,7 @@ extension StoreState {
                 larder_bucket_publish(lineOfChain, number, 0)
             }
         }
-        larder_bucket_unlock(bucket)
+        unlockBucket(bucket)
         for number in lines { giveBackOverflowLine(number) }
         larder_count(&session.pointee.counters.items, -removed)
     }

@@ -115,11 +115,5 @@ extension Store {
         return flushAt <= now ? Int64.max : flushAt
     }
 
-    private func monotonicMilliseconds() -> Int64 { milliseconds(CLOCK_MONOTONIC) }
-    private func wallMilliseconds() -> Int64 { milliseconds(CLOCK_REALTIME) }
-    private func milliseconds(_ clock: clockid_t) -> Int64 {
-        var time = timespec()
-        clock_gettime(clock, &time)
-        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
-    }
+    private func wallMilliseconds() -> Int64 { milliseconds(of: CLOCK_REALTIME) }
 }

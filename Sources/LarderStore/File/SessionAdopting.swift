@@ -34,7 +34,7 @@ extension Session {
             let isTaken = state.slot(of: key.bytes, key.length, tag, in: bucket) != nil
             if !isTaken { state.settle(place) }
             let isIn = !isTaken && state.insert(block: place.block, tag: tag, into: bucket)
-            larder_bucket_unlock(bucket)
+            state.unlockBucket(bucket)
             guard isIn else {
                 state.giveUp(place, slot)
                 if isTaken { return false }

@@ -24,6 +24,9 @@ final class StoreFile: Sendable {
     let report = Mutex(RecoveryReport())
     /// How far a recovery is.
     let slabsJudged = Atomic(0)
+    /// What became of the store when the file was changed.
+    let damage = Mutex(DamageReport())
+    private let watch = Mutex<FileWatch?>(nil)
 
     enum Plan {
         /// It was made just now.
@@ -63,7 +66,6 @@ final class StoreFile: Sendable {
             }
             try file.allocate(bytes)
             base = try file.map(bytes)
-            larder_guard_tables(base, geometry.metadataSlabCount * geometry.slabBytes)
             secondSuperblock = (base + geometry.arenaBytes).bindMemory(to: larder_superblock.self, capacity: 1)
             let superblock = base.bindMemory(to: larder_superblock.self, capacity: 1)
             switch plan {
@@ -99,6 +101,36 @@ final class StoreFile: Sendable {
         larder_guard_remove(base)
         munmap(base, mappedBytes)
         file.close()
+    }
+
+    /// Has changes of the file by other programs noticed, from now on.
+    /// - Parameter damage: what is set then; lives longer than this object.
+    func watchForChanges(_ damage: UnsafeMutablePointer<UInt32>) {
+        let watching = FileWatch(file.fd, file.path, damage: damage)
+        watch.withLock { $0 = watching }
+        larder_guard_store(base, damage, watching?.watchDescriptor ?? -1)
+    }
+
+    /// Ends that, before what is set goes.
+    func stopWatching() {
+        larder_guard_store(base, nil, -1)
+        watch.withLock { watch in
+            watch?.stop()
+            watch = nil
+        }
+    }
+
+    /// Pages of the mapping that the file has no more.
+    var pagesMissing: UInt64 { UInt64(max(0, mappedBytes - file.size) / Int(LARDER_PAGE_BYTES)) }
+
+    /// Leaves the file to others: the mapping becomes memory of the process, all zeros. False when there is none.
+    func leave() -> Bool {
+        // Processes that read the file in place must not take it for the store any more.
+        FileSuperblock.retire(file)
+        // SAFETY: the mapping is this object's, and nobody is in a section of the store.
+        let mapped = mmap(
+            base, mappedBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0)
+        return mapped != MAP_FAILED
     }
 
     private static func openBeside(_ file: ArenaFile) throws(StoreError) -> ArenaFile {

@@ -14,7 +14,8 @@ extension StoreState {
     /// The bucket for a hash when there are `count` of them (Litwin 1980).
     @inline(__always)
     static func bucketNumber(_ hash: UInt64, count: UInt64) -> Int {
-        let level = UInt64(63 &- count.leadingZeroBitCount)
+        // Never a trap: a page of zeros in the place of the superblock makes the count 0.
+        let level = UInt64(truncatingIfNeeded: 63 &- count.leadingZeroBitCount)
         let low = (1 as UInt64) &<< level
         // `count` is low + split; buckets below `split` have been divided already.
         var number = hash & (low &+ low &- 1)
@@ -56,7 +57,7 @@ extension StoreState {
     @inline(__always)
     func find(_ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64) -> UnsafeMutableRawPointer? {
         let tag = KeyHash.tag(hash)
-        var step: UInt32 = 0
+        var wait = BoundedWait()
         while true {
             let count = larder_load_u64(&superblock.pointee.bucket_count)
             let bucket = bucketAddress(bucketNumber(hash, count: count))
@@ -69,8 +70,10 @@ extension StoreState {
                     return found
                 }
             }
-            larder_wait_step(step)
-            step &+= 1
+            guard wait.goesOn(until: .bucketIsFree, self) else {
+                condemn(.lockedForEver)
+                return nil
+            }
         }
     }
 
@@ -142,20 +145,49 @@ extension StoreState {
     /// Locks the bucket of a hash and returns it.
     @inline(__always)
     func lockBucket(_ hash: UInt64) -> UnsafeMutablePointer<larder_bucket> {
-        var step: UInt32 = 0
+        checkMayTake(.bucket)
+        var wait = BoundedWait()
         while true {
             let count = larder_load_u64(&superblock.pointee.bucket_count)
             let number = bucketNumber(hash, count: count)
             let bucket = bucketAddress(number)
             if larder_bucket_try_lock(bucket) {
+                noteTaken(.bucket)
                 // A split may have moved the key's home while we waited.
                 let now = larder_load_u64(&superblock.pointee.bucket_count)
                 if now == count || bucketNumber(hash, count: now) == number { return bucket }
-                larder_bucket_unlock(bucket)
+                unlockBucket(bucket)
             }
-            larder_wait_step(step)
-            step &+= 1
+            if !wait.goesOn(until: .bucketIsFree, self) { return breakLock(of: bucket) }
         }
+    }
+
+    /// Locks a bucket that cannot be divided meanwhile: under the space lock.
+    func lock(_ bucket: UnsafeMutablePointer<larder_bucket>) {
+        checkMayTake(.bucket)
+        var wait = BoundedWait()
+        while !larder_bucket_try_lock(bucket) {
+            guard wait.goesOn(until: .bucketIsFree, self) else {
+                _ = breakLock(of: bucket)
+                return
+            }
+        }
+        noteTaken(.bucket)
+    }
+
+    @inline(__always)
+    func unlockBucket(_ bucket: UnsafeMutablePointer<larder_bucket>) {
+        noteReleased(.bucket)
+        larder_bucket_unlock(bucket)
+    }
+
+    /// Takes a bucket whose lock nobody gives back: its page was damaged. The store is then emptied when
+    /// the sections of today have ended, so what the bucket holds is of no consequence.
+    @inline(never)
+    private func breakLock(of bucket: UnsafeMutablePointer<larder_bucket>) -> UnsafeMutablePointer<larder_bucket> {
+        condemn(.lockedForEver)
+        noteTaken(.bucket)
+        return bucket
     }
 
     /// The slot that holds a key.
@@ -165,7 +197,7 @@ extension StoreState {
         in bucket: UnsafeMutablePointer<larder_bucket>
     ) -> IndexSlot? {
         var current = bucket
-        while true {
+        for _ in 0..<Self.chainLinesMax {
             var mask = larder_bucket_match(current, tag)
             while mask != 0 {
                 let number = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
@@ -178,6 +210,8 @@ extension StoreState {
             guard let next = overflow(of: current) else { return nil }
             current = next
         }
+        condemn(.fileChanged)
+        return nil
     }
 
     /// The slot that leads to a block.
@@ -185,7 +219,7 @@ extension StoreState {
         ofBlock block: UInt32, _ tag: UInt8, in bucket: UnsafeMutablePointer<larder_bucket>
     ) -> IndexSlot? {
         var current = bucket
-        while true {
+        for _ in 0..<Self.chainLinesMax {
             var mask = larder_bucket_match(current, tag)
             while mask != 0 {
                 let number = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
@@ -197,19 +231,31 @@ extension StoreState {
             guard let next = overflow(of: current) else { return nil }
             current = next
         }
+        condemn(.fileChanged)
+        return nil
     }
 
     @inline(__always)
     func overflow(of bucket: UnsafeMutablePointer<larder_bucket>) -> UnsafeMutablePointer<larder_bucket>? {
         let last = UInt32(LARDER_BUCKET_SLOTS) &- 1
         guard larder_bucket_tag(bucket, last) == UInt8(LARDER_TAG_LINK) else { return nil }
-        return line(larder_bucket_block(bucket, last))
+        let number = larder_bucket_block(bucket, last)
+        // A damaged link must not lead out of the arena.
+        guard Int(number) < slabCount &<< Int(slabShift &- 6) else {
+            condemn(.fileChanged)
+            return nil
+        }
+        return line(number)
     }
+
+    /// Lines of a chain: more than any has, so that damaged links that lead in a circle are noticed.
+    private static var chainLinesMax: Int { 4096 }
 
     /// Puts an item into the first empty slot of a locked bucket's chain; false when the chain is
     /// full and there is no overflow line left.
     func insert(block: UInt32, tag: UInt8, into bucket: UnsafeMutablePointer<larder_bucket>) -> Bool {
         var current = bucket
+        var lines = 0
         while true {
             let empty = larder_bucket_match(current, UInt8(LARDER_TAG_EMPTY))
             if empty != 0 {
@@ -220,6 +266,11 @@ extension StoreState {
             }
             guard let next = overflow(of: current) else { break }
             current = next
+            lines &+= 1
+            guard lines < Self.chainLinesMax else {
+                condemn(.fileChanged)
+                return false
+            }
         }
         guard let number = takeOverflowLine() else { return false }
         let last = UInt32(LARDER_BUCKET_SLOTS) &- 1

@@ -17,10 +17,14 @@ extension StoreState {
     var overflowReserve: UInt64 { UInt64(process.pointee.configuration.sessionsExpected) &+ 8 }
 
     func takeOverflowLine() -> UInt32? {
-        larder_spin_lock(&process.pointee.overflowLock)
-        defer { larder_spin_unlock(&process.pointee.overflowLock) }
+        lock(.overflow, &process.pointee.overflowLock)
+        defer { unlock(.overflow, &process.pointee.overflowLock) }
         let number = process.pointee.overflowFree
-        guard number != 0 else { return nil }
+        guard number != 0 else {
+            // The list lies in the arena: a page of it that was lost takes the rest with it.
+            larder_store_u64(&process.pointee.overflowLineCount, 0)
+            return nil
+        }
         let taken = line(number)
         process.pointee.overflowFree = larder_bucket_block(taken, 0)
         larder_store_u64(&process.pointee.overflowLineCount, process.pointee.overflowLineCount &- 1)
@@ -30,12 +34,12 @@ extension StoreState {
 
     func giveBackOverflowLine(_ number: UInt32) {
         let free = line(number)
-        larder_spin_lock(&process.pointee.overflowLock)
+        lock(.overflow, &process.pointee.overflowLock)
         // A reader may still look at it: tags stay empty, only the link below changes.
         larder_bucket_publish(free, 0, process.pointee.overflowFree)
         process.pointee.overflowFree = number
         larder_store_u64(&process.pointee.overflowLineCount, process.pointee.overflowLineCount &+ 1)
-        larder_spin_unlock(&process.pointee.overflowLock)
+        unlock(.overflow, &process.pointee.overflowLock)
     }
 
     @inline(__always)
@@ -100,15 +104,11 @@ extension StoreState {
         let source = bucketAddress(Int(count & (low - 1)))
         let target = bucketAddress(Int(count))
         prefetchItems(of: source)
-        var step: UInt32 = 0
-        while !larder_bucket_try_lock(source) {
-            larder_wait_step(step)
-            step &+= 1
-        }
+        lock(source)
         guard
             larder_load_u64(&process.pointee.overflowLineCount) >= overflowReserve + lineCount(after: source)
         else {
-            larder_bucket_unlock(source)
+            unlockBucket(source)
             return false
         }
         // Nobody can reach the new bucket before the count says so.
@@ -137,7 +137,7 @@ extension StoreState {
             current = next
         }
         larder_store_u64(&superblock.pointee.bucket_count, count + 1)
-        larder_bucket_unlock(source)
+        unlockBucket(source)
         return true
     }
 

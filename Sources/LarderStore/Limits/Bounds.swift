@@ -85,8 +85,11 @@ extension UnsafeMutablePointer<Bounds> {
     /// Calls `body` with the list, if there is one. Under no other lock that is taken inside.
     func withRecency(_ body: (inout RecencyList) -> Void) {
         guard pointee.limits.purgesLeastRecentlyUsed else { return }
+        StoreLocks.recency.checkMayBeTaken(of: nil)
         larder_spin_lock(&pointee.recencyLock)
+        StoreLocks.recency.noteTaken(of: nil)
         if pointee.recency != nil { body(&pointee.recency!) }
+        StoreLocks.recency.noteReleased(of: nil)
         larder_spin_unlock(&pointee.recencyLock)
     }
 

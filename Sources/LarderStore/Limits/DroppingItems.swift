@@ -16,7 +16,7 @@ extension StoreState {
     private func block(ofHash hash: UInt64) -> UInt32? {
         let tag = KeyHash.tag(hash)
         let bucket = lockBucket(hash)
-        defer { larder_bucket_unlock(bucket) }
+        defer { unlockBucket(bucket) }
         var current: UnsafeMutablePointer<larder_bucket>? = bucket
         while let line = current {
             var mask = larder_bucket_match(line, tag)

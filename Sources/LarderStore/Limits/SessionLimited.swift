@@ -7,13 +7,14 @@ extension Session {
     /// Waits between turns, so that whoever holds the lock may wait for this turn's end. Items found
     /// before are no longer valid.
     func lockWriting(_ bounds: UnsafeMutablePointer<Bounds>) {
-        guard pthread_mutex_trylock(&bounds.pointee.writing) != 0 else { return }
+        state.endViews(slot)
+        guard !state.tryLockWriting(bounds) else { return }
         state.goOffline(slot)
-        pthread_mutex_lock(&bounds.pointee.writing)
+        state.lockWriting(bounds)
         state.goOnline(slot)
     }
 
-    func unlockWriting(_ bounds: UnsafeMutablePointer<Bounds>) { pthread_mutex_unlock(&bounds.pointee.writing) }
+    func unlockWriting(_ bounds: UnsafeMutablePointer<Bounds>) { state.unlockWriting(bounds) }
 
     /// - Parameter now: absolute milliseconds.
     private func noteChange(_ bounds: UnsafeMutablePointer<Bounds>, now: Int64) {

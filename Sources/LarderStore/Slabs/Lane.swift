@@ -18,15 +18,18 @@ extension StoreState {
         _ shape: ItemShape, kept: Bool, now: Int64, spaceIsLocked: Bool,
         _ session: UnsafeMutablePointer<SessionSlot>
     ) -> Reservation? {
+        if !spaceIsLocked { endViews(session) }
         if blockCount(forBytes: shape.totalBytes(wideCas: shape.cas != nil)) > blocksPerSlab {
             // Kept runs stay where they are, so only a session that stores comes here.
-            return spaceIsLocked ? nil : reserveRun(shape, now: now, session)
+            guard !spaceIsLocked, let run = reserveRun(shape, now: now, session) else { return nil }
+            // The store may have been emptied before the session went online again.
+            return run.life == process.pointee.life ? run : nil
         }
         let interval = process.pointee.configuration.bucketWidthMilliseconds
         let shift = process.pointee.configuration.bucketShift
         var bucket = TimeBucket(expiry: shape.expiryMilliseconds, now: now, interval: interval, shift: shift)
         while true {
-            larder_spin_lock(&session.pointee.laneLock)
+            lock(.lane, &session.pointee.laneLock)
             if let reservation = reserveInLane(shape, bucket, kept, session) { return reservation }
             // Half of the places are for coarse buckets, so that they are not all taken by fine ones.
             if session.pointee.openCount >= session.pointee.openLimit / 2, bucket.level >= 0 {
@@ -37,7 +40,7 @@ extension StoreState {
                     ?? coarse
                 if let reservation = reserveInLane(shape, bucket, kept, session) { return reservation }
             }
-            larder_spin_unlock(&session.pointee.laneLock)
+            unlock(.lane, &session.pointee.laneLock)
             let opened: Bool
             if spaceIsLocked {
                 opened = openSlab(for: bucket, kept: kept, holding: shape, now: now, session)
@@ -155,7 +158,7 @@ extension StoreState {
         _ reservation: Reservation, _ session: UnsafeMutablePointer<SessionSlot>
     ) {
         if reservation.holdsLane {
-            larder_spin_unlock(&session.pointee.laneLock)
+            unlock(.lane, &session.pointee.laneLock)
         } else {
             finishRun(reservation, session)
         }
@@ -181,8 +184,8 @@ extension StoreState {
         guard let number = takeFreeSlab(forKept: kept, areItemsLarge: areItemsLarge, session, now: now) else {
             return false
         }
-        larder_spin_lock(&session.pointee.laneLock)
-        defer { larder_spin_unlock(&session.pointee.laneLock) }
+        lock(.lane, &session.pointee.laneLock)
+        defer { unlock(.lane, &session.pointee.laneLock) }
         var replaced: Int?
         for place in 0..<session.pointee.openCount
         where session.pointee.open[place].bucket == bucket && session.pointee.open[place].isKept == kept {
@@ -264,8 +267,8 @@ extension StoreState {
     func sealWherever(_ slab: Int) {
         for place in 0..<SessionSlot.placesMax {
             guard let session = sessionSlot(place) else { return }
-            larder_spin_lock(&session.pointee.laneLock)
-            defer { larder_spin_unlock(&session.pointee.laneLock) }
+            lock(.lane, &session.pointee.laneLock)
+            defer { unlock(.lane, &session.pointee.laneLock) }
             for open in 0..<session.pointee.openCount where Int(session.pointee.open[open].slab) == slab {
                 sealOpenSlab(at: open, session)
                 return
@@ -275,8 +278,8 @@ extension StoreState {
 
     /// Seals every open slab of a lane.
     func sealLane(_ session: UnsafeMutablePointer<SessionSlot>) {
-        larder_spin_lock(&session.pointee.laneLock)
+        lock(.lane, &session.pointee.laneLock)
         while session.pointee.openCount > 0 { sealOpenSlab(at: 0, session) }
-        larder_spin_unlock(&session.pointee.laneLock)
+        unlock(.lane, &session.pointee.laneLock)
     }
 }

@@ -34,6 +34,10 @@ struct SessionSlot {
     var offered = OfferedLanding()
     /// Where the session notes what it evicts; nil unless somebody wants to know. The session's own.
     var evictionLog: UnsafeMutablePointer<EvictionLog>?
+    #if DEBUG
+        /// Raised whenever the session goes offline, or may: see `ViewGuard`. The session's own.
+        var viewGeneration: UInt64 = 0
+    #endif
 }
 
 /// A slab that a lane appends to.
@@ -96,10 +100,14 @@ public struct StoreCounters: Sendable {
 extension StoreState {
     @inline(__always)
     func goOnline(_ session: UnsafeMutablePointer<SessionSlot>) {
+        noteOnline(session)
         larder_announce_u64(&session.pointee.epoch, larder_load_u64(&process.pointee.epoch))
+        if larder_load_u32(&process.pointee.isClosed) != 0 { awaitRepair(session) }
     }
     @inline(__always)
     func goOffline(_ session: UnsafeMutablePointer<SessionSlot>) {
+        noteOffline(session)
+        endViews(session)
         larder_store_u64(&session.pointee.epoch, SessionSlot.offline)
     }
 
@@ -129,8 +137,4 @@ extension StoreState {
         let bits = larder_load_u64(process.pointee.sessions + place)
         return UnsafeMutablePointer(bitPattern: UInt(bits))
     }
-
-    func lockSpace() { pthread_mutex_lock(&process.pointee.spaceLock) }
-    func tryLockSpace() -> Bool { pthread_mutex_trylock(&process.pointee.spaceLock) == 0 }
-    func unlockSpace() { pthread_mutex_unlock(&process.pointee.spaceLock) }
 }

@@ -57,7 +57,7 @@ extension StoreState {
         larder_count(&session.pointee.counters.liveBlocks, Int64(blocks))
         return Reservation(
             block: block, blockCount: blocks, cas: shape.cas ?? order, order: order, form: form,
-            holdsLane: false)
+            holdsLane: false, life: process.pointee.life)
     }
 
     /// Lets a published run (or one given up) join the others.
@@ -69,6 +69,8 @@ extension StoreState {
             unlockSpace()
             goOnline(session)
         }
+        // The store was emptied meanwhile: the run's slabs are others' by now.
+        guard reservation.life == process.pointee.life else { return }
         for slab in head + 1..<head + Int(slabs[head].run_slabs) {
             larder_store_u32(&slabs[slab].state, LARDER_SLAB_RUN_TAIL.rawValue)
         }
@@ -105,7 +107,7 @@ extension StoreState {
         let item = Item(address(ofBlock: block))
         let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
         let bucket = lockBucket(hash)
-        defer { larder_bucket_unlock(bucket) }
+        defer { unlockBucket(bucket) }
         return slot(ofBlock: block, KeyHash.tag(hash), in: bucket) != nil
     }
 

@@ -29,7 +29,7 @@ extension StoreState {
         var mayReclaim = true
         // Emptying a slab may fill another, so that going on could move the same items for ever.
         var vainReclaims = 0
-        var waits: UInt32 = 0
+        var wait = BoundedWait()
         let evicts = process.pointee.configuration.evicts
         func reclaim() {
             let before = process.pointee.freeSlabs.count + unpinnedLimboCount()
@@ -66,8 +66,8 @@ extension StoreState {
                 continue
             }
             // What is in limbo comes free when the other sessions' turns end.
-            larder_wait_step(waits)
-            waits &+= 1
+            checkMayAwaitSections()
+            guard wait.goesOn(until: .sectionsEnd, self) else { break }
         }
         larder_count(&session.pointee.counters.outOfMemory, 1)
         return false
@@ -166,11 +166,11 @@ extension StoreState {
     /// Waits until there is room to move what a slab holds, or nothing is left to wait for: rather than drop what
     /// there will be room for when the other sessions' turns end.
     private func awaitLimbo(_ session: UnsafeMutablePointer<SessionSlot>) {
-        var waits: UInt32 = 0
+        var wait = BoundedWait()
+        checkMayAwaitSections()
         while process.pointee.freeSlabs.count < Self.slabsAhead, unpinnedLimboCount() > 0 {
             recycleLimbo(session)
-            larder_wait_step(waits)
-            waits &+= 1
+            guard wait.goesOn(until: .sectionsEnd, self) else { return }
         }
     }
 
@@ -212,12 +212,11 @@ extension StoreState {
         case LARDER_SLAB_LIMBO.rawValue: break
         default: return false
         }
-        var waits: UInt32 = 0
+        var wait = BoundedWait()
+        checkMayAwaitSections()
         while larder_load_u32(&slabs[slab].state) == LARDER_SLAB_LIMBO.rawValue {
             recycleLimbo(session)
-            guard larder_load_u32(process.pointee.pins + slab) == 0 else { return false }
-            larder_wait_step(waits)
-            waits &+= 1
+            guard larder_load_u32(process.pointee.pins + slab) == 0, wait.goesOn(until: .sectionsEnd, self) else { return false }
         }
         return larder_load_u32(&slabs[slab].state) == LARDER_SLAB_FREE.rawValue
             && claim(slab, session, now: now)

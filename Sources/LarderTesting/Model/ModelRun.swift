@@ -219,7 +219,8 @@ package final class ModelRun {
         if let failure { return failure }
         guard let image else { return nil }
         imagesOpened += 1
-        return check(image, file, before: before).map { "killed in the middle: \($0)" }
+        let broken = actAsAnotherThread { check(image, file, before: before) }
+        return broken.map { "killed in the middle: \($0)" }
     }
 
     /// Every key has to be as it was before the operation, or as it was after it.

@@ -1,0 +1,58 @@
+import CLarderArena
+import Glibc
+
+/// Notices that another program writes to a store's file or truncates it. The server itself changes the file by
+/// its mapping only, of which the system tells nobody; so every change that is told of is another's.
+///
+/// A thread of its own, since the store has no loop: it sleeps until the first change, and ends with it.
+final class FileWatch: @unchecked Sendable {
+    // SAFETY: `@unchecked` because nothing changes after `init`; the damage word is an atomic of the store's.
+    let watchDescriptor: Int32
+    private var stopPipe: (read: Int32, write: Int32)
+    private let damage: UnsafeMutablePointer<UInt32>
+    private var thread = pthread_t()
+
+    /// - Parameter damage: set when the file was changed; to live until `stop` has returned.
+    /// - Returns: nil where the system cannot watch files.
+    init?(_ fd: Int32, _ path: String, damage: UnsafeMutablePointer<UInt32>) {
+        self.damage = damage
+        watchDescriptor = larder_watch_file(fd, path)
+        var ends: [Int32] = [-1, -1]
+        guard watchDescriptor >= 0, pipe(&ends) == 0 else {
+            stopPipe = (-1, -1)
+            return nil
+        }
+        stopPipe = (ends[0], ends[1])
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        var attributes = pthread_attr_t()
+        pthread_attr_init(&attributes)
+        pthread_attr_setstacksize(&attributes, 64 << 10)
+        defer { pthread_attr_destroy(&attributes) }
+        let started = pthread_create(&thread, &attributes, runFileWatch, Unmanaged.passUnretained(self).toOpaque())
+        guard started == 0 else { return nil }
+    }
+
+    deinit {
+        for descriptor in [watchDescriptor, stopPipe.read, stopPipe.write] where descriptor >= 0 { close(descriptor) }
+    }
+
+    /// Ends the thread. Call it once, before the object goes.
+    func stop() {
+        close(stopPipe.write)
+        stopPipe.write = -1
+        pthread_join(thread, nil)
+    }
+
+    fileprivate func run() {
+        if larder_watch_wait(watchDescriptor, stopPipe.read) {
+            larder_condemn(damage, StoreDamage.fileChanged.rawValue)
+        }
+    }
+}
+
+private func runFileWatch(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    guard let context else { return nil }
+    // SAFETY: the object's owner joins this thread before it lets the object go.
+    Unmanaged<FileWatch>.fromOpaque(context).takeUnretainedValue().run()
+    return nil
+}

@@ -1,0 +1,272 @@
+import CLarderArena
+import Glibc
+
+/// The kinds of locks of a store.
+///
+/// The rules of locks, waits and sections (a session is in a section while it is online: items that it
+/// finds stay where they are until it goes offline). Debug builds check each row where it applies.
+///
+/// | what a thread does                        | locks it may hold meanwhile   | its session |
+/// | ----------------------------------------- | ----------------------------- | ----------- |
+/// | waits for `writing` of a limited store    | none                          | offline     |
+/// | waits for `space`                         | writing                       | offline     |
+/// | waits for the sections of others to end   | writing, space                | offline     |
+/// | takes a lane                              | writing, space                | either      |
+/// | takes a bucket                            | writing, space, lane          | either      |
+/// | takes `overflow` or `recency`             | writing, space, lane, bucket  | either      |
+/// | takes `sessions`                          | none                          | either      |
+/// | goes online or offline                    | writing                       |             |
+///
+/// A thread is online in one store at most, and holds locks of one store at most. So whoever waits is
+/// waited for by nobody: a section ends without waiting for `writing`, `space` or another section, and
+/// who holds one of the short locks (lane, bucket, overflow, recency, sessions) takes only those below it.
+/// Waits for sections and for buckets end in an answer after a time (`BoundedWait`).
+struct StoreLocks: OptionSet {
+    let rawValue: UInt32
+    /// `Bounds.writing`.
+    static let writing = StoreLocks(rawValue: 1 << 0)
+    /// `ProcessState.spaceLock`.
+    static let space = StoreLocks(rawValue: 1 << 1)
+    /// `SessionSlot.laneLock`, of any session.
+    static let lane = StoreLocks(rawValue: 1 << 2)
+    /// A bucket of the index.
+    static let bucket = StoreLocks(rawValue: 1 << 3)
+    /// `ProcessState.overflowLock`.
+    static let overflow = StoreLocks(rawValue: 1 << 4)
+    /// `Bounds.recencyLock`.
+    static let recency = StoreLocks(rawValue: 1 << 5)
+    /// `ProcessState.sessionLock`.
+    static let sessions = StoreLocks(rawValue: 1 << 6)
+
+    /// What may be held while a lock of this one kind is taken.
+    var mayBeHeldWhileTaken: StoreLocks {
+        switch self {
+        case .writing, .sessions: []
+        case .space: .writing
+        case .lane: [.writing, .space]
+        case .bucket: [.writing, .space, .lane]
+        default: [.writing, .space, .lane, .bucket]
+        }
+    }
+}
+
+/// What a debug build checks; nothing in an optimised one.
+///
+/// SAFETY: the holdings are the calling thread's own, and live as long as it.
+extension StoreLocks {
+    /// Before a lock is taken.
+    /// - Parameters:
+    ///   - store: its process state; nil: of the store whose locks are held already.
+    ///   - waits: whether the caller may have to wait for somebody who waits for sections to end.
+    @inline(__always)
+    func checkMayBeTaken(of store: UnsafeMutablePointer<ProcessState>?, waits: Bool = false) {
+        #if DEBUG
+            let holdings = larder_holdings_of_thread().pointee
+            let held = StoreLocks(rawValue: holdings.held)
+            precondition(held.isSubset(of: mayBeHeldWhileTaken), "lock \(rawValue) is taken while \(held.rawValue) are held")
+            precondition(
+                held.isEmpty || store == nil || holdings.store == UnsafeRawPointer(store), "locks of two stores are held")
+            precondition(!waits || holdings.online == nil, "a thread waits for lock \(rawValue) in a section")
+        #endif
+    }
+
+    @inline(__always)
+    func noteTaken(of store: UnsafeMutablePointer<ProcessState>?) {
+        #if DEBUG
+            guard let holdings = larder_holdings_of_thread() else { return }
+            precondition(holdings.pointee.held & rawValue == 0, "lock \(rawValue) is held twice")
+            holdings.pointee.held |= rawValue
+            if let store { holdings.pointee.store = UnsafeRawPointer(store) }
+        #endif
+    }
+
+    @inline(__always)
+    func noteReleased(of store: UnsafeMutablePointer<ProcessState>?) {
+        #if DEBUG
+            guard let holdings = larder_holdings_of_thread() else { return }
+            precondition(holdings.pointee.held & rawValue != 0, "lock \(rawValue) is not held")
+            precondition(store == nil || holdings.pointee.store == UnsafeRawPointer(store), "the lock is another store's")
+            holdings.pointee.held &= ~rawValue
+        #endif
+    }
+}
+
+extension StoreState {
+    @inline(__always)
+    func checkMayTake(_ lock: StoreLocks, waits: Bool = false) { lock.checkMayBeTaken(of: process, waits: waits) }
+    @inline(__always)
+    func noteTaken(_ lock: StoreLocks) { lock.noteTaken(of: process) }
+    @inline(__always)
+    func noteReleased(_ lock: StoreLocks) { lock.noteReleased(of: process) }
+
+    /// Before a wait for the sections of other sessions to end.
+    @inline(__always)
+    func checkMayAwaitSections() {
+        #if DEBUG
+            let holdings = larder_holdings_of_thread().pointee
+            precondition(holdings.online == nil, "a thread waits for sections in one of its own")
+            precondition(
+                StoreLocks(rawValue: holdings.held).isSubset(of: [.writing, .space]),
+                "a thread waits for sections and holds \(holdings.held)")
+        #endif
+    }
+
+    @inline(__always)
+    func noteOnline(_ session: UnsafeMutablePointer<SessionSlot>) {
+        #if DEBUG
+            let holdings = larder_holdings_of_thread().unsafelyUnwrapped
+            let held = StoreLocks(rawValue: holdings.pointee.held)
+            precondition(held.isSubset(of: .writing), "a session goes online and holds \(held.rawValue)")
+            precondition(
+                holdings.pointee.online == nil || holdings.pointee.online == UnsafeRawPointer(session),
+                "a thread goes online in a second session")
+            holdings.pointee.online = UnsafeRawPointer(session)
+        #endif
+    }
+
+    @inline(__always)
+    func noteOffline(_ session: UnsafeMutablePointer<SessionSlot>) {
+        #if DEBUG
+            let holdings = larder_holdings_of_thread().unsafelyUnwrapped
+            let held = StoreLocks(rawValue: holdings.pointee.held)
+            precondition(held.isSubset(of: .writing), "a session goes offline and holds \(held.rawValue)")
+            if holdings.pointee.online == UnsafeRawPointer(session) { holdings.pointee.online = nil }
+            endViews(session)
+        #endif
+    }
+
+    /// Where a session may go offline, though it need not this time: views of items end here.
+    @inline(__always)
+    func endViews(_ session: UnsafeMutablePointer<SessionSlot>) {
+        #if DEBUG
+            session.pointee.viewGeneration &+= 1
+        #endif
+    }
+
+    // MARK: Locks
+
+    @inline(__always)
+    func lock(_ lock: StoreLocks, _ word: UnsafeMutablePointer<UInt32>) {
+        checkMayTake(lock)
+        larder_spin_lock(word)
+        noteTaken(lock)
+    }
+
+    @inline(__always)
+    func unlock(_ lock: StoreLocks, _ word: UnsafeMutablePointer<UInt32>) {
+        noteReleased(lock)
+        larder_spin_unlock(word)
+    }
+
+    /// The session is offline.
+    func lockSpace() {
+        checkMayTake(.space, waits: true)
+        pthread_mutex_lock(&process.pointee.spaceLock)
+        noteTaken(.space)
+    }
+
+    func tryLockSpace() -> Bool {
+        checkMayTake(.space)
+        guard pthread_mutex_trylock(&process.pointee.spaceLock) == 0 else { return false }
+        noteTaken(.space)
+        return true
+    }
+
+    func unlockSpace() {
+        noteReleased(.space)
+        pthread_mutex_unlock(&process.pointee.spaceLock)
+    }
+
+    /// The session is offline.
+    func lockWriting(_ bounds: UnsafeMutablePointer<Bounds>) {
+        checkMayTake(.writing, waits: true)
+        pthread_mutex_lock(&bounds.pointee.writing)
+        noteTaken(.writing)
+    }
+
+    func tryLockWriting(_ bounds: UnsafeMutablePointer<Bounds>) -> Bool {
+        checkMayTake(.writing)
+        guard pthread_mutex_trylock(&bounds.pointee.writing) == 0 else { return false }
+        noteTaken(.writing)
+        return true
+    }
+
+    func unlockWriting(_ bounds: UnsafeMutablePointer<Bounds>) {
+        noteReleased(.writing)
+        pthread_mutex_unlock(&bounds.pointee.writing)
+    }
+}
+
+/// Lets a test act as another thread, in the middle of what its own is doing.
+package func actAsAnotherThread<Result>(_ body: () -> Result) -> Result {
+    #if DEBUG
+        let holdings = larder_holdings_of_thread().unsafelyUnwrapped
+        let own = holdings.pointee
+        holdings.pointee = larder_thread_holdings()
+        defer { holdings.pointee = own }
+    #endif
+    return body()
+}
+
+/// A wait for another thread, a step at a time, that ends.
+struct BoundedWait {
+    private var step: UInt32 = 0
+    private var endMilliseconds: Int64 = 0
+
+    enum Aim { case sectionsEnd, bucketIsFree }
+
+    /// Waits a moment; false when the wait has taken too long, or the store is to be emptied anyway.
+    @inline(__always)
+    mutating func goesOn(until aim: Aim, _ state: StoreState) -> Bool {
+        larder_wait_step(step)
+        step &+= 1
+        return step & 0xff != 0 || isInTime(aim, state)
+    }
+
+    @inline(never)
+    private mutating func isInTime(_ aim: Aim, _ state: StoreState) -> Bool {
+        guard !state.isCondemned else { return false }
+        let sectionsMax = state.process.pointee.configuration.waitMillisecondsMax
+        // A bucket is locked for microseconds, unless a disk has to be waited for.
+        let millisecondsMax = aim == .sectionsEnd ? sectionsMax : sectionsMax * 15
+        let now = monotonicMilliseconds()
+        if endMilliseconds == 0 { endMilliseconds = now + millisecondsMax }
+        return now < endMilliseconds
+    }
+}
+
+/// What a view of an item remembers in a debug build: the moment of its session that it is of.
+@usableFromInline
+struct ViewGuard {
+    #if DEBUG
+        private let generation: UnsafePointer<UInt64>?
+        private let value: UInt64
+
+        /// Of a view that is protected otherwise: by a lock, or since its memory never changes.
+        init() {
+            generation = nil
+            value = 0
+        }
+
+        init(_ session: UnsafeMutablePointer<SessionSlot>) {
+            // SAFETY: slots are not freed while their store lives, and views do not outlive their session.
+            let offset = MemoryLayout<SessionSlot>.offset(of: \.viewGeneration).unsafelyUnwrapped
+            generation = (UnsafeRawPointer(session) + offset).assumingMemoryBound(to: UInt64.self)
+            value = session.pointee.viewGeneration
+        }
+
+        @usableFromInline
+        func check() {
+            precondition(
+                generation.map { $0.pointee == value } ?? true,
+                "an item is looked at after its session went offline, or may have")
+        }
+    #else
+        @inline(__always)
+        init() {}
+        @inline(__always)
+        init(_ session: UnsafeMutablePointer<SessionSlot>) {}
+        @inlinable @inline(__always)
+        func check() {}
+    #endif
+}

@@ -1,0 +1,148 @@
+import CLarderArena
+import Glibc
+import Synchronization
+
+/// Why the memory of a store cannot be trusted any more.
+public enum StoreDamage: UInt32, Sendable {
+    /// A bucket of the index stays locked, though no thread works on it.
+    case lockedForEver = 1
+    /// Pages of the store's file could not be read: it was truncated, or its disk fails.
+    case missingPages = 2
+    /// Another program wrote to the store's file.
+    case fileChanged = 3
+
+    /// How often a store of this process was found damaged. What was read of a store before this number changed is
+    /// not to be trusted.
+    @inline(__always)
+    public static var count: UInt32 { larder_damages() }
+}
+
+/// What became of a store whose file was changed under it.
+public struct DamageReport: Sendable {
+    /// How often the store was emptied.
+    public var count = 0
+    /// Items that it held then, in all.
+    public var itemsLost = 0
+    /// Why it was emptied last.
+    public var cause: StoreDamage?
+}
+
+/// A store in a file that another program changes, truncates or overwrites is condemned: its index may lead
+/// anywhere, and its values may be anybody's. It is then emptied as a whole, before the next section begins,
+/// and goes on in memory of the process, so that the file cannot harm it again.
+///
+/// Sections that are under way see damaged memory until they end: whatever follows a number that it reads there
+/// is bounded, answers of that time are not sent (`larder_damages`), and a trap ends the process with a sentence.
+extension StoreState {
+    @inline(__always)
+    var isCondemned: Bool { larder_load_u32(&process.pointee.damage) != 0 }
+
+    /// Has the store emptied before its next section begins.
+    func condemn(_ damage: StoreDamage) {
+        // Memory of the process itself is changed by nobody else: this is a fault of the program.
+        guard checked != 0 else { preconditionFailure("the memory of a store is damaged") }
+        larder_condemn(&process.pointee.damage, damage.rawValue)
+    }
+
+    /// Waits until the store is emptied, if that is being done. The session has just gone online.
+    @inline(never)
+    func awaitRepair(_ session: UnsafeMutablePointer<SessionSlot>) {
+        var step: UInt32 = 0
+        while larder_load_u32(&process.pointee.isClosed) != 0 {
+            larder_store_u64(&session.pointee.epoch, SessionSlot.offline)
+            endViews(session)
+            larder_wait_step(step)
+            step &+= 1
+            larder_announce_u64(&session.pointee.epoch, larder_load_u64(&process.pointee.epoch))
+        }
+    }
+
+    /// Waits until nobody is in a section. A thread that stays in one for ever ends the process.
+    fileprivate func awaitAllSections() {
+        checkMayAwaitSections()
+        var end: Int64 = 0
+        var step: UInt32 = 0
+        while oldestEpoch() != SessionSlot.offline {
+            larder_wait_step(step)
+            step &+= 1
+            guard step & 0xff == 0 else { continue }
+            let now = monotonicMilliseconds()
+            if end == 0 { end = now + 5 * process.pointee.configuration.waitMillisecondsMax }
+            if now > end { larder_stop_for_damage() }
+        }
+    }
+
+    /// Makes what is kept beside the arena that of an empty store. Nobody is in a section.
+    fileprivate func forgetAll() {
+        let process = self.process
+        process.pointee.freeSlabs = SlabList()
+        process.pointee.freshSlabs = SlabList()
+        process.pointee.keptSlabs = SlabList()
+        process.pointee.limboSlabs = SlabList()
+        for slab in 0..<slabCount {
+            process.pointee.links[slab] = SlabLinks()
+            process.pointee.births[slab] = 0
+            process.pointee.renewals[slab] = 0
+        }
+        process.pointee.slabsWritten = 0
+        process.pointee.windowHand = 0
+        process.pointee.expiryHeap = ExpiryHeap()
+        process.pointee.overflowFree = 0
+        larder_store_u64(&process.pointee.overflowLineCount, 0)
+        process.pointee.flushedSequence = 0
+        process.pointee.duePlace = DuePlace()
+        process.pointee.endedCounters.items = 0
+        process.pointee.endedCounters.liveBlocks = 0
+        for place in 0..<SessionSlot.placesMax {
+            guard let slot = sessionSlot(place) else { break }
+            slot.pointee.openCount = 0
+            slot.pointee.mayBeDense = false
+            slot.pointee.emptiedRun = 0
+            slot.pointee.offered = OfferedLanding()
+            larder_count(&slot.pointee.counters.items, -larder_counted(&slot.pointee.counters.items))
+            larder_count(&slot.pointee.counters.liveBlocks, -larder_counted(&slot.pointee.counters.liveBlocks))
+        }
+        bounds?.removedAll()
+    }
+}
+
+extension Store {
+    /// Cas values that are passed over when a store is emptied: those given out since they were last noted.
+    private static let casMargin: UInt64 = 1 << 32
+
+    /// What became of the store when its file was changed.
+    public var damageReport: DamageReport { file?.damage.withLock { $0 } ?? DamageReport() }
+
+    /// Empties a store that is condemned. The calling thread is in no section and holds no lock.
+    func repair() {
+        guard let file else { return }
+        if let bounds = state.bounds { state.lockWriting(bounds) }
+        state.lockSpace()
+        defer {
+            state.unlockSpace()
+            if let bounds = state.bounds { state.unlockWriting(bounds) }
+        }
+        guard let cause = StoreDamage(rawValue: larder_load_u32(&state.process.pointee.damage)) else { return }
+        larder_store_u32(&state.process.pointee.isClosed, 1)
+        state.awaitAllSections()
+        let lost = Int(state.itemCount())
+        let flushAt = larder_load_u64(&state.process.pointee.flushAtMilliseconds)
+        larder_guard_count_missing(file.base, file.pagesMissing)
+        guard file.leave() else { larder_stop_for_damage() }
+        Self.format(state.base, geometry, seed: state.hashSeed)
+        FileSuperblock.write(file.secondSuperblock, geometry, seed: state.hashSeed)
+        larder_store_u64(&state.superblock.pointee.cas_last, state.process.pointee.casNoted &+ Self.casMargin)
+        state.process.pointee.casNoted &+= Self.casMargin
+        state.forgetAll()
+        Self.fillFreeList(state, geometry)
+        state.writeFlushTime(Int64(bitPattern: flushAt))
+        state.process.pointee.life &+= 1
+        file.damage.withLock {
+            $0.count += 1
+            $0.itemsLost += max(0, lost)
+            $0.cause = cause
+        }
+        larder_store_u32(&state.process.pointee.damage, 0)
+        larder_store_u32(&state.process.pointee.isClosed, 0)
+    }
+}

@@ -1,0 +1,142 @@
+import CLarderArena
+import Glibc
+import LarderTesting
+import Testing
+
+@testable import LarderStore
+
+/// A store whose file is changed by another program while it is open: it is emptied, and goes on in memory.
+@Suite struct StoreDamageTests {
+    private static let now: Int64 = 1_700_000_000_000
+    private static let keyCount = 500
+
+    enum Change: CaseIterable {
+        case truncated, truncatedToNothing, holed, zeroed, overwritten
+    }
+    enum Kind: CaseIterable {
+        case plain, limited
+    }
+
+    @Test(arguments: Change.allCases, Kind.allCases)
+    func aChangedFileEmptiesTheStore(change: Change, kind: Kind) throws {
+        let file = try StoreTestFile()
+        let store = try Self.store(file, kind)
+        let session = try OneSession(store)
+        Self.fill(session)
+        let casBefore = larder_load_u64(&store.state.superblock.pointee.cas_last)
+        let held = Int(store.statistics.counters.items)
+        try Self.make(change, file.path)
+        Self.poll { store.state.isCondemned }
+        for number in 0..<Self.keyCount { #expect(session.value(of: "key\(number)", now: Self.now) == nil) }
+        #expect(store.damageReport.count == 1 && store.damageReport.itemsLost == held)
+        #expect(store.checkInvariants().isEmpty)
+        // It goes on, and no cas is given out twice.
+        Self.fill(session)
+        for number in 0..<Self.keyCount { #expect(session.value(of: "key\(number)", now: Self.now) == Self.value(number)) }
+        #expect(larder_load_u64(&store.state.superblock.pointee.cas_last) > casBefore)
+        #expect(store.checkInvariants().isEmpty)
+        // A change of what is no longer the store's file is nothing to it.
+        try Self.make(.overwritten, file.path)
+        #expect(session.value(of: "key1", now: Self.now) == Self.value(1) && !store.state.isCondemned)
+    }
+
+    /// A write of a large item that began before the change ends as one into the emptied store, or as refused.
+    @Test(arguments: [true, false])
+    func aLargeWriteThatIsUnderWay(isReplacing: Bool) throws {
+        let file = try StoreTestFile()
+        let store = try Self.store(file, .plain)
+        let session = try OneSession(store)
+        let other = try OneSession(store)
+        if isReplacing { session.set("large", to: Self.large, now: Self.now) }
+        #if DEBUG
+            var points = 0
+            store.state.process.pointee.crashHook = {
+                points += 1
+                guard points == 2 else { return }
+                store.state.process.pointee.crashHook = nil
+                store.state.condemn(.fileChanged)
+            }
+        #endif
+        _ = session.set("large", to: Self.large, now: Self.now)
+        actAsAnotherThread { other.beginAndEnd(now: Self.now) }
+        let found = session.value(of: "large", now: Self.now)
+        #expect(found == nil || found == Self.large)
+        #expect(store.checkInvariants().isEmpty)
+        #expect(session.set("large", to: Self.large, now: Self.now) == .stored)
+        #expect(session.value(of: "large", now: Self.now) == Self.large)
+        #expect(store.checkInvariants().isEmpty)
+    }
+
+    /// A bucket that stays locked, and a list of free lines that is not as long as its number says.
+    @Test func noLoopGoesOnForEver() throws {
+        let file = try StoreTestFile()
+        let store = try Self.store(file, .plain)
+        let session = try OneSession(store)
+        Self.fill(session)
+        // As pages of zeros would leave them.
+        store.state.process.pointee.overflowFree = 0
+        for number in 0..<Int(larder_load_u64(&store.state.superblock.pointee.bucket_count)) where number % 2 == 0 {
+            store.state.bucketAddress(number).pointee.version |= 1
+        }
+        for number in 0..<20 { _ = session.set("other\(number)", to: [1], now: Self.now) }
+        #expect(store.damageReport.cause == .lockedForEver)
+        Self.fill(session)
+        for number in 0..<Self.keyCount { #expect(session.value(of: "key\(number)", now: Self.now) == Self.value(number)) }
+        #expect(store.checkInvariants().isEmpty)
+    }
+
+    @Test func aListThatIsShorterThanItsCount() throws {
+        let file = try StoreTestFile()
+        let store = try Self.store(file, .plain)
+        let session = try OneSession(store)
+        Self.fill(session)
+        store.state.process.pointee.overflowFree = 0
+        larder_store_u64(&store.state.process.pointee.overflowLineCount, 1 << 20)
+        for number in 0..<5000 { #expect(session.set("other\(number)", to: [1], now: Self.now) != .notStored) }
+        for number in 4900..<5000 { #expect(session.value(of: "other\(number)", now: Self.now) == [1]) }
+    }
+
+    // MARK: Support
+
+    private static let large = [UInt8](repeating: 7, count: 100_000)
+    private static func value(_ number: Int) -> [UInt8] { Array("value \(number)".utf8) }
+
+    private static func store(_ file: StoreTestFile, _ kind: Kind) throws -> Store {
+        var configuration = StoreConfiguration(
+            memoryBytes: 4 << 20, slabBytes: 16 << 10, hashSeed: 7, sessionsExpected: 2, filePath: file.path)
+        configuration.waitMillisecondsMax = 50
+        if kind == .limited {
+            configuration.evicts = false
+            configuration.limits = StoreLimits(
+                itemsMax: 2000, blockBytes: 64, blocksMax: 10_000, isBitmap: true, valueBytesMax: 200_000, keyBytesMax: 250)
+        }
+        return try Store(configuration)
+    }
+
+    private static func fill(_ session: OneSession) {
+        session.set("large", to: large, now: now)
+        for number in 0..<keyCount { session.set("key\(number)", to: value(number), now: now) }
+    }
+
+    private static func make(_ change: Change, _ path: String) throws {
+        let fd = open(path, O_RDWR)
+        try #require(fd >= 0)
+        defer { close(fd) }
+        var status = stat()
+        fstat(fd, &status)
+        let garbage = [UInt8](repeating: 0xa5, count: 1 << 20)
+        switch change {
+        case .truncated: #expect(ftruncate(fd, status.st_size / 3) == 0)
+        case .truncatedToNothing: #expect(ftruncate(fd, 0) == 0)
+        case .holed: #expect(ftruncate(fd, status.st_size / 2) == 0 && ftruncate(fd, status.st_size) == 0)
+        case .zeroed: #expect(ftruncate(fd, 0) == 0 && ftruncate(fd, status.st_size) == 0)
+        case .overwritten: #expect(pwrite(fd, garbage, garbage.count, 0) == garbage.count)
+        }
+    }
+
+    private static func poll(_ condition: () -> Bool) {
+        let end = monotonicMilliseconds() + 10_000
+        while !condition(), monotonicMilliseconds() < end { usleep(200) }
+        #expect(condition())
+    }
+}

@@ -1,0 +1,16 @@
+import LarderStore
+
+/// A session that can be copied about, and asked within an expectation.
+final class OneSession {
+    let session: Session
+
+    init(_ store: Store) throws { session = try store.makeSession() }
+
+    @discardableResult
+    func set(_ key: String, to value: [UInt8], now: Int64) -> StoreOutcome { session.set(key, to: value, now: now) }
+    func value(of key: String, now: Int64) -> [UInt8]? { session.value(of: key, now: now) }
+    func beginAndEnd(now: Int64) {
+        session.begin(now: now)
+        session.end()
+    }
+}
