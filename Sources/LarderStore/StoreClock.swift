@@ -22,11 +22,5 @@ public struct StoreClock: Sendable {
     }
 }
 
-/// Milliseconds of a clock of the system's.
-func milliseconds(of clock: clockid_t) -> Int64 {
-    var time = timespec()
-    clock_gettime(clock, &time)
-    return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
-}
-
-func monotonicMilliseconds() -> Int64 { milliseconds(of: CLOCK_MONOTONIC) }
+/// Milliseconds of the clock that waits are bounded by.
+func monotonicMilliseconds() -> Int64 { StoreClock.milliseconds(CLOCK_MONOTONIC) }

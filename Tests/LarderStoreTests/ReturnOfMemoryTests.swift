@@ -203,7 +203,7 @@ import Testing
             let place = state.reserve(shape, kept: false, now: Self.start, spaceIsLocked: false, slot)!
             key.withUnsafeBytes { _ = state.writeHeader(place, shape, key: $0.baseAddress!) }
             // As after the flush has taken the slot that was published in between.
-            other.turn(Self.start) { $0.session.flush() }
+            actAsAnotherThread { other.turn(Self.start) { $0.session.flush() } }
             state.finish(place, slot)
         }
         driver.turn(Self.start + 1000) { _ in }

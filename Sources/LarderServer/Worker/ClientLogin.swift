@@ -46,7 +46,7 @@ extension UnsafeMutablePointer<WorkerCore> {
             client.pointee.loginDeadlineSeconds = 0
             return false
         }
-        let now = (pointee.context.now - pointee.clock.startMilliseconds) / 1000
+        let now = (pointee.context.now - pointee.context.clock.startMilliseconds) / 1000
         if client.pointee.loginDeadlineSeconds == 0 {
             client.pointee.loginDeadlineSeconds = Int32(clamping: now + Int64(timeoutSeconds))
             return false

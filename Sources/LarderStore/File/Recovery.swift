@@ -115,5 +115,5 @@ extension Store {
         return flushAt <= now ? Int64.max : flushAt
     }
 
-    private func wallMilliseconds() -> Int64 { milliseconds(of: CLOCK_REALTIME) }
+    private func wallMilliseconds() -> Int64 { StoreClock.milliseconds(CLOCK_REALTIME) }
 }
