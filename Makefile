@@ -14,6 +14,10 @@ QUICK ?=
 # Random sequences of each of five kinds for the model store, and the seed of the first.
 MODEL_SEQUENCES ?= 20000
 MODEL_SEED ?= 1
+# `make soak` ends when it has verified so many operations, or after so many seconds. The seed decides what it does.
+SOAK_OPERATIONS ?= 1000000000
+SOAK_SECONDS ?= 7200
+SOAK_SEED ?= 1
 
 # The dependency check makes the build hold the table of who may import whom.
 SWIFT_FLAGS := -j $(JOBS) --explicit-target-dependency-import-check error
@@ -28,13 +32,13 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format lint clean bench compare gates parts expiry hitratio density test-model test-tsan
+.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format lint clean bench compare gates parts expiry hitratio density test-model test-tsan soak soak-program test-soak
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
-	@echo "Variables: ARGS (run, compare), MEMCACHED and QUICK (compare), MODEL_SEQUENCES and MODEL_SEED (test-model), PREFIX and DESTDIR (install), JOBS, SWIFT, PYTHON."
+	@echo "Variables: ARGS (run, compare), MEMCACHED and QUICK (compare), MODEL_SEQUENCES and MODEL_SEED (test-model), SOAK_OPERATIONS, SOAK_SECONDS and SOAK_SEED (soak), PREFIX and DESTDIR (install), JOBS, SWIFT, PYTHON."
 
 run: build ## build optimised and serve on 127.0.0.1:11211 (make run ARGS="-m 1024 -v")
 	@exec .build/release/larder $(ARGS)
@@ -50,6 +54,7 @@ test: setup-test ## build both ways, warnings being errors, then run every test 
 	@$(MAKE) --no-print-directory test-swift
 	@$(MAKE) --no-print-directory test-model
 	@$(MAKE) --no-print-directory test-clients
+	@$(MAKE) --no-print-directory test-soak
 	@$(MAKE) --no-print-directory gates
 
 # The client's tests talk to servers within time-outs: one at a time, so that they do not starve each other, nor those
@@ -124,6 +129,17 @@ density: build ## how many items of seven sizes Larder and memcached hold with -
 test-model: setup ## 100,000 random sequences against the model store, every invariant checked after each step
 	$(SWIFT) build $(RELEASE_FLAGS) --product larder-model
 	.build/release/larder-model --seed $(MODEL_SEED) --sequences $(MODEL_SEQUENCES)
+
+soak-program: setup
+	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-soak
+
+soak: build soak-program ## verify 10^9 operations with every fault at once (docs/reliability.md; up to two hours)
+	Benchmarks/.build/release/larder-soak --seed $(SOAK_SEED) --seconds $(SOAK_SECONDS) \
+		--operations $(SOAK_OPERATIONS) $(ARGS)
+
+test-soak: build soak-program ## the short form of soak, and of its stress without faults (a minute)
+	Benchmarks/.build/release/larder-soak --seed $(SOAK_SEED) --seconds 28 --workers 2,4
+	Benchmarks/.build/release/larder-soak --stress --seed $(SOAK_SEED) --seconds 20 --workers 1,2,4,8 --patience 8
 
 test-tsan: setup ## run the store's tests of concurrency under the thread sanitizer
 	SWIFT_BACKTRACE=enable=no $(SWIFT) test $(SWIFT_FLAGS) --sanitize thread --scratch-path .build/tsan \

@@ -41,11 +41,14 @@ let package = Package(
         .executableTarget(
             name: "larder-readers", dependencies: [.product(name: "LarderStore", package: "larder")],
             swiftSettings: settings),
-        .target(name: "Soak", dependencies: ["LoadGenerator", "CBenchSystem", "CBenchTLS"], swiftSettings: settings),
+        .target(
+            name: "Soak", dependencies: ["LoadGenerator", "CBenchSystem", "CBenchTLS"],
+            swiftSettings: settings),
         .executableTarget(name: "larder-soak", dependencies: ["Soak"], swiftSettings: settings),
         .testTarget(
             name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "CBenchSystem"],
             swiftSettings: settings),
+        .testTarget(name: "SoakTests", dependencies: ["Soak"], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

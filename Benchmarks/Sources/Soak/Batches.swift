@@ -25,6 +25,8 @@ extension Client {
                 addGet(channel, plan, keys)
             }
         }
+        // Every key that was picked may have been one that cannot be changed now.
+        if !channel.isBusy { leave(channel) }
     }
 
     private func flushIfAlone(_ channel: Channel) {
@@ -59,23 +61,23 @@ extension Client {
         case .fourKB: count = 16
         case .mixed, .large: count = 1 + count / 8
         }
-        let isForeign = word &>> 8 & 7 == 0
+        let isForeign = word &>> 8 & 7 < plan.foreignReads
         let owner = isForeign ? Int(random.next(below: UInt64(shared.lastAnswer.count))) : number
         let asked = shared.keys[channel.cache][owner]
         let wantsUnique = !isForeign && word &>> 11 & 7 == 0
         beginGet(channel, wantsUnique: wantsUnique)
         for _ in 0..<count {
-            ask(channel, asked, owner: owner, pick(plan, asked))
+            ask(channel, asked, owner: owner, pick(plan, asked, oneIn: 2))
         }
         endGet(channel)
     }
 
-    /// A key: in caches of keys that mostly live short every other one is of those that do not.
+    /// A key: in caches of keys that mostly live short all but one in `turns` are of those that do not.
     @inline(__always)
-    private func pick(_ plan: CachePlan, _ keys: KeySet) -> Int {
+    private func pick(_ plan: CachePlan, _ keys: KeySet, oneIn turns: UInt64) -> Int {
         let word = random.next()
         let index = Int((word &>> 8).multipliedFullWidth(by: UInt64(keys.count) &<< 8).high)
-        guard plan.shortLived > 90, word & 1 == 0 else { return min(index, keys.count - 1) }
+        guard plan.shortLived > 90, word & (turns - 1) != 0 else { return min(index, keys.count - 1) }
         let ofHundred = 100 - plan.shortLived
         return index / 100 * 100 + index % 100 % ofHundred
     }
@@ -91,7 +93,8 @@ extension Client {
     private func ask(_ channel: Channel, _ keys: KeySet, owner: Int, _ index: Int) {
         let lowest = owner == number ? 0 : keys.lowest[index].load(ordering: .acquiring)
         channel.asked[channel.askedCount] = Asked(
-            owner: UInt32(truncatingIfNeeded: owner), index: UInt32(truncatingIfNeeded: index), lowest: lowest)
+            owner: UInt32(truncatingIfNeeded: owner), index: UInt32(truncatingIfNeeded: index), lowest: lowest
+        )
         channel.askedCount &+= 1
         let wantsUnique = channel.expected[channel.expectedCount - 1].wantsUnique
         channel.encoder.get(&channel.output, keys.text(index), wantsUnique: wantsUnique)
@@ -107,7 +110,7 @@ extension Client {
 
     private func addChanges(_ channel: Channel, _ plan: CachePlan, _ keys: KeySet) {
         for turn in 0..<plan.writesEach where channel.output.count < Self.bytesMax {
-            let index = pick(plan, keys)
+            let index = pick(plan, keys, oneIn: 4)
             // Each key changes once in a batch at most, so that there are at most two things that it may hold.
             guard keys.states[index].batch != channel.batch, !keys.states[index].isUncertain else { continue }
             keys.states[index].batch = channel.batch
@@ -153,14 +156,18 @@ extension Client {
 
     private func lifetime(_ plan: CachePlan, _ index: Int) -> UInt32 {
         let word = random.next()
-        if plan.isShortLived(index) { return 1 + UInt32(truncatingIfNeeded: word & 3) / 3 * 2 }
+        if plan.isShortLived(index) {
+            return plan.shortLived > 90 ? 1 : 1 + UInt32(truncatingIfNeeded: word & 3) / 3 * 2
+        }
         return word % 10 == 0 ? 2 + UInt32(truncatingIfNeeded: word &>> 8 & 7) : 0
     }
 
     private func addSet(_ channel: Channel, _ plan: CachePlan, _ keys: KeySet, _ index: Int, unique: UInt64) {
         let isGrowable = KeyKind.of(index) == .growable
         let most = isGrowable ? 2000 : Int.max
-        let length = min(plan.length(random.next(), isShortLived: plan.isShortLived(index)), most) & (isGrowable ? ~7 : ~0)
+        let length =
+            min(plan.length(random.next(), isShortLived: plan.isShortLived(index)), most)
+            & (isGrowable ? ~7 : ~0)
         let header = ValueHeader(
             key: keys.firstKey &+ UInt32(index), version: keys.issue(index), length: isGrowable ? 0 : length,
             isGrowable: isGrowable)
@@ -204,7 +211,9 @@ extension Client {
         request.after.version = known.version &+ step
         // A set that was refused or lost may have taken numbers in between.
         let issued = keys.issued[index].load(ordering: .relaxed)
-        if request.after.version > issued { keys.issued[index].store(request.after.version, ordering: .releasing) }
+        if request.after.version > issued {
+            keys.issued[index].store(request.after.version, ordering: .releasing)
+        }
         channel.expect(request)
         channel.encoder.increment(&channel.output, keys.text(index), step)
     }
@@ -221,7 +230,8 @@ extension Client {
         defer { digits.end() }
         digits.decimal(number)
         channel.encoder.store(
-            &channel.output, .set, keys.text(index), flags: 0, lifetime: request.lifetime, length: digits.count,
+            &channel.output, .set, keys.text(index), flags: 0, lifetime: request.lifetime,
+            length: digits.count,
             unique: 0)
         channel.output.copy(UnsafeBufferPointer(start: digits.bytes, count: digits.count))
         channel.encoder.endValue(&channel.output)

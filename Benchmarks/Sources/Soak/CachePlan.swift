@@ -5,7 +5,7 @@ struct CachePlan: Sendable {
         case small
         /// 3,000 to 4,200 bytes: on both sides of what is copied into an answer.
         case fourKB
-        /// 100 bytes to 700 KB.
+        /// 100 bytes to 2 MB, half of them over 20 KB.
         case mixed
         /// 100 bytes to 2 MB, most of them small.
         case large
@@ -28,6 +28,8 @@ struct CachePlan: Sendable {
     /// How many commands such a batch has.
     var writesEach = 24
     var mayFlush = true
+    /// Of eight gets, how many are of another client's keys, which may be overwritten meanwhile.
+    var foreignReads: UInt64 = 1
 
     var isMain: Bool { name == "default" }
 
@@ -39,7 +41,7 @@ struct CachePlan: Sendable {
         switch sizes {
         case .small: return random & 0xff == 0 ? 300 + place % 8000 : 16 + place % 284
         case .fourKB: return 3000 + place % 1200
-        case .mixed: return 100 + place % (random & 1 == 0 ? 20_000 : 700_000)
+        case .mixed: return 100 + place % (random & 1 == 0 ? 20_000 : random & 62 == 0 ? 2_000_000 : 700_000)
         case .large:
             switch random & 0xff {
             case ..<160: return 100 + place % 900
@@ -61,18 +63,21 @@ struct CachePlan: Sendable {
                 name: "default", keys: "", mayEvict: false, keyCount: 4000, shortLived: 20, sizes: .small,
                 writing: 30),
             CachePlan(
-                name: "sessions", keys: "items=\(all * 2),blocksize=64,bitmap=1,blocks=\(all * 12)", mayEvict: false,
+                name: "sessions", keys: "items=\(all * 2),blocksize=64,bitmap=1,blocks=\(all * 12)",
+                mayEvict: false,
                 keyCount: 4000, shortLived: 25, sizes: .small, writing: 30),
             CachePlan(
                 name: "kept", keys: "items=\(clients * 1000 + 100),blocksize=9k,no_expire=1,lastmod=1",
                 mayEvict: false, hasStore: false, keyCount: 1000, shortLived: 10, sizes: .small, writing: 25),
             pages(clients),
             CachePlan(
-                name: "large", keys: "items=800,blocksize=64k,bitmap=1,blocks=900,purge_lru=1", mayEvict: true,
+                name: "large", keys: "items=800,blocksize=64k,bitmap=1,blocks=900,purge_lru=1",
+                mayEvict: true,
                 keyCount: 200, shortLived: 10, sizes: .large, writing: 20, writesEach: 4),
             CachePlan(
                 name: "swept",
-                keys: "items=\(clients * 200),blocksize=512,bitmap=1,blocks=\(clients * 400),sweep_on_full=1,clear_on_full=1",
+                keys:
+                    "items=\(clients * 200),blocksize=512,bitmap=1,blocks=\(clients * 400),sweep_on_full=1,clear_on_full=1",
                 mayEvict: true, keyCount: 400, shortLived: 50, sizes: .small, writing: 30),
         ]
     }
@@ -85,11 +90,13 @@ struct CachePlan: Sendable {
                 sizes: .mixed, writing: 70, writesEach: 12, mayFlush: false),
             pages(clients),
             CachePlan(
-                name: "large", keys: "items=500,blocksize=64k,bitmap=1,blocks=600,purge_lru=1", mayEvict: true,
+                name: "large", keys: "items=500,blocksize=64k,bitmap=1,blocks=600,purge_lru=1",
+                mayEvict: true,
                 hasStore: false, keyCount: 1000, shortLived: 10, sizes: .mixed, writing: 70, writesEach: 12,
                 mayFlush: false),
             CachePlan(
-                name: "sessions", keys: "items=\(clients * 9000),blocksize=64,bitmap=1,blocks=\(clients * 200_000)",
+                name: "sessions",
+                keys: "items=\(clients * 9000),blocksize=64,bitmap=1,blocks=\(clients * 200_000)",
                 mayEvict: false, hasStore: false, keyCount: 4000, shortLived: 25, sizes: .small, writing: 40),
         ]
     }
@@ -97,8 +104,10 @@ struct CachePlan: Sendable {
     /// Live keys that are overwritten all the time between ones that have expired and were not asked for since.
     private static func pages(_ clients: Int) -> CachePlan {
         CachePlan(
-            name: "pages", keys: "items=45000,blocksize=64,bitmap=1,blocks=100000,purge_lru=1", mayEvict: true,
-            hasStore: false, keyCount: 4000, shortLived: 99, sizes: .fourKB, writing: 60, writesEach: 32,
-            mayFlush: false)
+            name: "pages", keys: "items=45000,blocksize=64,bitmap=1,blocks=100000,purge_lru=1",
+            mayEvict: true,
+            hasStore: false, keyCount: 40_000 / clients / 100 * 100, shortLived: 99, sizes: .fourKB,
+            writing: 50, writesEach: 32,
+            mayFlush: false, foreignReads: 7)
     }
 }

@@ -9,8 +9,8 @@ struct Campaign {
     let options: SoakOptions
     let workers: Int
     let seconds: Int
-    /// Verified before this one.
-    let operationsBefore: Int
+    /// Ends it when so many were verified; 0: time ends it.
+    let operations: Int
     let directory: String
     let storeDirectory: String
 
@@ -37,10 +37,14 @@ struct Campaign {
     }
 
     func run() throws(SoakError) -> Result {
-        var plans = options.isStress ? CachePlan.stress(clients: options.clients) : CachePlan.campaign(clients: options.clients)
-        if !options.caches.isEmpty { plans.removeAll { !options.caches.contains($0.name) && !$0.isMain } }
-        guard let server = try? ServerUnderTest(
-            executable: options.server, directory: directory, storeDirectory: storeDirectory, plans: plans)
+        var plans =
+            options.isStress
+            ? CachePlan.stress(clients: options.clients) : CachePlan.campaign(clients: options.clients)
+        if !options.caches.isEmpty { plans.removeAll { !options.caches.contains($0.name) } }
+        guard
+            let server = try? ServerUnderTest(
+                executable: options.server, directory: directory, storeDirectory: storeDirectory, plans: plans
+            )
         else { throw SoakError("there are no free ports") }
         server.workers = workers
         server.hasTLS = server.makeCertificate()
@@ -63,7 +67,9 @@ struct Campaign {
         return bench_tls_context_new(directory + "/server.pem", nil, nil, 0, &reason, reason.count)
     }
 
-    private func startClients(_ shared: Shared, _ server: ServerUnderTest, _ context: OpaquePointer?) -> [SystemThread] {
+    private func startClients(_ shared: Shared, _ server: ServerUnderTest, _ context: OpaquePointer?)
+        -> [SystemThread]
+    {
         (0..<options.clients).map { number in
             var dialect = Dialect.allCases[number % Dialect.allCases.count]
             if dialect == .tls && context == nil { dialect = .text }
@@ -86,7 +92,7 @@ struct Campaign {
     private func conduct(_ faults: Faults) {
         let shared = faults.shared
         var watchdog = Watchdog(shared, patienceSeconds: options.patienceSeconds)
-        faults.didRestart = { }
+        faults.didRestart = {}
         watchdog.restart()
         let end = shared.now &+ Moment(seconds) * 1000
         var nextFault = shared.now &+ 1500
@@ -94,7 +100,7 @@ struct Campaign {
         while shared.now < end, faults.failure == nil, Cleanup.isInterrupted == 0 {
             usleep(10_000)
             let done = shared.ledger.sum(shared.ledger.operations)
-            if options.operations > 0, operationsBefore + done >= options.operations { break }
+            if operations > 0, done >= operations { break }
             if !faults.server.isRunning {
                 faults.failure = "the server ended by itself (\(faults.server.ending))"
             } else if let stuck = watchdog.look() {
@@ -109,7 +115,8 @@ struct Campaign {
                 nextWord = shared.now &+ 10_000
                 say(
                     "\(shared.now / 1000) s: \(done) operations, wrong \(shared.ledger.sum(shared.ledger.wrong)), lost "
-                        + "\(shared.ledger.sum(shared.ledger.lost)), faults \(faults.counts.values.reduce(0, +))")
+                        + "\(shared.ledger.sum(shared.ledger.lost)), faults \(faults.counts.values.reduce(0, +))"
+                )
             }
         }
     }
@@ -133,9 +140,12 @@ struct Campaign {
     private func result(_ faults: Faults, _ took: Double) -> Result {
         let ledger = faults.shared.ledger
         return Result(
-            operations: ledger.sum(ledger.operations), hits: ledger.sum(ledger.hits), misses: ledger.sum(ledger.misses),
+            operations: ledger.sum(ledger.operations), hits: ledger.sum(ledger.hits),
+            misses: ledger.sum(ledger.misses),
             changes: ledger.sum(ledger.changes), rechecked: ledger.sum(ledger.rechecked),
-            refused: ledger.sum(ledger.refused), flushes: ledger.sum(ledger.flushes), wrong: ledger.sum(ledger.wrong),
-            lost: ledger.sum(ledger.lost), broken: ledger.sum(ledger.broken), seconds: took, faults: faults.counts)
+            refused: ledger.sum(ledger.refused), flushes: ledger.sum(ledger.flushes),
+            wrong: ledger.sum(ledger.wrong),
+            lost: ledger.sum(ledger.lost), broken: ledger.sum(ledger.broken), seconds: took,
+            faults: faults.counts)
     }
 }

@@ -93,7 +93,8 @@ final class Channel {
         guard descriptor >= 0 else { return false }
         if let tls {
             session = bench_tls_session_new(tls, descriptor, nil, nil)
-            isShakingHands = true
+            // The client speaks first.
+            (isShakingHands, wantsToWrite) = (true, true)
         }
         return true
     }
@@ -182,12 +183,21 @@ final class Channel {
             if count == BENCH_TLS_WAITS { return .none }
             guard count > 0 else { return .ended }
         } else {
+            errno = 0
             count = recv(descriptor, input + inputEnd, room, 0)
             if count < 0, errno == EAGAIN || errno == EINTR { return .none }
             guard count > 0 else { return .ended }
         }
         inputEnd += count
         return .some
+    }
+
+    /// Why the last call came to nothing.
+    var reason: String {
+        guard let session else { return errno == 0 ? "end of stream" : String(cString: strerror(errno)) }
+        var text = [CChar](repeating: 0, count: 256)
+        bench_tls_describe(session, &text, text.count)
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     /// Whether OpenSSL holds what the socket no longer shows.

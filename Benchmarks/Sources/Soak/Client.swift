@@ -47,7 +47,8 @@ final class Client {
             let isPending = channels.contains(where: \.hasPending)
             let found = poll(&watched, nfds_t(watched.count), isPending ? 0 : idle > 0 ? 1 : 500)
             guard found > 0 || isPending else { continue }
-            for (place, channel) in channels.enumerated() where watched[place].revents != 0 || channel.hasPending {
+            for (place, channel) in channels.enumerated()
+            where watched[place].revents != 0 || channel.hasPending {
                 advance(channel)
             }
         }
@@ -79,12 +80,15 @@ final class Client {
     /// The other side has hung up.
     private func lost(_ channel: Channel) {
         if channel.isHalfClosed { return end(channel, until: shared.now &+ Self.lingerMilliseconds) }
+        let reason = channel.reason
         // Those who end the server say so before they do.
         let patience = shared.now &+ 3000
         while shared.now < patience, !isServerGoing { usleep(1000) }
         if !isServerGoing {
             shared.ledger.broken.add(1, ordering: .relaxed)
-            shared.ledger.tell("BROKEN the server hung up on \(dialect) client \(number), \(shared.plans[channel.cache].name)")
+            shared.ledger.tell(
+                "BROKEN the server hung up on \(dialect) client \(number), "
+                    + "\(shared.plans[channel.cache].name), at \(shared.now) ms: \(reason)")
         }
         end(channel, until: isServerGoing ? 0 : shared.now &+ Self.lingerMilliseconds)
     }
@@ -136,7 +140,11 @@ final class Client {
                 // Requests of the former server are over, and its unique numbers may be.
                 keys.states[index].settledAt = 0
                 keys.states[index].unique = 0
-                if isEmpty { keys.know(index, .nothing) } else if isDamaged { keys.states[index].doubtPresence() }
+                if isEmpty {
+                    keys.know(index, .nothing)
+                } else if isDamaged {
+                    keys.states[index].doubtPresence()
+                }
             }
             self.emptied[channel.cache] = emptied
             self.damaged[channel.cache] = damaged

@@ -33,16 +33,21 @@ extension Client {
                 + printable(bytes, min(answer.consumed, 80)))
     }
 
-    private func text(_ keys: KeySet, _ index: Int) -> String { String(decoding: keys.text(index), as: UTF8.self) }
+    private func text(_ keys: KeySet, _ index: Int) -> String {
+        String(decoding: keys.text(index), as: UTF8.self)
+    }
 
     private func describe(_ state: KeyState) -> String {
         let known = describe(state.known)
-        return state.isUncertain ? "\(known) or \(describe(state.other))\(state.mayBeGone ? " or gone" : "")" : known
+        return state.isUncertain
+            ? "\(known) or \(describe(state.other))\(state.mayBeGone ? " or gone" : "")" : known
     }
 
     private func describe(_ contents: Contents) -> String {
         if contents.isNothing { return "nothing" }
-        let end = contents.liveUntil == never ? "" : ", expires from \(contents.liveUntil) to \(contents.deadAfter) ms"
+        let end =
+            contents.liveUntil == never
+            ? "" : ", expires from \(contents.liveUntil) to \(contents.deadAfter) ms"
         return "version \(contents.version), \(contents.length) bytes\(end)"
     }
 

@@ -49,7 +49,9 @@ struct Encoder {
         switch dialect {
         case .binary:
             let isAppend = kind == .append
-            packet(&output, isAppend ? 0x0e : 0x01, key, extras: isAppend ? 0 : 8, value: length, unique: unique) {
+            packet(
+                &output, isAppend ? 0x0e : 0x01, key, extras: isAppend ? 0 : 8, value: length, unique: unique
+            ) {
                 $0.big(flags)
                 $0.big(lifetime)
             }

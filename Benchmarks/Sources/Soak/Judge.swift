@@ -24,14 +24,18 @@ extension Client {
         }
         if channel.isOpen, !channel.isBusy, channel.inputCount > 0 {
             let bytes = UnsafePointer(channel.input + channel.inputStart)
-            wrong(channel, number, 0, "more answers than requests: \(printable(bytes, min(channel.inputCount, 60)))")
+            wrong(
+                channel, number, 0,
+                "more answers than requests: \(printable(bytes, min(channel.inputCount, 60)))")
             end(channel, until: shared.now &+ Self.lingerMilliseconds)
         }
         tally.add(to: shared.ledger)
     }
 
     @inline(__always)
-    private func take(_ channel: Channel, _ answer: Answer, _ bytes: UnsafePointer<UInt8>, _ tally: inout Tally) {
+    private func take(
+        _ channel: Channel, _ answer: Answer, _ bytes: UnsafePointer<UInt8>, _ tally: inout Tally
+    ) {
         let place = channel.expectedNext
         let kind = channel.expected[place].kind
         if kind == .get {
@@ -65,7 +69,8 @@ extension Client {
             let keys = shared.keys[channel.cache][Int(asked.owner)]
             let text = keys.text(Int(asked.index))
             if text.count &+ prefix == answer.keyCount,
-                memcmp(keys.texts + Int(asked.index) &* KeySet.textStride + 1, start + prefix, text.count) == 0
+                memcmp(keys.texts + Int(asked.index) &* KeySet.textStride + 1, start + prefix, text.count)
+                    == 0
             {
                 channel.askedCursor = cursor &+ 1
                 tally.hits &+= 1
@@ -77,7 +82,9 @@ extension Client {
             cursor &+= 1
         }
         channel.askedCursor = end
-        wrong(channel, number, 0, "a value of a key that was not asked for: \(printable(start, answer.keyCount))")
+        wrong(
+            channel, number, 0,
+            "a value of a key that was not asked for: \(printable(start, answer.keyCount))")
     }
 
     @inline(__always)
@@ -130,7 +137,9 @@ extension Client {
             }
             if wasUncertain, !state.pointee.isUncertain { keys.know(index, state.pointee.known) }
         } else if version < asked.lowest {
-            wrong(channel, Int(asked.owner), index, "an older version, \(version), where \(asked.lowest) was acknowledged")
+            wrong(
+                channel, Int(asked.owner), index,
+                "an older version, \(version), where \(asked.lowest) was acknowledged")
         } else if version > keys.issued[index].load(ordering: .acquiring) {
             wrong(channel, Int(asked.owner), index, "a version that nobody sent: \(version)")
         }
@@ -149,7 +158,8 @@ extension Client {
             var place = 0
             let start = bytes + answer.valueStart
             let counted = decimal(start, &place, answer.valueCount)
-            guard place == answer.valueCount, UInt32(truncatingIfNeeded: counted &>> 32) == key, answer.flags == 0
+            guard place == answer.valueCount, UInt32(truncatingIfNeeded: counted &>> 32) == key,
+                answer.flags == 0
             else { return "not the key's number: \(printable(start, min(answer.valueCount, 40)))" }
             version = UInt32(truncatingIfNeeded: counted)
             return nil
@@ -251,7 +261,9 @@ extension Client {
     /// It is done: from now on nothing older may be seen.
     private func confirm(_ channel: Channel, _ keys: KeySet, _ request: Expected) {
         var after = request.after
-        if request.kind == .set || request.kind == .cas || request.kind == .touch || request.kind == .getAndTouch {
+        if request.kind == .set || request.kind == .cas || request.kind == .touch
+            || request.kind == .getAndTouch
+        {
             after.deadAfter = request.lifetime == 0 ? never : shared.now &+ (request.lifetime + 1) &* 1000
         }
         keys.know(request.index, after)

@@ -90,6 +90,7 @@ final class KeySet: @unchecked Sendable {
     func know(_ index: Int, _ contents: Contents) {
         states[index].know(contents)
         lowest[index].store(
-            contents.isNothing ? issued[index].load(ordering: .relaxed) &+ 1 : contents.version, ordering: .releasing)
+            contents.isNothing ? issued[index].load(ordering: .relaxed) &+ 1 : contents.version,
+            ordering: .releasing)
     }
 }

@@ -44,7 +44,10 @@ final class ServerUnderTest {
             words += ["-l", "127.0.0.1:\(secureMainPort)", "-Z"]
             words += ["-o", "ssl_chain_cert=\(directory)/server.pem,ssl_key=\(directory)/server.key"]
         }
-        words += ["-p", "\(mainPort)", "-U", "0", "-m", "\(memoryMegabytes)", "-I", "4m", "-t", "\(workers)", "-c", "256"]
+        words += [
+            "-p", "\(mainPort)", "-U", "0", "-m", "\(memoryMegabytes)", "-I", "4m", "-t", "\(workers)", "-c",
+            "256",
+        ]
         if geteuid() == 0 { words += ["-u", "root"] }
         words.append("--key-route")
         for (number, plan) in plans.enumerated() {
@@ -60,7 +63,9 @@ final class ServerUnderTest {
         return words
     }
 
-    var commandLine: String { ([executable] + arguments).map { $0.contains(";") ? "'\($0)'" : $0 }.joined(separator: " ") }
+    var commandLine: String {
+        ([executable] + arguments).map { $0.contains(";") ? "'\($0)'" : $0 }.joined(separator: " ")
+    }
 
     /// Starts it and waits until it accepts; false when it ends instead, or does neither within half a minute.
     func start() -> Bool {
@@ -127,10 +132,13 @@ final class ServerUnderTest {
     /// A certificate that signs itself; false where there is no `openssl` program.
     func makeCertificate() -> Bool {
         let words = [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-days", "30",
             "-subj", "/CN=localhost", "-keyout", directory + "/server.key", "-out", directory + "/server.pem",
         ]
-        guard let child = spawn("/usr/bin/env", words, output: directory + "/openssl.log") else { return false }
+        guard let child = spawn("/usr/bin/env", words, output: directory + "/openssl.log") else {
+            return false
+        }
         var status: Int32 = 0
         while waitpid(child, &status, 0) < 0 && errno == EINTR {}
         return status == 0

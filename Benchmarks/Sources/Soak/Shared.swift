@@ -68,7 +68,8 @@ final class Gate: Sendable {
 
     /// Keeps others out; false when another is about to flush.
     func beginFlush() -> Bool {
-        isFlushing.compareExchange(expected: false, desired: true, ordering: .sequentiallyConsistent).exchanged
+        isFlushing.compareExchange(expected: false, desired: true, ordering: .sequentiallyConsistent)
+            .exchanged
     }
     var isEmpty: Bool { users.load(ordering: .sequentiallyConsistent) == 0 }
     func endFlush() { isFlushing.store(false, ordering: .sequentiallyConsistent) }

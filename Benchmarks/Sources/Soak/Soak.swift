@@ -10,7 +10,9 @@ public func runSoak(_ arguments: [String]) -> Int32 {
     Cleanup.install()
     do throws(SoakError) {
         let options = try SoakOptions(arguments)
-        guard access(options.server, X_OK) == 0 else { throw SoakError("there is no program \(options.server)") }
+        guard access(options.server, X_OK) == 0 else {
+            throw SoakError("there is no program \(options.server)")
+        }
         return try runAll(options)
     } catch {
         say("larder-soak: \(error)\n\(SoakOptions.usage)")
@@ -32,20 +34,21 @@ private func runAll(_ options: SoakOptions) throws(SoakError) -> Int32 {
     for workers in options.workers where Cleanup.isInterrupted == 0 {
         let campaign = Campaign(
             options: options, workers: workers, seconds: max(1, options.seconds / options.workers.count),
-            operationsBefore: sum.operations, directory: directory, storeDirectory: stores)
+            operations: options.operations / options.workers.count, directory: directory,
+            storeDirectory: stores)
         let result = try campaign.run()
         report("-t \(workers)", options, result)
         sum += result
         removeFiles(stores)
         if result.broken > 0 { break }
-        if options.operations > 0, sum.operations >= options.operations { break }
     }
     if options.workers.count > 1 { report("all", options, sum) }
     return sum.wrong + sum.lost + sum.broken == 0 ? 0 : 1
 }
 
 private func report(_ title: String, _ options: SoakOptions, _ result: Campaign.Result) {
-    let faults = FaultKind.allCases.compactMap { kind in result.faults[kind].map { "\(kind.rawValue) \($0)" } }
+    let faults = FaultKind.allCases.compactMap { kind in result.faults[kind].map { "\(kind.rawValue) \($0)" }
+    }
     let rate = Int(Double(result.operations) / max(0.001, result.seconds))
     print(
         """

@@ -24,9 +24,9 @@ struct SoakOptions {
           --server PATH         the server under test (default .build/release/larder)
           --faults NAME,...     or none (default all): \(FaultKind.allCases.map(\.rawValue).joined(separator: ", "))
           --caches NAME,...     some of the caches only (default: all)
-          --clients N           threads, which take the dialects in turn (default 6):
+          --clients N           threads, which take the dialects in turn (default 6, --stress 16):
                                 \(Dialect.allCases.map(\.rawValue).joined(separator: ", "))
-          --stress              four caches of all kinds, values of 100 B to 700 KB, eviction and expiry; no faults
+          --stress              four caches of all kinds, values of 100 B to 2 MB, eviction and expiry; no faults
           --patience N          seconds without any answer after which the server is stuck (default 20)
           --directory PATH      where the files of the run go (default: in TMPDIR or /tmp)
         Exit status: 0 if nothing was wrong or lost, 1 if something was, 2 for a wrong option.
@@ -38,7 +38,7 @@ struct SoakOptions {
             if name == "--stress" {
                 isStress = true
                 faults = []
-                clients = 8
+                clients = 16
                 continue
             }
             guard let value = rest.popFirst() else { throw SoakError("\(name) needs a value") }
@@ -63,7 +63,9 @@ struct SoakOptions {
         case "--faults":
             faults = []
             for part in value.split(separator: ",") where part != "none" && part != "all" {
-                guard let kind = FaultKind(rawValue: String(part)) else { throw SoakError("no fault \(part)") }
+                guard let kind = FaultKind(rawValue: String(part)) else {
+                    throw SoakError("no fault \(part)")
+                }
                 faults.append(kind)
             }
             if value == "all" { faults = FaultKind.allCases }
@@ -72,7 +74,9 @@ struct SoakOptions {
     }
 
     private func number(_ name: String, _ value: String, _ range: ClosedRange<Int>) throws(SoakError) -> Int {
-        guard let number = Int(value), range.contains(number) else { throw SoakError("\(name) takes a number") }
+        guard let number = Int(value), range.contains(number) else {
+            throw SoakError("\(name) takes a number")
+        }
         return number
     }
 }

@@ -65,7 +65,8 @@ struct ValueHeader: Equatable {
         guard place < end else { return }
         var rest = wordOfBody(base, place)
         while place < end {
-            target.storeBytes(of: UInt8(truncatingIfNeeded: rest), toByteOffset: place - start, as: UInt8.self)
+            target.storeBytes(
+                of: UInt8(truncatingIfNeeded: rest), toByteOffset: place - start, as: UInt8.self)
             rest &>>= 8
             place += 1
         }
@@ -84,7 +85,8 @@ struct ValueHeader: Equatable {
         difference |= bytes.loadUnaligned(as: UInt64.self) ^ first
         difference |= bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self) ^ second
         while place &+ 8 <= count {
-            difference |= bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self) ^ wordOfBody(base, place)
+            difference |=
+                bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self) ^ wordOfBody(base, place)
             place &+= 8
         }
         if place < count {
