@@ -18,7 +18,7 @@ extension Client {
         channel.beginBatch(batchNumber, at: shared.now)
         if isChecking {
             addChecks(channel, keys)
-        } else if random.next(below: 100) < UInt64(plan.writing) {
+        } else if random.next(below: 100) < plan.writing(by: number) {
             addChanges(channel, plan, keys)
         } else {
             for _ in 0...random.next(below: 3) where channel.output.count < Self.bytesMax {
@@ -62,9 +62,10 @@ extension Client {
         case .mixed, .large: count = 1 + count / 8
         }
         let isForeign = word &>> 8 & 7 < plan.foreignReads
-        let owner = isForeign ? Int(random.next(below: UInt64(shared.lastAnswer.count))) : number
+        var owner = isForeign ? Int(random.next(below: UInt64(shared.lastAnswer.count))) : number
+        if plan.hasRoles { owner &= ~1 }
         let asked = shared.keys[channel.cache][owner]
-        let wantsUnique = !isForeign && word &>> 11 & 7 == 0
+        let wantsUnique = owner == number && word &>> 11 & 7 == 0
         beginGet(channel, wantsUnique: wantsUnique)
         for _ in 0..<count {
             ask(channel, asked, owner: owner, pick(plan, asked, oneIn: 2))
@@ -77,9 +78,9 @@ extension Client {
     private func pick(_ plan: CachePlan, _ keys: KeySet, oneIn turns: UInt64) -> Int {
         let word = random.next()
         let index = Int((word &>> 8).multipliedFullWidth(by: UInt64(keys.count) &<< 8).high)
-        guard plan.shortLived > 90, word & (turns - 1) != 0 else { return min(index, keys.count - 1) }
-        let ofHundred = 100 - plan.shortLived
-        return index / 100 * 100 + index % 100 % ofHundred
+        guard plan.isMostlyDead, word & (turns - 1) != 0 else { return min(index, keys.count - 1) }
+        let living = 1000 - plan.shortLived
+        return min(index / 1000 * 1000 + index % 1000 % living, keys.count - 1)
     }
 
     private func beginGet(_ channel: Channel, wantsUnique: Bool) {
@@ -110,7 +111,7 @@ extension Client {
 
     private func addChanges(_ channel: Channel, _ plan: CachePlan, _ keys: KeySet) {
         for turn in 0..<plan.writesEach where channel.output.count < Self.bytesMax {
-            let index = pick(plan, keys, oneIn: 4)
+            let index = pick(plan, keys, oneIn: 8)
             // Each key changes once in a batch at most, so that there are at most two things that it may hold.
             guard keys.states[index].batch != channel.batch, !keys.states[index].isUncertain else { continue }
             keys.states[index].batch = channel.batch
@@ -119,7 +120,7 @@ extension Client {
             case .growable: changeGrowable(channel, plan, keys, index)
             case .counter: changeCounter(channel, plan, keys, index)
             }
-            if turn & 7 == 7 { addGet(channel, plan, keys) }
+            if turn & 7 == 7, !plan.hasRoles || turn == 15 { addGet(channel, plan, keys) }
         }
     }
 
@@ -157,7 +158,7 @@ extension Client {
     private func lifetime(_ plan: CachePlan, _ index: Int) -> UInt32 {
         let word = random.next()
         if plan.isShortLived(index) {
-            return plan.shortLived > 90 ? 1 : 1 + UInt32(truncatingIfNeeded: word & 3) / 3 * 2
+            return plan.isMostlyDead ? 1 : 1 + UInt32(truncatingIfNeeded: word & 3) / 3 * 2
         }
         return word % 10 == 0 ? 2 + UInt32(truncatingIfNeeded: word &>> 8 & 7) : 0
     }

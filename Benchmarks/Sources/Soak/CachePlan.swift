@@ -20,7 +20,7 @@ struct CachePlan: Sendable {
     var hasStore = true
     /// How many keys each client has.
     var keyCount: Int
-    /// Of a hundred keys, how many are set with an expiry of a second or two each time.
+    /// Of a thousand keys, how many are set with an expiry of one to three seconds each time.
     var shortLived: Int
     var sizes: Sizes
     /// Of a hundred batches, how many write.
@@ -30,6 +30,8 @@ struct CachePlan: Sendable {
     var mayFlush = true
     /// Of eight gets, how many are of another client's keys, which may be overwritten meanwhile.
     var foreignReads: UInt64 = 1
+    /// Whether every other client mostly reads, namely what the others mostly write.
+    var hasRoles = false
 
     var isMain: Bool { name == "default" }
 
@@ -52,33 +54,43 @@ struct CachePlan: Sendable {
         }
     }
 
+    /// Of a hundred batches of a client, how many write.
+    func writing(by client: Int) -> UInt64 {
+        hasRoles ? (client % 2 == 0 ? 95 : 5) : UInt64(writing)
+    }
+
     @inline(__always)
-    func isShortLived(_ index: Int) -> Bool { index % 100 >= 100 - shortLived }
+    func isShortLived(_ index: Int) -> Bool {
+        (isMostlyDead ? index : index &* 379) % 1000 >= 1000 - shortLived
+    }
+
+    /// Whether it has few keys that live long among many that do not.
+    var isMostlyDead: Bool { shortLived > 900 }
 
     /// All the campaign's. The first never lose anything; the others do as they like with what is old.
     static func campaign(clients: Int) -> [CachePlan] {
         let all = clients * 4000
         return [
             CachePlan(
-                name: "default", keys: "", mayEvict: false, keyCount: 4000, shortLived: 20, sizes: .small,
+                name: "default", keys: "", mayEvict: false, keyCount: 4000, shortLived: 200, sizes: .small,
                 writing: 30),
             CachePlan(
                 name: "sessions", keys: "items=\(all * 2),blocksize=64,bitmap=1,blocks=\(all * 12)",
                 mayEvict: false,
-                keyCount: 4000, shortLived: 25, sizes: .small, writing: 30),
+                keyCount: 4000, shortLived: 250, sizes: .small, writing: 30),
             CachePlan(
                 name: "kept", keys: "items=\(clients * 1000 + 100),blocksize=9k,no_expire=1,lastmod=1",
-                mayEvict: false, hasStore: false, keyCount: 1000, shortLived: 10, sizes: .small, writing: 25),
+                mayEvict: false, hasStore: false, keyCount: 1000, shortLived: 100, sizes: .small, writing: 25),
             pages(clients),
             CachePlan(
                 name: "large", keys: "items=800,blocksize=64k,bitmap=1,blocks=900,purge_lru=1",
                 mayEvict: true,
-                keyCount: 200, shortLived: 10, sizes: .large, writing: 20, writesEach: 4),
+                keyCount: 200, shortLived: 100, sizes: .large, writing: 20, writesEach: 4),
             CachePlan(
                 name: "swept",
                 keys:
                     "items=\(clients * 200),blocksize=512,bitmap=1,blocks=\(clients * 400),sweep_on_full=1,clear_on_full=1",
-                mayEvict: true, keyCount: 400, shortLived: 50, sizes: .small, writing: 30),
+                mayEvict: true, keyCount: 400, shortLived: 500, sizes: .small, writing: 30),
         ]
     }
 
@@ -86,18 +98,18 @@ struct CachePlan: Sendable {
     static func stress(clients: Int) -> [CachePlan] {
         [
             CachePlan(
-                name: "default", keys: "", mayEvict: true, hasStore: false, keyCount: 3000, shortLived: 10,
+                name: "default", keys: "", mayEvict: true, hasStore: false, keyCount: 3000, shortLived: 100,
                 sizes: .mixed, writing: 70, writesEach: 12, mayFlush: false),
             pages(clients),
             CachePlan(
                 name: "large", keys: "items=500,blocksize=64k,bitmap=1,blocks=600,purge_lru=1",
                 mayEvict: true,
-                hasStore: false, keyCount: 1000, shortLived: 10, sizes: .mixed, writing: 70, writesEach: 12,
+                hasStore: false, keyCount: 1000, shortLived: 100, sizes: .mixed, writing: 70, writesEach: 12,
                 mayFlush: false),
             CachePlan(
                 name: "sessions",
                 keys: "items=\(clients * 9000),blocksize=64,bitmap=1,blocks=\(clients * 200_000)",
-                mayEvict: false, hasStore: false, keyCount: 4000, shortLived: 25, sizes: .small, writing: 40),
+                mayEvict: false, hasStore: false, keyCount: 4000, shortLived: 250, sizes: .small, writing: 40),
         ]
     }
 
@@ -106,8 +118,8 @@ struct CachePlan: Sendable {
         CachePlan(
             name: "pages", keys: "items=45000,blocksize=64,bitmap=1,blocks=100000,purge_lru=1",
             mayEvict: true,
-            hasStore: false, keyCount: 40_000 / clients / 100 * 100, shortLived: 99, sizes: .fourKB,
+            hasStore: false, keyCount: 80_000 / clients / 1000 * 1000, shortLived: 995, sizes: .fourKB,
             writing: 50, writesEach: 32,
-            mayFlush: false, foreignReads: 7)
+            mayFlush: false, foreignReads: 8, hasRoles: true)
     }
 }

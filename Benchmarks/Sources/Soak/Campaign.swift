@@ -92,7 +92,6 @@ struct Campaign {
     private func conduct(_ faults: Faults) {
         let shared = faults.shared
         var watchdog = Watchdog(shared, patienceSeconds: options.patienceSeconds)
-        faults.didRestart = {}
         watchdog.restart()
         let end = shared.now &+ Moment(seconds) * 1000
         var nextFault = shared.now &+ 1500
@@ -121,8 +120,28 @@ struct Campaign {
         }
     }
 
+    /// Lets what was asked be answered: a server that is stuck must not be taken for one that had no time.
+    private func awaitAnswers(_ faults: Faults) {
+        let shared = faults.shared
+        shared.isEnding.store(true, ordering: .releasing)
+        let end = shared.now &+ Moment(options.patienceSeconds) * 1000
+        while faults.server.isRunning {
+            if shared.lastAnswer.allSatisfy({ $0.hasEnded.load(ordering: .acquiring) }) { return }
+            if shared.now > end {
+                let waiting = shared.lastAnswer.filter { !$0.hasEnded.load(ordering: .acquiring) }.count
+                faults.failure =
+                    "stuck: \(waiting) clients got no answer for \(options.patienceSeconds) s after the last request; "
+                    + "the server is pid \(faults.server.pid)"
+                return
+            }
+            usleep(1000)
+        }
+        faults.failure = "the server ended by itself (\(faults.server.ending))"
+    }
+
     private func finish(_ faults: Faults, _ threads: [SystemThread]) {
         let shared = faults.shared
+        if faults.failure == nil { awaitAnswers(faults) }
         shared.isDown.store(true, ordering: .releasing)
         shared.isOver.store(true, ordering: .releasing)
         if faults.failure == nil, !faults.server.end(SIGTERM) {

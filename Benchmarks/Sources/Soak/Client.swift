@@ -31,12 +31,14 @@ final class Client {
     func run() {
         var watched = [pollfd](repeating: pollfd(), count: channels.count)
         while !shared.isOver.load(ordering: .relaxed) {
+            let isEnding = shared.isEnding.load(ordering: .relaxed)
+            if isEnding, !channels.contains(where: { $0.isBusy || $0.wantsFlush }) { break }
             if shared.generation.load(ordering: .acquiring) != generation { meetNewServer() }
             guard channels.allSatisfy(\.isOpen) || openAll() else { continue }
             doMischief()
             var idle = 0
             for channel in channels where !channel.isBusy {
-                startBatch(on: channel)
+                if !isEnding || channel.wantsFlush { startBatch(on: channel) }
                 if !channel.isBusy { idle += 1 }
             }
             marker.isWaiting.store(idle < channels.count, ordering: .relaxed)
@@ -54,6 +56,7 @@ final class Client {
         }
         for channel in channels { end(channel, until: 0) }
         marker.isWaiting.store(false, ordering: .relaxed)
+        marker.hasEnded.store(true, ordering: .releasing)
     }
 
     private func advance(_ channel: Channel) {

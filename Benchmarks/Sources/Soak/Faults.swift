@@ -12,8 +12,6 @@ final class Faults {
     var counts: [FaultKind: Int] = [:]
     /// Why the campaign cannot go on.
     var failure: String?
-    /// Called when a server is there again.
-    var didRestart: () -> Void = {}
 
     init(kinds: [FaultKind], server: ServerUnderTest, shared: Shared) {
         self.kinds = kinds
@@ -88,7 +86,6 @@ final class Faults {
             failure = "the server does not start (\(server.isRunning ? "it does not accept" : server.ending))"
             return
         }
-        didRestart()
         shared.generation.add(1, ordering: .releasing)
         shared.isDown.store(false, ordering: .releasing)
     }

@@ -12,7 +12,9 @@ final class Shared: Sendable {
     let gates: [Gate]
     let ledger = Ledger()
 
-    /// Ends everybody.
+    /// Nobody asks anything more; who has been answered ends.
+    let isEnding = Atomic(false)
+    /// Ends everybody at once.
     let isOver = Atomic(false)
     /// The server is going, or gone, and that is meant.
     let isDown = Atomic(true)
@@ -44,6 +46,7 @@ final class Marker: Sendable {
     let answeredAt = Atomic<UInt32>(0)
     /// Whether it waits for an answer.
     let isWaiting = Atomic(false)
+    let hasEnded = Atomic(false)
     /// What it shall do to a connection of its own: 0 nothing, 1 reset it, 2 close it half, 3 read slowly.
     let mischief = Atomic<Int>(0)
 }
