@@ -9,6 +9,8 @@ struct Campaign {
     let options: SoakOptions
     let workers: Int
     let seconds: Int
+    /// Whether the main port routes by keys, which takes all requests off the server's short way.
+    let routesKeys: Bool
     /// Ends it when so many were verified; 0: time ends it.
     let operations: Int
     let directory: String
@@ -47,6 +49,7 @@ struct Campaign {
             )
         else { throw SoakError("there are no free ports") }
         server.workers = workers
+        server.routesKeys = routesKeys
         server.hasTLS = server.makeCertificate()
         let context = server.hasTLS ? tlsContext(directory) : nil
         if context == nil { say("no TLS: openssl makes no certificate; its clients speak plain text") }
@@ -72,7 +75,7 @@ struct Campaign {
     {
         (0..<options.clients).map { number in
             var dialect = Dialect.allCases[number % Dialect.allCases.count]
-            if dialect == .tls && context == nil { dialect = .text }
+            if dialect == .tls && context == nil || dialect == .routed && !routesKeys { dialect = .text }
             let client = Client(number: number, dialect: dialect, shared: shared)
             for (place, plan) in server.plans.enumerated() {
                 let prefix = dialect == .routed && !plan.isMain ? Array((plan.name + "/").utf8) : []

@@ -12,6 +12,7 @@ final class ServerUnderTest {
     let secureMainPort: UInt16
     let securePorts: [UInt16]
     var hasTLS = true
+    var routesKeys = false
     var memoryMegabytes = 64
     var workers = 2
     private(set) var pid: pid_t = -1
@@ -49,7 +50,7 @@ final class ServerUnderTest {
             "256",
         ]
         if geteuid() == 0 { words += ["-u", "root"] }
-        words.append("--key-route")
+        if routesKeys { words.append("--key-route") }
         for (number, plan) in plans.enumerated() {
             if plan.isMain {
                 if plan.hasStore { words += ["-e", storePath(plan)] }

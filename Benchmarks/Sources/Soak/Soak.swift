@@ -31,9 +31,10 @@ private func runAll(_ options: SoakOptions) throws(SoakError) -> Int32 {
     say("seed \(options.seed); clock jumps are left out: the server has no hook for them")
 
     var sum = Campaign.Result()
-    for workers in options.workers where Cleanup.isInterrupted == 0 {
+    for (turn, workers) in options.workers.enumerated() where Cleanup.isInterrupted == 0 {
         let campaign = Campaign(
             options: options, workers: workers, seconds: max(1, options.seconds / options.workers.count),
+            routesKeys: turn % (options.isStress ? 4 : 2) == (options.isStress ? 2 : 1),
             operations: options.operations / options.workers.count, directory: directory,
             storeDirectory: stores)
         let result = try campaign.run()
