@@ -139,7 +139,7 @@ soak: build soak-program ## verify 10^9 operations with every fault at once (doc
 
 test-soak: build soak-program ## the short form of soak, and of its stress without faults (a minute)
 	Benchmarks/.build/release/larder-soak --seed $(SOAK_SEED) --seconds 28 --workers 2,4
-	Benchmarks/.build/release/larder-soak --stress --seed $(SOAK_SEED) --seconds 20 --workers 1,2,4,8 --patience 8
+	Benchmarks/.build/release/larder-soak --stress --seed $(SOAK_SEED) --seconds 24 --workers 2,8 --patience 8
 
 test-tsan: setup ## run the store's tests of concurrency under the thread sanitizer
 	SWIFT_BACKTRACE=enable=no $(SWIFT) test $(SWIFT_FLAGS) --sanitize thread --scratch-path .build/tsan \

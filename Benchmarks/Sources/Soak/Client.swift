@@ -173,6 +173,8 @@ final class Client {
     }
 
     private func beginFlush(_ channel: Channel) {
+        // At the main port it would flush the main port's cache.
+        guard channel.encoder.prefix.isEmpty else { return }
         let isIdle = channel.isOpen && !channel.isBusy && !channel.wantsFlush
         let count = shared.keys[channel.cache][number].count
         guard isIdle, channel.recheckNext >= count, shared.plans[channel.cache].mayFlush,
