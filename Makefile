@@ -17,6 +17,10 @@ MODEL_SEED ?= 1
 # For how long each target of `make fuzz` runs, and which do: all of them without it.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
+# `make soak` ends when it has verified so many operations, or after so many seconds. The seed decides what it does.
+SOAK_OPERATIONS ?= 1000000000
+SOAK_SECONDS ?= 7200
+SOAK_SEED ?= 1
 
 # The dependency check makes the build hold the table of who may import whom.
 SWIFT_FLAGS := -j $(JOBS) --explicit-target-dependency-import-check error
@@ -31,13 +35,13 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format lint clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge
+.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format lint clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
-	@echo "Variables: ARGS (run, compare), MEMCACHED and QUICK (compare), MODEL_SEQUENCES and MODEL_SEED (test-model), FUZZ_SECONDS and FUZZ_TARGETS (fuzz), PREFIX and DESTDIR (install), JOBS, SWIFT, PYTHON."
+	@echo "Variables: ARGS (run, compare), MEMCACHED and QUICK (compare), MODEL_SEQUENCES and MODEL_SEED (test-model), FUZZ_SECONDS and FUZZ_TARGETS (fuzz), SOAK_OPERATIONS, SOAK_SECONDS and SOAK_SEED (soak), PREFIX and DESTDIR (install), JOBS, SWIFT, PYTHON."
 
 run: build ## build optimised and serve on 127.0.0.1:11211 (make run ARGS="-m 1024 -v")
 	@exec .build/release/larder $(ARGS)
@@ -54,6 +58,7 @@ test: setup-test ## build both ways, warnings being errors, then run every test 
 	@$(MAKE) --no-print-directory test-model
 	@$(MAKE) --no-print-directory test-fuzz
 	@$(MAKE) --no-print-directory test-clients
+	@$(MAKE) --no-print-directory test-soak
 	@$(MAKE) --no-print-directory gates
 
 # The client's tests talk to servers within time-outs: one at a time, so that they do not starve each other, nor those
@@ -128,6 +133,17 @@ density: build ## how many items of seven sizes Larder and memcached hold with -
 test-model: setup ## 100,000 random sequences against the model store, every invariant checked after each step
 	$(SWIFT) build $(RELEASE_FLAGS) --product larder-model
 	.build/release/larder-model --seed $(MODEL_SEED) --sequences $(MODEL_SEQUENCES)
+
+soak-program: setup
+	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-soak
+
+soak: build soak-program ## verify 10^9 operations with every fault at once (docs/reliability.md; up to two hours)
+	Benchmarks/.build/release/larder-soak --seed $(SOAK_SEED) --seconds $(SOAK_SECONDS) \
+		--operations $(SOAK_OPERATIONS) $(ARGS)
+
+test-soak: build soak-program ## the short form of soak, and of its stress without faults (a minute)
+	Benchmarks/.build/release/larder-soak --seed $(SOAK_SEED) --seconds 28 --workers 2,4
+	Benchmarks/.build/release/larder-soak --stress --seed $(SOAK_SEED) --seconds 24 --workers 2,8 --patience 8
 
 test-tsan: setup ## run the store's tests of concurrency under the thread sanitizer
 	SWIFT_BACKTRACE=enable=no $(SWIFT) test $(SWIFT_FLAGS) --sanitize thread --scratch-path .build/tsan \

@@ -16,6 +16,7 @@ let package = Package(
         .executable(name: "larder-floor", targets: ["larder-floor"]),
         .executable(name: "larder-hits", targets: ["larder-hits"]),
         .executable(name: "larder-readers", targets: ["larder-readers"]),
+        .executable(name: "larder-soak", targets: ["larder-soak"]),
     ],
     dependencies: [.package(name: "larder", path: "..")],
     targets: [
@@ -41,9 +42,14 @@ let package = Package(
             name: "larder-readers",
             dependencies: ["CBenchSystem", .product(name: "LarderStore", package: "larder")],
             swiftSettings: settings),
+        .target(
+            name: "Soak", dependencies: ["LoadGenerator", "CBenchSystem", "CBenchTLS"],
+            swiftSettings: settings),
+        .executableTarget(name: "larder-soak", dependencies: ["Soak"], swiftSettings: settings),
         .testTarget(
             name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "CBenchSystem"],
             swiftSettings: settings),
+        .testTarget(name: "SoakTests", dependencies: ["Soak"], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -9,8 +9,10 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -229,3 +231,13 @@ int bench_listen_unix(const char *path) {
 }
 
 int bench_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); }
+
+int bench_mount_memory(const char *path, uint64_t bytes) {
+    char options[64];
+    snprintf(options, sizeof options, "size=%llu", (unsigned long long)bytes);
+    return mount("larder-soak", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options);
+}
+
+int bench_unmount(const char *path) {
+    return umount2(path, MNT_DETACH);
+}

@@ -1,7 +1,7 @@
 import Glibc
 
 /// A thread of the system that runs one closure.
-struct SystemThread {
+package struct SystemThread {
     private var handle = pthread_t()
 
     private final class Body {
@@ -9,14 +9,14 @@ struct SystemThread {
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
-    init(_ run: @escaping @Sendable () -> Void) {
+    package init(_ run: @escaping @Sendable () -> Void) {
         // SAFETY: the one reference passed on here is taken over by the thread, which runs exactly once.
         let body = Unmanaged.passRetained(Body(run)).toOpaque()
         let error = pthread_create(&handle, nil, startThread, body)
         precondition(error == 0, "pthread_create: \(String(cString: strerror(error)))")
     }
 
-    func join() { pthread_join(handle, nil) }
+    package func join() { pthread_join(handle, nil) }
 
     fileprivate static func runBody(_ body: UnsafeMutableRawPointer) {
         // SAFETY: see `init`.

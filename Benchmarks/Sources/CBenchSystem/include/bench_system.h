@@ -69,4 +69,8 @@ void bench_ignore_broken_pipes(void);
 // Lets this process have `count` descriptors; -1 when the system forbids it.
 int bench_raise_descriptor_limit(uint64_t count);
 
+// A file system in memory of `bytes` at `path`, for who may mount; and its end. -1 and errno on failure.
+int bench_mount_memory(const char *path, uint64_t bytes);
+int bench_unmount(const char *path);
+
 #endif

@@ -1,0 +1,112 @@
+/// What the command line says.
+struct SoakOptions {
+    var seed: UInt64 = 1
+    /// Of the whole campaign, all numbers of workers together.
+    var seconds = 60
+    /// Ends the campaign when so many were verified; 0: time ends it.
+    var operations = 0
+    var workers = [1, 2, 4, 8]
+    var server = ".build/release/larder"
+    var faults = FaultKind.allCases
+    /// Names of the caches to use; all of them if empty.
+    var caches: [String] = []
+    var clients = 6
+    var isStress = false
+    var directory: String?
+    var patienceSeconds = 20
+
+    static let usage = """
+        usage: larder-soak [options]
+          --seed N              of all choices (default 1)
+          --seconds N           how long (default 60)
+          --operations N        end as soon as so many were verified
+          --workers N,...       the server's -t, in turn (default 1,2,4,8)
+          --server PATH         the server under test (default .build/release/larder)
+          --faults NAME,...     or none (default all): \(FaultKind.allCases.map(\.rawValue).joined(separator: ", "))
+          --caches NAME,...     some of the caches only (default: all)
+          --clients N           threads, which take the dialects in turn (default 6, --stress 16):
+                                \(Dialect.allCases.map(\.rawValue).joined(separator: ", "))
+          --stress              four caches of all kinds, values of 100 B to 2 MB, eviction and expiry; no faults
+          --patience N          seconds without any answer after which the server is stuck (default 20)
+          --directory PATH      where the files of the run go (default: in TMPDIR or /tmp)
+        Exit status: 0 if nothing was wrong or lost, 1 if something was, 2 for a wrong option.
+        """
+
+    init(_ arguments: [String]) throws(SoakError) {
+        var rest = arguments[...]
+        while let name = rest.popFirst() {
+            if name == "--stress" {
+                isStress = true
+                faults = []
+                clients = 16
+                continue
+            }
+            guard let value = rest.popFirst() else { throw SoakError("\(name) needs a value") }
+            try take(name, value)
+        }
+    }
+
+    private mutating func take(_ name: String, _ value: String) throws(SoakError) {
+        switch name {
+        case "--seed": seed = UInt64(try number(name, value, 0...Int.max))
+        case "--seconds": seconds = try number(name, value, 1...1_000_000)
+        case "--operations": operations = try number(name, value, 0...Int.max)
+        case "--clients": clients = try number(name, value, 1...64)
+        case "--patience": patienceSeconds = try number(name, value, 1...3600)
+        case "--server": server = value
+        case "--directory": directory = value
+        case "--caches": caches = value.split(separator: ",").map(String.init)
+        case "--workers":
+            workers = []
+            for part in value.split(separator: ",") { workers.append(try number(name, String(part), 1...64)) }
+            if workers.isEmpty { throw SoakError("--workers needs a number") }
+        case "--faults":
+            faults = []
+            for part in value.split(separator: ",") where part != "none" && part != "all" {
+                guard let kind = FaultKind(rawValue: String(part)) else {
+                    throw SoakError("no fault \(part)")
+                }
+                faults.append(kind)
+            }
+            if value == "all" { faults = FaultKind.allCases }
+        default: throw SoakError("no option \(name)")
+        }
+    }
+
+    private func number(_ name: String, _ value: String, _ range: ClosedRange<Int>) throws(SoakError) -> Int {
+        guard let number = Int(value), range.contains(number) else {
+            throw SoakError("\(name) takes a number")
+        }
+        return number
+    }
+}
+
+struct SoakError: Error, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+}
+
+/// What is done to the server and to connections meanwhile.
+enum FaultKind: String, CaseIterable {
+    /// SIGKILL, and a start at once or a little later.
+    case kill
+    /// SIGTERM, and a start.
+    case term
+    /// SIGSTOP, and SIGCONT within 0.8 s.
+    case stop
+    case hup
+    /// SIGTERM or SIGKILL, and a start with another `-m`.
+    case memory
+    /// A file system without room, and a start there.
+    case disk
+    /// Bytes of a store's file are changed while the server is away.
+    case damage
+    /// A client resets a connection in the middle of a batch.
+    case reset
+    /// A client closes its half of a connection.
+    case half
+    /// A client reads 2 KB at a time.
+    case slow
+    /// `flush_all` of one cache.
+    case flush
+}
