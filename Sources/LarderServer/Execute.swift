@@ -13,7 +13,6 @@ enum Execute {
         key: UnsafePointer<UInt8>, value: UnsafePointer<UInt8>
     ) {
         if hasLifetime(request) { context.readClock() }
-        let wasCondemned = context.session.isCondemned
         switch request.verb {
         case .retrieve: retrieve(&connection, &context, request, key)
         case .store: store(&connection, &context, request, key, value)
@@ -36,8 +35,15 @@ enum Execute {
         case .listMechanisms: listMechanisms(&connection, &context)
         case .authenticate: authenticate(&connection, &context, request, key, value)
         }
-        // The store was damaged meanwhile: the answer may hold what never was stored.
-        if context.session.isCondemned, !wasCondemned, request.verb.readsItems { connection.output.isSpoiled = true }
+        if StoreDamage.count != context.damagesNoted { noteDamage(&connection, &context, request) }
+    }
+
+    /// A store was damaged since the last request was answered: this answer may hold what never was stored. Later
+    /// ones of the turn find nothing in that store.
+    @inline(never)
+    private static func noteDamage(_ connection: inout Connection, _ context: inout WorkerContext, _ request: Request) {
+        context.damagesNoted = StoreDamage.count
+        if request.verb.readsItems, !connection.output.isEmpty { connection.output.isSpoiled = true }
     }
 
     // MARK: Times and limits

@@ -220,18 +220,22 @@ struct BoundedWait {
     mutating func goesOn(until aim: Aim, _ state: StoreState) -> Bool {
         larder_wait_step(step)
         step &+= 1
-        return step & 0xff != 0 || isInTime(aim, state)
+        if step & 0xff != 0 { return true }
+        // Not through `self`, whose parts are to stay in registers.
+        endMilliseconds = Self.checkTime(endMilliseconds, aim, state)
+        return endMilliseconds >= 0
     }
 
+    /// - Returns: when the wait ends, or -1 when it has ended.
     @inline(never)
-    private mutating func isInTime(_ aim: Aim, _ state: StoreState) -> Bool {
-        guard !state.isCondemned else { return false }
+    private static func checkTime(_ endMilliseconds: Int64, _ aim: Aim, _ state: StoreState) -> Int64 {
+        guard !state.isCondemned else { return -1 }
         let sectionsMax = state.process.pointee.configuration.waitMillisecondsMax
         // A bucket is locked for microseconds, unless a disk has to be waited for.
         let millisecondsMax = aim == .sectionsEnd ? sectionsMax : sectionsMax * 15
         let now = monotonicMilliseconds()
-        if endMilliseconds == 0 { endMilliseconds = now + millisecondsMax }
-        return now < endMilliseconds
+        if endMilliseconds == 0 { return now + millisecondsMax }
+        return now < endMilliseconds ? endMilliseconds : -1
     }
 }
 

@@ -69,10 +69,10 @@ public struct Session: ~Copyable {
     }
 
     /// Begins a turn at `now`, in absolute milliseconds; carries out a flush that has fallen due,
-    /// and a slice of the upkeep.
+    /// and a slice of the upkeep. Whoever has a store in a file calls `repair` first when `StoreDamage.count` has
+    /// changed.
     @inline(__always)
     public func begin(now: Int64) {
-        if state.isCondemned { core.pointee.store.repair() }
         let time = UInt64(bitPattern: now)
         if time >= larder_load_u64(&state.process.pointee.nextTickMilliseconds)
             || time >= larder_load_u64(&state.process.pointee.flushAtMilliseconds)
@@ -80,6 +80,11 @@ public struct Session: ~Copyable {
             upkeep(now: now)
         }
         state.goOnline(slot)
+    }
+
+    /// Empties the store if it was found damaged. Between turns.
+    public func repair() {
+        if state.isCondemned { core.pointee.store.repair() }
     }
 
     /// Whether the next turn would begin with a slice of the upkeep.
@@ -206,11 +211,6 @@ public struct Session: ~Copyable {
     /// Does a slice of the upkeep if one is due; true when there is more to do at once. Items found
     /// before are no longer valid.
     public func tend(now: Int64) -> Bool {
-        if state.isCondemned {
-            state.goOffline(slot)
-            core.pointee.store.repair()
-            state.goOnline(slot)
-        }
         guard isUpkeepDue(now: now) else { return false }
         let isUnfinished = upkeep(now: now)
         state.goOnline(slot)

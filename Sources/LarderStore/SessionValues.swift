@@ -40,6 +40,7 @@ extension Session {
         var key = key
         return key.withUTF8 { bytes in
             guard let start = bytes.baseAddress, (1...250).contains(bytes.count) else { return nil }
+            repair()
             begin(now: now)
             defer { end() }
             return body(hashed(start, length: bytes.count))

@@ -58,7 +58,7 @@ import Testing
             }
         #endif
         _ = session.set("large", to: Self.large, now: Self.now)
-        actAsAnotherThread { other.beginAndEnd(now: Self.now) }
+        actAsAnotherThread { other.session.repair() }
         let found = session.value(of: "large", now: Self.now)
         #expect(found == nil || found == Self.large)
         #expect(store.checkInvariants().isEmpty)

@@ -256,18 +256,18 @@ static inline void larder_announce_u64(uint64_t *p, uint64_t v) {
 }
 static inline void larder_full_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
-/// One step of waiting for another thread: a pause, after a while the rest of the time slice, since with
-/// more threads than cores the one waited for may not be running, and after a longer while a short sleep.
+/// A later step of a wait: the rest of the time slice, since with more threads than cores the one waited for may
+/// not be running, and after a longer while a short sleep.
+void larder_wait_longer(uint32_t step) __attribute__((cold));
+
+/// One step of waiting for another thread: a pause, and after a while more than that.
 static inline void larder_wait_step(uint32_t step) {
     if (step < 64) {
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #endif
-    } else if (step < 2048) {
-        (void)sched_yield();
     } else {
-        const struct timespec moment = {.tv_sec = 0, .tv_nsec = 50000};
-        (void)nanosleep(&moment, NULL);
+        larder_wait_longer(step);
     }
 }
 

@@ -123,8 +123,9 @@ extension Connection {
             }
             place &+= 1
         }
-        if context.session.isCondemned {
-            // What was found there may never have been stored. One by one the keys are answered as misses.
+        if StoreDamage.count != context.damagesNoted {
+            // What was found in a damaged store may never have been stored. The keys are looked up again, one by one.
+            context.damagesNoted = StoreDamage.count
             output.takeBack(to: mark, context.session)
             giveBack(batch.keys[0], kind)
             return false

@@ -99,16 +99,16 @@ struct Output {
 
     /// Where the output stands, to be able to go back there.
     struct Mark {
-        fileprivate var bufferBytes: Int
+        fileprivate var bufferEnd: Int
         fileprivate var segmentCount: Int
     }
 
     @inline(__always)
-    var mark: Mark { Mark(bufferBytes: buffer.count, segmentCount: segmentCount) }
+    var mark: Mark { Mark(bufferEnd: buffer.end, segmentCount: segmentCount) }
 
     /// Takes back what was written since a mark. Nothing was sent meanwhile.
     mutating func takeBack(to mark: Mark, _ session: borrowing Session) {
-        buffer.end = buffer.start + mark.bufferBytes
+        buffer.end = mark.bufferEnd
         guard let segments else { return }
         while segmentCount > mark.segmentCount {
             segmentCount -= 1

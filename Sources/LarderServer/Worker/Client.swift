@@ -200,6 +200,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// go when it can take more.
     func spoilAnswers() {
         pointee.damagesSeen = StoreDamage.count
+        pointee.context.repairStores()
         var next = pointee.clients
         while let client = next {
             next = client.pointee.next

@@ -7,6 +7,7 @@ import Synchronization
 /// Clients who have to log in: those whose attempt waits for its time, and those who do not get ready.
 extension UnsafeMutablePointer<WorkerCore> {
     /// Leaves a client alone until the time for its attempt has come.
+    @inline(never)
     func holdLogin(_ client: ClientPointer) {
         if pointee.isStopping { return close(client) }
         _ = watch(client).wants(read: false, write: false)

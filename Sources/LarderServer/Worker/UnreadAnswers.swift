@@ -20,6 +20,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     /// The client has taken everything, or is to go.
+    @inline(never)
     func uncountUnread(_ client: ClientPointer) { changeUnread(of: client, to: 0) }
 
     private func changeUnread(of client: ClientPointer, to held: Int) {

@@ -23,6 +23,8 @@ struct WorkerContext: ~Copyable {
     private(set) var now: Int64 = 0
     /// What `now` is read from.
     var clock: ServerClock
+    /// `StoreDamage.count` when an answer was last held against it.
+    var damagesNoted: UInt32 = 0
     /// This turn's `-v` level.
     var verbosity = 0
     var detailIsEnabled = false
@@ -108,6 +110,13 @@ struct WorkerContext: ~Copyable {
         noteManner()
         isInTurn = true
         session.begin(now: now)
+    }
+
+    /// Empties the stores that were found damaged. Between turns.
+    mutating func repairStores() {
+        damagesNoted = StoreDamage.count
+        session.repair()
+        for place in 0..<cacheCount - 1 { parked[place].session.repair() }
     }
 
     /// Reads the clock anew. Within a turn time goes on, and never back.

@@ -36,6 +36,7 @@ package final class StoreDriver {
     package var statistics: StoreStatistics { whole.statistics }
 
     package func turn<Result>(_ now: Int64, _ body: (StoreDriver) throws -> Result) rethrows -> Result {
+        session.repair()
         session.begin(now: now)
         defer { session.end() }
         return try body(self)

@@ -9,8 +9,4 @@ final class OneSession {
     @discardableResult
     func set(_ key: String, to value: [UInt8], now: Int64) -> StoreOutcome { session.set(key, to: value, now: now) }
     func value(of key: String, now: Int64) -> [UInt8]? { session.value(of: key, now: now) }
-    func beginAndEnd(now: Int64) {
-        session.begin(now: now)
-        session.end()
-    }
 }
