@@ -36,7 +36,9 @@ void larder_stop_for_damage(void) {
     static const char text[] =
         "larder: the store's file was changed by another program while the store was in use. Stopping: "
         "what is sound in the file is found at the next start.\n";
-    (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+    // Not where nobody reads: the process has to end.
+    struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&output, 1, 0) > 0 && output.revents & POLLOUT) (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
     _exit(71);  // EX_OSERR
 }
 

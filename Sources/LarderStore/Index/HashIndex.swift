@@ -14,12 +14,12 @@ extension StoreState {
     /// The bucket for a hash when there are `count` of them (Litwin 1980).
     @inline(__always)
     static func bucketNumber(_ hash: UInt64, count: UInt64) -> Int {
-        // Never a trap: a page of zeros in the place of the superblock makes the count 0.
-        let level = UInt64(truncatingIfNeeded: 63 &- count.leadingZeroBitCount)
+        // A page of zeros in the place of the superblock makes the count 0: then it is the first bucket.
+        let level = UInt64(truncatingIfNeeded: 63 &- (count | 1).leadingZeroBitCount)
         let low = (1 as UInt64) &<< level
         // `count` is low + split; buckets below `split` have been divided already.
         var number = hash & (low &+ low &- 1)
-        if number >= count { number &-= low }
+        if number >= count { number &= low &- 1 }
         return Int(truncatingIfNeeded: number)
     }
 
