@@ -17,6 +17,8 @@ import Glibc
 /// | takes `sessions`                          | none                          | either      |
 /// | goes online or offline                    | writing                       |             |
 ///
+/// `larder_locks_allowed` in rules.c has the second column in numbers.
+///
 /// A thread is online in one store at most, and holds locks of one store at most. So whoever waits is
 /// waited for by nobody: a section ends without waiting for `writing`, `space` or another section, and
 /// who holds one of the short locks (lane, bucket, overflow, recency, sessions) takes only those below it.
@@ -37,17 +39,6 @@ struct StoreLocks: OptionSet {
     static let recency = StoreLocks(rawValue: 1 << 5)
     /// `ProcessState.sessionLock`.
     static let sessions = StoreLocks(rawValue: 1 << 6)
-
-    /// What may be held while a lock of this one kind is taken.
-    var mayBeHeldWhileTaken: StoreLocks {
-        switch self {
-        case .writing, .sessions: []
-        case .space: .writing
-        case .lane: [.writing, .space]
-        case .bucket: [.writing, .space, .lane]
-        default: [.writing, .space, .lane, .bucket]
-        }
-    }
 }
 
 /// What a debug build checks; nothing in an optimised one.
@@ -61,33 +52,27 @@ extension StoreLocks {
     @inline(__always)
     func checkMayBeTaken(of store: UnsafeMutablePointer<ProcessState>?, waits: Bool = false) {
         #if DEBUG
-            let holdings = larder_holdings_of_thread().pointee
-            let held = StoreLocks(rawValue: holdings.held)
-            precondition(held.isSubset(of: mayBeHeldWhileTaken), "lock \(rawValue) is taken while \(held.rawValue) are held")
-            precondition(
-                held.isEmpty || store == nil || holdings.store == UnsafeRawPointer(store), "locks of two stores are held")
-            precondition(!waits || holdings.online == nil, "a thread waits for lock \(rawValue) in a section")
+            precondition(larder_may_take(rawValue, store, waits), Self.broken(self, waits ? "is waited for" : "is taken"))
         #endif
     }
 
     @inline(__always)
     func noteTaken(of store: UnsafeMutablePointer<ProcessState>?) {
         #if DEBUG
-            guard let holdings = larder_holdings_of_thread() else { return }
-            precondition(holdings.pointee.held & rawValue == 0, "lock \(rawValue) is held twice")
-            holdings.pointee.held |= rawValue
-            if let store { holdings.pointee.store = UnsafeRawPointer(store) }
+            precondition(larder_note_taken(rawValue, store), Self.broken(self, "is held already"))
         #endif
     }
 
     @inline(__always)
     func noteReleased(of store: UnsafeMutablePointer<ProcessState>?) {
         #if DEBUG
-            guard let holdings = larder_holdings_of_thread() else { return }
-            precondition(holdings.pointee.held & rawValue != 0, "lock \(rawValue) is not held")
-            precondition(store == nil || holdings.pointee.store == UnsafeRawPointer(store), "the lock is another store's")
-            holdings.pointee.held &= ~rawValue
+            precondition(larder_note_released(rawValue, store), Self.broken(self, "is given back, but not held"))
         #endif
+    }
+
+    private static func broken(_ lock: StoreLocks, _ what: String) -> String {
+        let holdings = larder_holdings_of_thread().pointee
+        return "rule of locks: \(lock.rawValue) \(what); held are \(holdings.held), in a section: \(holdings.online != nil)"
     }
 }
 
@@ -103,35 +88,21 @@ extension StoreState {
     @inline(__always)
     func checkMayAwaitSections() {
         #if DEBUG
-            let holdings = larder_holdings_of_thread().pointee
-            precondition(holdings.online == nil, "a thread waits for sections in one of its own")
-            precondition(
-                StoreLocks(rawValue: holdings.held).isSubset(of: [.writing, .space]),
-                "a thread waits for sections and holds \(holdings.held)")
+            precondition(larder_may_await_sections(), "a thread waits for sections in one of its own, or holds a lock of a bucket or a lane")
         #endif
     }
 
     @inline(__always)
     func noteOnline(_ session: UnsafeMutablePointer<SessionSlot>) {
         #if DEBUG
-            let holdings = larder_holdings_of_thread().unsafelyUnwrapped
-            let held = StoreLocks(rawValue: holdings.pointee.held)
-            precondition(held.isSubset(of: .writing), "a session goes online and holds \(held.rawValue)")
-            precondition(
-                holdings.pointee.online == nil || holdings.pointee.online == UnsafeRawPointer(session),
-                "a thread goes online in a second session")
-            holdings.pointee.online = UnsafeRawPointer(session)
+            precondition(larder_note_online(session), "a thread goes online in a second session, or holds a lock")
         #endif
     }
 
     @inline(__always)
     func noteOffline(_ session: UnsafeMutablePointer<SessionSlot>) {
         #if DEBUG
-            let holdings = larder_holdings_of_thread().unsafelyUnwrapped
-            let held = StoreLocks(rawValue: holdings.pointee.held)
-            precondition(held.isSubset(of: .writing), "a session goes offline and holds \(held.rawValue)")
-            if holdings.pointee.online == UnsafeRawPointer(session) { holdings.pointee.online = nil }
-            endViews(session)
+            precondition(larder_note_offline(session), "a session goes offline and holds a lock")
         #endif
     }
 
@@ -261,9 +232,8 @@ struct ViewGuard {
 
         @usableFromInline
         func check() {
-            precondition(
-                generation.map { $0.pointee == value } ?? true,
-                "an item is looked at after its session went offline, or may have")
+            guard let generation, generation.pointee != value else { return }
+            preconditionFailure("an item is looked at after its session went offline, or may have")
         }
     #else
         @inline(__always)

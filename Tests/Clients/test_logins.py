@@ -171,12 +171,13 @@ class TestTime:
         def gets_in():
             with stranger(server) as friend:
                 try:
-                    return attempt(server, friend, b"bar") and statistics(server, friend, "larder")
+                    attempt(server, friend, b"bar")
+                    # The connection that found the server ready may have had the fiftieth place for a moment.
+                    return int(statistics(server, friend, "larder")["login_timeouts"]) > 0
                 except (AssertionError, EOFError, OSError):
                     return None
 
-        own = poll(gets_in, "somebody else gets in", 20, interval=0.1)
-        assert int(own["login_timeouts"]) > 0
+        poll(gets_in, "somebody else gets in", 20, interval=0.1)
         poll(lambda: all(connection.is_closed() for connection in silent), "all of them go", 10)
 
     @pytest.mark.parametrize("begun", [b"", b"set a 0 0 7\r\nfo", b"version\r\n", b"wrong"])

@@ -288,6 +288,13 @@ typedef struct larder_thread_holdings {
 
 /// The calling thread's own.
 larder_thread_holdings *larder_holdings_of_thread(void);
+/// Each of these notes something, or checks whether it may be; false when that breaks a rule.
+bool larder_may_take(uint32_t lock, const void *store, bool waits);
+bool larder_note_taken(uint32_t lock, const void *store);
+bool larder_note_released(uint32_t lock, const void *store);
+bool larder_may_await_sections(void);
+bool larder_note_online(const void *session);
+bool larder_note_offline(const void *session);
 
 // --- Checksums: arenas in files (checksum.c) ---------------------------------------------------
 
