@@ -125,6 +125,8 @@ final class StoreFile: Sendable {
 
     /// Leaves the file to others: the mapping becomes memory of the process, all zeros. False when there is none.
     func leave() -> Bool {
+        // Before the next line, which is a change like another's.
+        stopWatching()
         // Processes that read the file in place must not take it for the store any more.
         FileSuperblock.retire(file)
         // SAFETY: the mapping is this object's, and nobody is in a section of the store.
