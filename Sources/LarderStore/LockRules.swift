@@ -19,10 +19,13 @@ import Glibc
 ///
 /// `larder_locks_allowed` in rules.c has the second column in numbers.
 ///
-/// A thread is online in one store at most, and holds locks of one store at most. So whoever waits is
-/// waited for by nobody: a section ends without waiting for `writing`, `space` or another section, and
-/// who holds one of the short locks (lane, bucket, overflow, recency, sessions) takes only those below it.
-/// Waits for sections and for buckets end in an answer after a time (`BoundedWait`).
+/// A thread is online in one store at most, and holds locks of one store at most. So no thread that waits is
+/// waited for: a section ends without a wait for `writing`, `space` or another section. A thread that holds
+/// a short lock (lane, bucket, overflow, recency, sessions) takes only short locks further down the table.
+///
+/// A wait for sections ends after a time, and the write is refused. A reader's wait for a bucket ends in a miss.
+/// A wait to lock a bucket of a file ends with the store emptied: only damage keeps it locked (`BoundedWait`).
+/// `writing`, `space` and the short locks have no time limit: their holders do a bounded amount of work.
 struct StoreLocks: OptionSet {
     let rawValue: UInt32
     /// `Bounds.writing`.
@@ -52,21 +55,24 @@ extension StoreLocks {
     @inline(__always)
     func checkMayBeTaken(of store: UnsafeMutablePointer<ProcessState>?, waits: Bool = false) {
         #if DEBUG
-            precondition(larder_may_take(rawValue, store, waits), Self.broken(self, waits ? "is waited for" : "is taken"))
+            let isAllowed = larder_may_take(rawValue, store, waits)
+            assert(isAllowed, Self.broken(self, waits ? "is waited for" : "is taken"))
         #endif
     }
 
     @inline(__always)
     func noteTaken(of store: UnsafeMutablePointer<ProcessState>?) {
         #if DEBUG
-            precondition(larder_note_taken(rawValue, store), Self.broken(self, "is held already"))
+            let isNew = larder_note_taken(rawValue, store)
+            assert(isNew, Self.broken(self, "is held already"))
         #endif
     }
 
     @inline(__always)
     func noteReleased(of store: UnsafeMutablePointer<ProcessState>?) {
         #if DEBUG
-            precondition(larder_note_released(rawValue, store), Self.broken(self, "is given back, but not held"))
+            let wasHeld = larder_note_released(rawValue, store)
+            assert(wasHeld, Self.broken(self, "is given back, but not held"))
         #endif
     }
 
@@ -88,21 +94,23 @@ extension StoreState {
     @inline(__always)
     func checkMayAwaitSections() {
         #if DEBUG
-            precondition(larder_may_await_sections(), "a thread waits for sections in one of its own, or holds a lock of a bucket or a lane")
+            assert(larder_may_await_sections(), "a thread waits for sections in one of its own, or holds a lane or a bucket")
         #endif
     }
 
     @inline(__always)
     func noteOnline(_ session: UnsafeMutablePointer<SessionSlot>) {
         #if DEBUG
-            precondition(larder_note_online(session), "a thread goes online in a second session, or holds a lock")
+            let isAllowed = larder_note_online(session)
+            assert(isAllowed, "a thread goes online in a second session, or holds a lock")
         #endif
     }
 
     @inline(__always)
     func noteOffline(_ session: UnsafeMutablePointer<SessionSlot>) {
         #if DEBUG
-            precondition(larder_note_offline(session), "a session goes offline and holds a lock")
+            let isAllowed = larder_note_offline(session)
+            assert(isAllowed, "a session goes offline and holds a lock")
         #endif
     }
 
@@ -233,7 +241,8 @@ struct ViewGuard {
         @usableFromInline
         func check() {
             guard let generation, generation.pointee != value else { return }
-            preconditionFailure("an item is looked at after its session went offline, or may have")
+            // Debug builds only. No byte from outside leads here: a caller kept a view for too long.
+            assertionFailure("an item is looked at after its session went offline, or may have")
         }
     #else
         @inline(__always)

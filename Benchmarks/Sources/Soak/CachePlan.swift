@@ -1,4 +1,4 @@
-/// One cache of the server under test, and what is asked of it.
+/// One cache of the server under test: its options, and the commands that the clients send to it.
 struct CachePlan: Sendable {
     enum Sizes {
         /// 16 to 300 bytes, now and then some KB.

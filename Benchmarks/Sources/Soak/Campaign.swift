@@ -85,7 +85,7 @@ struct Campaign {
                         encoder: Encoder(dialect: dialect, prefix: prefix, seed: shared.seed),
                         tls: dialect == .tls ? context : nil, keyCount: plan.keyCount))
             }
-            // SAFETY: the client is handed over to its thread, and nobody else keeps it.
+            // SAFETY: only the thread that the client is handed to uses it from here on.
             nonisolated(unsafe) let handed = client
             return SystemThread { handed.run() }
         }

@@ -86,7 +86,7 @@ final class Channel {
     var hasSentAll: Bool { sent == output.count }
     var inputCount: Int { inputEnd - inputStart }
 
-    /// Connects; false when nobody listens there.
+    /// Connects; false when the server does not listen at the address.
     func open() -> Bool {
         guard var address = place.address() else { return false }
         descriptor = bench_connect(&address, 1)

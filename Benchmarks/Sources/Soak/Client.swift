@@ -43,7 +43,7 @@ final class Client {
             }
             marker.isWaiting.store(idle < channels.count, ordering: .relaxed)
             for (place, channel) in channels.enumerated() {
-                // Nobody hangs up on an idle channel unless the server goes.
+                // The server closes no idle connection, so this end means that the server has ended.
                 watched[place] = pollfd(fd: channel.descriptor, events: channel.events, revents: 0)
             }
             let isPending = channels.contains(where: \.hasPending)

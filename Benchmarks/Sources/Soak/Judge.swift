@@ -213,7 +213,7 @@ extension Client {
         case (.set, .done): confirm(channel, keys, request)
         case (.set, .refused), (.cas, .refused):
             shared.ledger.refused.add(1, ordering: .relaxed)
-            // Nobody may read what was to be replaced.
+            // The set failed, so the old value must be gone, too.
             if request.kind == .set { keys.know(index, .nothing) } else { keys.states[index].doubtPresence() }
         case (.append, .refused), (.increment, .refused), (.touch, .refused):
             shared.ledger.refused.add(1, ordering: .relaxed)

@@ -169,7 +169,7 @@ func contents(of path: String) -> String {
     return String(decoding: bytes, as: UTF8.self)
 }
 
-/// Ports of 127.0.0.1 that nobody listens on.
+/// Free ports of 127.0.0.1.
 private func freePorts(_ count: Int) throws -> [UInt16] {
     var descriptors: [Int32] = []
     defer { for descriptor in descriptors { close(descriptor) } }

@@ -158,7 +158,10 @@ extension StoreState {
                 if now == count || bucketNumber(hash, count: now) == number { return bucket }
                 unlockBucket(bucket)
             }
-            if !wait.goesOn(until: .bucketIsFree, self) { return breakLock(of: bucket) }
+            if !wait.goesOn(until: .bucketIsFree, self) {
+                if checked != 0 { return breakLock(of: bucket) }
+                wait = BoundedWait()
+            }
         }
     }
 
@@ -167,10 +170,12 @@ extension StoreState {
         checkMayTake(.bucket)
         var wait = BoundedWait()
         while !larder_bucket_try_lock(bucket) {
-            guard wait.goesOn(until: .bucketIsFree, self) else {
+            if wait.goesOn(until: .bucketIsFree, self) { continue }
+            if checked != 0 {
                 _ = breakLock(of: bucket)
                 return
             }
+            wait = BoundedWait()
         }
         noteTaken(.bucket)
     }
@@ -181,8 +186,8 @@ extension StoreState {
         larder_bucket_unlock(bucket)
     }
 
-    /// Takes a bucket whose lock nobody gives back: its page was damaged. The store is then emptied when
-    /// the sections of today have ended, so what the bucket holds is of no consequence.
+    /// Takes a bucket of a file that stays locked because its page was damaged. The store is emptied when the
+    /// sections of this moment have ended, so the bucket's contents do not matter.
     @inline(never)
     private func breakLock(of bucket: UnsafeMutablePointer<larder_bucket>) -> UnsafeMutablePointer<larder_bucket> {
         condemn(.lockedForEver)
