@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from server import Connection, binary, free_port, poll, run
+from server import Connection, binary, cannot_test, free_port, poll, run
 
 VERSION = run("-V").stdout
 pytestmark = pytest.mark.larder_only
@@ -56,9 +56,10 @@ def check_arguments(start):
 
 
 class TestArguments:
-    @pytest.mark.skipif(not can_unshare(), reason="mount namespaces are not allowed here")
     @pytest.mark.parametrize("mount", WITHOUT_PROC.values(), ids=WITHOUT_PROC)
     def test_without_proc(self, mount):
+        if not can_unshare():
+            cannot_test("a mount namespace is not allowed here")
         check_arguments(lambda *arguments: subprocess.run(
             without_proc(mount, *arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5))
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from server import poll
+from server import cannot_test, poll
 
 # Five seconds from the signal, and what a busy machine adds.
 DEADLINE_SECONDS_MAX = 15.0
@@ -26,7 +26,7 @@ class HeldThread:
         self.libc = ctypes.CDLL(None, use_errno=True)
         for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
             if self.libc.ptrace(request, self.identifier, None, None) != 0:
-                pytest.skip(f"ptrace is not allowed here: {os.strerror(ctypes.get_errno())}")
+                cannot_test(f"ptrace is not allowed here: {os.strerror(ctypes.get_errno())}")
         os.waitpid(self.identifier, WAIT_FOR_THREADS)
 
     def reap(self):

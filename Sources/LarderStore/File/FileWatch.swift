@@ -6,11 +6,13 @@ import Glibc
 ///
 /// A thread of its own, since the store has no loop: it sleeps until the first change, and ends with it.
 final class FileWatch: @unchecked Sendable {
-    // SAFETY: `@unchecked` because nothing changes after `init`; the damage word is an atomic of the store's.
+    // SAFETY: `@unchecked` because the damage word is an atomic of the store's, and `stop` and `awaitEnd` are called
+    // under the lock of the file that has this object.
     let watchDescriptor: Int32
     private var stopPipe: (read: Int32, write: Int32)
     private let damage: UnsafeMutablePointer<UInt32>
     private var thread = pthread_t()
+    private var hasEnded = false
 
     /// - Parameter damage: set when the file was changed; to live until `stop` has returned.
     /// - Returns: nil where the system cannot watch files.
@@ -40,7 +42,14 @@ final class FileWatch: @unchecked Sendable {
     func stop() {
         close(stopPipe.write)
         stopPipe.write = -1
+        awaitEnd()
+    }
+
+    /// Waits until the thread has ended: until the file was changed, or `stop` is called.
+    func awaitEnd() {
+        guard !hasEnded else { return }
         pthread_join(thread, nil)
+        hasEnded = true
     }
 
     fileprivate func run() {

@@ -111,6 +111,9 @@ final class StoreFile: Sendable {
         larder_guard_store(base, damage, watching?.watchDescriptor ?? -1)
     }
 
+    /// Waits until a change is noticed. For tests.
+    func awaitChange() { watch.withLock { $0?.awaitEnd() } }
+
     /// Ends that, before what is set goes.
     func stopWatching() {
         larder_guard_store(base, nil, -1)
