@@ -35,15 +35,11 @@ enum Execute {
         case .listMechanisms: listMechanisms(&connection, &context)
         case .authenticate: authenticate(&connection, &context, request, key, value)
         }
-        if StoreDamage.count != context.damagesNoted { noteDamage(&connection, &context, request) }
-    }
-
-    /// A store was damaged since the last request was answered: this answer may hold what never was stored. Later
-    /// ones of the turn find nothing in that store.
-    @inline(never)
-    private static func noteDamage(_ connection: inout Connection, _ context: inout WorkerContext, _ request: Request) {
-        context.damagesNoted = StoreDamage.count
-        if request.verb.readsItems, !connection.output.isEmpty { connection.output.isSpoiled = true }
+        if StoreDamage.count != context.damagesNoted, context.noteDamage(), request.verb.readsItems,
+            !connection.output.isEmpty
+        {
+            connection.output.isSpoiled = true
+        }
     }
 
     // MARK: Times and limits

@@ -4,7 +4,7 @@ import LarderStore
 /// A server without sockets and without threads, whose clock stands still until it is told to go
 /// on: what protocol tests talk to.
 package final class InProcessServer {
-    fileprivate let state: ServerState
+    let state: ServerState
     fileprivate let context: UnsafeMutablePointer<WorkerContext>
     private let shift = ClockShift()
 
@@ -99,6 +99,11 @@ package final class InProcessConnection {
     private func advance(_ answer: inout [UInt8]) {
         while true {
             let action = connection.advance(&server.context.pointee)
+            // A worker does not send such an answer either.
+            guard !connection.output.isSpoiled else {
+                isClosed = true
+                return
+            }
             takeOutput(&answer)
             switch action {
             case .read, .park: return

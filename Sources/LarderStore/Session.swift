@@ -156,6 +156,9 @@ public struct Session: ~Copyable {
     @inline(__always)
     public func expiry(of item: Item) -> Int64 { state.expiry(of: item) }
 
+    /// Whether the store lies in a file, which other programs may change.
+    public var isInFile: Bool { state.checked != 0 }
+
     // MARK: Keeping an item in place
 
     /// Keeps an item's bytes where they are, whatever becomes of the item, until `unpin`. Nil when
@@ -163,7 +166,7 @@ public struct Session: ~Copyable {
     public func pin(_ item: Item) -> Pin? {
         let first = state.slabIndex(ofBlock: state.block(ofItem: item.base))
         let last = state.slabIndex(ofBlock: state.block(ofItem: item.base + (item.totalBytes - 1)))
-        let pin = Pin(process: state.process, firstSlab: UInt32(first), lastSlab: UInt32(last))
+        let pin = Pin(process: state.process, firstSlab: UInt32(first), lastSlab: UInt32(last), isInFile: isInFile)
         var added: UInt32 = 0
         for slab in first...last where larder_add_u32(state.process.pointee.pins + slab, 1) == 0 {
             added += 1
@@ -272,4 +275,6 @@ public struct Pin: @unchecked Sendable {
     let process: UnsafeMutablePointer<ProcessState>
     let firstSlab: UInt32
     let lastSlab: UInt32
+    /// Whether the bytes lie in a file, which other programs may change.
+    public let isInFile: Bool
 }

@@ -57,6 +57,7 @@ extension Session {
     /// - Parameter wantsCas: whether to fill in `Lookup.cas`.
     public func lookUp(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, wantsCas: Bool, now: Int64) {
         let state = self.state
+        guard !state.isCondemned else { return findNothing(lookups, count) }
         let buckets = larder_load_u64(&state.superblock.pointee.bucket_count)
         if count == 1 {
             prepare(lookups, state, buckets)
@@ -68,6 +69,18 @@ extension Session {
         guard wantsCas else { return }
         for place in 0..<count where lookups[place].value != nil {
             if let base = lookups[place].base { lookups[place].cas = state.cas(of: Item(base)) }
+        }
+    }
+
+    /// Answers lookups in a store that was found damaged.
+    @inline(never)
+    private func findNothing(_ lookups: UnsafeMutablePointer<Lookup>, _ count: Int) {
+        for place in 0..<count {
+            lookups[place].value = nil
+            lookups[place].isDead = false
+            #if DEBUG
+                lookups[place].guardOfView = ViewGuard(slot)
+            #endif
         }
     }
 

@@ -103,7 +103,7 @@ extension Connection {
         let mark = output.mark
         var hits = 0
         var place = 0
-        var hasDead = false
+        var dead = 0
         var fillMax = output.fillMax
         while place < count {
             if kind == .get || !batch.lookups[place].isMarked,
@@ -118,14 +118,13 @@ extension Connection {
                     giveBack(batch.keys[place], kind)
                     break
                 }
-                if answer(batch.lookups + place, batch.keys + place, kind, base, &context, &hasDead) { hits &+= 1 }
+                if answer(batch.lookups + place, batch.keys + place, kind, base, &context, &dead) { hits &+= 1 }
                 fillMax = phase == .readingCommand ? output.fillMax : 0
             }
             place &+= 1
         }
-        if StoreDamage.count != context.damagesNoted {
+        if StoreDamage.count != context.damagesNoted, context.noteDamage() {
             // What was found in a damaged store may never have been stored. The keys are looked up again, one by one.
-            context.damagesNoted = StoreDamage.count
             output.takeBack(to: mark, context.session)
             giveBack(batch.keys[0], kind)
             return false
@@ -133,14 +132,18 @@ extension Connection {
         budget &-= place &* cost
         context.counters.add(.cmdGet, Int64(place))
         context.counters.add(.getHits, Int64(hits))
-        if hasDead { removeDead(batch.lookups, count: place, &context) }
+        if hits != place { context.counters.add(.getMisses, Int64(place &- hits)) }
+        if dead > 0 { removeDead(batch.lookups, count: place, dead, &context) }
         return place > 0
     }
 
     /// Gives back the memory of the expired items that a batch has met. After its last answer: to remove an item
     /// may take the session offline, and then no other item of the batch may be looked at.
     @inline(never)
-    private func removeDead(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, _ context: inout WorkerContext) {
+    private func removeDead(
+        _ lookups: UnsafeMutablePointer<Lookup>, count: Int, _ dead: Int, _ context: inout WorkerContext
+    ) {
+        context.counters.add(.getExpired, Int64(dead))
         for place in 0..<count where lookups[place].foundDead {
             context.session.removeDead(lookups[place].hashedKey, now: context.now)
         }
@@ -205,14 +208,10 @@ extension Connection {
     private mutating func answer(
         _ lookup: UnsafeMutablePointer<Lookup>, _ key: UnsafeMutablePointer<RetrievalKey>,
         _ kind: RetrievalDialect,
-        _ base: UnsafePointer<UInt8>, _ context: inout WorkerContext, _ hasDead: inout Bool
+        _ base: UnsafePointer<UInt8>, _ context: inout WorkerContext, _ dead: inout Int
     ) -> Bool {
         guard lookup.pointee.value != nil else {
-            context.counters.add(.getMisses)
-            if lookup.pointee.isDead {
-                context.counters.add(.getExpired)
-                hasDead = true
-            }
+            if lookup.pointee.isDead { dead &+= 1 }
             if key.pointee.isLast && kind == .get { writeEnd(&context) }
             return false
         }

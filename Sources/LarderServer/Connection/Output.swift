@@ -149,6 +149,13 @@ struct Output {
     @inline(__always)
     var hasSegments: Bool { segmentsSent < segmentCount }
 
+    /// Whether a value waits to be sent from a store in a file, which other programs may change.
+    var sendsFromFile: Bool {
+        guard let segments else { return false }
+        for number in segmentsSent..<segmentCount where segments[number].pin?.isInFile ?? false { return true }
+        return false
+    }
+
     /// Takes note that the first `count` bytes are sent.
     @inline(__always)
     mutating func didSend(_ count: Int, _ session: borrowing Session) {

@@ -204,7 +204,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         var next = pointee.clients
         while let client = next {
             next = client.pointee.next
-            if client.pointee.connection.pointee.output.hasSegments { client.pointee.connection.pointee.output.isSpoiled = true }
+            if client.pointee.connection.pointee.output.sendsFromFile { client.pointee.connection.pointee.output.isSpoiled = true }
         }
     }
 
@@ -212,7 +212,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     @inline(never)
     private func sendAll(_ client: ClientPointer) -> Bool {
         // Values that are sent from where they lie must be those that were found there.
-        guard StoreDamage.count == pointee.damagesSeen || !client.pointee.connection.pointee.output.hasSegments else {
+        guard StoreDamage.count == pointee.damagesSeen || !client.pointee.connection.pointee.output.sendsFromFile else {
             close(client, .error)
             return false
         }

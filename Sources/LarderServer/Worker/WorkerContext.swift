@@ -24,7 +24,7 @@ struct WorkerContext: ~Copyable {
     /// What `now` is read from.
     var clock: ServerClock
     /// `StoreDamage.count` when an answer was last held against it.
-    var damagesNoted: UInt32 = 0
+    private(set) var damagesNoted = StoreDamage.count
     /// This turn's `-v` level.
     var verbosity = 0
     var detailIsEnabled = false
@@ -117,6 +117,14 @@ struct WorkerContext: ~Copyable {
         damagesNoted = StoreDamage.count
         session.repair()
         for place in 0..<cacheCount - 1 { parked[place].session.repair() }
+    }
+
+    /// A store of the process was damaged since the last answer. True when the cache worked on may be that one: then the
+    /// answer may hold bytes that were never stored. Later requests of the turn find nothing in a damaged store.
+    @inline(never)
+    mutating func noteDamage() -> Bool {
+        damagesNoted = StoreDamage.count
+        return session.isInFile
     }
 
     /// Reads the clock anew. Within a turn time goes on, and never back.
