@@ -38,8 +38,8 @@ enum Execute {
         if StoreDamage.count != context.damagesNoted { noteDamage(&connection, &context, request) }
     }
 
-    /// A store was damaged since the last request was answered: this answer may hold what never was stored. Later
-    /// ones of the turn find nothing in that store.
+    /// A store was damaged since the last request was answered, so this answer may contain wrong data. Later requests
+    /// of the turn find nothing in that store.
     @inline(never)
     private static func noteDamage(_ connection: inout Connection, _ context: inout WorkerContext, _ request: Request) {
         context.damagesNoted = StoreDamage.count
@@ -50,8 +50,8 @@ enum Execute {
 
     private static let relativeSecondsMax: Int64 = 60 * 60 * 24 * 30
 
-    /// Whether what a request stores or sets is to end some time after it: then the time is that of the request, which
-    /// may come late in its turn.
+    /// Whether a request sets a time relative to now. Then it needs the time of the request itself, which may come late
+    /// in its turn.
     @inline(__always)
     static func hasLifetime(_ request: Request) -> Bool {
         (1...relativeSecondsMax).contains(request.exptime) || request.meta.vivifyExptime > 0
