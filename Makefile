@@ -14,10 +14,11 @@ QUICK ?=
 # Random sequences of each of five kinds for the model store, and the seed of the first.
 MODEL_SEQUENCES ?= 20000
 MODEL_SEED ?= 1
-# For how long each target of `make fuzz` runs, and which do: all of them without it.
+# How many seconds each target of `make fuzz` runs, and which targets run: all of them if empty.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
-# `make soak` ends when it has verified so many operations, or after so many seconds. The seed decides what it does.
+# `make soak` ends after so many verified operations, or after so many seconds. The seed decides the requests and the
+# faults.
 SOAK_OPERATIONS ?= 1000000000
 SOAK_SECONDS ?= 7200
 SOAK_SEED ?= 1
@@ -141,7 +142,7 @@ soak: build soak-program ## verify 10^9 operations with every fault at once (doc
 	Benchmarks/.build/release/larder-soak --seed $(SOAK_SEED) --seconds $(SOAK_SECONDS) \
 		--operations $(SOAK_OPERATIONS) $(ARGS)
 
-test-soak: build soak-program ## the short form of soak, and of its stress without faults (a minute)
+test-soak: build soak-program ## run soak for half a minute, then as long without faults under more load
 	Benchmarks/.build/release/larder-soak --seed $(SOAK_SEED) --seconds 28 --workers 2,4
 	Benchmarks/.build/release/larder-soak --stress --seed $(SOAK_SEED) --seconds 24 --workers 2,8 --patience 8
 
@@ -149,16 +150,16 @@ test-tsan: setup ## run the store's tests of concurrency under the thread saniti
 	SWIFT_BACKTRACE=enable=no $(SWIFT) test $(SWIFT_FLAGS) --sanitize thread --scratch-path .build/tsan \
 		--filter ConcurrencyTests
 
-# What the script that runs the targets asks for.
+# The settings of the script that runs the fuzz targets.
 FUZZ_SETTINGS = SWIFT="$(SWIFT)" JOBS=$(JOBS) $(if $(FUZZ_TARGETS),FUZZ_TARGETS="$(FUZZ_TARGETS)")
 
 fuzz: setup ## let libFuzzer make inputs for all parsers and for whole conversations (make fuzz FUZZ_SECONDS=3600)
 	@$(FUZZ_SETTINGS) FUZZ_SECONDS=$(FUZZ_SECONDS) Tests/Fuzzing/fuzz run
 
-test-fuzz: setup ## the fuzz targets on the corpus in Tests/Fuzzing, and 20 seconds on what they make of it
+test-fuzz: setup ## run the fuzz targets on the corpus in Tests/Fuzzing, then 20 seconds each on new inputs
 	@$(FUZZ_SETTINGS) FUZZ_SECONDS=20 Tests/Fuzzing/fuzz run
 
-fuzz-merge: setup ## make the corpus anew, of it and of what make fuzz has found
+fuzz-merge: setup ## rebuild the corpus from itself and from the inputs that make fuzz has found
 	@$(FUZZ_SETTINGS) Tests/Fuzzing/fuzz merge
 
 clean: ## remove what was built, and the Python environment of the tests

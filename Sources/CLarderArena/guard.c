@@ -18,7 +18,7 @@ static struct {
     uintptr_t end;
     // Set when a page goes missing, or the file is changed: see larder_guard_store. NULL for a reader's mapping.
     uint32_t *damage;
-    // Tells when somebody else writes to the file; -1 where nothing does.
+    // Readable when another program has written to the file; -1 without a watch.
     int watch_fd;
     uint64_t missing_pages;
 } guards[guards_max];
@@ -27,7 +27,7 @@ static bool is_installed;
 static uint64_t missing_pages;
 uint32_t larder_damage_counter;
 
-// The signals of a program that has met what it cannot have met.
+// The signals of a program that reads damaged memory.
 static const int fatal_signals[] = {SIGBUS, SIGSEGV, SIGILL, SIGTRAP, SIGFPE};
 enum { fatal_signals_count = sizeof(fatal_signals) / sizeof(fatal_signals[0]) };
 static struct sigaction previous_actions[fatal_signals_count];
@@ -35,8 +35,8 @@ static struct sigaction previous_actions[fatal_signals_count];
 void larder_stop_for_damage(void) {
     static const char text[] =
         "larder: the store's file was changed by another program while the store was in use. Stopping: "
-        "what is sound in the file is found at the next start.\n";
-    // Not where nobody reads: the process has to end.
+        "the next start keeps the items that are intact.\n";
+    // Only if standard error takes it at once: the process must end without waiting for a reader.
     struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
     if (poll(&output, 1, 0) > 0 && output.revents & POLLOUT) (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
     _exit(71);  // EX_OSERR
@@ -49,7 +49,7 @@ bool larder_condemn(uint32_t *damage, uint32_t reason) {
     return true;
 }
 
-// Puts a page of zeros where a page of a guarded mapping cannot be read; false when the address is not in one.
+// Replaces a page that cannot be read by a page of zeros. False if no guarded mapping has the address.
 static bool replace_missing_page(uintptr_t address) {
     for (int i = 0; i < guards_max; i++) {
         uintptr_t start = __atomic_load_n(&guards[i].start, __ATOMIC_ACQUIRE);
@@ -67,7 +67,7 @@ static bool replace_missing_page(uintptr_t address) {
     return false;
 }
 
-// Whether the file of a store was changed, as far as anybody knows by now.
+// Whether a change of a store's file is known, or can be read from its watch.
 static bool any_store_is_damaged(void) {
     for (int i = 0; i < guards_max; i++) {
         if (__atomic_load_n(&guards[i].start, __ATOMIC_ACQUIRE) == 0) continue;
@@ -82,13 +82,14 @@ static bool any_store_is_damaged(void) {
 
 static void signal_came(int signal_number, siginfo_t *information, void *context) {
     if (signal_number == SIGBUS && replace_missing_page((uintptr_t)information->si_addr)) return;
-    // Whoever watches the file may have seen the change and not said so yet.
+    // The thread that watches the file may not have reported the change yet. Wait for it up to 50 ms.
     const struct timespec moment = {.tv_sec = 0, .tv_nsec = 1000000};
     for (int step = 0; step < 50; step++) {
         if (any_store_is_damaged()) larder_stop_for_damage();
         nanosleep(&moment, NULL);
     }
-    // A fault of the program. Whoever was here before has it; the default is to die of it, at the same place.
+    // No store was damaged, so this is a fault of the program. An earlier handler gets it; the default action ends the
+    // process.
     for (int i = 0; i < fatal_signals_count; i++) {
         if (fatal_signals[i] != signal_number) continue;
         if (previous_actions[i].sa_flags & SA_SIGINFO) {
@@ -133,7 +134,7 @@ void larder_guard_store(const void *start, uint32_t *damage, int watch_fd) {
         if (guards[i].start != (uintptr_t)start) continue;
         __atomic_store_n(&guards[i].watch_fd, watch_fd, __ATOMIC_RELAXED);
         __atomic_store_n(&guards[i].damage, damage, __ATOMIC_RELEASE);
-        // A page may have gone missing before anybody was to be told.
+        // A page may have gone missing before `damage` was set.
         if (damage && guards[i].missing_pages > 0) larder_condemn(damage, LARDER_DAMAGE_MISSING_PAGES);
     }
     pthread_mutex_unlock(&guards_lock);
@@ -150,7 +151,7 @@ void larder_guard_remove(const void *start) {
 void larder_guard_count_missing(const void *start, uint64_t pages) {
     for (int i = 0; i < guards_max; i++) {
         if (__atomic_load_n(&guards[i].start, __ATOMIC_ACQUIRE) != (uintptr_t)start) continue;
-        // Those that were touched are counted already.
+        // Pages that the process has touched are counted already.
         uint64_t counted = __atomic_load_n(&guards[i].missing_pages, __ATOMIC_RELAXED);
         if (pages <= counted) return;
         __atomic_fetch_add(&missing_pages, pages - counted, __ATOMIC_RELAXED);
@@ -170,7 +171,7 @@ const uint64_t *larder_guard_missing_pages_of(const void *start) {
 int larder_watch_file(int fd, const char *path) {
     int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (watch < 0) return -1;
-    // The path may name another file by now; the descriptor does not.
+    // The path may name another file by now; the descriptor names the right one.
     char link[64];
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     if (inotify_add_watch(watch, link, IN_MODIFY) >= 0 || inotify_add_watch(watch, path, IN_MODIFY) >= 0) return watch;

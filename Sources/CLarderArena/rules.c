@@ -1,4 +1,4 @@
-// What each thread holds, for the checks of LockRules.swift, and waits that take longer.
+// The locks and sections of each thread, for the checks of LockRules.swift, and the later steps of waits.
 #include "larder_arena.h"
 
 void larder_wait_longer(uint32_t step) {
@@ -14,10 +14,10 @@ static _Thread_local larder_thread_holdings own;
 
 larder_thread_holdings *larder_holdings_of_thread(void) { return &own; }
 
-// As `StoreLocks` numbers them.
+// The numbers of `StoreLocks`.
 enum { lock_writing = 1, lock_space = 2, lock_lane = 4, lock_bucket = 8, lock_sessions = 64 };
 
-// The locks that may be held while one is taken.
+// The locks that a thread may hold while it takes `lock`.
 static uint32_t larder_locks_allowed(uint32_t lock) {
     switch (lock) {
     case lock_writing:

@@ -11,7 +11,7 @@
 static int argument_count;
 static char **argument_values;
 
-// glibc gives every constructor what it gives to main.
+// glibc passes the arguments of main to every constructor.
 __attribute__((constructor)) static void keep_arguments(int count, char **values) {
     argument_count = count;
     argument_values = values;
@@ -24,9 +24,9 @@ const char *larder_argument(int number) { return argument_values[number]; }
 bool larder_open_standard_descriptors(void) {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (fcntl(fd, F_GETFD) != -1) continue;
-        // The lowest number that is free is this one.
+        // `fd` is the lowest closed descriptor, so open returns it.
         int opened = open("/dev/null", O_RDWR);
-        // Where there are no devices: a descriptor that takes and gives nothing.
+        // Without /dev/null: a descriptor that can be neither read nor written.
         if (opened < 0) opened = open("/", O_PATH | O_DIRECTORY);
         if (opened != fd) return false;
     }

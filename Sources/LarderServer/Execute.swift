@@ -46,8 +46,8 @@ enum Execute {
 
     private static let relativeSecondsMax: Int64 = 60 * 60 * 24 * 30
 
-    /// Whether what a request stores or sets is to end some time after it: then the time is that of the request, which
-    /// may come late in its turn.
+    /// Whether a request sets a time relative to now. Then it needs the time of the request itself, which may come late
+    /// in its turn.
     @inline(__always)
     static func hasLifetime(_ request: Request) -> Bool {
         (1...relativeSecondsMax).contains(request.exptime) || request.meta.vivifyExptime > 0

@@ -8,7 +8,7 @@ package final class InProcessServer {
     fileprivate let context: UnsafeMutablePointer<WorkerContext>
     private let shift = ClockShift()
 
-    /// - Parameter startMilliseconds: what the clock shows at first; nil: what the wall clock does.
+    /// - Parameter startMilliseconds: the first time of the clock; nil: the time of the wall clock.
     /// - Throws: `StoreError` when the settings ask for an arena that cannot be, `StartupError` when they name
     ///   a file of users that cannot be read.
     package init(settings: Settings, startMilliseconds: Int64? = nil) throws {
@@ -33,11 +33,11 @@ package final class InProcessServer {
     /// Milliseconds since 1970, by the server's clock.
     package var nowMilliseconds: Int64 { shift.shown }
 
-    /// Lets time pass at each look at the clock, after the look: as on a server that is busy in between.
+    /// Advances the clock after each reading, as on a server that is busy between readings.
     package func advanceClock(millisecondsPerLook: Int64) { shift.move(millisecondsPerLook: millisecondsPerLook) }
 
-    /// What a UDP port would answer a datagram; nil for nothing.
-    /// - Parameter isGuarded: whether an answer must be smaller than what it answers.
+    /// The answer of a UDP port to a datagram; nil for no answer.
+    /// - Parameter isGuarded: whether an answer must be smaller than its request.
     package func answer(datagram: [UInt8], isGuarded: Bool) -> [[UInt8]]? {
         context.pointee.beginTurn()
         defer { context.pointee.endTurn() }
@@ -108,7 +108,7 @@ package final class InProcessConnection {
             switch action {
             case .read, .park: return
             case .holdLogin:
-                // What a client would wait for.
+                // A client would wait until this time.
                 guard let time = connection.heldLogin?.milliseconds else { return }
                 connection.continueLogin(now: time, &server.context.pointee)
             case .close:

@@ -13,14 +13,14 @@ package func serve(_ settings: Settings) -> Int32 {
     return code
 }
 
-/// How long the last lines of the log may take.
+/// How long writing the last lines of the log may take.
 private let lastLinesMilliseconds: Int64 = 1_000
 
 private func serve(_ settings: Settings, _ deadline: StopDeadline) -> Int32 {
     do {
         larder_tune_malloc()
         let settings = try settings.withAbsolutePaths()
-        // What only root may read is read as root.
+        // Read before the process gives up root: some of these files may be readable by root only.
         let access = try Access(settings)
         try ProcessSetup.prepare(settings)
         try deadline.begin()
@@ -56,7 +56,7 @@ final class Server: ConnectionSink {
     private let datagramSockets: [DatagramSocket]
     private var nextWorker = 0
     private var isStopping = false
-    /// nil: a guest, whose host decides how long it waits.
+    /// nil for a guest: its host decides how long to wait.
     private var deadline: StopDeadline?
 
     /// - Parameter shift: moves the clock; nil: nobody does, or a command where the settings allow that.
@@ -125,7 +125,7 @@ final class Server: ConnectionSink {
         withExtendedLifetime((signals, stopped, ticker, tender)) {}
     }
 
-    /// Sees to it that the server stops when it is asked to.
+    /// Connects the stop signals, or the host's request, to the main loop.
     private func takeStops(_ role: Role, _ waker: Waker) {
         switch role {
         case .guest:

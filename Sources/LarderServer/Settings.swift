@@ -97,7 +97,7 @@ package struct Settings: Sendable {
     package var verbosity = 0
     /// `-o idle_timeout`, seconds; 0 off.
     package var idleTimeoutSeconds = 0
-    /// `-o login_timeout`, seconds in which a client has to log in where it has to; 0 off.
+    /// `-o login_timeout`: seconds that a client has to log in, if the server asks for it; 0: no limit.
     package var loginTimeoutSeconds = 10
     /// `-o no_maxconns_fast` turns this off: the listeners pause instead of refusing.
     package var refusesConnectionsOverLimit = true
@@ -134,7 +134,8 @@ package struct Settings: Sendable {
     package var showsMaintainer = true
     /// `-o relaxed_privileges`, which is for memcached's own tests: commands for debugging.
     package var allowsDebugging = false
-    /// Seeds the stores' hashes; nil: another number at each start. No option: for tests that want the same each time.
+    /// The seed of the stores' hashes; nil: a new seed at each start. There is no option for it: tests use it to repeat
+    /// a run.
     package var hashSeed: UInt64?
     /// `-o temporary_ttl`; nil: not given.
     package var temporaryTTL: Int?
@@ -150,7 +151,7 @@ package struct Settings: Sendable {
     package var caches: [CacheSettings] = []
     /// `--key-route`: on the main port a key may name its cache.
     package var routesKeys = false
-    /// What the paths were before they were made absolute; nil: they are as given.
+    /// The paths before they were made absolute; nil: they were not changed.
     var givenPaths: GivenPaths?
 
     package init() {}

@@ -48,10 +48,10 @@ extension Session {
     }
 
     /// Steps over one bucket of the index and removes the expired items in it.
-    /// - Parameter itemsMax: how many items to look at, of those that the bucket holds.
-    /// - Returns: how many items were looked at, and how many of them were removed.
+    /// - Parameter itemsMax: the most items of the bucket to look at.
+    /// - Returns: the number of items seen, and the number removed.
     public func removeDead(_ walk: inout ItemWalk, itemsMax: Int, now: Int64) -> (seen: Int, removed: Int) {
-        // Before the items are found, since the wait for it would end their being valid.
+        // The lock is taken before the items are found: waiting for it would end their validity.
         if let bounds = state.bounds { lockWriting(bounds) }
         defer { if let bounds = state.bounds { unlockWriting(bounds) } }
         return withUnsafeTemporaryAllocation(of: Item.self, capacity: ItemWalk.itemsMax) { items in

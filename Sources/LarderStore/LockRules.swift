@@ -3,8 +3,8 @@ import Glibc
 
 /// The kinds of locks of a store.
 ///
-/// The rules of locks, waits and sections (a session is in a section while it is online: items that it
-/// finds stay where they are until it goes offline). Debug builds check each row where it applies.
+/// The rules of locks, waits and sections. A session is in a section while it is online: items that it finds stay where
+/// they are until it goes offline. Debug builds check each row where it applies.
 ///
 /// | what a thread does                        | locks it may hold meanwhile   | its session |
 /// | ----------------------------------------- | ----------------------------- | ----------- |
@@ -19,12 +19,12 @@ import Glibc
 ///
 /// `larder_locks_allowed` in rules.c has the second column in numbers.
 ///
-/// A thread is online in one store at most, and holds locks of one store at most. So no thread that waits is
-/// waited for: a section ends without a wait for `writing`, `space` or another section. A thread that holds
-/// a short lock (lane, bucket, overflow, recency, sessions) takes only short locks further down the table.
+/// A thread is online in one store at most, and holds locks of one store at most. So no thread waits for a thread that
+/// waits: a section ends without a wait for `writing`, `space` or another section. A thread that holds a short lock
+/// (lane, bucket, overflow, recency, sessions) takes only short locks further down the table.
 ///
-/// A wait for sections ends after a time, and the write is refused. A reader's wait for a bucket ends in a miss.
-/// A wait to lock a bucket of a file ends with the store emptied: only damage keeps it locked (`BoundedWait`).
+/// A wait for sections has a time limit; after it the write is refused. A reader's wait for a bucket ends in a miss. A
+/// wait to lock a bucket of a file ends with the store emptied: only damage keeps a bucket locked (`BoundedWait`).
 /// `writing`, `space` and the short locks have no time limit: their holders do a bounded amount of work.
 struct StoreLocks: OptionSet {
     let rawValue: UInt32
@@ -44,14 +44,14 @@ struct StoreLocks: OptionSet {
     static let sessions = StoreLocks(rawValue: 1 << 6)
 }
 
-/// What a debug build checks; nothing in an optimised one.
+/// The checks of a debug build. An optimised build has none.
 ///
 /// SAFETY: the holdings are the calling thread's own, and live as long as it.
 extension StoreLocks {
     /// Before a lock is taken.
     /// - Parameters:
-    ///   - store: its process state; nil: of the store whose locks are held already.
-    ///   - waits: whether the caller may have to wait for somebody who waits for sections to end.
+    ///   - store: the store's process state; nil: the store whose locks are held already.
+    ///   - waits: whether the caller may wait for a thread that waits for sections to end.
     @inline(__always)
     func checkMayBeTaken(of store: UnsafeMutablePointer<ProcessState>?, waits: Bool = false) {
         #if DEBUG
@@ -94,7 +94,9 @@ extension StoreState {
     @inline(__always)
     func checkMayAwaitSections() {
         #if DEBUG
-            assert(larder_may_await_sections(), "a thread waits for sections in one of its own, or holds a lane or a bucket")
+            assert(
+                larder_may_await_sections(),
+                "a thread waits for sections while it is in a section, or holds a lane or a bucket")
         #endif
     }
 
@@ -114,7 +116,7 @@ extension StoreState {
         #endif
     }
 
-    /// Where a session may go offline, though it need not this time: views of items end here.
+    /// A point where a session may go offline, even if it does not this time. Views of items end here.
     @inline(__always)
     func endViews(_ session: UnsafeMutablePointer<SessionSlot>) {
         #if DEBUG
@@ -137,7 +139,7 @@ extension StoreState {
         larder_spin_unlock(word)
     }
 
-    /// The session is offline.
+    /// Locks `space`. The session must be offline.
     func lockSpace() {
         checkMayTake(.space, waits: true)
         pthread_mutex_lock(&process.pointee.spaceLock)
@@ -156,7 +158,7 @@ extension StoreState {
         pthread_mutex_unlock(&process.pointee.spaceLock)
     }
 
-    /// The session is offline.
+    /// Locks `writing`. The session must be offline.
     func lockWriting(_ bounds: UnsafeMutablePointer<Bounds>) {
         checkMayTake(.writing, waits: true)
         pthread_mutex_lock(&bounds.pointee.writing)
@@ -176,7 +178,7 @@ extension StoreState {
     }
 }
 
-/// Lets a test act as another thread, in the middle of what its own is doing.
+/// Lets a test act as another thread while its own thread holds locks or is in a section.
 package func actAsAnotherThread<Result>(_ body: () -> Result) -> Result {
     #if DEBUG
         let holdings = larder_holdings_of_thread().unsafelyUnwrapped
@@ -187,30 +189,30 @@ package func actAsAnotherThread<Result>(_ body: () -> Result) -> Result {
     return body()
 }
 
-/// A wait for another thread, a step at a time, that ends.
+/// A wait for another thread, in steps and with a time limit.
 struct BoundedWait {
     private var step: UInt32 = 0
     private var endMilliseconds: Int64 = 0
 
     enum Aim { case sectionsEnd, bucketIsFree }
 
-    /// Waits a moment; false when the wait has taken too long, or the store is to be emptied anyway.
+    /// Waits for a moment. False if the wait has taken too long, or the store is about to be emptied.
     @inline(__always)
     mutating func goesOn(until aim: Aim, _ state: StoreState) -> Bool {
         larder_wait_step(step)
         step &+= 1
         if step & 0xff != 0 { return true }
-        // Not through `self`, whose parts are to stay in registers.
+        // Not through `self`: its parts are to stay in registers.
         endMilliseconds = Self.checkTime(endMilliseconds, aim, state)
         return endMilliseconds >= 0
     }
 
-    /// - Returns: when the wait ends, or -1 when it has ended.
+    /// - Returns: the end of the wait, or -1 if the time is over.
     @inline(never)
     private static func checkTime(_ endMilliseconds: Int64, _ aim: Aim, _ state: StoreState) -> Int64 {
         guard !state.isCondemned else { return -1 }
         let sectionsMax = state.process.pointee.configuration.waitMillisecondsMax
-        // A bucket is locked for microseconds, unless a disk has to be waited for.
+        // A bucket is locked for microseconds, except when a thread waits for the disk.
         let millisecondsMax = aim == .sectionsEnd ? sectionsMax : sectionsMax * 15
         let now = monotonicMilliseconds()
         if endMilliseconds == 0 { return now + millisecondsMax }
@@ -218,14 +220,14 @@ struct BoundedWait {
     }
 }
 
-/// What a view of an item remembers in a debug build: the moment of its session that it is of.
+/// In a debug build: the session's generation when a view of an item was made.
 @usableFromInline
 struct ViewGuard {
     #if DEBUG
         private let generation: UnsafePointer<UInt64>?
         private let value: UInt64
 
-        /// Of a view that is protected otherwise: by a lock, or since its memory never changes.
+        /// For a view that needs no section: a lock protects it, or its memory never changes.
         init() {
             generation = nil
             value = 0
@@ -241,7 +243,7 @@ struct ViewGuard {
         @usableFromInline
         func check() {
             guard let generation, generation.pointee != value else { return }
-            // Debug builds only. No byte from outside leads here: a caller kept a view for too long.
+            // Debug builds only. Input cannot cause this: a caller has kept a view for too long.
             assertionFailure("an item is looked at after its session went offline, or may have")
         }
     #else

@@ -69,7 +69,7 @@ public struct Session: ~Copyable {
     }
 
     /// Begins a turn at `now`, in absolute milliseconds; carries out a flush that has fallen due,
-    /// and a slice of the upkeep. Whoever has a store in a file calls `repair` first when `StoreDamage.count` has
+    /// and a slice of the upkeep. The owner of a store in a file calls `repair` first if `StoreDamage.count` has
     /// changed.
     @inline(__always)
     public func begin(now: Int64) {
@@ -104,8 +104,8 @@ public struct Session: ~Copyable {
 
     // MARK: Reading
 
-    /// Whether the store was found damaged: it is empty from the next turn on, and what was read in this one is
-    /// not to be trusted.
+    /// Whether the store was found damaged. It is empty from the next turn on, and values read in this turn may be
+    /// wrong.
     @inline(__always)
     public var isCondemned: Bool { state.isCondemned }
 

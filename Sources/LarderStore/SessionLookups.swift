@@ -19,7 +19,7 @@ public struct Lookup {
         set { address = newValue }
     }
     private var address: UnsafeRawPointer?
-    /// When it was looked for.
+    /// The moment of the lookup.
     var guardOfView = ViewGuard()
     public internal(set) var valueLength = 0
     public internal(set) var clientFlags: UInt32 = 0
@@ -41,7 +41,7 @@ public struct Lookup {
         self.keyLength = keyLength
     }
 
-    /// Whether there was an item that has expired. May be asked for when the value may not.
+    /// Whether the key had an expired item. May be asked after the value has become invalid.
     public var foundDead: Bool { address == nil && isDead }
 
     public var hashedKey: HashedKey { HashedKey(bytes: key, length: keyLength, hash: hash) }

@@ -191,8 +191,8 @@ extension Session {
         return refused(mode, key, .noMemory)
     }
 
-    /// How often a write is tried anew because others wrote the same item meanwhile, or because a line of the
-    /// index that should be there is not. Each of the former lets another write succeed.
+    /// How often a write is tried again. Reasons: another session wrote the same item, and so has made progress; or a
+    /// line of the index is missing, because of damage.
     static var attemptsMax: Int { 1 << 16 }
 
     /// What a write that depends on the old item found before it had room for the new one.

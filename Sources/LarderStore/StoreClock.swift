@@ -1,9 +1,9 @@
 import Glibc
 
-/// The time as a store is given it, in absolute milliseconds: the clock since the machine's boot, set by the wall
-/// clock once, so that a change of the wall clock ends no item early and none late. Time in suspend counts.
+/// The clock of a store, in absolute milliseconds: the clock since the machine's boot, set by the wall clock once. A
+/// later change of the wall clock ends no item early or late. Time in suspend counts.
 public struct StoreClock: Sendable {
-    /// What is added to `CLOCK_BOOTTIME`.
+    /// The clock is `CLOCK_BOOTTIME` plus this.
     public let offsetMilliseconds: Int64
 
     /// A clock set by the wall clock now.
@@ -22,5 +22,5 @@ public struct StoreClock: Sendable {
     }
 }
 
-/// Milliseconds of the clock that waits are bounded by.
+/// Milliseconds of the monotonic clock, which limits waits.
 func monotonicMilliseconds() -> Int64 { StoreClock.milliseconds(CLOCK_MONOTONIC) }

@@ -11,40 +11,40 @@ public enum StoreDamage: UInt32, Sendable {
     /// Another program wrote to the store's file.
     case fileChanged = 3
 
-    /// How often a store of this process was found damaged. What was read of a store before this number changed is
-    /// not to be trusted.
+    /// How often a store of this process was found damaged. Data that was read from a store before this number changed
+    /// may be wrong.
     @inline(__always)
     public static var count: UInt32 { larder_damages() }
 }
 
-/// What became of a store whose file was changed under it.
+/// The damage of a store whose file was changed, since the store was opened.
 public struct DamageReport: Sendable {
     /// How often the store was emptied.
     public var count = 0
-    /// Items that it held then, in all.
+    /// The number of items that were dropped, in all.
     public var itemsLost = 0
     /// Why it was emptied last.
     public var cause: StoreDamage?
 }
 
-/// A store in a file that another program changes, truncates or overwrites is condemned: its index may lead
-/// anywhere, and its values may be anybody's. It is then emptied as a whole, before the next section begins,
-/// and goes on in memory of the process, so that the file cannot harm it again.
+/// When another program changes, truncates or overwrites the file of a store, the store is condemned. Its index and its
+/// values may be wrong. The whole store is emptied before the next section begins. It continues in memory of the
+/// process, so that the file cannot harm it again.
 ///
-/// Sections that are under way see damaged memory until they end: whatever follows a number that it reads there
-/// is bounded, answers of that time are not sent (`larder_damages`), and a trap ends the process with a sentence.
+/// Sections that have begun see damaged memory until they end. Every access by a number that they read is
+/// range-checked. Answers of that time are not sent (`larder_damages`). A trap ends the process with one line.
 extension StoreState {
     @inline(__always)
     var isCondemned: Bool { larder_load_u32(&process.pointee.damage) != 0 }
 
-    /// Has the store emptied before its next section begins. Only a store in a file: no other program writes to the
-    /// memory of this process.
+    /// Marks the store to be emptied before its next section begins. Only for a store in a file: no other program
+    /// writes to the memory of this process.
     func condemn(_ damage: StoreDamage) {
         guard checked != 0 else { return }
         larder_condemn(&process.pointee.damage, damage.rawValue)
     }
 
-    /// Waits until the store is emptied, if that is being done. The session has just gone online.
+    /// Waits while the store is being emptied. The session has just gone online.
     @inline(never)
     func awaitRepair(_ session: UnsafeMutablePointer<SessionSlot>) {
         var step: UInt32 = 0
@@ -57,7 +57,7 @@ extension StoreState {
         }
     }
 
-    /// Waits until nobody is in a section. A thread that stays in one for ever ends the process.
+    /// Waits until no session is in a section. If a thread never leaves its section, the process ends.
     fileprivate func awaitAllSections() {
         checkMayAwaitSections()
         var end: Int64 = 0
@@ -72,7 +72,7 @@ extension StoreState {
         }
     }
 
-    /// Makes what is kept beside the arena that of an empty store. Nobody is in a section.
+    /// Resets the data outside the arena to that of an empty store. No session is in a section.
     fileprivate func forgetAll() {
         let process = self.process
         process.pointee.freeSlabs = SlabList()
@@ -107,13 +107,13 @@ extension StoreState {
 }
 
 extension Store {
-    /// Cas values that are passed over when a store is emptied: those given out since they were last noted.
+    /// The number of cas values to skip when a store is emptied: more than were given out since `casNoted`.
     private static let casMargin: UInt64 = 1 << 32
 
-    /// What became of the store when its file was changed.
+    /// The damage of the store since it was opened.
     public var damageReport: DamageReport { file?.damage.withLock { $0 } ?? DamageReport() }
 
-    /// Empties a store that is condemned. The calling thread is in no section and holds no lock.
+    /// Empties a condemned store. The calling thread is in no section and holds no lock.
     func repair() {
         guard let file else { return }
         if let bounds = state.bounds { state.lockWriting(bounds) }

@@ -39,7 +39,7 @@ public enum FileRefusal: Equatable, Sendable, CustomStringConvertible {
     case noSpace(bytes: Int)
     /// A reader needs a file that a server has made.
     case notAStore(reason: String)
-    /// A server is making it at this moment: in the next one it can be looked at.
+    /// A server is making the file at this moment. It can be inspected a moment later.
     case beingMade
     /// It is no store, and could not be given another name.
     case cannotBeSetAside(errno: Int32)

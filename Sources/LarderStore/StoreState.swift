@@ -105,7 +105,7 @@ struct StoreState: @unchecked Sendable {
 
 /// What the store keeps outside the arena: it ends with the process.
 struct ProcessState {
-    /// Guards slab states and lists, the index's growth and eviction. See `StoreLocks` for what may be held meanwhile.
+    /// Guards slab states and lists, the growth of the index, and eviction. `StoreLocks` has the rules.
     var spaceLock = pthread_mutex_t()
     /// Slabs ready for use.
     var freeSlabs = SlabList()
@@ -171,13 +171,13 @@ struct ProcessState {
     var lastEvictionIdleSeconds: UInt32 = 0
     /// Next look at the time buckets. Atomic.
     var nextTickMilliseconds: UInt64 = 0
-    /// Atomic. `StoreDamage`: why the store is to be emptied; 0 while it is sound.
+    /// Atomic. A `StoreDamage`: why the store must be emptied; 0: the store is sound.
     var damage: UInt32 = 0
-    /// Atomic; 1 while the store is being emptied: no section may begin.
+    /// Atomic. 1 while the store is being emptied: no section may begin.
     var isClosed: UInt32 = 0
-    /// How often the store was emptied since its memory was damaged. Changed while nobody is in a section.
+    /// How often the store was emptied because of damage. Changed only while no session is in a section.
     var life: UInt32 = 0
-    /// `cas_last` of a while ago. Under the space lock.
+    /// An earlier value of `cas_last`. Under the space lock.
     var casNoted: UInt64 = 0
     var configuration: StoreConfiguration
     var bounds: UnsafeMutablePointer<Bounds>?

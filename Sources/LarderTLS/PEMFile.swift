@@ -1,16 +1,16 @@
 import Glibc
 
-/// A file of certificates or keys, as text. OpenSSL takes a bundle that ends within its second certificate for a
-/// bundle of one: whoever is in the lost part would be refused, without a word.
+/// A file of certificates or keys, as text. OpenSSL takes a bundle that is cut off in its second certificate for a
+/// bundle of one. The server would then refuse the clients of the lost certificates, without any message.
 struct PEMFile: Equatable {
     private let contents: [UInt8]
 
-    /// Larger than any bundle: what all systems trust together has a quarter of a megabyte.
+    /// Larger than any bundle: a system's bundle of all public authorities has a quarter of a megabyte.
     private static let bytesMax = 16 << 20
 
-    /// nil: it cannot be read, about which OpenSSL has words, or only once, as a pipe.
+    /// nil: the file cannot be read, which OpenSSL reports, or it can be read only once, as a pipe.
     init?(_ path: String) {
-        // Not even opened: the writer of a pipe would take that for its reader.
+        // A pipe is not opened: its writer would take this for the real reader.
         var status = stat()
         guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
         let fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -31,7 +31,7 @@ struct PEMFile: Equatable {
 
     init(contents: [UInt8]) { self.contents = contents }
 
-    /// Why the file is not whole; nil: it is. Text between the blocks is for people.
+    /// Why the file is incomplete; nil: it is complete. Text between the blocks is ignored.
     var fault: String? {
         var open: ArraySlice<UInt8>?
         var isEmpty = true
@@ -48,7 +48,7 @@ struct PEMFile: Equatable {
                 else { return Self.cutOff }
                 open = line.dropFirst(Self.begin.count)
             } else if number == lines.count - 1, !line.isEmpty, Self.begin.starts(with: line) {
-                // The first bytes of a block that lost the rest.
+                // The file ends within the BEGIN line of a block.
                 return Self.cutOff
             }
         }
@@ -59,9 +59,9 @@ struct PEMFile: Equatable {
     private static let begin = Array("-----BEGIN ".utf8)
     private static let end = Array("-----END ".utf8)
     private static let dashes = Array("-----".utf8)
-    private static let cutOff = "the file is not whole, a block in it has no end"
+    private static let cutOff = "the file is cut off: a block in it has no END line"
 
-    /// Without the blanks at its end, as OpenSSL reads it.
+    /// The line without the blanks at its end, as OpenSSL reads it.
     private static func trimmed(_ line: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         var line = line
         while let last = line.last, last <= UInt8(ascii: " ") { line.removeLast() }

@@ -17,10 +17,9 @@ package final class TLSContext: @unchecked Sendable {
         try apply(configuration, configuration.verifyMode)
     }
 
-    /// A server's with the certificates of another one, for one of its listeners. A session is resumed only from
-    /// the context that it began with: OpenSSL does not ask again for a certificate that an earlier handshake
-    /// was to show.
-    /// - Parameter scope: names the listener and the reading of the certificates; at most 32 bytes.
+    /// A context of a server's listener, with the certificates of `pattern`. A session is resumed only by the context
+    /// that it began with: for a resumed session OpenSSL does not ask for a certificate again.
+    /// - Parameter scope: identifies the listener and the reading of the certificates; at most 32 bytes.
     package init(
         _ configuration: TLSConfiguration, sharing pattern: TLSContext, verifyMode: TLSConfiguration.VerifyMode,
         scope: [UInt8]
@@ -40,7 +39,7 @@ package final class TLSContext: @unchecked Sendable {
         return native
     }
 
-    /// Everything that is not in a file.
+    /// Applies the settings that need no file.
     private func apply(
         _ configuration: TLSConfiguration, _ verifyMode: TLSConfiguration.VerifyMode
     ) throws(TLSError) {
@@ -93,7 +92,7 @@ package final class TLSContext: @unchecked Sendable {
         try load("CA certificate", authorities) { larder_tls_use_authorities(native, authorities) }
     }
 
-    /// Has OpenSSL read a file, and refuses one that is not whole.
+    /// Lets OpenSSL read a file, and refuses the file if it is incomplete.
     private func load(
         _ what: String, _ path: String, shownAs name: String? = nil, isPEM: Bool = true, _ body: () -> Bool
     ) throws(TLSError) {

@@ -26,8 +26,8 @@ package struct TLSSession {
     /// The most bytes that one record holds.
     package static let recordBytesMax = 16 << 10
 
-    /// Goes on with a server's handshake. One that is done is failed all the same when the client should have shown a
-    /// certificate and has not: OpenSSL does not ask for it when a session is resumed.
+    /// Continues a server's handshake. A complete handshake fails if the server needs a certificate and the client has
+    /// shown none: OpenSSL does not ask for it when a session is resumed.
     package func handshake() -> Outcome {
         let outcome = shaken(larder_tls_accept(ssl))
         guard outcome == .done(0) else { return outcome }
@@ -60,7 +60,7 @@ package struct TLSSession {
     /// Whether the handshake took up an earlier session instead of beginning anew.
     package var isResumed: Bool { larder_tls_is_resumed(ssl) }
 
-    /// Whether the client is asked for a certificate.
+    /// Whether the server asks the client for a certificate.
     package var asksCertificate: Bool { larder_tls_asks_certificate(ssl) }
 
     /// Says good-bye, as far as the socket takes it.

@@ -1,8 +1,7 @@
 import Glibc
 import LarderWire
 
-/// The parser of binary packets: where the input is cut makes no difference, and what is taken in batches is what would
-/// be found one by one.
+/// The binary parser. Its steps must not depend on how the input is cut, or on whether requests are taken in batches.
 struct BinaryTarget: Fuzzed {
     func run(_ input: [UInt8]) {
         guard let input = ParserInput(input) else { return }
@@ -15,6 +14,7 @@ struct BinaryTarget: Fuzzed {
     }
 }
 
+/// Drives the binary parser, and notes a digest of each step.
 private struct BinaryRun {
     private(set) var steps = ParserSteps()
     private let takesBatches: Bool
@@ -22,7 +22,7 @@ private struct BinaryRun {
     private var request = Request()
     private var start = 0
     private var swallowBytes = 0
-    /// The digest of a request whose value is still to come, without it.
+    /// The digest of a request whose value has not arrived yet.
     private var awaited: Digest?
     private var isClosed = false
 
@@ -100,7 +100,7 @@ private struct BinaryRun {
     private var hasValue: Bool { request.verb == .store || request.verb == .authenticate }
 
     private func digest(_ copy: borrowing Copy) -> Digest {
-        // As a batch tells it.
+        // A plain retrieval has the digest that a batch makes.
         if request.verb == .retrieve, !request.options.touches, !request.options.omitsValue {
             return Self.retrieval(
                 copy.bytes(request.keyStart, request.keyLength), request.packetTag,

@@ -1,11 +1,11 @@
 import Glibc
 import LarderServer
 
-/// Whole conversations with a server without sockets: all parsers, all commands, the store, and the answers.
+/// Whole conversations with a server without sockets: all parsers, all commands, the store and the encoders.
 ///
-/// The invariants hold at the end, and the answers do not depend on how many bytes come at a time.
+/// Checks the store's invariants at the end, and that the answers do not depend on how the input is split.
 final class ConversationTarget: Fuzzed {
-    /// Small memory, so that it is full soon.
+    /// Little memory, so that it is full soon.
     private static let small = ["-m", "2", "-I", "64k"]
     private static let users = "nobody:nothing\nfoo:bar\n"
 
@@ -21,7 +21,7 @@ final class ConversationTarget: Fuzzed {
             "name=b,items=40,blocksize=16,purge_lru=1",
         ],
     ]
-    /// Those whose answers are compared: nothing is ever full, and nobody logs in.
+    /// The options of the compared conversations: the memory is never full, and there are no logins.
     private static let comparable = 1
 
     private let usersPath: String
@@ -44,7 +44,7 @@ final class ConversationTarget: Fuzzed {
         let number = script.comparesBytes ? Self.comparable : script.options % Self.options.count
         let options = Self.options[number].map { $0 == "USERS" ? usersPath : $0 }
         var whole = Talk(options)
-        // A full look at a store takes longer than most talks.
+        // A full check of a store takes longer than most conversations.
         whole.run(script, piece: Int.max, checksAtEnd: input.count % 8 == 0)
         guard script.comparesBytes, !whole.depends else { return }
         var single = Talk(options)
@@ -56,14 +56,14 @@ final class ConversationTarget: Fuzzed {
     }
 }
 
-/// A server and three clients of it.
+/// A server and three clients.
 private struct Talk {
     private let server: InProcessServer
     private let clients: [InProcessConnection]
     private(set) var answers: [[UInt8]]
-    /// The clock moves with each look at it.
+    /// Whether each reading of the clock advances it.
     private var ticks = false
-    /// Some line has no end for long: when it is given up depends on the pieces.
+    /// Whether a long line has no end. The parser gives such a line up at a point that depends on the split.
     private var hasLongLine = false
 
     init(_ options: [String]) {
@@ -100,7 +100,7 @@ private struct Talk {
         } while start < bytes.count
     }
 
-    /// Whether the answers may depend on the pieces: statistics, dumps and what watchers are told do.
+    /// Whether the answers may depend on the split: true for statistics, dumps and lines for watchers.
     var depends: Bool {
         hasLongLine || ticks
             || answers.contains { answer in
@@ -108,7 +108,7 @@ private struct Talk {
             }
     }
 
-    /// The last: the head of a binary statistic.
+    /// The last entry is the header of a binary statistic.
     private static let dependentWords: [[UInt8]] =
         ["STAT", "key=", "ts=", "gid=", "mg ", "PREFIX"].map { Array($0.utf8) } + [[0x81, 0x10]]
 

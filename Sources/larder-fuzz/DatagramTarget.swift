@@ -1,9 +1,9 @@
 import LarderServer
 
-/// Datagrams to a server of small memory, which lives as long as the process: so an input that fails may need those
-/// before it, unless the server was as good as new.
+/// Datagrams to a server with little memory. The server lives for 64 inputs, so an input that fails may need the inputs
+/// before it.
 final class DatagramTarget: Fuzzed {
-    /// Inputs for one server.
+    /// The number of inputs for one server.
     private static let inputsMax = 64
     private var server: InProcessServer?
     private var inputs = 0
@@ -37,14 +37,14 @@ final class DatagramTarget: Fuzzed {
 enum Servers {
     static func make(_ arguments: [String]) -> InProcessServer {
         guard case .serve(var settings, _) = parseCommandLine(arguments) else {
-            fault("no server has \(arguments)")
+            fault("unknown options \(arguments)")
         }
-        // An input that fails is to fail each time.
+        // A fixed seed, so that a failing input fails each time.
         settings.hashSeed = 5
         do {
             return try InProcessServer(settings: settings, startMilliseconds: StoreImage.now)
         } catch {
-            fault("no server starts with \(arguments): \(error)")
+            fault("the server does not start with \(arguments): \(error)")
         }
     }
 

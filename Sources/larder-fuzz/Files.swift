@@ -1,6 +1,6 @@
 import Glibc
 
-/// Whole files.
+/// Reads and writes whole files.
 enum Files {
     struct Failure: Error, CustomStringConvertible {
         let path: String

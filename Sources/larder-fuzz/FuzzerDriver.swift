@@ -1,6 +1,6 @@
 import Glibc
 
-/// libFuzzer, where it is linked: it is looked up by its name, so that every build of the package can have this program.
+/// libFuzzer, if it is linked. It is looked up by name, so that this program can be built without it.
 struct FuzzerDriver {
     private typealias Callback = @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
     private typealias Driver =

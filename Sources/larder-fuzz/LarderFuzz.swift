@@ -1,14 +1,14 @@
 import Glibc
 
-/// What `make fuzz` runs: one function for each kind of bytes from outside, and libFuzzer to find inputs for it.
+/// The program of `make fuzz`: one function for each kind of bytes from outside, and libFuzzer to find inputs for it.
 ///
-/// A build for fuzzing links libFuzzer, whose arguments follow `--target`: it passes over whatever begins with two
-/// dashes, and hands it on to the processes that it starts. Any other build can run inputs that were found.
+/// A fuzzing build links libFuzzer. libFuzzer's arguments follow `--target`; it ignores arguments that begin with two
+/// dashes and passes them to its child processes. Any other build can only run given inputs.
 @main struct LarderFuzz {
     private static let usage = """
         usage: larder-fuzz --target=NAME FILE...           run inputs
                larder-fuzz --target=NAME [-OPTION=...] DIR...   libFuzzer's own arguments (make fuzz)
-               larder-fuzz --seeds=NAME CONVERSATIONS DIR  write first inputs, made from the conversations
+               larder-fuzz --seeds=NAME CONVERSATIONS DIR  write the first inputs, made from the conversations
         targets: \(FuzzTarget.allCases.map(\.rawValue).joined(separator: " "))
 
         """
@@ -58,7 +58,7 @@ enum Running {
     static func run(_ input: [UInt8]) { target?.run(input) }
 }
 
-/// Takes inputs of one kind.
+/// A fuzz target: runs one input.
 protocol Fuzzed {
     func run(_ input: [UInt8])
 }
@@ -79,9 +79,9 @@ enum FuzzTarget: String, CaseIterable {
     }
 }
 
-/// What must not be: says so, and ends the process in a way that libFuzzer notices.
+/// Reports a fault, and ends the process in a way that libFuzzer notices.
 ///
-/// On the standard output, since the log lines of the server under test go elsewhere.
+/// Writes to standard output, since `make fuzz` discards standard error.
 func fault(_ text: String) -> Never {
     Files.write("larder-fuzz: \(text)\n", to: STDOUT_FILENO)
     abort()

@@ -1,6 +1,6 @@
 import LarderWire
 
-/// What a client may say before it has logged in: where it is cut makes no difference, and all of it comes to 16 KB.
+/// The input before a login. The steps must not depend on how the input is cut, and the parser must take at most 16 KB.
 struct LoginTarget: Fuzzed {
     func run(_ input: [UInt8]) {
         guard let input = ParserInput(input) else { return }
@@ -23,7 +23,7 @@ struct LoginTarget: Fuzzed {
                     fault("the cursor is at \(cursor) of \(copy.count)")
                 }
                 start += cursor
-                if start > TextLogin.bytesMax { fault("\(start) bytes were listened to") }
+                if start > TextLogin.bytesMax { fault("\(start) bytes were taken before the login") }
                 if step == .needMore { break }
                 steps.append(words(step, copy))
                 switch step {

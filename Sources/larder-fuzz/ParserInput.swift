@@ -1,12 +1,12 @@
 import Glibc
 import LarderWire
 
-/// An input of a parser, and where it is cut: a count, two bytes for each cut, and then the bytes themselves.
+/// The input of a parser and its cuts: a byte with the number of cuts, two bytes for each cut, then the bytes.
 struct ParserInput {
     let bytes: [UInt8]
-    /// In order; the end of the bytes is the last one.
+    /// The ends of the pieces, in order. The last one is the end of the bytes.
     let ends: [Int]
-    /// A bit or two to choose by.
+    /// Bits that choose the parser's options.
     let choice: UInt8
 
     private static let cutsMax: UInt8 = 7
@@ -22,10 +22,10 @@ struct ParserInput {
         ends = cuts.sorted() + [length]
     }
 
-    /// Before bytes that are not cut.
+    /// The beginning of an input without cuts.
     static let prefix: [UInt8] = [0]
 
-    /// Whether no line is so long that it is given up before its end has come: when that is depends on the cuts.
+    /// Whether all lines are short. The parser gives up a long line at a point that depends on the cuts.
     var linesEnd: Bool {
         bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: true).allSatisfy {
             $0.count < 2000
@@ -33,14 +33,14 @@ struct ParserInput {
     }
 }
 
-/// What a parser made of its input, step by step: a number for each, made of all that the step says.
+/// The steps of a parser: for each a digest of its fields.
 struct ParserSteps: Equatable {
     var digests: [UInt64] = []
 
     mutating func add(_ digest: Digest) { digests.append(digest.value) }
 }
 
-/// A number that stands for a sequence of bytes and numbers (FNV-1a).
+/// A digest of bytes and numbers (FNV-1a).
 struct Digest {
     private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
 
@@ -56,14 +56,14 @@ struct Digest {
     mutating func add(_ truth: Bool) { add(truth ? 1 : 0) }
 }
 
-/// Bytes at an address of their own, with nothing readable behind them: what the sanitizer finds out.
+/// A copy of bytes in an allocation of its own. The address sanitizer reports a read beyond it.
 struct Copy: ~Copyable {
     let base: UnsafeMutablePointer<UInt8>
     let count: Int
 
     init(_ bytes: ArraySlice<UInt8>) {
         count = bytes.count
-        // SAFETY: room for all of the bytes, which are all written.
+        // SAFETY: the allocation has room for all bytes, and all of them are written.
         base = .allocate(capacity: count)
         for (offset, byte) in bytes.enumerated() { base[offset] = byte }
     }
@@ -79,7 +79,7 @@ struct Copy: ~Copyable {
 }
 
 extension Digest {
-    /// All that a request says, but for its value.
+    /// A digest of all fields of a request, without its value.
     init(_ request: Request, in copy: borrowing Copy) {
         self.init("request")
         add(request.verb.rawValue)

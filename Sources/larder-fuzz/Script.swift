@@ -1,29 +1,29 @@
-/// An input of a whole conversation: which server it is held with, and what happens there.
+/// The input of a whole conversation: the server's options, and the steps.
 ///
-/// The first byte chooses the options. Of the rest, the byte `mark` begins a step that is no bytes for the server, and
-/// the byte behind it says which; twice, it is itself.
+/// The first byte chooses the options. The other bytes go to the server. The byte `mark` begins a special step, which
+/// the next byte names. Two `mark` bytes stand for one byte of that value.
 struct Script {
     enum Step {
-        /// One client sends this, in one piece.
+        /// A client sends these bytes in one piece.
         case send(connection: Int, [UInt8])
         case advance(milliseconds: Int64)
-        /// From here on each look at the clock moves it.
+        /// From here on each reading of the clock advances it.
         case tick(millisecondsPerLook: Int64)
         case check
     }
 
-    /// No letter, and no byte of a binary header that is right.
+    /// A byte that is no letter and is in no valid binary header.
     static let mark: UInt8 = 0xf5
     static let cut = UInt8(ascii: "|")
     static let connections = UInt8(ascii: "1")...UInt8(ascii: "3")
     static let check = UInt8(ascii: "?")
-    /// Followed by a byte: seconds.
+    /// The next byte is the number of seconds.
     static let second = UInt8(ascii: "+")
-    /// Followed by a byte: milliseconds.
+    /// The next byte is the number of milliseconds.
     static let tick = UInt8(ascii: "~")
 
     let options: Int
-    /// The same is asked in single bytes, of another server: it answers the same.
+    /// Whether the bytes are also sent one by one to another server, which must answer the same.
     let comparesBytes: Bool
     private(set) var steps: [Step] = []
 
@@ -62,7 +62,7 @@ struct Script {
             case Self.tick:
                 finish()
                 steps.append(.tick(millisecondsPerLook: Int64(next() ?? 0)))
-            // What waits for a server to say something unasked has its turn.
+            // Lets the server send unasked lines, such as those for watchers.
             default:
                 finish()
                 steps.append(.send(connection: connection, []))

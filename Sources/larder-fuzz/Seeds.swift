@@ -1,6 +1,6 @@
 import LarderTesting
 
-/// First inputs for a target: what the conversations of the protocol tests send.
+/// The first inputs for a target, made from the requests of the protocol tests.
 struct Seeds {
     private let target: FuzzTarget
 
@@ -20,7 +20,7 @@ struct Seeds {
             let text = String(decoding: try Files.bytes(of: directory + "/" + name), as: UTF8.self)
             for conversation in try ConversationParser.parse(text, file: name) {
                 let input = input(conversation)
-                // What is longer is about lengths, and slow.
+                // Longer inputs test lengths only, and are slow.
                 if input.count <= Self.bytesMax { try write(input) }
             }
         }
@@ -71,7 +71,7 @@ struct Seeds {
         return bytes
     }
 
-    /// The number of the options that are most like those that a conversation needs.
+    /// The index of the options that suit a conversation.
     private func options(of conversation: Conversation) -> Int {
         let wanted = Set(
             conversation.options.filter { $0.hasPrefix("-") && $0.count == 2 && $0 != "-m" && $0 != "-I" })

@@ -3,7 +3,7 @@ import Glibc
 import LarderStore
 import LarderTesting
 
-/// A small store's file, and what was stored in it: always the same.
+/// The file of a small store with fixed items.
 final class StoreImage {
     static let now: Int64 = 1_700_000_000_000
     static let keyCount = 100
@@ -34,7 +34,7 @@ final class StoreImage {
         for round in 0...1 {
             for number in 0..<keyCount {
                 let expiry = number % 3 == 0 ? Int64.max : now + Int64(1000 * number)
-                // First a value that nobody may get any more.
+                // The first round stores values that the second round replaces. No get may return them.
                 let value = round == 0 ? [UInt8].value(40, seed: 99) : value(number)
                 _ = driver.store(
                     .set, key(number), value, flags: UInt32(number % 2), expiry: expiry, now: now)
@@ -49,7 +49,8 @@ final class StoreImage {
         .value(number % 40 == 1 ? 2500 : 20 + number, seed: UInt64(number))
     }
 
-    /// Whether a value is that of another key: a value that nobody stored may have a checksum that libFuzzer found for it.
+    /// Whether a value belongs to another key. A value that belongs to no key is allowed: libFuzzer can find its
+    /// checksum.
     static func isWrong(_ value: [UInt8], under key: Int) -> Bool {
         guard value != Self.value(key), value.count >= 20 else { return false }
         return (0..<keyCount).contains { $0 != key && Self.value($0) == value }
@@ -57,8 +58,8 @@ final class StoreImage {
 
     // MARK: Mutations
 
-    /// The image as an input changes it: edits, each of which begins with a byte that says what it is, and three with its
-    /// place.
+    /// The image after the edits of an input. An edit is a byte with its kind, three bytes with its place, and its
+    /// data.
     func edited(_ input: [UInt8]) -> [UInt8] {
         var bytes = bytes
         var place = 0
@@ -71,7 +72,7 @@ final class StoreImage {
             let target = bytes.isEmpty ? 0 : offset % bytes.count
             switch kind & 7 {
             case 0, 1, 2:
-                // The length, less one, is in the byte that says what it is.
+                // The kind byte also has the length of the data, less one.
                 let count = min(kind >> 3 + 1, input.count - place, bytes.count - target)
                 for byte in 0..<max(0, count) { bytes[target + byte] = input[place + byte] }
                 place += max(0, count)
@@ -96,10 +97,10 @@ final class StoreImage {
         bytes.replaceSubrange(to..<to + count, with: piece)
     }
 
-    /// Makes the first superblock's check right, whatever it says.
+    /// Makes the checksum of the first superblock match its fields.
     private func sign(_ bytes: inout [UInt8]) {
         guard bytes.count >= MemoryLayout<larder_superblock>.size else { return }
-        // SAFETY: there are as many bytes as a superblock has.
+        // SAFETY: there are at least as many bytes as a superblock has.
         bytes.withUnsafeMutableBytes { raw in
             var superblock = raw.loadUnaligned(as: larder_superblock.self)
             superblock.fixed_check = larder_superblock_check(&superblock)
@@ -107,7 +108,7 @@ final class StoreImage {
         }
     }
 
-    /// First inputs: one edit of each kind, in each part of the file.
+    /// The first inputs: one edit of each kind, in each part of the file.
     static let seeds: [[UInt8]] = {
         let places = [0, 8, 40, 100, 152, 1024, 1088, 2048, 4096, 8192, 20000, 40000, 63 * 1024, 64 * 1024]
         return places.flatMap { place -> [[UInt8]] in

@@ -2,7 +2,7 @@ import Glibc
 import LarderStore
 import LarderTesting
 
-/// A file that anybody may have changed, to those who only read it: `StoreReader` in both ways, and an inspection.
+/// Programs that only read a damaged file: `StoreReader` with both kinds of access, and an inspection.
 final class ReaderTarget: Fuzzed {
     private let image = StoreImage()
 
@@ -13,11 +13,11 @@ final class ReaderTarget: Fuzzed {
             fault("\(error)")
         }
         read(.mapped, step: 1)
-        // A bucket that is locked is looked at a thousand times.
+        // Fewer keys: for each key in a locked bucket the reader tries a thousand times.
         read(.systemCalls, step: 7)
         if let inspection = try? StoreInspection(path: image.file.path) {
-            // What it says is made of what it found.
-            if inspection.problems.count > inspection.problemCount { fault("more problems than there are") }
+            // The problems are counted separately from their texts.
+            if inspection.problems.count > inspection.problemCount { fault("more texts than problems") }
         }
     }
 
@@ -33,7 +33,7 @@ final class ReaderTarget: Fuzzed {
     }
 }
 
-/// The same file, to a server that starts on it: it opens whatever it is given, or refuses it in words, and goes on.
+/// A server that starts on the damaged file: it must open the file or refuse it with a message, and must then work.
 final class FileTarget: Fuzzed {
     private let image = StoreImage()
     private let now = StoreImage.now
@@ -43,7 +43,7 @@ final class FileTarget: Fuzzed {
             for name in image.file.names { unlink(String(image.file.path.dropLast("store".count)) + name) }
             try image.file.replace(with: image.edited(input))
             var configuration = image.configuration
-            // Another size now and then: what is there is carried over.
+            // One in eight inputs changes the size, so that the items are carried over to a new file.
             if input.count % 8 == 7 { configuration.memoryBytes += 16 << 10 }
             use(try StoreDriver(Store(configuration)), input)
         } catch {

@@ -1,8 +1,8 @@
 import Glibc
 import LarderWire
 
-/// The text parser, meta commands included: where the input is cut makes no difference, and what is taken in batches is
-/// what would be found one by one.
+/// The text parser, with the meta commands. Its steps must not depend on how the input is cut, or on whether requests
+/// are taken in batches.
 struct TextTarget: Fuzzed {
     func run(_ input: [UInt8]) {
         guard let input = ParserInput(input) else { return }
@@ -10,25 +10,25 @@ struct TextTarget: Fuzzed {
         whole.feed(input.bytes, to: input.bytes.count)
         var cut = TextRun(takesBatches: input.choice & 1 != 0)
         for end in input.ends { cut.feed(input.bytes, to: end) }
-        // Of what was taken in a batch less is known.
         guard input.linesEnd else { return }
+        // A batch has fewer fields of each request, so only those are compared.
         let isSame = cut.takesBatches ? cut.plainSteps == whole.plainSteps : cut.steps == whole.steps
         if !isSame { fault("the steps depend on where the input is cut, or on batches") }
     }
 }
 
-/// A connection without a socket: it drives a parser as the server does, and writes down what came out.
+/// Drives the text parser as the server does, and notes a digest of each step.
 private struct TextRun {
     let takesBatches: Bool
-    /// All that each step says.
+    /// Digests of all fields of each step.
     private(set) var steps = ParserSteps()
-    /// The same, with only the keys of plain retrievals and what a plain set stores.
+    /// The same, but with only the fields that a batch has: keys of retrievals, and the item of a set.
     private(set) var plainSteps = ParserSteps()
     private var parser = TextParser()
     private var request = Request()
     private var start = 0
     private var swallowBytes = 0
-    /// The digests of a request whose value is still to come, without it.
+    /// The digests of a request whose value has not arrived yet.
     private var awaited: (full: Digest, plain: Digest)?
     private var isClosed = false
 
@@ -39,7 +39,7 @@ private struct TextRun {
         while !isClosed, turn(bytes, end) {}
     }
 
-    /// One step; false when it takes more bytes to go on.
+    /// One step. False if the parser needs more bytes.
     private mutating func turn(_ bytes: [UInt8], _ end: Int) -> Bool {
         if swallowBytes > 0 {
             let count = min(swallowBytes, end - start)
@@ -120,7 +120,7 @@ private struct TextRun {
         return true
     }
 
-    // MARK: What a step says
+    // MARK: Digests
 
     private func digests(_ copy: borrowing Copy) -> (full: Digest, plain: Digest) {
         let full = Digest(request, in: copy)
@@ -162,7 +162,7 @@ private struct TextRun {
 
     // MARK: Batches
 
-    /// Takes what the server would take at once; false when nothing is.
+    /// Takes the requests that the server would take as a batch. False if there is none.
     private mutating func take(_ copy: borrowing Copy, _ cursor: inout Int) -> Bool {
         let isInLine = parser.retrievalTerminator != 0
         guard copy.count > 5 || isInLine else { return false }
@@ -180,7 +180,7 @@ private struct TextRun {
                     copy.base, cursor: &cursor, end: copy.count, room, countMax: 16, wantsCas: &wantsCas)
                 : parser.takeKeys(copy.base, cursor: &cursor, end: copy.count, room, countMax: 16)
             guard cursor <= copy.count else { fault("the cursor is at \(cursor) of \(copy.count)") }
-            // All but the first are given back, now and then.
+            // Some batches give back all keys but the first, as the server may do.
             let kept = count > 1 && copy.base[0] & 1 != 0 ? 1 : count
             if kept < count { parser.giveBack(keys[kept], cursor: &cursor) }
             for key in keys.prefix(kept) {
@@ -205,13 +205,13 @@ private struct TextRun {
 
     // MARK: Meta answers
 
-    /// Decodes a key, and writes every answer that goes through the flags.
+    /// Decodes a key, and writes each kind of answer that repeats the request's flags.
     private func tryMeta(_ copy: borrowing Copy) {
         let key = copy.bytes(request.keyStart, request.keyLength)
         let flags = copy.bytes(Int(request.meta.flagsStart), Int(request.meta.flagsLength))
         guard let keyStart = key.baseAddress, let flagsStart = flags.baseAddress else { return }
-        // SAFETY: a decoded key is no longer than its text, and no answer longer than `answerLengthMax`: were one, the
-        // sanitizer would say so.
+        // SAFETY: a decoded key is no longer than its text, and no answer is longer than `answerLengthMax`. The address
+        // sanitizer reports a longer one.
         let decoded = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, key.count))
         let out = UnsafeMutablePointer<UInt8>.allocate(capacity: MetaEncoder.answerLengthMax)
         defer {

@@ -11,7 +11,7 @@ import LarderTesting
                \(ModelKind.allCases.map(\.rawValue).joined(separator: ", "))
         """
 
-    /// What the program was started with, its name first.
+    /// The arguments of the program, its name first.
     private static let words = (0..<larder_argument_count()).map { String(cString: larder_argument($0)) }
 
     static func main() {

@@ -48,8 +48,8 @@ def free_port(host="127.0.0.1"):
 
 
 def cannot_test(reason):
-    """Skips a test where the system does not allow what it needs. CI's system does: there it is a failure."""
-    # Not at the top: programs without pytest use this file, too.
+    """Skips a test if the system does not allow what the test needs. In CI this is a failure: its system allows it."""
+    # Not at the top of the file: programs without pytest import it, too.
     import pytest
 
     if os.environ.get("CI"):

@@ -117,7 +117,8 @@ def test_strangers_get_no_memory_for_what_they_announce(start_server, user_file)
 
 
 def test_a_stranger_may_say_no_more_than_16_kilobytes(start_server, user_file):
-    """As guesses it takes longer than a login may; as something else it is answered at once, up to there."""
+    """Requests that are no login are answered at once, up to 16 KB. Failed logins are delayed, so the time limit ends
+    them first."""
     server = start_server("-Y", user_file, "-o", "login_timeout=2", login=(b"foo", b"bar"))
     with server.connect(login=None) as stranger:
         stranger.send(b"version\r\n" * 2000)

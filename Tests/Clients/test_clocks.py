@@ -1,4 +1,4 @@
-"""Which of the system's clocks are used: ones that nobody sets, and lifetimes by one that goes on in suspend."""
+"""The clocks that the server uses: waits use the monotonic clock, and lifetimes count time in suspend."""
 
 import subprocess
 import time
@@ -20,7 +20,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def start(store):
-    """Starts a server on the store below another program, and ends it."""
+    """Starts a server on the store, run by another program such as strace, and ends it."""
     started = []
 
     def run(*wrapper):
@@ -43,17 +43,17 @@ def clock_offset(store):
 
 
 def test_lifetimes_count_in_suspend(start, store):
-    """Where the clock since the boot is far ahead of the monotonic one, as it is after a suspend."""
+    """A boot clock far ahead of the monotonic one, as after a suspend."""
     namespace = ["unshare", "--user", "--map-root-user", "--time", "--boottime", str(BOOT_SECONDS)]
     if subprocess.run([*namespace, "true"], capture_output=True).returncode != 0:
         cannot_test("a time namespace is not allowed here")
     start(*namespace)
-    poll(lambda: store.exists() and clock_offset(store) != 0, "the server tells its clock")
+    poll(lambda: store.exists() and clock_offset(store) != 0, "the server has written its clock offset")
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - BOOT_SECONDS
     assert abs(clock_offset(store) / 1000 - booted) < BOOT_SECONDS / 10
 
 
-def test_syncing_waits_by_a_clock_that_nobody_sets(start, tmp_path):
+def test_syncing_waits_by_the_monotonic_clock(start, tmp_path):
     trace = tmp_path / "trace"
     start("strace", "-D", "-f", "-e", "trace=futex", "-o", trace)
 

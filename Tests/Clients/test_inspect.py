@@ -66,7 +66,7 @@ def test_what_is_no_store(store):
 
 
 def test_a_file_that_is_being_made(store, start_server):
-    """Inspections all the while that servers start on a file, and end: none of it is damage."""
+    """Inspects a file while servers start on it and end. No inspection may report damage."""
     stopped = threading.Event()
     answers = []
 
@@ -83,7 +83,7 @@ def test_a_file_that_is_being_made(store, start_server):
             with server.connect() as connection:
                 assert connection.set(b"key-%d" % number, b"x" * 3000) == b"STORED"
             server.stop()
-            # Every second one makes the file, and the others find what the one before has left.
+            # Every second server creates the file. The others start on the file of the server before.
             if number % 2:
                 store.unlink()
     finally:

@@ -1,4 +1,4 @@
-"""The log under -vv: nobody waits for its reader, and no client's bytes make a line of their own."""
+"""The log under -vv: no client waits for its reader, and bytes of clients cannot make a line of their own."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ F_SETPIPE_SZ = 1031
 
 
 class Pipe:
-    """A server whose standard error is a pipe that nobody reads until `read`."""
+    """A server whose standard error is a pipe that is not read before `read`."""
 
     def __init__(self, *arguments):
         self.end, other = os.pipe()
@@ -38,7 +38,7 @@ class Pipe:
         return Connection(("127.0.0.1", self.port), timeout=10)
 
     def read(self):
-        """All that comes until the end, in a thread's stead: what there is, then more."""
+        """Reads until the end of the pipe."""
         text = b""
         while chunk := os.read(self.end, 1 << 16):
             text += chunk
@@ -59,7 +59,7 @@ class Pipe:
 
 
 def say_much(connection, kilobytes):
-    """As many kilobytes of log lines, or more: each key is 250 bytes, and is logged twice."""
+    """Causes at least so many kilobytes of log lines: each key has 250 bytes and is logged twice."""
     for start in range(0, kilobytes * 2, 64):
         keys = [b"%06d" % (start + index) + b"k" * 244 for index in range(64)]
         connection.send(b"".join(b"get %b\r\n" % key for key in keys))
@@ -67,7 +67,7 @@ def say_much(connection, kilobytes):
             assert connection.read_values() == {}
 
 
-def test_a_log_that_nobody_reads_stops_nobody():
+def test_an_unread_log_stops_no_client():
     with Pipe() as server, server.connect() as loud:
         assert loud.ask(b"verbosity 2\r\n") == b"OK"
         say_much(loud, 1024)
@@ -80,8 +80,8 @@ def test_a_log_that_nobody_reads_stops_nobody():
         assert server.stop() == 0
 
 
-def test_lines_that_were_dropped_are_told_of():
-    """Once somebody reads: how many, where they are missing; and the rest in order, to the end."""
+def test_dropped_lines_are_counted_in_the_log():
+    """A line gives the number of dropped lines in their place. All other lines are there, in order."""
     with Pipe("-vv") as server:
         with server.connect() as loud:
             say_much(loud, 1024)
@@ -90,7 +90,8 @@ def test_lines_that_were_dropped_are_told_of():
         text = server.read().decode()
         assert process.wait(15) == 0
     assert text.endswith("\n") and " serves " in text[:300]
-    told = [int(match[1]) for match in re.finditer(r"^larder: (\d+) log lines were dropped, since", text, re.M)]
+    line = r"^larder: (\d+) log lines dropped: standard error was not read in time$"
+    told = [int(match[1]) for match in re.finditer(line, text, re.M)]
     assert sum(told) > 100
     asked = [int(match[1]) for match in re.finditer(r"^<\d+ get (\d{6})k{244}$", text, re.M)]
     assert asked and asked == sorted(asked)

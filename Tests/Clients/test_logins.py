@@ -1,4 +1,4 @@
-"""Clients that have not logged in: how fast they can guess, how long they may take, and how much they may send."""
+"""Clients that have not logged in: how fast they can guess, their time limit, and how much they may send."""
 
 import signal
 import threading
@@ -29,7 +29,7 @@ def method(request):
 
 @pytest.fixture
 def start(start_server, user_file, method):
-    """A function that starts a server whose users log in by text or by SASL."""
+    """Returns a function that starts a server with logins by text or by SASL."""
     def start(*arguments, **options):
         if method == "sasl":
             return start_server("-S", "-Y", user_file, *arguments, binary_only=True, **options)
@@ -42,7 +42,7 @@ def stranger(server, **options):
 
 
 def attempt(server, connection, password=b"baz"):
-    """Whether a password is accepted."""
+    """Whether the server accepts the password."""
     if server.is_binary:
         return BinaryConnection(connection).authenticate(b"foo", password) == OK
     answer = connection.set(b"a", b"foo " + password)
@@ -51,14 +51,14 @@ def attempt(server, connection, password=b"baz"):
 
 
 def is_served(server, connection):
-    """Whether a client that has logged in is answered."""
+    """Whether the server answers a client that has logged in."""
     if server.is_binary:
         return BinaryConnection(connection).ask(packet(NOOP)).status == OK
     return connection.ask(b"mn\r\n") == b"MN"
 
 
 class Guesser:
-    """Guesses over some connections at once, until it is told to stop; a connection that is closed is made again."""
+    """Guesses over some connections at once, until `stop`. A closed connection is opened again."""
 
     def __init__(self, server, count):
         self.server = server
@@ -83,7 +83,7 @@ class Guesser:
         return sum(self.failures)
 
     def stop(self):
-        """How many guesses were answered in how many seconds."""
+        """Returns the number of answered guesses, and the seconds that they took."""
         self.is_over = True
         for thread in self.threads:
             thread.join()
@@ -93,7 +93,7 @@ class Guesser:
 class TestGuesses:
     @pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
     def test_over_many_connections(self, start, unix):
-        """No more than ten in a second at one address, and the right password is told among them."""
+        """At most ten guesses a second from one address. The right password is accepted in between."""
         server = start(unix=unix, threads=2)
         guesser = Guesser(server, 12)
         poll(lambda: guesser.count() >= 5, "guesses are answered", 20)
@@ -104,7 +104,7 @@ class TestGuesses:
         assert count <= GUESSES_PER_SECOND_MAX * seconds + 1, (count, seconds)
 
     def test_over_one_connection(self, start):
-        """All at once: each is answered, and what follows behind them."""
+        """All attempts are sent at once. Each is answered, and so is the request after them."""
         server = start(threads=1)
         with stranger(server) as connection:
             connection.send((WRONG_SASL if server.is_binary else WRONG) * 6)
@@ -116,7 +116,7 @@ class TestGuesses:
             assert attempt(server, connection, b"bar") and is_served(server, connection)
 
     def test_guesses_that_are_given_up(self, start):
-        """Not to wait for the answer does not make the next attempt come sooner."""
+        """A client that does not wait for its answer cannot make the next attempt earlier."""
         server = start(threads=2)
         began = time.monotonic()
         for _ in range(300):
@@ -164,7 +164,7 @@ def statistics(server, connection, argument=""):
 
 class TestTime:
     def test_silent_clients_give_up_their_places(self, start):
-        """With -c 50 fifty silent ones keep everybody out, for as long as a login may take and no longer."""
+        """With -c 50, fifty silent clients keep other clients out until the time limit for logins."""
         server = start("-c", 50, "-o", "login_timeout=2", threads=2)
         silent = [stranger(server) for _ in range(50)]
 
@@ -172,16 +172,16 @@ class TestTime:
             with stranger(server) as friend:
                 try:
                     attempt(server, friend, b"bar")
-                    # The connection that found the server ready may have had the fiftieth place for a moment.
+                    # The connection of the readiness check may have had the fiftieth place for a moment.
                     return int(statistics(server, friend, "larder")["login_timeouts"]) > 0
                 except (AssertionError, EOFError, OSError):
                     return None
 
-        poll(gets_in, "somebody else gets in", 20, interval=0.1)
-        poll(lambda: all(connection.is_closed() for connection in silent), "all of them go", 10)
+        poll(gets_in, "another client gets in", 20, interval=0.1)
+        poll(lambda: all(connection.is_closed() for connection in silent), "all silent clients are closed", 10)
 
     @pytest.mark.parametrize("begun", [b"", b"set a 0 0 7\r\nfo", b"version\r\n", b"wrong"])
-    def test_however_they_begin(self, start, begun):
+    def test_unfinished_logins(self, start, begun):
         server = start("-o", "login_timeout=1")
         with stranger(server) as connection:
             if server.is_binary:
@@ -200,7 +200,7 @@ class TestTime:
             assert int(statistics(server, friend, "larder")["login_timeouts"]) == 0
             assert attempt(server, silent, b"bar")
 
-    def test_who_has_logged_in_stays(self, start):
+    def test_a_client_that_has_logged_in_stays(self, start):
         server = start("-o", "login_timeout=1", threads=1)
         with stranger(server) as friend:
             assert attempt(server, friend, b"bar")
@@ -208,7 +208,7 @@ class TestTime:
                 poll(other.is_closed, "another one is closed", 10)
             assert is_served(server, friend)
 
-    def test_without_users_nobody_has_to(self, start_server):
+    def test_without_users_no_login_is_needed(self, start_server):
         server = start_server("-o", "login_timeout=1,relaxed_privileges")
         with server.connect() as silent, server.connect() as other:
             assert other.ask(b"debugtime 100\r\n") == b"OK"
@@ -220,7 +220,7 @@ class TestTime:
 
 
 class TestBytesOverSasl:
-    """16 KB in all, as over text (`test_access.py`)."""
+    """16 KB in all, as for text logins (`test_access.py`)."""
 
     @pytest.fixture
     def server(self, start_server, user_file):
@@ -236,20 +236,20 @@ class TestBytesOverSasl:
             assert 24 * 100 < len(answers) < 2 * 16_384
 
     def test_messages_that_come_to_more(self, server):
-        """Of three messages of 6 KB the third is too much."""
+        """The third message of 6 KB is above the limit."""
         with BinaryConnection(server.connect()) as connection:
             message = packet(SASL_AUTH, b"PLAIN", b"\0foo\0" + b"x" * 6_000)
             assert [connection.ask(message).status for _ in range(3)] == [AUTH_ERROR, AUTH_ERROR, NO_MEMORY]
             assert connection.is_closed()
 
     def test_a_message_that_is_too_long(self, server):
-        """It is not waited for, and not passed over: a gigabyte could follow."""
+        """The server neither waits for the message nor skips it: a gigabyte could follow."""
         with BinaryConnection(server.connect()) as connection:
             connection.send(packet(SASL_AUTH, b"PLAIN", b"x", bodylen=1 << 29))
             assert connection.read().status == NO_MEMORY
             assert connection.is_closed()
 
-    def test_who_logs_in_begins_anew(self, server):
+    def test_a_login_resets_the_count(self, server):
         with BinaryConnection(server.connect()) as connection:
             for _ in range(4):
                 message = packet(SASL_AUTH, b"PLAIN", b"\0foo\0" + b"x" * 9_000)

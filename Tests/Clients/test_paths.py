@@ -1,4 +1,4 @@
-"""Paths that begin at the directory of the start, and files that are written beside the ones that they replace."""
+"""Relative paths, and the temporary files that are written beside the files that they replace."""
 
 import os
 import pathlib
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.larder_only
 
 
 class Daemon:
-    """A server that was started with -d in a directory, and its answers."""
+    """A server started with -d in a directory, and its answers."""
 
     def __init__(self, directory, *arguments, env=None):
         result = subprocess.run(
@@ -25,7 +25,7 @@ class Daemon:
         try:
             self.pid = int(poll(lambda: self.pid_file.exists() and self.pid_file.read_text().strip(), "the pid file"))
         except AssertionError:
-            # Where it was before: so that the daemon does not stay.
+            # A daemon that does not keep the relative path writes its pid file to /. End that daemon.
             stray = pathlib.Path("/pid")
             if stray.exists():
                 os.kill(int(stray.read_text()), signal.SIGKILL)
@@ -68,7 +68,7 @@ class TestRelativePaths:
                 with Connection(str(here / "other.socket"), login=(b"foo", b"bar")) as connection:
                     assert connection.get(b"key") == expected
                     assert connection.set(b"key", b"value") == b"STORED"
-        # The same files serve one that is no daemon.
+        # The same files also work for a server that is no daemon.
         process = subprocess.Popen([binary(), *map(str, arguments)], cwd=here, stderr=subprocess.DEVNULL)
         try:
             poll(lambda: talks(port, context), "it answers")
@@ -83,7 +83,7 @@ class TestRelativePaths:
             assert connection.stats("settings")["domain_socket"] == "socket"
 
     def test_a_directory_whose_path_is_too_long_for_a_socket(self, tmp_path):
-        """A daemon could not have it; another server uses the relative path, as before."""
+        """The absolute path of the socket is too long. A daemon refuses it; another server uses the relative path."""
         deep = tmp_path / ("d" * 120)
         deep.mkdir()
         process = subprocess.Popen([binary(), "-s", "socket"], cwd=deep, stderr=subprocess.DEVNULL)
@@ -95,7 +95,7 @@ class TestRelativePaths:
         assert process.returncode in (0, -signal.SIGTERM)
         pid_file = tmp_path / "pid"
         try:
-            # This reads to the end of standard error, and so to the daemon's end.
+            # Reads standard error to its end, and so waits for the daemon's end.
             result = subprocess.run(
                 [binary(), "-d", "-v", "-P", pid_file, "-s", "other"], cwd=deep, capture_output=True, text=True,
                 timeout=10)
@@ -115,7 +115,8 @@ def talks(port, context):
 
 
 class TestTemporaryFiles:
-    """PATH.tmp of -P, and PATH.lck of the file of ports. Both are written, the pid file first, before a signal is heard."""
+    """The temporary files: PATH.tmp for -P, and PATH.lck for the file of ports. Both files are written before the
+    server handles a signal; the pid file is first."""
 
     @pytest.fixture(params=[("pid", "pid.tmp"), ("ports", "ports.lck")], ids=str)
     def files(self, request, tmp_path):
@@ -151,7 +152,7 @@ class TestTemporaryFiles:
 
     def test_a_left_over_file_goes(self, files, tmp_path):
         path, temporary = files
-        temporary.write_text("longer than what comes in its place, by far: " * 10)
+        temporary.write_text("longer than the new content: " * 10)
         other_name = tmp_path / "hard link"
         os.link(temporary, other_name)
         process = self.start(tmp_path)

@@ -1,4 +1,4 @@
-"""What a process is started with: its arguments, its descriptors, and the directory that paths begin at."""
+"""The start of a process: its arguments, its descriptors, and the directory that relative paths begin at."""
 
 import ctypes
 import itertools
@@ -21,21 +21,21 @@ def can_unshare():
 
 WITHOUT_PROC = {
     "no /proc": "mount -t tmpfs none /proc",
-    # The number stays the same from the shell to the server.
+    # The shell and the server have the same pid.
     "no /proc/self/maps": "mount --bind /dev/null /proc/$$/maps",
     "no /proc/self/cmdline": "mount --bind /dev/null /proc/$$/cmdline",
 }
 
 
 def without_proc(mount, *arguments):
-    """A command line for the server where something of /proc is missing."""
-    # The exec keeps the process, and with it what /proc/self is.
+    """A command line for a server that lacks a part of /proc."""
+    # exec keeps the process, so the mount in its /proc/PID stays valid.
     return ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh", binary(), *map(str, arguments)]
 
 
 @pytest.fixture(scope="module")
 def changer(tmp_path_factory):
-    """A library to load before: its constructor changes the environment."""
+    """A preloaded library whose constructor changes the environment."""
     directory = tmp_path_factory.mktemp("changer")
     (directory / "changer.c").write_text("""
         #include <stdlib.h>
@@ -46,7 +46,7 @@ def changer(tmp_path_factory):
 
 
 def check_arguments(start):
-    """`start` runs the server with arguments to its end."""
+    """`start` runs the server with arguments until it ends."""
     result = start("-V")
     assert (result.returncode, result.stdout) == (0, VERSION), result
     result = start("-p", "-1", "-Y", "/nowhere/users")
@@ -76,7 +76,7 @@ class TestArguments:
 
     @pytest.mark.parametrize("words", [[], [b""]], ids=["nothing", "an empty name"])
     def test_not_even_a_name(self, words, tmp_path):
-        """Newer kernels make an empty name of no arguments at all."""
+        """Newer kernels replace an empty argument list by one empty name."""
         values = (ctypes.c_char_p * (len(words) + 1))(*words, None)
         log = os.open(tmp_path / "log", os.O_CREAT | os.O_RDWR)
         path = os.fsencode(binary())
@@ -94,11 +94,11 @@ class TestArguments:
             raise
         assert os.waitstatus_to_exitcode(ended) == 64
         text = (tmp_path / "log").read_text()
-        assert text == "larder was started without any arguments, not even its own name: start it by its name.\n"
+        assert text == "larder: the argument list is empty: not even the program's name (argv[0]) was passed.\n"
 
 
 def start_closed(closed, *arguments):
-    """Starts the server with some of the descriptors 0, 1 and 2 closed, the others on /dev/null."""
+    """Starts the server with some of the descriptors 0, 1 and 2 closed, and the others on /dev/null."""
     changes = " ".join(f"{fd}>&-" if fd in closed else f"{fd}<>/dev/null" for fd in range(3))
     return subprocess.Popen(["sh", "-c", f'exec "$@" {changes}', "sh", binary(), *map(str, arguments)])
 
@@ -108,7 +108,7 @@ class TestDescriptors:
         "closed", [chosen for count in (3, 2, 1) for chosen in itertools.combinations(range(3), count)], ids=str)
     @pytest.mark.parametrize("threads", [1, 2])
     def test_closed_ones(self, tmp_path, closed, threads):
-        """What is opened first is not taken for a standard stream: neither the file of items nor a socket."""
+        """The store's file and the sockets must not get the number of a standard stream."""
         store, port = tmp_path / "store", free_port()
         arguments = ["-p", port, "-l", "127.0.0.1", "-e", store, "-vv", "-t", threads]
         for expected in [None, b"value"]:

@@ -1,4 +1,4 @@
-"""The end of the process: SIGTERM ends it within a deadline, whatever hangs; and what it then says."""
+"""The end of the process: SIGTERM ends it within a deadline, even if a thread hangs, and one line names the thread."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ import pytest
 
 from server import cannot_test, poll
 
-# Five seconds from the signal, and what a busy machine adds.
+# Five seconds from the signal, and some more for a busy machine.
 DEADLINE_SECONDS_MAX = 15.0
 NOT_STOPPED = 71
 PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
@@ -17,10 +17,10 @@ WAIT_FOR_THREADS = 0x40000000
 
 
 class HeldThread:
-    """A thread of a server that stands still, as one that spins or waits for a disk would: it never gets its turn."""
+    """Stops one thread of a server, as if it hung in a loop or in a system call."""
 
     def __init__(self, server, name=None):
-        """Without a name, the main thread."""
+        """Without a name: the main thread."""
         self.is_main = name is None
         self.identifier = server.process.pid if self.is_main else thread_named(server, name)
         self.libc = ctypes.CDLL(None, use_errno=True)
@@ -30,7 +30,7 @@ class HeldThread:
         os.waitpid(self.identifier, WAIT_FOR_THREADS)
 
     def reap(self):
-        """A thread that is watched stays until its end is taken note of, and its process with it."""
+        """A traced thread, and its process, stay as zombies until the tracer waits for them."""
         if not self.is_main:
             os.waitpid(self.identifier, WAIT_FOR_THREADS)
 
@@ -45,7 +45,7 @@ def thread_named(server, name):
 
 
 def ends_at_the_deadline(server, held):
-    """Sends SIGTERM; returns what standard error says last."""
+    """Sends SIGTERM. Returns the last line of standard error."""
     began = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
     lines = server.directory / "stderr"
@@ -66,7 +66,7 @@ def test_a_worker_that_hangs(start_server):
 
 
 def test_a_main_thread_that_hangs(start_server):
-    """Nobody looks at the signal but the thread that waits for it."""
+    """Only the thread that waits for signals handles SIGTERM."""
     server = start_server(threads=2)
     last = ends_at_the_deadline(server, HeldThread(server))
     assert "the main thread is busy" in last, last
@@ -85,7 +85,7 @@ def test_a_store_is_as_after_a_kill(start_server, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_nothing_hangs(start_server, number):
-    """The deadline is not waited for, and no line says that it came."""
+    """The server does not wait for the deadline, and does not log it."""
     server = start_server(threads=2)
     began = time.monotonic()
     server.process.send_signal(number)
@@ -95,7 +95,7 @@ def test_nothing_hangs(start_server, number):
 
 
 def test_threads_of_the_store_do_not_take_the_signal(start_server, tmp_path):
-    """A cache's thread that writes its file is there before the workers are."""
+    """The cache's thread that writes the file starts before the workers."""
     cache = f"name=n,items=100,blocksize=4096,store={tmp_path / 'store'},store_sync=1"
     server = start_server("--cache", cache, threads=1)
     for task in os.listdir(f"/proc/{server.process.pid}/task"):

@@ -1,10 +1,10 @@
-"""The file of a store that is in use is changed by another program: truncated, zeroed, holed, overwritten, replaced,
-deleted, made unreadable, at any moment and any place, while clients read and write.
+"""Another program changes the file of a store that is in use: truncates, zeroes, punches holes, overwrites, replaces,
+deletes, makes unreadable, at random times and places, while clients read and write.
 
-After each of the cases the server answers with no wrong value and takes what is set, or it has ended with a sentence
-and exit code 71; its threads sleep when no request comes, and SIGTERM ends it.
+After each case the server must answer without wrong values and accept sets, or it must have ended with one line and
+exit code 71. Without requests its threads must sleep, and SIGTERM must end it.
 
-LARDER_DAMAGE_CASES sets how many cases, LARDER_DAMAGE_SEED the first one's seed.
+LARDER_DAMAGE_CASES is the number of cases, LARDER_DAMAGE_SEED the seed of the first one.
 """
 
 import os
@@ -29,7 +29,7 @@ MODES = ["truncate", "holes", "zero", "foreign", "garbage", "punch", "replace", 
 
 
 def value(key, version, size):
-    """A value that tells whose it is, and whether it is whole."""
+    """A value that names its key and shows whether it is complete."""
     head = b"%b:%d:%d:" % (key, version, size)
     body = (head * (size // len(head) + 1))[:size]
     return body + b"%08x" % zlib.crc32(body)
@@ -40,7 +40,7 @@ def is_sound(key, found):
 
 
 class Load(threading.Thread):
-    """Sets and gets keys of its own, and keeps what is wrong with the answers."""
+    """Sets and gets its own keys, and collects wrong answers."""
 
     def __init__(self, port, number, seed, stop):
         super().__init__(daemon=True)
@@ -57,7 +57,7 @@ class Load(threading.Thread):
                     while not self.stop_event.is_set():
                         self.step(connection)
             except ConnectionRefusedError:
-                # The server has ended; the case looks at how.
+                # The server has ended; the caller checks its exit code.
                 return
             except (EOFError, ConnectionError):
                 pass
@@ -70,7 +70,7 @@ class Load(threading.Thread):
         if self.random.random() < 0.4:
             version = self.latest.get(key, 0) + 1
             size = self.random.choice([10, 100, 1000, 5000, 40_000])
-            # Whatever becomes of the answer, an older version than the one before must not be seen again.
+            # Noted before the request, since the version may be stored even if no answer comes.
             self.latest[key] = version
             answer = connection.set(key, value(key, version, size))
             if answer not in (b"STORED", b"SERVER_ERROR out of memory storing object"):
@@ -87,7 +87,7 @@ class Load(threading.Thread):
 
 def damage(mode, path, numbers, foreign):
     size = os.path.getsize(path)
-    # Any place, the tables at the beginning and the index at the end among them.
+    # Random places, and often the tables at the beginning and the index at the end.
     place = numbers.choice([0, 1, 4096, size // 2, size - 4096, numbers.randrange(size), numbers.randrange(size)])
     if mode == "truncate":
         os.truncate(path, place)
@@ -113,7 +113,7 @@ def damage(mode, path, numbers, foreign):
     elif mode == "append":
         write(path, size, b"x" * 5000)
     elif mode == "full":
-        # The file has its space already: a disk that fills up behind it changes nothing.
+        # The file has its space already, so a full disk does not change it.
         with open(f"{path}.filler", "wb") as filler:
             try:
                 os.posix_fallocate(filler.fileno(), 0, 1 << 20)
@@ -124,7 +124,7 @@ def damage(mode, path, numbers, foreign):
 def write(path, place, data):
     fd = os.open(path, os.O_WRONLY)
     try:
-        # In pieces, as cp does it.
+        # In pieces, as cp writes.
         for start in range(0, len(data), 128 << 10):
             os.pwrite(fd, data[start : start + (128 << 10)], place + start)
     finally:
@@ -132,7 +132,7 @@ def write(path, place, data):
 
 
 def thread_states(pid):
-    """A letter for each thread, as the system has it: R runs, S sleeps."""
+    """The states of the threads in /proc: R is running, S is sleeping."""
     states = []
     for task in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{task}/stat") as file:
@@ -142,7 +142,7 @@ def thread_states(pid):
 
 @pytest.fixture(scope="module")
 def foreign():
-    """The file of another store, of the same size, with other items."""
+    """Another store's file of the same size with other items."""
     directory = tempfile.mkdtemp(dir="/dev/shm", prefix="larder-foreign-")
     path = f"{directory}/store"
     server = Server("-m", 8, "-e", path).start()
@@ -196,7 +196,7 @@ def run_case(seed, foreign):
             statistics = connection.stats()
         damages = int(statistics["store_damages"])
         if mode in ("replace", "delete", "chmod", "full"):
-            assert damages == 0, f"{what}: the store was emptied for nothing"
+            assert damages == 0, f"{what}: the store was emptied without damage"
         elif mode not in ("punch",):
             assert damages >= 1, f"{what}: the change was not noticed"
         server.process.send_signal(signal.SIGTERM)
@@ -222,13 +222,13 @@ def test_a_file_that_others_change(group, foreign):
 
 
 def test_an_idle_server_uses_no_time(start_server, tmp_path):
-    """After the change nothing spins, asked or not."""
+    """After the change no thread spins, with or without requests."""
     path = tmp_path / "store"
     server = start_server("-m", 8, "-e", path, threads=2)
     with server.connect() as connection:
         connection.set(b"key", b"value")
         os.truncate(path, 4096)
         poll(lambda: connection.get(b"key") is None, "the item is dropped")
-        poll(lambda: "goes on in memory only" in server.stderr, "the server says so")
-        # A thread that spins never sleeps.
+        poll(lambda: "goes on in memory only" in server.stderr, "the server logs it")
+        # A spinning thread never sleeps.
         poll(lambda: all(state == "S" for state in thread_states(server.process.pid)), "every thread sleeps")

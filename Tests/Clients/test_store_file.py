@@ -355,12 +355,12 @@ class TestBadFiles:
 
 class TestFaults:
     def test_emptied_under_a_live_server(self, start_server, store):
-        """It drops what it had, says so, and goes on in memory; and starts again."""
+        """The server drops its items, logs it, and continues in memory. It can be started again."""
         server = start_server("-m", 16, "-e", store)
         with server.connect() as connection:
             fill(connection)
         os.truncate(store, 0)
-        poll(lambda: "goes on in memory only" in server.stderr, "the server says so")
+        poll(lambda: "goes on in memory only" in server.stderr, "the server logs it")
         with server.connect() as connection:
             assert connection.get_many(ALL_KEYS) == {}
             assert int(connection.stats()["store_damages"]) == 1

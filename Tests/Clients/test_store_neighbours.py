@@ -1,4 +1,4 @@
-"""Files beside a store's: FILE.new, which a change of size goes through, and FILE.bad-N, which were set aside."""
+"""Files beside a store's: FILE.new, used when the size changes, and FILE.bad-N, the files that were set aside."""
 
 import fcntl
 import os
@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from server import poll, run
-from test_store_file import directory, end, store  # noqa: F401  (the two are fixtures)
+from test_store_file import directory, end, store  # noqa: F401  (directory and store are fixtures)
 
 pytestmark = pytest.mark.larder_only
 
@@ -21,7 +21,7 @@ def write_store(start_server, path, megabytes, value):
 
 class TestNew:
     def test_of_another_server(self, start_server, store):
-        """It is that one's store: a server that needs the name does not start."""
+        """FILE.new is the store of another server, so a server that needs the name does not start."""
         beside = store.with_name("store.new")
         end(write_store(start_server, store, 16, b"first"), signal.SIGTERM)
         other = write_store(start_server, beside, 8, b"other")
@@ -31,7 +31,7 @@ class TestNew:
         with other.connect() as connection:
             assert connection.get(b"key") == b"other"
         end(other, signal.SIGTERM)
-        # Both are what they were.
+        # Both files are unchanged.
         for path, megabytes, value in [(beside, 8, b"other"), (store, 16, b"first")]:
             server = start_server("-m", megabytes, "-e", path)
             with server.connect() as connection:
@@ -39,7 +39,7 @@ class TestNew:
             end(server, signal.SIGTERM)
 
     @pytest.mark.parametrize("content", [b"", b"a rest of an earlier attempt" * 1000])
-    def test_what_nobody_uses_goes(self, start_server, store, content):
+    def test_an_unused_file_is_replaced(self, start_server, store, content):
         end(write_store(start_server, store, 16, b"first"), signal.SIGKILL)
         store.with_name("store.new").write_bytes(content)
         server = start_server("-m", 32, "-e", store)
@@ -59,7 +59,7 @@ class TestNew:
 
 class TestBad:
     def spoil(self, start_server, store, content):
-        """One start with a file that is no store; the line about it."""
+        """Starts a server once on a file that is no store. Returns the line about it."""
         store.write_bytes(content)
         server = start_server("-m", 16, "-e", store)
         server.assert_alive()
@@ -75,11 +75,11 @@ class TestBad:
             line = self.spoil(start_server, store, b"%d" % number * 1000)
             slot = number % 3 + 1
             assert store.with_name(f"store.bad-{slot}").read_bytes() == b"%d" % number * 1000
-            assert f"{store}.bad-{slot}" in line and ("is gone" in line) == (number > 2)
+            assert f"{store}.bad-{slot}" in line and ("was deleted" in line) == (number > 2)
         assert self.names(store) == ["store", "store.bad-1", "store.bad-2", "store.bad-3"]
 
-    def test_what_cannot_be_replaced(self, start_server, store):
-        """Directories and links stay; so does a file that a server has locked."""
+    def test_files_that_are_not_replaced(self, start_server, store):
+        """Directories, links and a file that a server has locked are not replaced."""
         store.with_name("store.bad-1").mkdir()
         store.with_name("store.bad-2").symlink_to(store.with_name("precious"))
         store.with_name("precious").write_bytes(b"precious")

@@ -1,5 +1,4 @@
-"""TLS sessions that are resumed: at their own listener, and nowhere else. Clients are Python's ssl module and
-`openssl s_client`."""
+"""TLS sessions are resumed at their own listener only. The clients are Python's ssl module and `openssl s_client`."""
 
 import itertools
 import pathlib
@@ -16,13 +15,14 @@ from server import poll
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 HOW = ["1.2 ticket", "1.2 id", "1.3 ticket"]
-# The main one, as ssl_verify_mode says, the two kinds with rules of their own, another of each, and a cache's.
+# The main listener with ssl_verify_mode, listeners with the rules btls and mtls, another of each, and a cache's
+# listener.
 PLACES = ["usual", "btls", "mtls", "usual again", "btls again", "mtls again", "cache"]
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    """One set for all: nobody changes it but by copies."""
+    """One set of certificates for all tests. A test that changes a file copies it first."""
     from certificates import Certificates
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
@@ -34,11 +34,11 @@ class Client:
         version, kind = how.split()
         self.context = certificates.context(shown, VERSIONS[version])
         if kind == "id":
-            # Without tickets TLS 1.2 names the session by its id, and the server keeps it. TLS 1.3 has tickets only.
+            # Without tickets, TLS 1.2 names the session by its id and the server keeps it. TLS 1.3 has tickets only.
             self.context.options |= ssl.OP_NO_TICKET
 
     def talk(self, address, session=None):
-        """(whether it was answered, whether the session was taken up, the session for the next time)."""
+        """Returns whether the server answered, whether it resumed the session, and the session for the next time."""
         try:
             with socket.create_connection(address, timeout=10) as raw:
                 with self.context.wrap_socket(raw, server_hostname="localhost", session=session) as wrapped:
@@ -50,7 +50,7 @@ class Client:
 
 
 def start_at_all_places(start_server, certificates, mode, authority, *options):
-    """A server of all kinds of listeners, and where they are."""
+    """Starts a server with all kinds of listeners. Returns the server and the listeners' addresses."""
     server = start_server(
         *certificates.server_options(f"ssl_ca_cert={authority}", f"ssl_verify_mode={mode}", *options),
         "-l", "127.0.0.1:-1,btls:127.0.0.1:-1,mtls:127.0.0.1:-1,127.0.0.2:-1,btls:127.0.0.2:-1,mtls:127.0.0.2:-1",
@@ -62,7 +62,7 @@ def start_at_all_places(start_server, certificates, mode, authority, *options):
 
 
 def asks(place, mode):
-    """0: for no certificate, 1: for one if there is one, 2: for one."""
+    """0: asks for no certificate; 1: accepts one; 2: needs one."""
     if place.startswith("btls"):
         return 0
     return 2 if place.startswith("mtls") else min(mode, 2)
@@ -89,7 +89,7 @@ class TestEveryPair:
 
 
 def replace(path, other):
-    """Puts a copy of another file in the place of one, as a whole."""
+    """Replaces a file by a copy of another one, by renaming."""
     new = pathlib.Path(str(path) + ".new")
     shutil.copyfile(other, new)
     new.rename(path)
@@ -99,17 +99,17 @@ def replace(path, other):
 class TestReload:
     @pytest.mark.parametrize("mode", [0, 1, 2])
     def test_another_authority(self, start_server, certificates, tmp_path, how, mode):
-        """Who showed a certificate of the former authority shows it in vain, resumed or not."""
+        """A certificate of the former authority is refused, in a resumed session or not."""
         authority = tmp_path / "authority.pem"
         replace(authority, certificates.path("authority.pem"))
         server, places = start_at_all_places(start_server, certificates, mode, authority, "ssl_session_cache")
         client, stranger = (Client(certificates, name, how) for name in ("client", "stranger"))
         sessions = {place: client.talk(address)[2] for place, address in places.items()}
-        # Connected before, and silent until after.
+        # These clients connect before the change, and send nothing until after it.
         waiting = {place: socket.create_connection(address, timeout=10) for place, address in places.items()}
         replace(authority, certificates.path("other.pem"))
         server.process.send_signal(signal.SIGHUP)
-        poll(lambda: stranger.talk(places["mtls"])[0], "the other authority is trusted")
+        poll(lambda: stranger.talk(places["mtls"])[0], "the server trusts the other authority")
         for place, address in places.items():
             expected = (asks(place, mode) == 0, False)
             assert client.talk(address, sessions[place])[:2] == expected, place
@@ -122,7 +122,7 @@ class TestReload:
         assert server.process.poll() is None, server.stderr
 
     def test_the_same_authority(self, start_server, certificates, how):
-        """What is good at a listener goes on to be good there, after a full handshake."""
+        """A certificate that a listener accepts is still accepted there, after a full handshake."""
         server, places = start_at_all_places(
             start_server, certificates, 2, certificates.path("authority.pem"), "ssl_session_cache")
         client = Client(certificates, "client", how)
@@ -135,7 +135,7 @@ class TestReload:
 
 
 def resume(context, raw, session):
-    """Whether a session is resumed and served over a connection that is there already."""
+    """Whether a session is resumed over an open connection, and a request on it is answered."""
     try:
         with context.wrap_socket(raw, server_hostname="localhost", session=session) as wrapped:
             wrapped.sendall(b"version\r\n")
@@ -146,7 +146,7 @@ def resume(context, raw, session):
 
 @pytest.mark.parametrize("version", ["1_2", "1_3"])
 def test_openssl(start_server, certificates, tmp_path, version):
-    """The same with another client, whose sessions are in a file."""
+    """The same with another client, which keeps its sessions in a file."""
     _, places = start_at_all_places(start_server, certificates, 0, certificates.path("authority.pem"))
 
     def talk(place, *options):

@@ -1,4 +1,4 @@
-"""Clients that do not read their answers: what all of them hold together has a limit, and each has a deadline."""
+"""Clients that do not read their answers: their memory has one limit together, and each client has a deadline."""
 
 import pytest
 
@@ -6,12 +6,12 @@ from server import poll
 
 MEGABYTE = 1 << 20
 VALUE_BYTES = 900_000
-# What README's "Memory" says: -m, 2 %, 8 MB, and 64 MB for unread answers beside one value for each worker.
+# The limit in README, "Memory": -m, 2 %, 8 MB, and 64 MB for unread answers beside one value for each worker.
 UNREAD_BYTES_MAX = 64 * MEGABYTE
 
 
 def unread(server, key, count, requests=1, **options):
-    """Clients that ask for a value, and take nothing of it but what the system does."""
+    """Clients that ask for a value and do not read it. The system buffers a part of it."""
     clients = [server.connect(receive_buffer=4096, **options) for _ in range(count)]
     for client in clients:
         client.send(b"get %b\r\n" % key * requests)
@@ -25,7 +25,7 @@ def own_statistics(server):
 
 
 def waits(server, count):
-    """Until so many answers wait, or went for waiting."""
+    """Waits until `count` clients have unread answers or were closed for them."""
     def sending():
         conns = server.stats("conns")
         waiting = sum(value == "conn_mwrite" for value in conns.values())
@@ -35,7 +35,7 @@ def waits(server, count):
 
 @pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
 def test_all_of_them_have_one_limit(start_server, unix):
-    """Twenty values of 900 KB fill the store; 250 clients ask for one each, and would hold up to 225 MB."""
+    """Twenty values of 900 KB fill the store. 250 clients ask for one each, which would hold up to 225 MB."""
     server = start_server("-m", 24, unix=unix, threads=2)
     with server.connect() as connection:
         for number in range(20):
@@ -52,12 +52,12 @@ def test_all_of_them_have_one_limit(start_server, unix):
         assert held["unread_bytes"] < UNREAD_BYTES_MAX + 2 * VALUE_BYTES and held["unread_closed"] > 10, held
     for client in clients:
         client.close()
-    poll(lambda: own_statistics(server)["unread_bytes"] == 0, "all is given back")
+    poll(lambda: own_statistics(server)["unread_bytes"] == 0, "all memory is freed")
     assert own_statistics(server)["unread_closed"] < 250
 
 
-def test_who_reads_is_not_let_go(start_server):
-    """A client that takes its answers gets all of them, among those that do not."""
+def test_a_client_that_reads_is_not_closed(start_server):
+    """A client that reads its answers gets all of them, even if other clients do not read."""
     server = start_server("-m", 24, threads=1)
     with server.connect(receive_buffer=4096) as reader:
         assert reader.set(b"key", bytes(VALUE_BYTES)) == b"STORED"
@@ -70,7 +70,7 @@ def test_who_reads_is_not_let_go(start_server):
 
 
 @pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
-def test_who_takes_nothing_for_a_minute_goes(start_server, unix):
+def test_a_client_that_reads_nothing_for_a_minute_is_closed(start_server, unix):
     server = start_server("-o", "relaxed_privileges", unix=unix, threads=1)
     with server.connect() as connection:
         assert connection.set(b"key", bytes(VALUE_BYTES)) == b"STORED"
@@ -81,7 +81,7 @@ def test_who_takes_nothing_for_a_minute_goes(start_server, unix):
         assert connection.ask(b"debugtime 50\r\n") == b"OK"
         reader = unread(server, b"key", 1, requests=8)[0]
         assert connection.ask(b"debugtime 15\r\n") == b"OK"
-        poll(lambda: own_statistics(server)["unread_closed"] == 5, "the five are let go", 10)
+        poll(lambda: own_statistics(server)["unread_closed"] == 5, "the five are closed", 10)
         for _ in range(8):
             assert reader.read_values() == {b"key": bytes(VALUE_BYTES)}
         assert own_statistics(server)["unread_bytes"] == 0
@@ -97,6 +97,6 @@ def test_an_encrypted_client(start_server, certificates):
         clients = unread(server, b"key", 3, requests=8)
         waits(server, 3)
         assert connection.ask(b"debugtime 61\r\n") == b"OK"
-        poll(lambda: own_statistics(server)["unread_closed"] == 3, "the three are let go", 10)
+        poll(lambda: own_statistics(server)["unread_closed"] == 3, "the three are closed", 10)
     for client in clients:
         client.close()

@@ -1,5 +1,5 @@
-"""Files of users and of certificates that are empty, or lost their end: refused at the start, and on SIGHUP the old
-ones stay."""
+"""Files of users and of certificates that are empty or cut off. At the start they are refused; on SIGHUP the old users
+and certificates stay."""
 
 import os
 import re
@@ -40,11 +40,11 @@ class TestUsers:
         users.write_bytes(b"third:three\nfourth:")
         server.process.send_signal(signal.SIGHUP)
         poll(lambda: server.stderr.count("the users stay as they were") == count + 1, "a line about it")
-        # memcached takes them: a last line without an end, and a password of no bytes.
+        # memcached accepts both: a last line without a line end, and an empty password.
         for contents, login in [(b"third:three\nfourth:four", (b"fourth", b"four")), (b"fifth:\n", (b"fifth", b""))]:
             users.write_bytes(contents)
             server.process.send_signal(signal.SIGHUP)
-            poll(lambda: logs_in(server, login), "the new users are there")
+            poll(lambda: logs_in(server, login), "the new users can log in")
 
 
 def logs_in(server, login):
@@ -57,7 +57,7 @@ def logs_in(server, login):
 
 @pytest.fixture
 def bundles(certificates):
-    """Two certificates, twice: the server's chain, and those who may sign for clients."""
+    """Two files with two certificates each: the server's chain, and the authorities for clients."""
     for name, parts in [("chain.pem", ["server.pem", "authority.pem"]), ("both.pem", ["authority.pem", "other.pem"])]:
         text = "".join((certificates.directory / part).read_text() for part in parts)
         (certificates.directory / name).write_text(text)
@@ -72,7 +72,7 @@ def tls_options(certificates):
 
 
 def cuts(path):
-    """Some of every kind; the Swift tests have all of them."""
+    """Some cuts of every kind. The Swift tests try all cuts."""
     whole = path.read_bytes()
     second = whole.find(b"-----BEGIN", 1)
     places = {0, 1, 20, len(whole) // 3, len(whole) - 2, len(whole) - 10}
@@ -106,12 +106,12 @@ class TestCertificates:
         path.write_bytes(whole)
         with server.connect() as connection:
             assert connection.ask(b"refresh_certs\r\n") == b"OK"
-        # Whoever the second certificate of the bundle signed for is still let in.
+        # A client of the bundle's second authority is still accepted.
         with server.connect(tls=bundles.context("stranger")) as connection:
             assert connection.ask(b"version\r\n").startswith(b"VERSION ")
 
     def test_a_pipe_is_read_once(self, bundles, start_server):
-        """What cannot be read twice is not held to be whole."""
+        """A pipe cannot be read twice, so it is not checked for completeness."""
         key = bundles.directory / "a.key"
         whole = key.read_bytes()
         key.unlink()

@@ -3,15 +3,15 @@ import Testing
 
 @testable import LarderServer
 
-/// Requests of one turn that meet several caches, or expired items between live ones. Debug builds check the rules
-/// of sections and views on the way.
+/// Requests of one turn to several caches, and expired items between live ones. Debug builds also check the rules of
+/// sections and views.
 @Suite struct CachesInOneTurnTests {
     private static let policies = ["", ",purge_lru=1", ",bitmap=1,blocksize=64", ",sweep_on_full=1", ",clear_on_full=1", ",no_expire=1"]
 
-    /// An expired item that a batch of keys meets is removed after the last answer of the batch.
+    /// An expired item that a batch of keys finds is removed after the last answer of the batch.
     @Test(arguments: policies)
     func expiredItemsAmongLiveOnes(policy: String) throws {
-        // Wide time buckets, so that it is the gets that meet what has expired, and not the upkeep.
+        // The time buckets are wide, so that gets find the expired items before the upkeep does.
         let caches = try NamedCacheTests.Caches(["--cache", "name=c,items=64,bucket_interval=36000\(policy),listen=:0"])
         for number in 0..<16 {
             let exptime = number % 3 == 1 ? 1 : 0
@@ -23,7 +23,7 @@ import Testing
         let keys = (0..<16).map { "k\($0)" }.joined(separator: " ")
         #expect(caches.send("get \(keys)\r\n", to: "c") == values.joined() + "END\r\n")
         #expect(caches.send("stats\r\n", to: "c").contains("STAT get_expired 5\r\n"))
-        // One request after the other, which are looked up together, too.
+        // Single requests that are looked up together.
         for number in 0..<16 where number % 3 == 1 {
             #expect(caches.send("set k\(number) 0 1 2\r\nv1\r\n", to: "c") == "STORED\r\n")
         }
@@ -48,7 +48,7 @@ import Testing
         #expect(caches.server.checkInvariants().isEmpty)
     }
 
-    /// A turn goes from cache to cache and back: by keys that name their cache, of one request and of several.
+    /// A turn switches between caches, by keys that name their cache: in one request, and in several.
     @Test func aTurnGoesFromCacheToCache() throws {
         let caches = try NamedCacheTests.Caches([
             "--cache", "name=a,items=64,listen=:0", "--cache", "name=b,items=64,purge_lru=1,listen=:0", "--key-route",

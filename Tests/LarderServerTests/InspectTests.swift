@@ -48,7 +48,7 @@ import Testing
         #expect(report.failure?.contains("/dev/null") == true)
     }
 
-    /// Empty and locked: so is the file of a server that has just begun to make it.
+    /// An empty, locked file: a server has just begun to create it.
     @Test func fileThatIsBeingMade() throws {
         let file = try StoreTestFile()
         try file.replace(with: [])

@@ -3,9 +3,9 @@ import Testing
 
 @testable import LarderServer
 
-/// A lifetime counts from the write, also where the write comes late in its turn.
+/// A lifetime counts from the write, even if the write comes late in its turn.
 @Suite struct LifetimeTests {
-    /// A write that gives `k` ten seconds, and what has to be there before it.
+    /// A write that gives `k` ten seconds, and the request that must come before it.
     struct Write: CustomTestStringConvertible {
         var request: [UInt8]
         var before = ""
@@ -73,7 +73,7 @@ import Testing
         #expect(server.checkInvariants() == [])
     }
 
-    /// What came later in the turn lives longer: the clock is read for each sixteen sets, at least.
+    /// Later writes of a turn live longer: the clock is read at least once for sixteen sets.
     @Test func countsFromTheWriteOfEach() throws {
         let server = try InProcessServer(settings: Settings())
         let begin = server.nowMilliseconds
@@ -85,7 +85,7 @@ import Testing
         #expect(ask(server, "mg k63\r\n") == "HD\r\n")
     }
 
-    /// A get sees the time of the write before it: what has died by then is dead.
+    /// A get uses the time of the write before it: an item that has expired by then is a miss.
     @Test func timeNeverGoesBackInATurn() throws {
         let server = try InProcessServer(settings: Settings())
         server.advanceClock(millisecondsPerLook: 1000)

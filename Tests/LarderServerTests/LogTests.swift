@@ -3,7 +3,7 @@ import Testing
 
 @testable import LarderServer
 
-/// The log: what becomes of bytes from outside, and of lines that nobody reads.
+/// The log: escaped bytes, and lines that are not read.
 @Suite struct LogTests {
     private func escaped(_ bytes: [UInt8]) -> String { bytes.withUnsafeBufferPointer { LogText.escaped($0) } }
 
@@ -51,10 +51,11 @@ import Testing
         close(ends.read)
     }
 
-    /// A pipe that is full, and a writer with little room: `put` returns, and what is missing is counted where it is.
-    @Test func linesThatNobodyReads() throws {
+    /// The pipe is full and the writer's buffer is small: `put` returns, and a line gives the number of dropped lines
+    /// in their place.
+    @Test func unreadLinesAreDropped() throws {
         let ends = try makePipe()
-        // Full of empty lines.
+        // Fill the pipe with empty lines.
         #expect(fcntl(ends.write, F_SETFL, O_NONBLOCK) == 0)
         let newlines = [UInt8](repeating: UInt8(ascii: "\n"), count: 4096)
         while write(ends.write, newlines, newlines.count) > 0 {}
@@ -65,7 +66,7 @@ import Testing
         let dropped = writer.linesDropped
         #expect(dropped > 1000)
         #expect(!writer.finish(withinMilliseconds: 10))
-        // A reader comes, and gets the rest.
+        // Read the rest.
         var text = ""
         var kept = 0
         var piece = [UInt8](repeating: 0, count: 1 << 16)
@@ -79,7 +80,7 @@ import Testing
         #expect(writer.finish(withinMilliseconds: 60_000))
         close(ends.write)
         text += readAll(ends.read)
-        #expect(text.hasSuffix(" log lines were dropped, since nobody read standard error\n"))
+        #expect(text.hasSuffix(" log lines dropped: standard error was not read in time\n"))
         close(ends.read)
     }
 
@@ -102,7 +103,7 @@ import Testing
         close(ends.read)
     }
 
-    /// Nobody is at the other end any more, or it was never there: lines are lost and counted, and nothing hangs.
+    /// The pipe has no reader, or the descriptor is not open: lines are dropped and counted, and no call hangs.
     @Test func aDescriptorThatIsNone() throws {
         let ends = try makePipe()
         close(ends.read)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import LarderServer
 
-/// Guesses at one address, on a clock of the test's own.
+/// Guesses from one address, on the test's own clock.
 @Suite struct LoginThrottleTests {
     private let throttle = LoginThrottle()
 
@@ -13,7 +13,7 @@ import Testing
     @Test func anAttemptThatFailsMakesTheNextOneWait() {
         #expect(throttle.wait(1, succeeds: false, now: 1000) == 0)
         #expect(throttle.wait(1, succeeds: false, now: 1000) == 100)
-        // The right one, too: that it is told sooner would tell the others apart.
+        // The right password waits, too: an earlier answer would mark the others as wrong.
         #expect(throttle.wait(1, succeeds: true, now: 1040) == 60)
         #expect(throttle.wait(1, succeeds: true, now: 1099) == 1)
         #expect(throttle.wait(1, succeeds: true, now: 1100) == 0)
@@ -29,14 +29,14 @@ import Testing
         #expect(throttle.wait(3, succeeds: true, now: 20) == 0)
     }
 
-    /// However many ask, and however they come: ten in a second have their turn.
+    /// Ten attempts a second have their turn, for any number and order of attempts.
     @Test func tenInASecond() {
         var turns = 0
         for now in 0..<10_000 where throttle.wait(7, succeeds: false, now: Int64(now)) == 0 { turns += 1 }
         #expect(turns == 100)
     }
 
-    /// Of many who wait one has its turn each time, whichever asks first: so the right one comes to it.
+    /// One waiting attempt at a time has its turn: the first that asks. So the right password gets its turn, too.
     @Test func theRightPasswordIsNotKeptOut() {
         var random = SystemRandomNumberGenerator()
         for _ in 0..<100 {
@@ -52,7 +52,7 @@ import Testing
         }
     }
 
-    /// What is kept is of one size; too many addresses at once make it forget those that are free soonest.
+    /// The table has a fixed size. With too many addresses it forgets those that become free first.
     @Test func manyAddresses() {
         for origin in 0..<100_000 {
             #expect(throttle.wait(UInt64(origin), succeeds: false, now: 5) == 0)

@@ -32,8 +32,8 @@ import Testing
         #expect(accepts(odd, "", "x") && accepts(odd, "y", "") && accepts(odd, "n", "p:q r"))
     }
 
-    /// Every cut of a file that leaves less than a user is refused. One that leaves a part of a password cannot be
-    /// told from a file whose last line has no end, which memcached takes.
+    /// A cut in a user's name or at its colon is refused. A cut in a password looks like a last line without a line
+    /// end, which memcached accepts.
     @Test func filesThatAreCutOff() throws {
         let whole = "first:one\nsecond:two\n"
         let refused = (0...whole.utf8.count).filter { count in
@@ -46,7 +46,7 @@ import Testing
                 return true
             }
         }
-        // Up to and with the colons.
+        // The cuts up to each colon, with the colon.
         #expect(refused == Array(0...6) + Array(11...17))
         #expect(throws: UserFileError.empty(path: "f")) { try table("") }
         #expect(throws: UserFileError.malformed(path: "f")) { try table("a:b\nc:\r") }

@@ -133,7 +133,7 @@ import Testing
                 actAsAnotherThread {
                     other.turn(Self.now) { other in
                         _ = other.set(key, [2], now: Self.now)
-                        // Into what is free.
+                        // Fill the free memory.
                         for number in 0..<200 {
                             _ = other.set(self.key("\(number)"), .value(2000, seed: 5), now: Self.now)
                         }

@@ -3,11 +3,11 @@ import Testing
 
 @testable import LarderStore
 
-/// The rules of sections, locks and waits (`StoreLocks`): each is broken on purpose in a process of its own.
+/// The rules of sections, locks and waits (`StoreLocks`). Each test breaks one rule in a process of its own.
 @Suite struct SectionTests {
     private static let now: Int64 = 1_700_000_000_000
 
-    /// A store of a few slabs, and a key of it that is found.
+    /// A store of a few slabs, with an item to find.
     private static func smallStore(_ limits: StoreLimits? = nil) throws -> Store {
         var configuration = StoreConfiguration(memoryBytes: 1 << 20, slabBytes: 16 << 10, hashSeed: 7, sessionsExpected: 2)
         configuration.limits = limits
@@ -31,7 +31,8 @@ import Testing
             }
         }
 
-        /// Of a store with limits: to remove an expired item may wait for another writer, whether it does or not.
+        /// In a store with limits, removing an expired item may wait for another writer. So views end even if it does
+        /// not wait.
         @Test func anItemIsNotLookedAtAfterAnotherIsRemoved() async {
             await #expect(processExitsWith: .failure) {
                 let limits = StoreLimits(itemsMax: 10, blockBytes: 64, blocksMax: 100, isBitmap: true, valueBytesMax: 1000, keyBytesMax: 250)
@@ -55,7 +56,7 @@ import Testing
             }
         }
 
-        @Test func nobodyWaitsForSpaceInASection() async {
+        @Test func noThreadWaitsForSpaceInASection() async {
             await #expect(processExitsWith: .failure) {
                 let store = try Self.smallStore()
                 let session = try store.makeSession()
@@ -72,8 +73,8 @@ import Testing
             }
         }
 
-        /// The same calls in the right order do no harm: it is the rules that fail above.
-        @Test func whatTheRulesAllowIsAllowed() async {
+        /// The same calls in the right order are allowed: only the broken rules fail above.
+        @Test func allowedCallsDoNotFail() async {
             await #expect(processExitsWith: .success) {
                 let store = try Self.smallStore()
                 let session = try store.makeSession()
@@ -98,7 +99,7 @@ import Testing
         }
     #endif
 
-    /// A section that does not end makes others wait for memory, but not for ever: a write is refused then.
+    /// A section that never ends: writes wait for memory for a limited time, and are then refused.
     @Test func aWriteIsRefusedRatherThanWaitForEver() throws {
         let store = try Self.smallStore()
         let reader = try OneSession(store)

@@ -7,7 +7,7 @@ import Testing
 
 @testable import LarderStore
 
-/// A store whose file is changed by another program while it is open: it is emptied, and goes on in memory.
+/// Another program changes the file of an open store: the store is emptied and continues in memory.
 @Suite struct StoreDamageTests {
     private static let now: Int64 = 1_700_000_000_000
     private static let keyCount = 500
@@ -33,10 +33,10 @@ import Testing
         for number in 0..<Self.keyCount { #expect(session.value(of: "key\(number)", now: Self.now) == nil) }
         #expect(store.damageReport.count == 1 && store.damageReport.itemsLost == held)
         #expect(store.checkInvariants().isEmpty)
-        // It goes on, and no cas is given out twice.
+        // The store still works, and gives out no cas twice.
         Self.expectWorking(store, session)
         #expect(larder_load_u64(&store.state.superblock.pointee.cas_last) > casBefore)
-        // A change of what is no longer the store's file is nothing to it.
+        // The file is no longer the store's, so a second change does nothing.
         try Self.make(.overwritten, file.path)
         #expect(session.value(of: "key1", now: Self.now) == Self.value(1) && !store.state.isCondemned)
     }
@@ -77,13 +77,13 @@ import Testing
         }
     #endif
 
-    /// A bucket that stays locked, and a list of free lines that is not as long as its number says.
+    /// A bucket that stays locked, and a free list that is shorter than its count.
     @Test func noLoopGoesOnForEver() throws {
         let file = try StoreTestFile()
         let store = try Self.store(file, .plain)
         let session = try OneSession(store)
         Self.fill(session)
-        // As pages of zeros would leave them.
+        // The state after a page of zeros has replaced the list.
         store.state.process.pointee.overflowFree = 0
         for number in 0..<Int(larder_load_u64(&store.state.superblock.pointee.bucket_count)) where number % 2 == 0 {
             store.state.bucketAddress(number).pointee.version |= 1
@@ -126,7 +126,7 @@ import Testing
         for number in 0..<keyCount { session.set("key\(number)", to: value(number), now: now) }
     }
 
-    /// The store takes everything and gives it back.
+    /// The store accepts items and returns them.
     private static func expectWorking(_ store: Store, _ session: OneSession) {
         fill(session)
         for number in 0..<keyCount { #expect(session.value(of: "key\(number)", now: now) == value(number)) }

@@ -161,12 +161,12 @@ import Testing
         #expect(looked == 60 * 96)
     }
 
-    /// Who makes a file has it locked; what is there of it by then is no damage.
+    /// A server that creates a file has it locked. The incomplete file is not reported as damage.
     @Test func fileThatIsBeingMade() throws {
         let file = try StoreTestFile()
         do { _ = try Self.fill(file, seed: 9) }
         var image = try file.bytes
-        // As before anybody has it: no process, and no second superblock.
+        // A file before its owner is written: no process, and no second superblock.
         for byte in Self.ownerField { image[byte] = 0 }
         for byte in image.count - 4096..<image.count { image[byte] = 0 }
         for stage in [[], Array(image[..<4096]), image] {
@@ -177,17 +177,17 @@ import Testing
                 _ = try StoreInspection(path: file.path)
             }
             close(fd)
-            // Left so by a kill: that is said, and nothing of damage.
+            // The creating server was killed: the report says so, and reports no damage.
             let error = #expect(throws: StoreError.self) { _ = try StoreInspection(path: file.path) }
             #expect(error.map { "\($0)".contains(stage.isEmpty ? "empty" : "half made") } == true)
         }
-        // Made to the end, and not closed.
+        // A complete file that was not closed.
         try file.replace(with: image)
         do { _ = try Store(StoreConfiguration(memoryBytes: 96 * 4096, slabBytes: 4096, filePath: file.path)) }
         #expect(try StoreInspection(path: file.path).problems == [])
     }
 
-    /// Where the superblock has the owner's process and whether it was closed.
+    /// The place of the owner's process id and of the clean mark in the superblock.
     private static let ownerField = 120..<136
 
     @Test func noStore() throws {

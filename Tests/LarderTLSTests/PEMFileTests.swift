@@ -4,7 +4,7 @@ import Testing
 
 @testable import LarderTLS
 
-/// Files of certificates and keys that lost their end.
+/// Files of certificates and keys that are cut off.
 @Suite struct PEMFileTests {
     private static func contents(_ path: String) throws -> [UInt8] {
         let file = try #require(fopen(path, "r"))
@@ -35,7 +35,8 @@ import Testing
         case chain, chainAndKey, key, authorities
     }
 
-    /// Every cut but those behind a whole block, with its line end or without: such a file is whole.
+    /// Every cut is refused, except those directly after a block, with or without its line end: such a file is
+    /// complete.
     @Test(arguments: Kind.allCases) func everyCut(kind: Kind) throws {
         let path = try TestDirectory.make() + "/file.pem"
         let first = try TestCertificate.shared.get()
@@ -55,9 +56,9 @@ import Testing
         for count in 0...whole.count {
             let fault = PEMFile(contents: Array(whole[..<count])).fault
             #expect((fault == nil) == areWhole.contains(count), "\(kind), \(count) of \(whole.count) bytes")
-            // A context takes milliseconds: all cuts in and near the lines between the blocks, and some others.
+            // A context takes milliseconds, so only some cuts use one: those near the ends of blocks, and some others.
             guard count % 32 == 0 || ([0] + ends).contains(where: { abs($0 - count) <= 30 }) else { continue }
-            // A key alone is no chain.
+            // A file with only the key is no chain.
             let isKeyAlone = kind == .chainAndKey && count <= ends[0]
             try Self.write(Array(whole[..<count]), to: path)
             let isTaken = try Self.isTaken { configuration in

@@ -1,3 +1,5 @@
+// A copy of the arguments' part of Sources/CLarderSystem/start.c. That target is not a product, so another package
+// cannot import it.
 #include "bench_system.h"
 
 #ifndef __GLIBC__
@@ -7,7 +9,7 @@
 static int argument_count;
 static char **argument_values;
 
-// glibc gives every constructor what it gives to main.
+// glibc passes the arguments of main to every constructor.
 __attribute__((constructor)) static void keep_arguments(int count, char **values) {
     argument_count = count;
     argument_values = values;

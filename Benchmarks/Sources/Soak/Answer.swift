@@ -1,24 +1,24 @@
 import Glibc
 
-/// One answer, or one value of an answer, as it lies in the input.
+/// One answer, or one value of an answer, found in the input.
 struct Answer {
     enum Kind: UInt8 {
-        /// More bytes are needed.
+        /// The input ends before the answer does.
         case incomplete
         case value
         /// The end of a get.
         case end
         case done
         case notFound, exists, notStored
-        /// There was no room: what was there before is gone.
+        /// The server had no room. After a set the key's old value is gone, too.
         case refused
         case number
-        /// Nothing that the protocol has.
+        /// Bytes that are no answer of the protocol.
         case unknown
     }
 
     var kind: Kind
-    /// How many bytes of the input it takes.
+    /// The length of the answer in the input.
     var consumed = 0
     var keyStart = 0
     var keyCount = 0

@@ -1,11 +1,11 @@
 import LoadGenerator
 import Synchronization
 
-/// What a client asks for.
+/// The requests that a client sends.
 extension Client {
     private static let bytesMax = 1 << 20
 
-    /// Begins a batch, unless somebody is about to flush the cache.
+    /// Begins a batch, unless another client is about to flush the cache.
     func startBatch(on channel: Channel) {
         let plan = shared.plans[channel.cache]
         let gate = shared.gates[channel.cache]
@@ -25,7 +25,7 @@ extension Client {
                 addGet(channel, plan, keys)
             }
         }
-        // Every key that was picked may have been one that cannot be changed now.
+        // The batch may be empty: no picked key could be changed now.
         if !channel.isBusy { leave(channel) }
     }
 
@@ -51,7 +51,7 @@ extension Client {
         }
     }
 
-    /// A get of 16 to 100 keys, most of them the client's own; of large values fewer.
+    /// A get of 16 to 100 keys, or of fewer keys if the values are large. Most gets ask for the client's own keys.
     @inline(__always)
     private func addGet(_ channel: Channel, _ plan: CachePlan, _ keys: KeySet) {
         let word = random.next()
@@ -73,7 +73,8 @@ extension Client {
         endGet(channel)
     }
 
-    /// A key: in caches of keys that mostly live short all but one in `turns` are of those that do not.
+    /// Picks a key. In a cache of mostly short-lived keys, one pick in `turns` is of any key, and the others are of
+    /// long-lived keys.
     @inline(__always)
     private func pick(_ plan: CachePlan, _ keys: KeySet, oneIn turns: UInt64) -> Int {
         let word = random.next()
@@ -112,7 +113,7 @@ extension Client {
     private func addChanges(_ channel: Channel, _ plan: CachePlan, _ keys: KeySet) {
         for turn in 0..<plan.writesEach where channel.output.count < Self.bytesMax {
             let index = pick(plan, keys, oneIn: 8)
-            // Each key changes once in a batch at most, so that there are at most two things that it may hold.
+            // A key changes at most once in a batch, so at most two contents are possible for it.
             guard keys.states[index].batch != channel.batch, !keys.states[index].isUncertain else { continue }
             keys.states[index].batch = channel.batch
             switch KeyKind.of(index) {
@@ -150,7 +151,7 @@ extension Client {
         channel.expect(request)
     }
 
-    /// A second less than promised: a server that is held up counts from before the request.
+    /// One second less than the lifetime: a server that was held up counts the lifetime from before the request.
     private func liveUntil(_ channel: Channel, _ lifetime: UInt32) -> Moment {
         lifetime == 0 ? never : channel.askedAt &+ (lifetime - 1) &* 1000
     }
@@ -210,7 +211,7 @@ extension Client {
         var request = Expected(kind: .increment, index: index)
         request.after = known
         request.after.version = known.version &+ step
-        // A set that was refused or lost may have taken numbers in between.
+        // A refused or lost set may have used versions in between.
         let issued = keys.issued[index].load(ordering: .relaxed)
         if request.after.version > issued {
             keys.issued[index].store(request.after.version, ordering: .releasing)

@@ -1,9 +1,9 @@
 /// One cache of the server under test: its options, and the commands that the clients send to it.
 struct CachePlan: Sendable {
     enum Sizes {
-        /// 16 to 300 bytes, now and then some KB.
+        /// 16 to 300 bytes, and one value in 256 of some KB.
         case small
-        /// 3,000 to 4,200 bytes: on both sides of what is copied into an answer.
+        /// 3,000 to 4,200 bytes: shorter values are copied into the answer, longer ones are not.
         case fourKB
         /// 100 bytes to 2 MB, half of them over 20 KB.
         case mixed
@@ -11,31 +11,31 @@ struct CachePlan: Sendable {
         case large
     }
 
-    /// `default` is the main port's.
+    /// `default` is the cache of the main port.
     var name: String
-    /// What stands behind `name=` in `--cache`, but for `listen` and `store`; empty for memcached's kind.
+    /// The options after `name=` in `--cache`, without `listen` and `store`. Empty for a cache of memcached's kind.
     var keys: String
-    /// Whether a miss is never a loss.
+    /// Whether the cache may evict: then a miss is never a loss.
     var mayEvict: Bool
     var hasStore = true
-    /// How many keys each client has.
+    /// The number of keys of each client.
     var keyCount: Int
-    /// Of a thousand keys, how many are set with an expiry of one to three seconds each time.
+    /// How many of a thousand keys are set with an expiry of one to three seconds each time.
     var shortLived: Int
     var sizes: Sizes
-    /// Of a hundred batches, how many write.
+    /// How many of a hundred batches write.
     var writing: Int
-    /// How many commands such a batch has.
+    /// The number of commands in a batch that writes.
     var writesEach = 24
     var mayFlush = true
-    /// Of eight gets, how many are of another client's keys, which may be overwritten meanwhile.
+    /// How many of eight gets ask for another client's keys, which that client may overwrite meanwhile.
     var foreignReads: UInt64 = 1
-    /// Whether every other client mostly reads, namely what the others mostly write.
+    /// Whether every other client mostly reads: it reads the keys of the clients that mostly write.
     var hasRoles = false
 
     var isMain: Bool { name == "default" }
 
-    /// Values of keys that live short are small, and so are all others where `sizes` says so.
+    /// The length of a value. Values of short-lived keys are always small.
     @inline(__always)
     func length(_ random: UInt64, isShortLived: Bool) -> Int {
         let place = Int(random &>> 16)
@@ -54,7 +54,7 @@ struct CachePlan: Sendable {
         }
     }
 
-    /// Of a hundred batches of a client, how many write.
+    /// How many of a hundred batches of this client write.
     func writing(by client: Int) -> UInt64 {
         hasRoles ? (client % 2 == 0 ? 95 : 5) : UInt64(writing)
     }
@@ -64,10 +64,10 @@ struct CachePlan: Sendable {
         (isMostlyDead ? index : index &* 379) % 1000 >= 1000 - shortLived
     }
 
-    /// Whether it has few keys that live long among many that do not.
+    /// Whether most keys are short-lived.
     var isMostlyDead: Bool { shortLived > 900 }
 
-    /// All the campaign's. The first never lose anything; the others do as they like with what is old.
+    /// The caches of the campaign. The first three never evict; the others may.
     static func campaign(clients: Int) -> [CachePlan] {
         let all = clients * 4000
         return [
@@ -94,7 +94,7 @@ struct CachePlan: Sendable {
         ]
     }
 
-    /// Four of all kinds at once: expiry, eviction and the growth of an index at the same time.
+    /// Four caches of all kinds: expiry, eviction and the growth of an index happen at the same time.
     static func stress(clients: Int) -> [CachePlan] {
         [
             CachePlan(
@@ -113,7 +113,7 @@ struct CachePlan: Sendable {
         ]
     }
 
-    /// Live keys that are overwritten all the time between ones that have expired and were not asked for since.
+    /// Live keys that are overwritten all the time, between expired keys that no client asks for.
     private static func pages(_ clients: Int) -> CachePlan {
         CachePlan(
             name: "pages", keys: "items=45000,blocksize=64,bitmap=1,blocks=100000,purge_lru=1",

@@ -4,14 +4,14 @@ import Glibc
 import LoadGenerator
 import Synchronization
 
-/// One server, its clients and what is done to them, for one number of workers.
+/// A run with one server, its clients and its faults, for one number of workers.
 struct Campaign {
     let options: SoakOptions
     let workers: Int
     let seconds: Int
-    /// Whether the main port routes by keys, which takes all requests off the server's short way.
+    /// Whether the main port routes by keys. Routing takes all requests off the server's short path.
     let routesKeys: Bool
-    /// Ends it when so many were verified; 0: time ends it.
+    /// Ends the run after so many verified operations; 0: no limit.
     let operations: Int
     let directory: String
     let storeDirectory: String
@@ -47,12 +47,12 @@ struct Campaign {
             let server = try? ServerUnderTest(
                 executable: options.server, directory: directory, storeDirectory: storeDirectory, plans: plans
             )
-        else { throw SoakError("there are no free ports") }
+        else { throw SoakError("no free ports were found") }
         server.workers = workers
         server.routesKeys = routesKeys
         server.hasTLS = server.makeCertificate()
         let context = server.hasTLS ? tlsContext(directory) : nil
-        if context == nil { say("no TLS: openssl makes no certificate; its clients speak plain text") }
+        if context == nil { say("no TLS: openssl made no certificate. The TLS clients use plain text") }
         let shared = Shared(seed: options.seed &+ UInt64(workers), plans: plans, clients: options.clients)
         let faults = Faults(kinds: options.faults, server: server, shared: shared)
         let threads = startClients(shared, server, context)
@@ -91,7 +91,7 @@ struct Campaign {
         }
     }
 
-    /// Faults and looks, until time, operations or a failure end it.
+    /// Runs faults and checks until the time, the operations or a failure end the run.
     private func conduct(_ faults: Faults) {
         let shared = faults.shared
         var watchdog = Watchdog(shared, patienceSeconds: options.patienceSeconds)
@@ -123,7 +123,7 @@ struct Campaign {
         }
     }
 
-    /// Lets what was asked be answered: a server that is stuck must not be taken for one that had no time.
+    /// Waits for the outstanding answers, so that a stuck server is told from one that had too little time.
     private func awaitAnswers(_ faults: Faults) {
         let shared = faults.shared
         shared.isEnding.store(true, ordering: .releasing)
@@ -156,7 +156,7 @@ struct Campaign {
             shared.ledger.broken.add(1, ordering: .relaxed)
             say("FAILED \(failure)")
         }
-        if !shared.ledger.isClean { say("the server's log, its end:\n\(faults.server.log)") }
+        if !shared.ledger.isClean { say("the end of the server's log:\n\(faults.server.log)") }
     }
 
     private func result(_ faults: Faults, _ took: Double) -> Result {

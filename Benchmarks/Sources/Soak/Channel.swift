@@ -2,7 +2,7 @@ import CBenchSystem
 import CBenchTLS
 import Glibc
 
-/// Where a channel connects.
+/// The address that a channel connects to.
 enum Place: Sendable {
     case tcp(UInt16)
     case unix(String)
@@ -25,10 +25,10 @@ enum Place: Sendable {
     }
 }
 
-/// One connection of a client to a cache, with the batch that is under way on it.
+/// One connection of a client to a cache, with its current batch.
 ///
-/// SAFETY: `expected`, `asked` and `input` are allocated here with the rooms that stand beside them, belong to the one
-/// thread that has the channel, and live as long as it.
+/// SAFETY: `expected`, `asked` and `input` are allocated here with the room that the constants beside them give. They
+/// belong to the thread that has the channel, and live as long as the channel.
 final class Channel {
     static let expectedRoom = 512
     static let askedRoom = 4096
@@ -56,17 +56,17 @@ final class Channel {
     var expectedNext = 0
     let asked: UnsafeMutablePointer<Asked>
     var askedCount = 0
-    /// Of the get that is being answered: the next key that a value may be of.
+    /// In the current get: the next key that a value may belong to.
     var askedCursor = 0
     var askedAt: Moment = 0
     var batch: UInt32 = 0
 
-    /// The next of the owner's keys to look at after a restart.
+    /// The owner's next key to check after a restart.
     var recheckNext = 0
     var isHalfClosed = false
-    /// How many more times to read a little only.
+    /// How many more reads are small.
     var slowReads = 0
-    /// Whether it holds the cache's gate.
+    /// Whether the channel has entered the cache's gate.
     var isInside = false
     var wantsFlush = false
 
@@ -93,7 +93,7 @@ final class Channel {
         guard descriptor >= 0 else { return false }
         if let tls {
             session = bench_tls_session_new(tls, descriptor, nil, nil)
-            // The client speaks first.
+            // In TLS the client sends first.
             (isShakingHands, wantsToWrite) = (true, true)
         }
         return true
@@ -113,7 +113,7 @@ final class Channel {
         output.clear()
     }
 
-    /// Says that nothing more will come, as some clients do.
+    /// Closes the sending half of the connection, as some clients do.
     func closeHalf() {
         guard session == nil, hasSentAll, isOpen else { return }
         isHalfClosed = true
@@ -138,7 +138,7 @@ final class Channel {
         return Int16(POLLIN) | (writes ? Int16(POLLOUT) : 0)
     }
 
-    /// Sends and receives what goes at once.
+    /// Sends and receives as much as the socket takes and has now.
     func advance() -> Progress {
         if isShakingHands {
             guard let session else { return .ended }
@@ -192,7 +192,7 @@ final class Channel {
         return .some
     }
 
-    /// Why the last call came to nothing.
+    /// Why the last call failed.
     var reason: String {
         guard let session else { return errno == 0 ? "end of stream" : String(cString: strerror(errno)) }
         var text = [CChar](repeating: 0, count: 256)
@@ -200,7 +200,7 @@ final class Channel {
         return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// Whether OpenSSL holds what the socket no longer shows.
+    /// Whether OpenSSL holds bytes that `poll` on the socket does not report.
     var hasPending: Bool { session.map { bench_tls_has_pending($0) != 0 } ?? false }
 
     private func makeRoomForInput() {

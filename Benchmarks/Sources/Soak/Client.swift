@@ -2,7 +2,7 @@ import Glibc
 import LoadGenerator
 import Synchronization
 
-/// One thread that speaks one dialect, with a connection to each cache and keys of its own in each.
+/// One thread that speaks one dialect. It has a connection to each cache, and keys of its own in each.
 final class Client {
     let number: Int
     let dialect: Dialect
@@ -13,7 +13,7 @@ final class Client {
     private var generation = 0
     private var emptied: [Int]
     private var damaged: [Int]
-    /// The server's clock may stand still that long, or a request of a lost connection may be on its way.
+    /// How long the server's clock may stand still, or a request of a lost connection may be on its way.
     static let lingerMilliseconds: Moment = 5000
 
     init(number: Int, dialect: Dialect, shared: Shared) {
@@ -27,7 +27,7 @@ final class Client {
 
     var marker: Marker { shared.lastAnswer[number] }
 
-    /// Until the campaign is over.
+    /// Runs until the campaign is over.
     func run() {
         var watched = [pollfd](repeating: pollfd(), count: channels.count)
         while !shared.isOver.load(ordering: .relaxed) {
@@ -80,11 +80,11 @@ final class Client {
 
     // MARK: The end of connections
 
-    /// The other side has hung up.
+    /// The server has closed the connection.
     private func lost(_ channel: Channel) {
         if channel.isHalfClosed { return end(channel, until: shared.now &+ Self.lingerMilliseconds) }
         let reason = channel.reason
-        // Those who end the server say so before they do.
+        // The fault that ends the server sets `isDown` first.
         let patience = shared.now &+ 3000
         while shared.now < patience, !isServerGoing { usleep(1000) }
         if !isServerGoing {
@@ -101,7 +101,7 @@ final class Client {
             || shared.isOver.load(ordering: .relaxed)
     }
 
-    /// Ends a connection: what was not answered may have happened or not.
+    /// Ends a connection. Each unanswered request may have been carried out or not.
     func end(_ channel: Channel, until: Moment, isHard: Bool = false) {
         channel.close(isHard: isHard)
         doubtUnanswered(channel, until: until)
@@ -125,13 +125,13 @@ final class Client {
         return true
     }
 
-    /// A server was started since: all connections are new, and every key is looked at once.
+    /// Resets the client for a new server process: all connections are new, and every key is checked once.
     private func meetNewServer() {
         generation = shared.generation.load(ordering: .acquiring)
         for channel in channels {
             end(channel, until: 0)
             let gate = shared.gates[channel.cache]
-            // A flush of the former server's may not be told to all yet.
+            // Another client may still be about to report the flush of the former server.
             while !gate.enter() { usleep(1000) }
             defer { gate.leave() }
             let keys = shared.keys[channel.cache][number]
@@ -140,7 +140,7 @@ final class Client {
             let isEmpty = emptied != self.emptied[channel.cache]
             let isDamaged = damaged != self.damaged[channel.cache]
             for index in 0..<keys.count {
-                // Requests of the former server are over, and its unique numbers may be.
+                // The requests of the former server are over. Its unique numbers may no longer be valid.
                 keys.states[index].settledAt = 0
                 keys.states[index].unique = 0
                 if isEmpty {
@@ -155,7 +155,7 @@ final class Client {
         }
     }
 
-    /// What the faults have asked for.
+    /// Carries out the action that a fault asks of this client.
     private func doMischief() {
         let kind = marker.mischief.load(ordering: .relaxed)
         guard kind != 0 else { return }

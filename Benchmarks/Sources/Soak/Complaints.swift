@@ -1,6 +1,6 @@
 import Synchronization
 
-/// What a client says of what must not be.
+/// Reports of wrong and lost values.
 extension Client {
     func wrong(_ channel: Channel, _ owner: Int, _ index: Int, _ reason: String) {
         shared.ledger.wrong.add(1, ordering: .relaxed)
@@ -8,7 +8,7 @@ extension Client {
         var known = ""
         if owner == number {
             known = "; known \(describe(keys.states[index]))"
-            // Once is enough.
+            // One report for each key is enough.
             keys.states[index].doubtPresence()
         }
         shared.ledger.tell(
@@ -29,7 +29,7 @@ extension Client {
         let bytes = UnsafePointer(channel.input + channel.inputStart)
         wrong(
             channel, number, channel.expected[channel.expectedNext].index,
-            "no answer that there is to a \(channel.expected[channel.expectedNext].kind): "
+            "not a known answer to a \(channel.expected[channel.expectedNext].kind): "
                 + printable(bytes, min(answer.consumed, 80)))
     }
 

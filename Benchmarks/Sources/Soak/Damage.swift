@@ -22,12 +22,12 @@ enum Damage {
             }
             random = noise
         case 6: swapPages(descriptor, below(size >> 12), below(size >> 12))
-        // The first page: what says what all the rest is.
+        // The first page, which holds the superblock.
         default: flip(descriptor, below(4096), UInt8(1 << below(8)))
         }
     }
 
-    /// Deletes what the server has set aside of earlier damage, which would fill a small file system.
+    /// Deletes the files that the server has set aside after earlier damage. They would fill a small file system.
     static func remove(setAside path: String) {
         for number in 1...64 { unlink("\(path).bad-\(number)") }
     }

@@ -1,11 +1,11 @@
 /// Writes requests in one dialect.
 struct Encoder {
     let dialect: Dialect
-    /// What stands before each key: `NAME/` where the main port routes.
+    /// The prefix of each key: `NAME/` where the main port routes by keys.
     let prefix: [UInt8]
     let seed: UInt64
 
-    /// The keys of a get, and what ends it.
+    /// Writes the keys of a get, and its end.
     @inline(__always)
     func beginGet(_ output: inout Output, wantsUnique: Bool) {
         if dialect != .meta && dialect != .binary { output.text(wantsUnique ? "gets" : "get") }
@@ -112,7 +112,7 @@ struct Encoder {
             packet(&output, 0x05, key, extras: 20, value: 0) {
                 $0.big(UInt64(step))
                 $0.big(UInt64(0))
-                // Nothing is made where there is nothing.
+                // An increment must not create an item.
                 $0.big(UInt32.max)
             }
         case .meta: line(&output, "ma ", key, " v D", UInt64(step))

@@ -3,14 +3,14 @@ import Glibc
 import LoadGenerator
 import Synchronization
 
-/// Does one fault after the other, in an order that follows from the seed.
+/// Runs one fault after the other, in an order that the seed decides.
 final class Faults {
     let kinds: [FaultKind]
     let server: ServerUnderTest
     let shared: Shared
     var random: SeededRandom
     var counts: [FaultKind: Int] = [:]
-    /// Why the campaign cannot go on.
+    /// Why the run cannot continue.
     var failure: String?
 
     init(kinds: [FaultKind], server: ServerUnderTest, shared: Shared) {
@@ -22,7 +22,7 @@ final class Faults {
 
     func below(_ bound: Int) -> Int { Int(random.next(below: UInt64(bound))) }
 
-    /// Milliseconds until the next one.
+    /// Milliseconds until the next fault.
     func pause() -> Moment { Moment(200 + below(1500)) }
 
     func doOne() {
@@ -56,7 +56,7 @@ final class Faults {
 
     // MARK: Ends and beginnings
 
-    /// Ends the server, does something, and starts it again.
+    /// Ends the server, runs `meanwhile`, and starts the server again.
     func restart(by signal: Int32, meanwhile: () -> Void = {}) {
         guard stop(by: signal) else { return }
         meanwhile()
@@ -77,13 +77,13 @@ final class Faults {
         return true
     }
 
-    /// Starts it and tells everybody.
+    /// Starts the server and raises `generation` for the clients.
     func start() {
         for (place, plan) in server.plans.enumerated() where !plan.hasStore {
             shared.gates[place].emptied.add(1, ordering: .releasing)
         }
         guard server.start() else {
-            failure = "the server does not start (\(server.isRunning ? "it does not accept" : server.ending))"
+            failure = "the server did not start (\(server.isRunning ? "it does not accept" : server.ending))"
             return
         }
         shared.generation.add(1, ordering: .releasing)
@@ -92,8 +92,8 @@ final class Faults {
 
     // MARK: The disk
 
-    /// Takes all the room of the stores' file system; half of the time another `-m` is asked for meanwhile, which has to
-    /// be refused or served, and must not cost anything.
+    /// Fills the stores' file system while the server is down. Half of the time it also starts the server with another
+    /// `-m`. The server must refuse or serve, and must lose nothing.
     private func fillDisk() {
         let filler = server.storeDirectory + "/filler"
         restart(by: below(2) == 0 ? SIGKILL : SIGTERM) {
@@ -109,14 +109,14 @@ final class Faults {
         server.memoryMegabytes = usual == 144 ? 128 : usual + 16
         if server.start() {
             guard server.end(SIGTERM) else {
-                failure = "the server did not end within 15 s of SIGTERM, its disk being full"
+                failure = "the server did not end within 15 s of SIGTERM on a full disk"
                 return
             }
         } else if server.isRunning {
             _ = server.end(SIGKILL)
-            failure = "the server neither starts nor ends where the disk is full"
+            failure = "the server neither starts nor ends on a full disk"
         } else if server.lastStatus & 0x7f != 0 {
-            failure = "the server died where the disk is full (\(server.ending))"
+            failure = "the server died on a full disk (\(server.ending))"
         }
         server.memoryMegabytes = usual
     }

@@ -2,9 +2,9 @@ import Glibc
 import LoadGenerator
 import Synchronization
 
-/// What a client makes of the answers.
+/// The check of the answers.
 extension Client {
-    /// Goes through the answers that have come.
+    /// Checks the answers that have arrived.
     func judge(_ channel: Channel) {
         var tally = Tally()
         while channel.isBusy {
@@ -101,7 +101,7 @@ extension Client {
 
     @inline(__always)
     private func missed(_ channel: Channel, _ asked: Asked, _ keys: KeySet) {
-        // What others wrote may have been deleted since.
+        // The other client may have deleted its key since.
         guard Int(asked.owner) == number else { return }
         ownMissed(channel, keys, Int(asked.index))
     }
@@ -141,11 +141,11 @@ extension Client {
                 channel, Int(asked.owner), index,
                 "an older version, \(version), where \(asked.lowest) was acknowledged")
         } else if version > keys.issued[index].load(ordering: .acquiring) {
-            wrong(channel, Int(asked.owner), index, "a version that nobody sent: \(version)")
+            wrong(channel, Int(asked.owner), index, "a version that was never sent: \(version)")
         }
     }
 
-    /// Which version a value is of; a text when it cannot be one of the key's.
+    /// Reads the version of a value. Returns a text if the value cannot be one of the key's.
     @inline(__always)
     private func read(
         _ channel: Channel, _ keys: KeySet, _ index: Int, _ answer: Answer, _ bytes: UnsafePointer<UInt8>,
@@ -169,9 +169,9 @@ extension Client {
         guard header.key == key else { return "the value of another key: \(header)" }
         guard header.isGrowable == (kind == .growable),
             header.isGrowable ? header.length == 0 : Int(header.length) == answer.valueCount
-        else { return "\(answer.valueCount) bytes of a value that says \(header)" }
+        else { return "\(answer.valueCount) bytes, but the header is \(header)" }
         guard header.matches(value, count: answer.valueCount, seed: shared.seed) else {
-            return "bytes that do not follow from \(header), \(answer.valueCount) bytes"
+            return "bytes that do not match the header \(header), \(answer.valueCount) bytes"
         }
         guard answer.flags == header.flags else { return "flags \(answer.flags) of \(header)" }
         version = header.version
@@ -239,13 +239,13 @@ extension Client {
         }
     }
 
-    /// The server carried out what it can only do to an item that is there.
+    /// The server carried out a change that needs an existing item.
     private func existed(_ channel: Channel, _ keys: KeySet, _ index: Int) {
         let known = keys.states[index].known
         if known.isNothing {
-            wrong(channel, number, index, "there, though it was deleted, flushed or refused")
+            wrong(channel, number, index, "present, but it was deleted, flushed or refused")
         } else if channel.askedAt > known.deadAfter {
-            wrong(channel, number, index, "there after its expiry")
+            wrong(channel, number, index, "present after its expiry")
         }
     }
 
@@ -258,7 +258,7 @@ extension Client {
         confirm(channel, keys, request)
     }
 
-    /// It is done: from now on nothing older may be seen.
+    /// The change was acknowledged: from now on an older version is wrong.
     private func confirm(_ channel: Channel, _ keys: KeySet, _ request: Expected) {
         var after = request.after
         if request.kind == .set || request.kind == .cas || request.kind == .touch
@@ -281,7 +281,7 @@ extension Client {
         shared.ledger.flushes.add(1, ordering: .relaxed)
     }
 
-    /// What a connection that has ended leaves open.
+    /// Marks the keys of unanswered requests as uncertain when their connection has ended.
     func doubtUnanswered(_ channel: Channel, until: Moment) {
         let keys = shared.keys[channel.cache][number]
         for place in channel.expectedNext..<max(channel.expectedNext, channel.expectedCount) {
@@ -306,7 +306,7 @@ extension Client {
     }
 }
 
-/// What one look at the input came to.
+/// The counts of one pass over the input.
 struct Tally {
     var hits = 0
     var misses = 0

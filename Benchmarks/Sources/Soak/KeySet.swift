@@ -1,12 +1,12 @@
 import Synchronization
 
-/// What a key's values are.
+/// The kind of a key's values.
 enum KeyKind {
-    /// Self-describing values of any length.
+    /// Values of any length, each with a header that identifies it.
     case plain
-    /// The same, made longer by `append`.
+    /// As `plain`, and `append` makes them longer.
     case growable
-    /// A decimal number whose upper half is the key and whose lower half is the version.
+    /// A decimal number: the upper half is the key, the lower half is the version.
     case counter
 
     @inline(__always)
@@ -21,20 +21,21 @@ enum KeyKind {
 
 /// The keys of one client in one cache.
 ///
-/// SAFETY: the arrays are allocated by `init` with `count` elements and live as long as the campaign. `states` is the
-/// owner's, and the flushing client's while it holds the cache's gate; `texts` never changes; the rest is atomic.
+/// SAFETY: the arrays are allocated by `init` with `count` elements and live as long as the campaign. The owner uses
+/// `states`, and so does the flushing client while it holds the cache's gate. `texts` never changes. The rest is
+/// atomic.
 final class KeySet: @unchecked Sendable {
     static let textStride = 48
 
     let count: Int
-    /// The number of the first key among all of the campaign.
+    /// The number of the first key. Numbers are unique in the campaign.
     let firstKey: UInt32
     let states: UnsafeMutablePointer<KeyState>
-    /// Of each key its length in one byte, then the key.
+    /// For each key: one byte for the length, then the key.
     let texts: UnsafeMutablePointer<UInt8>
-    /// No answer to a question from now on may have a version below.
+    /// The lowest version that an answer to a new request may have.
     let lowest: UnsafeMutablePointer<Atomic<UInt32>>
-    /// No version above has been sent.
+    /// The highest version that has been sent.
     let issued: UnsafeMutablePointer<Atomic<UInt32>>
 
     init(count: Int, firstKey: UInt32) {
@@ -78,7 +79,7 @@ final class KeySet: @unchecked Sendable {
         return UnsafeBufferPointer(start: text + 1, count: Int(text[0]))
     }
 
-    /// A version that no change of the key had yet.
+    /// A new version of the key.
     @inline(__always)
     func issue(_ index: Int, _ step: UInt32 = 1) -> UInt32 {
         let version = issued[index].load(ordering: .relaxed) &+ step

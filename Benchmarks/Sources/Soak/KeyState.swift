@@ -3,37 +3,37 @@ typealias Moment = UInt32
 
 let never = Moment.max
 
-/// What a key holds as far as its owner knows.
+/// The contents of a key, as far as its owner knows.
 struct Contents: Equatable {
-    /// 0: nothing.
+    /// 0: no item.
     var version: UInt32 = 0
     var length: UInt32 = 0
-    /// A miss before is a loss, where nothing is evicted.
+    /// An earlier miss is a loss in a cache that does not evict.
     var liveUntil: Moment = never
-    /// A hit that was asked for later was served after its expiry.
+    /// A hit is wrong if it was asked for later: the item has expired.
     var deadAfter: Moment = never
 
     static let nothing = Contents()
     var isNothing: Bool { version == 0 }
 }
 
-/// A key, as the one client knows it that writes it.
+/// The state of a key, as far as its owner knows.
 struct KeyState {
-    /// What was acknowledged last.
+    /// The last acknowledged contents.
     var known = Contents()
-    /// What it may hold instead, since a connection ended before the answer came.
+    /// The other possible contents: the connection ended before the answer to a change.
     var other = Contents()
     var isUncertain = false
-    /// Whether it may be gone besides: the file was damaged, or a flush was not answered.
+    /// Whether the key may also be gone, because the file was damaged or a flush was not answered.
     var mayBeGone = false
-    /// Before, a request of a connection that has ended may still be carried out.
+    /// Until then a request of an ended connection may still be carried out.
     var settledAt: Moment = 0
     /// The last batch that changes it.
     var batch: UInt32 = 0
     /// The server's unique number of `known`; 0: not known.
     var unique: UInt64 = 0
 
-    /// A change whose answer will never come: both are possible.
+    /// The answer to a change will never come: the old and the new contents are both possible.
     mutating func doubt(_ instead: Contents, until: Moment) {
         other = instead
         isUncertain = true
@@ -48,7 +48,7 @@ struct KeyState {
         unique = 0
     }
 
-    /// The server has lost all that it had, and began empty.
+    /// The server began empty.
     mutating func forget() { know(.nothing) }
 
     mutating func doubtPresence() {
@@ -59,19 +59,19 @@ struct KeyState {
     }
 }
 
-/// How a sight of a key is judged.
+/// The judgement of one answer about a key.
 enum Verdict: String {
     case right
     case late = "served after its expiry"
-    case resurrected = "there, though it was deleted, flushed or refused"
+    case resurrected = "present, but it was deleted, flushed or refused"
     case older = "an older version"
     case different = "not what was stored"
-    /// What was acknowledged is not there.
+    /// The acknowledged value is missing.
     case lost
 }
 
 extension KeyState {
-    /// The owner has seen the key with a value of `version`, `length` bytes long.
+    /// The owner got a value of `version`, `length` bytes long.
     @inline(__always)
     mutating func found(version: UInt32, length: UInt32, askedAt: Moment, answeredAt: Moment) -> Verdict {
         if _fastPath(!isUncertain) {
@@ -92,7 +92,7 @@ extension KeyState {
             return version < max(known.version, 1) ? .older : .different
         }
         var seen = isKnown ? known : other
-        // A change of the expiry only: either may hold.
+        // The uncertain change was of the expiry only: either expiry is possible.
         if isKnown, other.version == version, other.length == length {
             seen.liveUntil = min(known.liveUntil, other.liveUntil)
             seen.deadAfter = max(known.deadAfter, other.deadAfter)
@@ -102,7 +102,7 @@ extension KeyState {
         return .right
     }
 
-    /// The owner was told that the key is not there.
+    /// The owner got a miss for the key.
     @inline(__always)
     mutating func missed(mayEvict: Bool, askedAt: Moment, answeredAt: Moment) -> Verdict {
         if _fastPath(!isUncertain) {
@@ -112,7 +112,7 @@ extension KeyState {
             mayEvict || mayBeGone || known.isNothing || other.isNothing || answeredAt >= known.liveUntil
             || answeredAt >= other.liveUntil
         guard isPossible else { return .lost }
-        // Evicted, or expired, or never there: for whom nothing is evicted, it is known now.
+        // The item was evicted, has expired or never existed. In a cache that does not evict, this settles the state.
         if askedAt >= settledAt, !mayEvict { know(.nothing) }
         return .right
     }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Bytes that are to be sent.
+/// Bytes to send.
 ///
 /// SAFETY: `bytes` is allocated here, has room for `room` bytes, and is freed by `end`. Callers make room first.
 struct Output {
@@ -63,7 +63,7 @@ struct Output {
         count += MemoryLayout<Number>.size
     }
 
-    /// Bytes `start ..< end` of the value that begins with `header`.
+    /// Appends bytes `start ..< end` of the value that begins with `header`.
     mutating func value(_ header: ValueHeader, from start: Int, to end: Int, seed: UInt64) {
         makeRoom(end - start)
         header.write(to: bytes + count, from: start, to: end, seed: seed)
@@ -71,7 +71,7 @@ struct Output {
     }
 }
 
-/// The digits of `number`, and how many they are.
+/// Writes the digits of `number`, and returns how many they are.
 func writeDecimal(_ number: UInt64, to target: UnsafeMutablePointer<UInt8>) -> Int {
     var length = 1
     var rest = number

@@ -1,21 +1,21 @@
-/// What was asked and is not answered yet.
+/// A request that has not been answered yet.
 struct Expected {
     enum Kind: UInt8 {
-        /// `count` keys from `first` of the keys asked for.
+        /// `count` of the asked keys, beginning at `index`.
         case get
         case set, cas, append, increment, delete, touch, getAndTouch
         case flush
     }
 
     var kind: Kind
-    /// The place among the owner's keys, or of a get the first of the keys asked for.
+    /// The index of the key among the owner's keys. For a get: the index of the first asked key.
     var index: Int = 0
     var count: Int = 0
-    /// What the key holds once it is done.
+    /// The contents of the key after the request.
     var after = Contents()
     /// Seconds until it expires; 0: never.
     var lifetime: UInt32 = 0
-    /// Of a get: whether the unique numbers come with it.
+    /// For a get: whether it asks for the unique numbers.
     var wantsUnique = false
 }
 
@@ -24,16 +24,16 @@ struct Asked {
     /// The client that owns it.
     var owner: UInt32
     var index: UInt32
-    /// Of another's key: what was acknowledged before it was asked for.
+    /// For another client's key: the version that was acknowledged before the request.
     var lowest: UInt32
 }
 
-/// Which protocol a client speaks, and how it reaches a cache.
+/// The protocol of a client, and its way to a cache.
 enum Dialect: String, CaseIterable, Sendable {
     case text, meta, binary
-    /// Text through TLS.
+    /// The text protocol over TLS.
     case tls
-    /// Text at the main port, with the cache's name before the key.
+    /// The text protocol at the main port, with the cache's name before the key.
     case routed
 
     var isBinary: Bool { self == .binary }

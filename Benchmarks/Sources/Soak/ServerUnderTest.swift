@@ -1,11 +1,11 @@
 import CBenchSystem
 import Glibc
 
-/// The server: started on ports and socket files that stay the same, and ended by its pid.
+/// The server under test. Its ports and socket files stay the same over restarts, and it is ended by its pid.
 final class ServerUnderTest {
     let executable: String
     let directory: String
-    /// Where the stores are.
+    /// The directory of the stores.
     let storeDirectory: String
     let plans: [CachePlan]
     let mainPort: UInt16
@@ -68,7 +68,7 @@ final class ServerUnderTest {
         ([executable] + arguments).map { $0.contains(";") ? "'\($0)'" : $0 }.joined(separator: " ")
     }
 
-    /// Starts it and waits until it accepts; false when it ends instead, or does neither within half a minute.
+    /// Starts the server and waits until it accepts. False if it ends, or does neither within 30 seconds.
     func start() -> Bool {
         guard let started = spawn(executable, arguments, output: logPath) else { return false }
         pid = started
@@ -90,7 +90,7 @@ final class ServerUnderTest {
         return true
     }
 
-    /// Whether it has not ended.
+    /// Whether the server process has not ended.
     var isRunning: Bool {
         guard pid > 0 else { return false }
         var status: Int32 = 0
@@ -103,7 +103,7 @@ final class ServerUnderTest {
 
     func send(_ number: Int32) { if pid > 0 { kill(pid, number) } }
 
-    /// Sends a signal that ends it and waits; false when it takes more than 15 seconds, and is then killed.
+    /// Sends a signal that ends the server, and waits. After 15 seconds it kills the server and returns false.
     func end(_ number: Int32) -> Bool {
         send(number)
         let end = bench_monotonic_nanoseconds() + 15_000_000_000
@@ -118,19 +118,19 @@ final class ServerUnderTest {
         return true
     }
 
-    /// How it has ended, in words.
+    /// How the server ended, in words.
     var ending: String {
         let signal = lastStatus & 0x7f
         return signal == 0 ? "exit \(lastStatus >> 8 & 0xff)" : "signal \(signal)"
     }
 
-    /// The last lines that it wrote.
+    /// The last lines of the server's log.
     var log: String {
         let lines = contents(of: logPath).split(separator: "\n", omittingEmptySubsequences: false)
         return lines.suffix(60).joined(separator: "\n")
     }
 
-    /// A certificate that signs itself; false where there is no `openssl` program.
+    /// Makes a self-signed certificate. False if there is no `openssl` program.
     func makeCertificate() -> Bool {
         let words = [
             "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
@@ -146,7 +146,7 @@ final class ServerUnderTest {
     }
 }
 
-/// Starts a program with nothing on its input and its output at the end of a file.
+/// Starts a program with an empty standard input. Its output is appended to a file.
 func spawn(_ executable: String, _ arguments: [String], output: String) -> pid_t? {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
@@ -189,9 +189,10 @@ private func freePorts(_ count: Int) throws -> [UInt16] {
     return ports
 }
 
-/// What must not outlive this process, however it ends.
+/// Ends the server and removes the files when this process ends, also by a signal.
 enum Cleanup {
-    // SAFETY: words that a signal handler reads; set before the threads begin, or by the one that starts servers.
+    // SAFETY: words that a signal handler reads. They are set before the threads begin, or by the thread that starts
+    // servers.
     nonisolated(unsafe) static var pid: pid_t = -1
     nonisolated(unsafe) static var mountPoint: UnsafeMutablePointer<CChar>?
     nonisolated(unsafe) static var isInterrupted: sig_atomic_t = 0
@@ -203,7 +204,7 @@ enum Cleanup {
     }
 }
 
-// Functions and not closures: a handler has no context.
+// Functions and not closures: a signal handler has no context.
 private func cleanUpAndDie(_ number: Int32) {
     if Cleanup.pid > 0 { kill(Cleanup.pid, SIGKILL) }
     if let point = Cleanup.mountPoint { _ = bench_unmount(point) }

@@ -2,7 +2,7 @@ import CBenchSystem
 import Glibc
 import Synchronization
 
-/// What the clients, the faults and the watchdog have in common.
+/// The state that the clients, the faults and the watchdog share.
 final class Shared: Sendable {
     let began = bench_monotonic_nanoseconds()
     let seed: UInt64
@@ -12,15 +12,15 @@ final class Shared: Sendable {
     let gates: [Gate]
     let ledger = Ledger()
 
-    /// Nobody asks anything more; who has been answered ends.
+    /// Clients send no more requests, and end when all their answers have come.
     let isEnding = Atomic(false)
-    /// Ends everybody at once.
+    /// Ends all clients at once.
     let isOver = Atomic(false)
-    /// The server is going, or gone, and that is meant.
+    /// A fault is ending the server, or has ended it.
     let isDown = Atomic(true)
-    /// Raised when a server is there again.
+    /// Increased when a server has started.
     let generation = Atomic<Int>(0)
-    /// When any client had an answer last, and each one.
+    /// For each client, when it last got an answer.
     let lastAnswer: [Marker]
 
     init(seed: UInt64, plans: [CachePlan], clients: Int) {
@@ -41,19 +41,20 @@ final class Shared: Sendable {
     var now: Moment { Moment(truncatingIfNeeded: (bench_monotonic_nanoseconds() &- began) / 1_000_000) }
 }
 
-/// Marks of one client that others read and set.
+/// The marks of one client that other threads read and set.
 final class Marker: Sendable {
     let answeredAt = Atomic<UInt32>(0)
-    /// Whether it waits for an answer.
+    /// Whether the client waits for an answer.
     let isWaiting = Atomic(false)
     let hasEnded = Atomic(false)
-    /// What it shall do to a connection of its own: 0 nothing, 1 reset it, 2 close it half, 3 read slowly.
+    /// The next action of the client on one of its connections: 0 none, 1 reset, 2 close one half, 3 read slowly,
+    /// 4 flush the cache.
     let mischief = Atomic<Int>(0)
 }
 
-/// Lets many clients use a cache, or one flush it. Nobody waits inside: who cannot enter comes again.
+/// Lets many clients use a cache, or one client flush it. A client that cannot enter does not wait, but tries again.
 ///
-/// It also counts how often the cache came up empty and how often its file was damaged.
+/// The gate also counts how often the cache began empty and how often its file was damaged.
 final class Gate: Sendable {
     private let users = Atomic<Int>(0)
     private let isFlushing = Atomic(false)
@@ -69,7 +70,7 @@ final class Gate: Sendable {
     }
     func leave() { users.subtract(1, ordering: .sequentiallyConsistent) }
 
-    /// Keeps others out; false when another is about to flush.
+    /// Keeps other clients out. False if another client is about to flush.
     func beginFlush() -> Bool {
         isFlushing.compareExchange(expected: false, desired: true, ordering: .sequentiallyConsistent)
             .exchanged
@@ -78,7 +79,7 @@ final class Gate: Sendable {
     func endFlush() { isFlushing.store(false, ordering: .sequentiallyConsistent) }
 }
 
-/// What was counted, and the first things that were wrong.
+/// The counters, and the first reports.
 final class Ledger: Sendable {
     let operations = Atomic<Int>(0)
     let hits = Atomic<Int>(0)
@@ -89,7 +90,7 @@ final class Ledger: Sendable {
     let lost = Atomic<Int>(0)
     let flushes = Atomic<Int>(0)
     let rechecked = Atomic<Int>(0)
-    /// A connection ended, or the server did, and nobody had asked for it; or it does not start or end.
+    /// Connections and servers that ended unasked, and failed starts and ends.
     let broken = Atomic<Int>(0)
     private let printed = Atomic<Int>(0)
 
@@ -97,14 +98,14 @@ final class Ledger: Sendable {
 
     func sum(_ counter: borrowing Atomic<Int>) -> Int { counter.load(ordering: .relaxed) }
 
-    /// Tells the first few in full.
+    /// Prints the first reports in full.
     func tell(_ text: String) {
         guard printed.add(1, ordering: .relaxed).oldValue < 20 else { return }
         say(text)
     }
 }
 
-/// A line on standard error.
+/// Writes a line to standard error.
 func say(_ text: String) {
     let line = Array((text + "\n").utf8)
     _ = line.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }

@@ -1,7 +1,7 @@
 import CBenchSystem
 import Glibc
 
-/// Runs the campaign of `arguments` and says what came of it: 0 when nothing was wrong or lost.
+/// Runs the campaign of `arguments` and prints its result. Returns 0 if nothing was wrong, lost or broken.
 public func runSoak(_ arguments: [String]) -> Int32 {
     if arguments.contains("--help") || arguments.contains("-h") {
         print(SoakOptions.usage)
@@ -11,7 +11,7 @@ public func runSoak(_ arguments: [String]) -> Int32 {
     do throws(SoakError) {
         let options = try SoakOptions(arguments)
         guard access(options.server, X_OK) == 0 else {
-            throw SoakError("there is no program \(options.server)")
+            throw SoakError("cannot execute \(options.server)")
         }
         return try runAll(options)
     } catch {
@@ -28,7 +28,7 @@ private func runAll(_ options: SoakOptions) throws(SoakError) -> Int32 {
     mkdir(stores, 0o700)
     let isMounted = mountStores(stores, &options)
     defer { if isMounted { unmountStores(stores) } }
-    say("seed \(options.seed); clock jumps are left out: the server has no hook for them")
+    say("seed \(options.seed); no clock jumps: the server has no hook for them")
 
     var sum = Campaign.Result()
     for (turn, workers) in options.workers.enumerated() where Cleanup.isInterrupted == 0 {
@@ -54,7 +54,7 @@ private func report(_ title: String, _ options: SoakOptions, _ result: Campaign.
     print(
         """
         \(title): seed \(options.seed), operations \(result.operations) in \(Int(result.seconds)) s (\(rate)/s: hits \
-        \(result.hits), misses \(result.misses), changes \(result.changes)), looked at after restarts \
+        \(result.hits), misses \(result.misses), changes \(result.changes)), checked after restarts \
         \(result.rechecked), refused \(result.refused), flushes \(result.flushes), faults \
         \(result.faults.values.reduce(0, +)) (\(faults.isEmpty ? "none" : faults.joined(separator: ", "))), wrong \
         \(result.wrong), lost \(result.lost), broken \(result.broken)
@@ -71,14 +71,14 @@ private func makeDirectory(_ options: SoakOptions) throws(SoakError) -> String {
     return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }
 
-/// A small file system for the stores, which can be filled; without one the disk is never full.
+/// Mounts a small file system for the stores, which a fault can fill. Without it the disk is never full.
 private func mountStores(_ path: String, _ options: inout SoakOptions) -> Bool {
     if bench_mount_memory(path, 640 << 20) == 0 {
         Cleanup.mountPoint = strdup(path)
         return true
     }
     if options.faults.contains(.disk) {
-        say("full disks are left out: this user may not mount (errno \(errno))")
+        say("no full disks: this user may not mount (errno \(errno))")
         options.faults.removeAll { $0 == .disk }
     }
     return false

@@ -1,9 +1,9 @@
-/// What the command line says.
+/// The options of the command line.
 struct SoakOptions {
     var seed: UInt64 = 1
-    /// Of the whole campaign, all numbers of workers together.
+    /// How long the whole campaign takes, for all numbers of workers together.
     var seconds = 60
-    /// Ends the campaign when so many were verified; 0: time ends it.
+    /// Ends the campaign after so many verified operations; 0: no limit.
     var operations = 0
     var workers = [1, 2, 4, 8]
     var server = ".build/release/larder"
@@ -17,19 +17,20 @@ struct SoakOptions {
 
     static let usage = """
         usage: larder-soak [options]
-          --seed N              of all choices (default 1)
-          --seconds N           how long (default 60)
-          --operations N        end as soon as so many were verified
-          --workers N,...       the server's -t, in turn (default 1,2,4,8)
+          --seed N              seed of all random choices (default 1)
+          --seconds N           duration of the campaign (default 60)
+          --operations N        end after N verified operations
+          --workers N,...       values for the server's -t, one after the other (default 1,2,4,8)
           --server PATH         the server under test (default .build/release/larder)
-          --faults NAME,...     or none (default all): \(FaultKind.allCases.map(\.rawValue).joined(separator: ", "))
-          --caches NAME,...     some of the caches only (default: all)
-          --clients N           threads, which take the dialects in turn (default 6, --stress 16):
+          --faults NAME,...     faults to inject, or none (default all):
+                                \(FaultKind.allCases.map(\.rawValue).joined(separator: ", "))
+          --caches NAME,...     caches to use (default all)
+          --clients N           client threads; each takes the next dialect (default 6, --stress 16):
                                 \(Dialect.allCases.map(\.rawValue).joined(separator: ", "))
-          --stress              four caches of all kinds, values of 100 B to 2 MB, eviction and expiry; no faults
-          --patience N          seconds without any answer after which the server is stuck (default 20)
-          --directory PATH      where the files of the run go (default: in TMPDIR or /tmp)
-        Exit status: 0 if nothing was wrong or lost, 1 if something was, 2 for a wrong option.
+          --stress              four kinds of caches, values of 100 B to 2 MB, eviction, expiry; no faults
+          --patience N          the server counts as stuck after N seconds without an answer (default 20)
+          --directory PATH      directory for the files of the run (default TMPDIR or /tmp)
+        Exit status: 0: nothing wrong, lost or broken; 1: something was; 2: a wrong option.
         """
 
     init(_ arguments: [String]) throws(SoakError) {
@@ -64,12 +65,12 @@ struct SoakOptions {
             faults = []
             for part in value.split(separator: ",") where part != "none" && part != "all" {
                 guard let kind = FaultKind(rawValue: String(part)) else {
-                    throw SoakError("no fault \(part)")
+                    throw SoakError("unknown fault \(part)")
                 }
                 faults.append(kind)
             }
             if value == "all" { faults = FaultKind.allCases }
-        default: throw SoakError("no option \(name)")
+        default: throw SoakError("unknown option \(name)")
         }
     }
 
@@ -86,24 +87,24 @@ struct SoakError: Error, CustomStringConvertible {
     init(_ description: String) { self.description = description }
 }
 
-/// What is done to the server and to connections meanwhile.
+/// The kinds of faults.
 enum FaultKind: String, CaseIterable {
-    /// SIGKILL, and a start at once or a little later.
+    /// SIGKILL, then a start, at once or a little later.
     case kill
-    /// SIGTERM, and a start.
+    /// SIGTERM, then a start.
     case term
     /// SIGSTOP, and SIGCONT within 0.8 s.
     case stop
     case hup
-    /// SIGTERM or SIGKILL, and a start with another `-m`.
+    /// SIGTERM or SIGKILL, then a start with another `-m`.
     case memory
-    /// A file system without room, and a start there.
+    /// Fills the file system, then starts the server there.
     case disk
-    /// Bytes of a store's file are changed while the server is away.
+    /// Changes bytes of a store's file while the server is down.
     case damage
     /// A client resets a connection in the middle of a batch.
     case reset
-    /// A client closes its half of a connection.
+    /// A client closes the sending half of a connection.
     case half
     /// A client reads 2 KB at a time.
     case slow

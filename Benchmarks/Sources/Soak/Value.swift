@@ -1,12 +1,12 @@
-/// The bytes of a value: a header that says which key and version it is of, and words that follow from the header.
+/// The bytes of a value: a header with the key and the version, then words that follow from the header.
 ///
-/// A value can be judged without asking the one who wrote it, eight bytes at a time.
+/// So any client can check a value by itself, eight bytes at a time.
 struct ValueHeader: Equatable {
     static let bytes = 16
 
     var key: UInt32
     var version: UInt32
-    /// How long the value is; 0 of one that `append` makes longer.
+    /// The length of the value; 0 if `append` makes it longer.
     var length: UInt32
     /// Whether `append` may have made it longer.
     var isGrowable: Bool
@@ -19,7 +19,7 @@ struct ValueHeader: Equatable {
         return (first, second)
     }
 
-    /// Client flags of a plain value, which are 0 for one version in four.
+    /// The client flags of a plain value: 0 for one version in four.
     @inline(__always)
     var flags: UInt32 { version & 3 == 0 ? 0 : (version &* 0x9e37_79b1) ^ key }
 
@@ -31,7 +31,7 @@ struct ValueHeader: Equatable {
         self.isGrowable = isGrowable
     }
 
-    /// What a value says that it is; nothing is known yet of whether that is true.
+    /// The header at the beginning of a value, not checked yet.
     ///
     /// SAFETY: `bytes` has 16 bytes at least.
     @inline(__always)
@@ -50,7 +50,7 @@ struct ValueHeader: Equatable {
         return mixed(first ^ (second &<< 17 | second &>> 47))
     }
 
-    /// Writes bytes `start ..< end` of the value without end whose beginning is this header.
+    /// Writes bytes `start ..< end` of the endless value that begins with this header.
     ///
     /// SAFETY: `target` has room for `end - start` bytes; `start` is a multiple of 8.
     func write(to target: UnsafeMutableRawPointer, from start: Int, to end: Int, seed: UInt64) {
@@ -72,7 +72,7 @@ struct ValueHeader: Equatable {
         }
     }
 
-    /// Whether all `count` bytes are those that follow from this header.
+    /// Whether all `count` bytes follow from this header.
     ///
     /// SAFETY: `bytes` has `count` bytes, 16 or more.
     @inline(__always)
@@ -80,7 +80,7 @@ struct ValueHeader: Equatable {
         let base = base(seed)
         var difference: UInt64 = 0
         var place = Self.bytes
-        // The header itself: a bit that has no meaning must not differ either.
+        // The header's unused bits must match, too.
         let (first, second) = words(seed)
         difference |= bytes.loadUnaligned(as: UInt64.self) ^ first
         difference |= bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self) ^ second

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Notices that nobody is answered.
+/// Notices when clients get no answers.
 struct Watchdog {
     let shared: Shared
     let patience: Moment
@@ -11,10 +11,10 @@ struct Watchdog {
         patience = Moment(patienceSeconds) * 1000
     }
 
-    /// The server is there, or there again.
+    /// The server has started, or started again.
     mutating func restart() { upSince = shared.now }
 
-    /// What is stuck; nil if nothing is.
+    /// A text about the clients that get no answers; nil if all are answered.
     func look() -> String? {
         let now = shared.now
         var latest = upSince

@@ -1,7 +1,7 @@
 import Glibc
 import Soak
 
-/// `larder-soak`: clients that know what they may see, and a server to which everything happens at once.
+/// `larder-soak`: clients that check every answer, and a server under all faults at once.
 @main
 struct LarderSoak {
     nonisolated static func main() {

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Soak
 
-/// Answers of all dialects, whole and cut at every byte.
+/// Answers of all dialects, complete and cut at every byte.
 struct SoakAnswerTests {
     private func answer(_ bytes: [UInt8], isMeta: Bool = false, isBinary: Bool = false) -> Answer {
         bytes.withUnsafeBufferPointer { buffer in

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Soak
 
-/// What a client takes for right, wrong and lost.
+/// Which answers count as right, wrong and lost.
 struct KeyStateTests {
     private let nine = Contents(version: 9, length: 100)
     private let ten = Contents(version: 10, length: 120)
@@ -17,7 +17,7 @@ struct KeyStateTests {
         state.found(version: contents.version, length: contents.length, askedAt: askedAt, answeredAt: askedAt)
     }
 
-    @Test func onlyWhatWasAcknowledgedIsRight() {
+    @Test func onlyAcknowledgedValuesAreRight() {
         var state = known(nine)
         #expect(found(&state, nine) == .right)
         #expect(found(&state, ten) == .different)
@@ -45,13 +45,13 @@ struct KeyStateTests {
         #expect(found(&state, nine, askedAt: 4001) == .late)
     }
 
-    @Test func whatWasNotAnsweredMayBeEither() {
+    @Test func anUnansweredChangeMayBeEither() {
         for seen in [nine, ten] {
             var state = known(nine)
             state.doubt(ten, until: 0)
             #expect(found(&state, seen) == .right)
             #expect(!state.isUncertain)
-            // From then on it is the one.
+            // The version that was seen is the only possible one from now on.
             #expect(found(&state, seen == nine ? ten : nine) != .right)
         }
         var state = known(nine)

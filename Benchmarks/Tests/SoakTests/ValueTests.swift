@@ -2,7 +2,7 @@ import Testing
 
 @testable import Soak
 
-/// Values that say what they are.
+/// Values that identify themselves.
 struct ValueTests {
     private let seed: UInt64 = 0x1234_5678_9abc_def0
 

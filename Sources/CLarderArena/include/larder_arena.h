@@ -63,7 +63,7 @@ typedef struct larder_superblock {
     uint64_t clean;           // 1 after an orderly end, 0 while a process has the file open
     uint64_t owner_pid;       // the process that has, or had, the file
     uint8_t owner_boot[16];   // the boot of the machine in which it ran
-    int64_t clock_offset_ms;  // what its clock added to CLOCK_BOOTTIME
+    int64_t clock_offset_ms;  // the owner's clock is CLOCK_BOOTTIME plus this
     larder_durable flush_sequence;  // slabs opened up to this one are dead
     larder_durable flush_at_ms;     // when a delayed flush falls due; INT64_MAX: never
 } larder_superblock;
@@ -256,11 +256,11 @@ static inline void larder_announce_u64(uint64_t *p, uint64_t v) {
 }
 static inline void larder_full_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
-/// A later step of a wait: the rest of the time slice, since with more threads than cores the one waited for may
-/// not be running, and after a longer while a short sleep.
+/// A later step of a wait: gives up the rest of the time slice, and after a longer wait sleeps for a moment. With more
+/// threads than cores the thread that is waited for may not be running.
 void larder_wait_longer(uint32_t step) __attribute__((cold));
 
-/// One step of waiting for another thread: a pause, and after a while more than that.
+/// One step of waiting for another thread: a pause instruction, then a longer step.
 static inline void larder_wait_step(uint32_t step) {
     if (step < 64) {
 #if defined(__x86_64__)
@@ -277,18 +277,18 @@ static inline void larder_spin_lock(uint32_t *p) {
 }
 static inline void larder_spin_unlock(uint32_t *p) { __atomic_store_n(p, 0, __ATOMIC_RELEASE); }
 
-// --- What a thread holds: checked in debug builds (rules.c) ------------------------------------
+// --- Locks and sections of a thread: checked in debug builds (rules.c) -------------------------
 
-/// What one thread holds of the stores that it works on: see LockRules.swift.
+/// The locks and the section of one thread: see LockRules.swift.
 typedef struct larder_thread_holdings {
     const void *online;  // the session that is in a section, or NULL
-    const void *store;   // the store whose locks are held; of no meaning where none is
+    const void *store;   // the store whose locks are held; undefined without a lock
     uint32_t held;       // a bit for each kind of lock
 } larder_thread_holdings;
 
-/// The calling thread's own.
+/// The holdings of the calling thread.
 larder_thread_holdings *larder_holdings_of_thread(void);
-/// Each of these notes something, or checks whether it may be; false when that breaks a rule.
+/// Each of these notes a step, or checks whether it is allowed. False if it breaks a rule.
 bool larder_may_take(uint32_t lock, const void *store, bool waits);
 bool larder_note_taken(uint32_t lock, const void *store);
 bool larder_note_released(uint32_t lock, const void *store);
@@ -377,19 +377,19 @@ static inline void larder_pause(void) {
 #define LARDER_DAMAGE_MISSING_PAGES 2
 #define LARDER_DAMAGE_FILE_CHANGED 3
 
-/// How often a store of this process was condemned. An answer is not to be sent if this has changed since it
+/// How often a store of this process was condemned. An answer must not be sent if this number changed after the answer
 /// was begun.
 extern uint32_t larder_damage_counter;
 static inline uint32_t larder_damages(void) { return larder_load_u32(&larder_damage_counter); }
-/// Notes why a store is to be emptied, unless that is noted already; false then.
+/// Notes why a store must be emptied. False if a reason is noted already.
 bool larder_condemn(uint32_t *damage, uint32_t reason);
-/// Ends the process with a sentence and exit code 71: a store cannot be emptied while it is in use.
+/// Prints one line and ends the process with exit code 71: a store cannot be emptied while it is in use.
 void larder_stop_for_damage(void) __attribute__((noreturn));
 
-/// A descriptor that becomes readable when somebody writes to an open file, or truncates it, by other means than a
-/// mapping; -1 where the system cannot tell.
+/// Watches an open file. The descriptor is readable when another program has written to the file or truncated it.
+/// Writes through a mapping are not noticed. -1 if the system cannot watch the file.
 int larder_watch_file(int fd, const char *path);
-/// Waits until it is readable; false when `stop_fd` is first.
+/// Waits until `watch_fd` is readable. False if `stop_fd` is readable first.
 bool larder_watch_wait(int watch_fd, int stop_fd);
 
 // --- Mapped files whose pages go missing (guard.c) ---------------------------------------------
@@ -397,15 +397,15 @@ bool larder_watch_wait(int watch_fd, int stop_fd);
 /// Survives a file that is truncated, or a disk that fails, under a mapping: a page that cannot be
 /// read becomes a private page of zeros, in which nothing is found. False when there are too many.
 bool larder_guard_add(const void *start, size_t bytes);
-/// Says whom to tell when a page of a guarded mapping goes missing: of a store, `damage` then becomes
-/// LARDER_DAMAGE_MISSING_PAGES, and the page's zeros are not to be taken for what was there.
-/// watch_fd: readable when somebody else has written to the file, or -1.
+/// Guards the mapping of a store. When a page goes missing, `damage` becomes LARDER_DAMAGE_MISSING_PAGES: the zeros in
+/// the page are not the store's data.
+/// watch_fd: readable when another program has written to the file, or -1.
 ///
-/// As long as there is a guard, a fault of the program that comes of a changed file (a trap on a number out of
-/// range, say) ends the process with a sentence and exit code 71; any other fault is what it was.
+/// While a guard exists, a fault that a changed file causes (a trap on a number out of range, for example) ends the
+/// process with one line and exit code 71. Other faults are handled as without a guard.
 void larder_guard_store(const void *start, uint32_t *damage, int watch_fd);
 void larder_guard_remove(const void *start);
-/// Counts pages that are missing though nobody has touched them.
+/// Counts missing pages that no thread has touched.
 void larder_guard_count_missing(const void *start, uint64_t pages);
 /// Pages that went missing, of all guarded mappings so far.
 uint64_t larder_guard_missing_pages(void);

@@ -14,14 +14,14 @@
 
 // ---- the start of the process ----
 
-// What main was given. Swift's own list comes from /proc and from where the environment lies in memory: it is empty
-// without /proc, and when a library that is loaded before has changed the environment.
+// The arguments of main. Swift's own list comes from /proc and from the place of the environment in memory. It is empty
+// without /proc, and when a preloaded library has changed the environment.
 int larder_argument_count(void);
-// `number`: less than the count.
+// The argument at `number`, which must be less than the count.
 const char *larder_argument(int number);
 
-// Opens those of the descriptors 0, 1 and 2 that are closed on /dev/null: else the next file or socket that is opened
-// would be the standard output, or the log. False when it cannot.
+// Opens /dev/null on each of the descriptors 0, 1 and 2 that is closed. Otherwise the next file or socket would become
+// standard output or the log. False on failure.
 bool larder_open_standard_descriptors(void);
 
 // ---- sockets, descriptors, process ----
@@ -40,13 +40,13 @@ void larder_name_thread(const char *name);
 // cannot be told.
 int larder_available_processors(void);
 
-// ioctl has arguments of its own kind. Bytes that a socket has taken and its other end has not; -1 on failure.
+// ioctl is variadic. Returns the bytes in the socket's send buffer that the peer has not taken; -1 on failure.
 int larder_unsent_bytes(int fd);
 
-// POLLRDHUP needs _GNU_SOURCE. Whether the other end of a socket sends no more, whatever of it is not read yet.
+// POLLRDHUP needs _GNU_SOURCE. Whether the peer has closed its side, even if there are bytes to read.
 bool larder_has_hung_up(int fd);
 
-// SO_PEERCRED needs _GNU_SOURCE. The user at the other end of a Unix socket; -1 where that cannot be told.
+// SO_PEERCRED needs _GNU_SOURCE. The user id of the peer of a Unix socket; -1 if the system cannot tell it.
 int64_t larder_peer_user(int fd);
 
 // S_ISSOCK is a macro with arguments, which Swift does not import. lstat: a link is not followed.
@@ -132,7 +132,7 @@ size_t larder_usable_size(const void *memory);
 #include <stdbool.h>
 #include <stdint.h>
 
-// Milliseconds of the wall clock, or of the monotonic one that goes on while the machine is suspended.
+// Milliseconds of the wall clock, or of the clock since the machine's boot, which includes time in suspend.
 int64_t larder_milliseconds(bool wall);
 
 typedef struct {

@@ -30,10 +30,10 @@ bool larder_tls_use_key(larder_tls_context *context, const char *path, int forma
 bool larder_tls_check_key(const larder_tls_context *context);
 // Whose signatures are trusted, and named to clients.
 bool larder_tls_use_authorities(larder_tls_context *context, const char *path);
-// Gives a context the certificate, the key and the authorities of another one. Both must be servers'.
+// Gives `context` the certificate, the key and the authorities of `pattern`. Both must be contexts of a server.
 bool larder_tls_share_certificates(larder_tls_context *context, larder_tls_context *pattern);
-// A session is resumed only where the scope is the one that it began in: at most 32 bytes. Without a scope no
-// session of a client that showed a certificate can be resumed.
+// Only sessions with the same scope are resumed. A scope has at most 32 bytes. Without a scope no session of a client
+// that showed a certificate can be resumed.
 bool larder_tls_set_session_scope(larder_tls_context *context, const void *scope, unsigned length);
 bool larder_tls_set_ciphers(larder_tls_context *context, const char *list);
 // OpenSSL's flags for memcached's numbers: 0 none, 1 request, 2 require, 3 once.
@@ -57,10 +57,10 @@ int larder_tls_read(larder_tls_session *session, void *bytes, int count);
 int larder_tls_write(larder_tls_session *session, const void *bytes, int count);
 bool larder_tls_has_pending(const larder_tls_session *session);
 bool larder_tls_is_resumed(const larder_tls_session *session);
-// Whether the client is asked for a certificate.
+// Whether the server asks the client for a certificate.
 bool larder_tls_asks_certificate(const larder_tls_session *session);
 bool larder_tls_is_made_from(const larder_tls_session *session, const larder_tls_context *context);
-// After the handshake: why the client may not go on, though the handshake let it; else 0.
+// After the handshake: the reason to refuse the client, even if the handshake succeeded; 0 if there is none.
 unsigned long larder_tls_peer_error(const larder_tls_session *session);
 void larder_tls_shutdown(larder_tls_session *session);
 

@@ -16,8 +16,8 @@ public struct CacheClock: Sendable {
         self.sleep = sleep
     }
 
-    /// The system's: the clock since the machine's boot, set by the wall clock once, so that a change of the wall clock
-    /// ends nothing early and nothing late. Time in suspend counts.
+    /// The system's clock: the clock since the machine's boot, set by the wall clock once. A later change of the wall
+    /// clock ends no item early or late. Time in suspend counts.
     public static let system: CacheClock = {
         let clock = StoreClock()
         return CacheClock(now: { clock.now() }, sleep: { try await Task.sleep(for: $0) })

@@ -79,7 +79,8 @@ struct CookieFile: Sendable {
         // Cookies are secrets: the file is its owner's, unless it is somebody else's already.
         var status = stat()
         let mode = stat(path, &status) == 0 ? status.st_mode & 0o777 : 0o600
-        // What a process that died left: nobody else writes it while this one has the lock. A link is not followed.
+        // A file that a killed process left. No other process writes it while this one has the lock. `unlink` does not
+        // follow a link.
         unlink(newPath)
         let file = open(newPath, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, mode)
         guard file >= 0 else { throw failure("write") }

@@ -16,7 +16,7 @@ package final class Authenticator: Sendable {
         }
     }
 
-    /// - Parameter name: how the command line calls the file; nil: by its path.
+    /// - Parameter name: the file's name on the command line, for messages; nil: the path.
     init(path: String, calledBy name: String? = nil) throws(UserFileError) {
         self.path = path
         users = Mutex(try Self.read(path, calledBy: name ?? path))

@@ -9,13 +9,13 @@ final class TLSEndpoint: Sendable {
     private let current: Mutex<Reading>
     private let refreshed: Atomic<Int64>
 
-    /// What one reading of the certificates came to. Each listener has a context of its own, and so its own keys for
-    /// tickets: no session goes from one listener to another, nor across a reading.
+    /// The contexts made from one reading of the certificates. Each listener has a context of its own with its own
+    /// ticket keys. So a session can be resumed only at its listener, and only until the certificates are read again.
     private struct Reading {
         let number: UInt64
-        /// Serves no client itself.
+        /// The context that the listeners' contexts are made from. It serves no client.
         let pattern: TLSContext
-        /// By the listeners' descriptors, which stay open as long as the server serves.
+        /// By the listeners' descriptors, which stay open while the server runs.
         var contexts: [Int32: TLSContext] = [:]
     }
 
@@ -55,8 +55,8 @@ final class TLSEndpoint: Sendable {
         context(of: listener)?.makeSession(fd: fd)
     }
 
-    /// Whether a client whose handshake is done may go on. One that connected before the certificates were read
-    /// again has a session of the former reading, which must not resume what that reading trusted.
+    /// Whether a client may continue after its handshake. A client that connected before the certificates were read
+    /// again has a context of the former reading. It must not resume a session that only the former authorities allow.
     func admits(_ session: TLSSession) -> Bool {
         guard session.isResumed, session.asksCertificate else { return true }
         return current.withLock { $0.contexts.values.contains { $0.made(session) } }

@@ -4,7 +4,7 @@ package enum UserFileError: Error, Equatable {
     /// A line that is not `name:password`.
     case malformed(path: String)
     case tooLarge(path: String)
-    /// There is nobody in it.
+    /// The file names no user.
     case empty(path: String)
 
     /// memcached's sentence where it has one.
@@ -34,8 +34,8 @@ struct UserTable: Sendable {
     private static let fieldBytes = 256
     private let records: [UInt64]
 
-    /// - Throws: when a line is not `name:password`, or when there is none. A line end behind the last one may be
-    ///   missing; but then it has a password, as a line that is cut off behind the colon has not.
+    /// - Throws: when a line is not `name:password`, or when the file has no user. The last line may lack its line end
+    ///   if it has a password. Without a line end, a line that ends behind its colon may have been cut off.
     init(contents: some Sequence<UInt8>, path: String) throws(UserFileError) {
         var records: [UInt64] = []
         var lines = contents.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)

@@ -36,7 +36,7 @@ package final class ServedCache: Sendable {
         counters = (0..<server.threadCount).map { _ in Counters() }
     }
 
-    // Workers end before the server's state does.
+    // The workers have ended before the server's state is freed.
     deinit { counters.forEach { $0.deallocate() } }
 
     package var name: String { settings.name }
@@ -54,7 +54,7 @@ package final class ServedCache: Sendable {
     }
     private let hasReportedFull = Atomic(false)
 
-    /// Tells that the cache was emptied because its file was changed. Called once a second.
+    /// Logs that the cache was emptied because its file was changed. Called once a second.
     func reportDamage() {
         let report = store.damageReport
         let before = damagesReported.exchange(report.count, ordering: .relaxed)

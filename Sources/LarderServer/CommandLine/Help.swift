@@ -46,7 +46,7 @@ package enum Help {
 
         Prints what is in the file of a store (-e, --store, store=), and checks all of it: every
         item's checksum, and the index against the items. The file is only read, and may be that
-        of a running server. Exit code 0: all is well; 1: it is not, or it is no store; 2: a
+        of a running server. Exit code 0: no problems; 1: problems, or not a store; 2: a
         server is making the file at this moment.
 
           --json      print one JSON object instead

@@ -20,7 +20,7 @@ struct Connection {
         case streaming
         /// A request is read whose store is not there yet; `parkedRequest` tells how far it is.
         case parked
-        /// An attempt to log in is made; its outcome waits in `heldLogin`.
+        /// An attempt to log in was made; its result waits in `heldLogin`.
         case holdingLogin
         case closing
     }
@@ -35,7 +35,7 @@ struct Connection {
         case yield
         /// Send what there is, then read nothing until the store is there.
         case park
-        /// Send what there is, then read nothing until `continueLogin` has told the outcome.
+        /// Send what there is, then read nothing until `continueLogin` has answered the attempt.
         case holdLogin
         /// Send what there is, then close.
         case close
@@ -50,9 +50,9 @@ struct Connection {
     /// SASL has begun and waits for a further step.
     var isAuthenticating = false
     var heldLogin: HeldLogin?
-    /// Attempts to log in that failed, since the last that did not.
+    /// Failed attempts to log in since the last successful one.
     var loginFailures = 0
-    /// Bytes of a client that has not logged in by SASL.
+    /// Bytes that the client has sent before it logged in by SASL.
     var loginBytes = 0
     var request = Request()
     var input = Buffer.empty
@@ -79,9 +79,9 @@ struct Connection {
     var number: Int32
     /// Why it is `.closing`, for watchers.
     var closeReason = CloseReason.normal
-    /// What the server's `unreadBytes` has of it.
+    /// This connection's part of the server's `unreadBytes`.
     var unreadBytesCounted = 0
-    /// What the system had of its answers when last asked; -1: not asked yet.
+    /// Bytes in the socket's send buffer at the last check; -1: not checked yet.
     var unsentBytes: Int32 = -1
 
     /// - Parameter bindingProtocol: what the listener says; nil: what `-B` says.

@@ -1,6 +1,6 @@
 import LarderWire
 
-/// What `-vv` prints of a connection, in memcached's form. What the client sent goes through `LogText`.
+/// The lines of `-vv` about a connection, in memcached's form. Bytes of the client go through `LogText`.
 extension Connection {
     @inline(never)
     func log(_ line: String) { StandardError.write(line) }

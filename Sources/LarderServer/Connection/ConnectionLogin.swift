@@ -1,12 +1,12 @@
 import CLarderSystem
 import LarderWire
 
-/// An attempt to log in whose outcome the client is not told yet.
+/// An attempt to log in that has not been answered yet.
 struct HeldLogin {
     var succeeds: Bool
-    /// Whether it had its turn among those of its address.
+    /// Whether the attempt had its turn among the attempts from its address.
     var hadTurn = false
-    /// When to look again, in milliseconds of the monotonic clock. Not the server's clock, which tests may stop.
+    /// When to check again, in milliseconds since the machine's boot. Not the server's clock, which a test may stop.
     var milliseconds: Int64
 }
 
@@ -35,7 +35,7 @@ extension Connection {
         holdLogin(succeeds: succeeds, &context)
     }
 
-    /// Tells the client what came of its attempt, at once or when the time for it has come.
+    /// Answers an attempt to log in, at once or after its delay.
     mutating func holdLogin(succeeds: Bool, _ context: inout WorkerContext) {
         let now = larder_milliseconds(false)
         heldLogin = HeldLogin(succeeds: succeeds, milliseconds: now)
@@ -43,7 +43,7 @@ extension Connection {
         continueLogin(now: now, &context)
     }
 
-    /// Goes on with the attempt at hand if its time has come.
+    /// Continues the held attempt if its time has come.
     mutating func continueLogin(now: Int64, _ context: inout WorkerContext) {
         guard var held = heldLogin, held.milliseconds <= now else { return }
         held.milliseconds = now
@@ -58,7 +58,7 @@ extension Connection {
         finishLogin(succeeds: held.succeeds, &context)
     }
 
-    /// The attempt counts, whether or not its client waits for the answer.
+    /// Counts the attempt, whether or not the client waits for the answer.
     private mutating func takeTurn(_ held: inout HeldLogin, _ context: inout WorkerContext) {
         held.hadTurn = true
         context.select(cacheNumber)
@@ -82,8 +82,8 @@ extension Connection {
         writeText("Authenticated", &context)
     }
 
-    /// Counts what a step took of a client that has not logged in by SASL, and what is to come of it; `TextLogin` counts for
-    /// itself. False: it is too much, and a message that is too long is answered.
+    /// Counts the bytes of a step of a client that has not logged in by SASL, and the bytes that must follow.
+    /// `TextLogin` counts its own. False if there are too many; a message that is too long is answered.
     mutating func spendLogin(on step: ParseStep, from start: Int, _ context: inout WorkerContext) -> Bool {
         let coming =
             switch step {
@@ -103,10 +103,10 @@ extension Connection {
     }
 }
 
-/// Where a client is, for whom all attempts of the same place count together.
+/// The origin of a client. All attempts of the same origin are counted together.
 enum LoginOrigin {
-    /// The address of a socket's other end: of IPv6 the network, in which one client may have any address; of a Unix socket
-    /// the user. What it is not: the same in another process.
+    /// The peer address of a socket. For IPv6 it is the network, since one client may use every address in it; for a
+    /// Unix socket it is the user. The number differs from process to process.
     static func of(_ fd: Int32) -> UInt64 {
         var hasher = Hasher()
         if let address = SocketAddress.peer(of: fd) {

@@ -20,7 +20,7 @@ extension Connection {
 }
 
 extension Verb {
-    /// Whether the answer to a request of this kind tells what an item holds.
+    /// Whether the answer to a request of this kind contains data of an item.
     var readsItems: Bool {
         switch self {
         case .retrieve, .arithmetic, .metaGet, .metaArithmetic, .metaDebug: true

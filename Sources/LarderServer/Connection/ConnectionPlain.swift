@@ -45,7 +45,7 @@ extension Connection {
         }
         guard count > 0 else { return false }
         budget &-= count &* Self.requestCost
-        // Lifetimes count from here: all of these are there, and stored at once.
+        // All of these values have arrived and are stored now, so their lifetimes begin here.
         if exptimes != 0 { context.readClock() }
         context.session.approach(batch.lookups, count: count)
         var place = 0

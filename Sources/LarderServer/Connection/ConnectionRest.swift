@@ -33,7 +33,7 @@ extension RestingConnection {
 ///
 /// On its address, not on the connection, since whoever asks a value for something may be given a copy of all of it.
 extension UnsafeMutablePointer<Connection> {
-    /// Whether all is answered and taken, and nothing is under way. A login that is not over is.
+    /// Whether all requests are answered, all answers are sent, and no login is awaited.
     @inline(__always)
     var isAtRest: Bool {
         guard case .readingCommand = pointee.phase else { return false }

@@ -124,7 +124,7 @@ extension Connection {
             place &+= 1
         }
         if StoreDamage.count != context.damagesNoted, context.noteDamage() {
-            // What was found in a damaged store may never have been stored. The keys are looked up again, one by one.
+            // The store is damaged, so the values found in it may be wrong. The keys are looked up again.
             output.takeBack(to: mark, context.session)
             giveBack(batch.keys[0], kind)
             return false
@@ -137,8 +137,8 @@ extension Connection {
         return place > 0
     }
 
-    /// Gives back the memory of the expired items that a batch has met. After its last answer: to remove an item
-    /// may take the session offline, and then no other item of the batch may be looked at.
+    /// Removes the expired items that a batch has found. Called after the last answer of the batch: removing an item
+    /// may take the session offline, and then the other items of the batch are no longer valid.
     @inline(never)
     private func removeDead(
         _ lookups: UnsafeMutablePointer<Lookup>, count: Int, _ dead: Int, _ context: inout WorkerContext

@@ -32,7 +32,7 @@ struct Output {
     private var segmentsSent = 0
     /// Bytes in segments that are not sent yet.
     private var segmentBytes = 0
-    /// Whether what waits may come of a damaged store: it is not to be sent.
+    /// Whether unsent answers may contain data of a damaged store. They must not be sent.
     var isSpoiled = false
 
     @inline(__always)
@@ -97,7 +97,7 @@ struct Output {
         segmentBytes += count
     }
 
-    /// Where the output stands, to be able to go back there.
+    /// A position in the output, for `takeBack`.
     struct Mark {
         fileprivate var bufferEnd: Int
         fileprivate var segmentCount: Int
@@ -106,7 +106,7 @@ struct Output {
     @inline(__always)
     var mark: Mark { Mark(bufferEnd: buffer.end, segmentCount: segmentCount) }
 
-    /// Takes back what was written since a mark. Nothing was sent meanwhile.
+    /// Removes what was written since a mark. Nothing of it may have been sent.
     mutating func takeBack(to mark: Mark, _ session: borrowing Session) {
         buffer.end = mark.bufferEnd
         guard let segments else { return }
@@ -181,7 +181,7 @@ struct Output {
         buffer.start &+= left
     }
 
-    /// Bytes of memory that all of it takes up, but for what lies in the arena.
+    /// Bytes of memory that the output holds, without the values in the arena.
     var heldBytes: Int {
         var bytes = buffer.capacity
         guard let segments else { return bytes }

@@ -65,7 +65,7 @@ enum DatagramService {
                 case .send, .yield: break
                 case .read: goesOn = false
                 case .close: return answer
-                // The store is not there yet, and a datagram does not wait; there is no login over UDP.
+                // The store is not ready yet, and a datagram does not wait. There is no login over UDP.
                 case .park, .holdLogin: return nil
                 }
                 // A list that takes more than one share, and one without an end, are for connections.

@@ -8,7 +8,7 @@ package struct InspectionReport {
     package var exitCode: Int32
 }
 
-/// Looks through a store's file. 0: all is well; 1: it is not, or it is no store; 2: it is being made at this moment.
+/// Checks a store's file. 0: no problem; 1: problems, or no store; 2: a server is making the file at this moment.
 package func inspect(_ settings: InspectSettings) -> InspectionReport {
     do throws(StoreError) {
         let inspection = try StoreInspection(path: settings.path)

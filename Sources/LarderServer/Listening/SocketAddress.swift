@@ -70,7 +70,8 @@ package struct SocketAddress: Equatable {
         }
     }
 
-    /// What tells one host from another: an IPv4 address, also one that is mapped into IPv6, or an IPv6 network of 64 bits.
+    /// Hashes the part of an address that identifies a host: the IPv4 address, also if it is mapped into IPv6, or the
+    /// IPv6 network of 64 bits.
     func combineNetwork(into hasher: inout Hasher) {
         withUnsafeBytes(of: storage) { bytes in
             switch family {

@@ -1,7 +1,7 @@
 import Glibc
 import LarderTLS
 
-/// Paths as the command line gave them, for `stats settings`.
+/// The paths as given on the command line, for `stats settings`.
 struct GivenPaths: Sendable {
     let unixSocket: String?
     let store: String?
@@ -21,12 +21,12 @@ struct GivenPaths: Sendable {
 }
 
 extension Settings {
-    /// The same with every path as it is from the root. A daemon leaves the directory that the relative ones begin at,
-    /// and files are read again on SIGHUP.
+    /// The settings with absolute paths. A daemon leaves the directory that relative paths begin at, and SIGHUP reads
+    /// files again.
     package func withAbsolutePaths() throws(StartupError) -> Settings {
-        // SAFETY: getcwd allocates what it returns, which is copied and freed.
+        // SAFETY: getcwd allocates its result, which is copied and freed here.
         guard let directory = getcwd(nil, 0) else {
-            // Only a daemon leaves it.
+            // Only a daemon changes its directory, so only a daemon needs absolute paths.
             if daemonizes { throw .startDirectory(error: errno) }
             return self
         }
@@ -40,7 +40,8 @@ extension Settings {
         }
         func absoluteSocket(_ path: String) -> String {
             let longer = absolute(path)
-            // A socket's path has room for some hundred bytes. The relative one serves as long as the directory stays.
+            // A socket's path has room for about a hundred bytes. The relative path works as long as the directory
+            // stays.
             let isTooLong = SocketAddress(unixPath: longer) == nil
             return isTooLong && !daemonizes ? path : longer
         }

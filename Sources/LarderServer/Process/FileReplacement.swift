@@ -27,8 +27,8 @@ func replaceFile(
     guard rename(temporary, path) == 0 else { throw FileReplacementError(path: path, error: errno) }
 }
 
-/// Makes a file that was not there, never through a link. A regular file of this process's user is a rest of an earlier
-/// attempt, and goes; anything else stays, and is refused with EEXIST.
+/// Creates a file that must not exist, and follows no link. A regular file of this process's user is left over from an
+/// earlier attempt and is deleted. Anything else stays, and the call fails with EEXIST.
 private func createFile(at path: String) -> Int32 {
     let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
     let fd = open(path, flags, 0o644)

@@ -1,7 +1,7 @@
-/// Bytes from outside, as a line of the log has them. All of them go through here, so that no client can begin a line,
-/// move a terminal's cursor, or make one byte look like another.
+/// Escapes bytes from outside for the log. All of them go through here. So no client can begin a line, move a
+/// terminal's cursor, or make one byte look like another.
 enum LogText {
-    /// More of a text than this is not shown.
+    /// The longest text that is shown in full. The rest of a longer one is cut off.
     static let bytesMax = 4096
 
     /// Printable ASCII as it is; any other byte, and the backslash, as `\xNN`.

@@ -1,27 +1,27 @@
 import CLarderSystem
 import Glibc
 
-/// Writes lines to a descriptor from a thread of its own, so that nobody who has something to say waits for a reader.
+/// Writes lines to a descriptor from a thread of its own, so no other thread waits for the reader.
 ///
-/// Lines that come while so many wait that there is no room for them are dropped and counted. A line in their place says
-/// how many there were. The descriptor stays as it is: to make it non-blocking would change it for all who share it, such
-/// as the shell that started the server.
+/// A line is dropped and counted when too many lines wait. One line in place of the dropped ones gives their number.
+/// The descriptor stays blocking: O_NONBLOCK would also apply to the other processes that share it, such as the shell
+/// that started the server.
 final class LogWriter: @unchecked Sendable {
     // SAFETY: `@unchecked` because the monitor guards everything that changes.
     private let fd: Int32
     private let waitingBytesMax: Int
     private let monitor = Monitor()
     private var waiting: [UInt8] = []
-    /// Lines dropped since the last that wait.
+    /// Lines dropped after the last line that waits.
     private var droppedLines = 0
     private var droppedLinesInAll = 0
     private var isEnding = false
     private var hasEnded = false
 
-    /// Bytes of lines that wait at most.
+    /// The most bytes of lines that may wait.
     static let waitingBytesMax = 256 << 10
     private static let stackBytes = 256 << 10
-    /// A pipe takes so many bytes in one piece (PIPE_BUF): the lines of several processes do not mix.
+    /// A pipe takes up to PIPE_BUF bytes in one piece, so the lines of several processes do not mix.
     private static let pieceBytesMax = 4096
 
     init(to fd: Int32, waitingBytesMax: Int = LogWriter.waitingBytesMax) throws(StartupError) {
@@ -30,7 +30,7 @@ final class LogWriter: @unchecked Sendable {
         _ = try SystemThread(name: "larder-log", stackBytes: Self.stackBytes) { [self] in run() }
     }
 
-    /// Adds a line; its end is added here.
+    /// Adds a line, and the line end.
     func put(_ line: String) {
         monitor.lock()
         if droppedLines > 0 || waiting.count + line.utf8.count >= waitingBytesMax {
@@ -46,7 +46,7 @@ final class LogWriter: @unchecked Sendable {
 
     var linesDropped: Int { monitor.withLock { droppedLinesInAll } }
 
-    /// Ends the thread when all is written; false when that is not so at the deadline. Lines that come later are dropped.
+    /// Ends the thread when all lines are written. False if the deadline comes first. Later lines are dropped.
     func finish(withinMilliseconds time: Int64) -> Bool {
         let deadline = larder_milliseconds(false) + time
         monitor.lock()
@@ -67,7 +67,9 @@ final class LogWriter: @unchecked Sendable {
             let dropped = droppedLines
             droppedLines = 0
             monitor.unlock()
-            if dropped > 0 { lines += "larder: \(dropped) log lines were dropped, since nobody read standard error\n".utf8 }
+            if dropped > 0 {
+                lines += "larder: \(dropped) log lines dropped: standard error was not read in time\n".utf8
+            }
             let lost = write(lines)
             monitor.lock()
             droppedLinesInAll += lost
@@ -77,7 +79,7 @@ final class LogWriter: @unchecked Sendable {
         monitor.unlock()
     }
 
-    /// Returns how many lines could not be written.
+    /// Returns the number of lines that could not be written.
     private func write(_ lines: [UInt8]) -> Int {
         var start = 0
         while start < lines.count {
@@ -88,7 +90,7 @@ final class LogWriter: @unchecked Sendable {
         return 0
     }
 
-    /// Behind as many whole lines as make one piece, or behind one line that is longer.
+    /// The end of the next piece: as many whole lines as fit, or one line that is longer.
     private func endOfPiece(_ lines: [UInt8], from start: Int) -> Int {
         let limit = min(lines.count, start + Self.pieceBytesMax)
         if let last = lines[start..<limit].lastIndex(of: UInt8(ascii: "\n")) { return last + 1 }
@@ -99,12 +101,12 @@ final class LogWriter: @unchecked Sendable {
         piece.withUnsafeBytes { bytes in
             var written = 0
             while written < bytes.count {
-                // SAFETY: what is left of the piece lies behind what is written.
+                // SAFETY: the rest of the piece lies behind the bytes that are written.
                 let count = Glibc.write(fd, bytes.baseAddress.map { $0 + written }, bytes.count - written)
                 if count > 0 {
                     written += count
                 } else if count < 0, errno == EAGAIN {
-                    // Somebody else who has it made it non-blocking.
+                    // Another process that shares the descriptor made it non-blocking.
                     var watched = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
                     poll(&watched, 1, -1)
                 } else if count == 0 || errno != EINTR {

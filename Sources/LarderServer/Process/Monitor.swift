@@ -1,9 +1,10 @@
 import CLarderSystem
 import Glibc
 
-/// A lock, and a condition on which threads wait until another one signals or a deadline comes.
+/// A lock with a condition. Threads wait on it until another thread signals or a deadline comes.
 final class Monitor: @unchecked Sendable {
-    // SAFETY: `@unchecked` because these are made to be shared; they never move while the object is there.
+    // SAFETY: `@unchecked` because the mutex and the condition are made to be shared; they never move while the object
+    // lives.
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
@@ -33,7 +34,7 @@ final class Monitor: @unchecked Sendable {
     /// Waits for a signal, with the lock released meanwhile.
     func wait() { pthread_cond_wait(condition, mutex) }
 
-    /// As `wait`; false when the deadline came first, in milliseconds of the monotonic clock.
+    /// As `wait`. False if the deadline, in milliseconds of the monotonic clock, came first.
     func wait(untilMilliseconds deadline: Int64) -> Bool {
         var time = timespec()
         time.tv_sec = Int(deadline / 1000)

@@ -3,11 +3,11 @@ import Synchronization
 
 /// Lines for the operator.
 package enum StandardError {
-    /// nil: lines are written at once, as before there are threads.
+    /// nil before the server has begun: then lines are written at once.
     private static let writer = Mutex<LogWriter?>(nil)
 
-    /// Writes one line, its end added here, so that the lines of several threads do not mix. Once a server has begun,
-    /// a thread of its own writes them, and nobody waits for it. What comes from outside has to go through `LogText`.
+    /// Writes one line and its line end, so that lines of several threads do not mix. In a running server a thread of
+    /// its own writes the lines, and callers do not wait. Bytes from outside must go through `LogText`.
     package static func write(_ line: String) {
         if let writer = writer.withLock({ $0 }) { return writer.put(line) }
         write(line, to: STDERR_FILENO)
@@ -22,18 +22,18 @@ package enum StandardError {
         }
     }
 
-    /// Has a thread write from now on. To be called behind the last fork.
+    /// Starts the thread that writes. Call it after the last fork.
     static func beginThread() throws(StartupError) {
         let begun = try LogWriter(to: STDERR_FILENO)
         writer.withLock { $0 = begun }
     }
 
-    /// Lets the thread write what waits, as long as that takes no longer. Lines that come later are lost.
+    /// Lets the thread write the waiting lines, within a time limit. Later lines are lost.
     static func finish(withinMilliseconds time: Int64) {
         _ = writer.withLock { $0 }?.finish(withinMilliseconds: time)
     }
 
-    /// Lines that nobody got, for want of a reader.
+    /// Lines that were dropped because standard error was not read in time.
     static var linesDropped: Int { writer.withLock { $0 }?.linesDropped ?? 0 }
 }
 

@@ -19,7 +19,7 @@ package enum StartupError: Error, Equatable {
     case supplementaryGroups(error: Int32)
     case identity(user: String, error: Int32)
     case daemon(error: Int32)
-    /// A daemon's relative paths cannot be kept.
+    /// The current directory, which a daemon's relative paths begin at, is not known.
     case startDirectory(error: Int32)
     case thread(error: Int32)
     case userFile(UserFileError)
@@ -58,7 +58,7 @@ package enum StartupError: Error, Equatable {
         case .daemon(let error):
             "failed to daemon() in order to daemonize: \(describe(error: error))"
         case .startDirectory(let error):
-            "failed to find out the directory that relative paths begin at: \(describe(error: error))"
+            "failed to get the current directory, which relative paths begin at: \(describe(error: error))"
         case .thread(let error):
             "failed to start a thread: \(describe(error: error))"
         case .userFile(let error):

@@ -1,8 +1,8 @@
 import CLarderSystem
 import Glibc
 
-/// Takes the signals that stop the server, in a thread of its own, and ends the process when the rest of it has not
-/// ended in time: whichever thread hangs, and on what.
+/// Waits for the signals that stop the server, in a thread of its own. Ends the process if the other threads have not
+/// ended in time.
 final class StopDeadline: @unchecked Sendable {
     // SAFETY: `@unchecked` because the monitor guards everything that changes.
     private let monitor = Monitor()
@@ -20,8 +20,8 @@ final class StopDeadline: @unchecked Sendable {
 
     init(milliseconds: Int64 = StopDeadline.milliseconds) { self.milliseconds = milliseconds }
 
-    /// Takes the signals from now on. To be called before there is any other thread, but those of `SystemThread`: they all
-    /// inherit that the signals are not theirs.
+    /// Handles the signals from now on. Call it before any other thread starts, except those of `SystemThread`: every
+    /// thread inherits the blocked signals.
     func begin() throws(StartupError) {
         var set = sigset_t()
         // SAFETY: both calls read or write a local variable.
@@ -36,7 +36,7 @@ final class StopDeadline: @unchecked Sendable {
         }
     }
 
-    /// Calls `stop` once there is a signal, or there was one.
+    /// Calls `stop` when a signal comes, or at once if one has come.
     func onSignal(_ stop: @escaping @Sendable () -> Void) {
         monitor.withLock { self.stop = stop }
         callStop()
@@ -50,10 +50,10 @@ final class StopDeadline: @unchecked Sendable {
     /// Stops the server as a signal does.
     static func request() { kill(getpid(), SIGUSR1) }
 
-    /// Says what is being waited for, should the deadline come meanwhile.
+    /// Sets the text that the last line gives as the reason if the deadline comes.
     func note(_ hanging: @escaping @Sendable () -> String) { monitor.withLock { self.hanging = hanging } }
 
-    /// The process ends by itself.
+    /// The process ends in time, so the deadline is off.
     func finish() {
         monitor.withLock { isOver = true }
         monitor.signalAll()
@@ -76,7 +76,8 @@ final class StopDeadline: @unchecked Sendable {
         monitor.unlock()
         guard !hasEnded else { return }
         StandardError.write(
-            "larder: not stopped after \(milliseconds / 1000) s: \(hanging()). The process ends now; a store's file is as after a kill.")
+            "larder: not stopped after \(milliseconds / 1000) s: \(hanging()). The process ends now;"
+                + " a store's file is as after a kill.")
         StandardError.finish(withinMilliseconds: Self.lastLineMilliseconds)
         _exit(ExitCode.osError)
     }

@@ -9,7 +9,7 @@ package struct SystemThread: Sendable {
     /// Starts a thread with `name` (15 bytes at most), which tools like `top -H` show.
     ///
     /// The process's signals stay with the threads that are there already, the main one.
-    /// - Parameter stackBytes: nil: as large as the system makes it.
+    /// - Parameter stackBytes: the size of the stack; nil: the system's default.
     package init(name: String, stackBytes: Int? = nil, _ body: @escaping @Sendable () -> Void) throws(StartupError) {
         var blocked = sigset_t()
         var former = sigset_t()

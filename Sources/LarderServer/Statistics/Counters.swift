@@ -29,7 +29,7 @@ struct Counters: @unchecked Sendable {
         for counter in Counter.allCases { (cells + counter.rawValue).initialize(to: Atomic(0)) }
     }
 
-    /// To be called once, when nobody has them any more.
+    /// Call it once, when no thread uses the counters any more.
     func deallocate() { cells.deallocate() }
 
     /// Adds to a counter. Called by the owning worker only, so that no locked instruction is needed.

@@ -81,8 +81,8 @@ final class PrefixDump: AnswerStream {
             + Array(" get \(count.gets) hit \(count.hits) set \(count.sets) del \(count.deletes)\r\n".utf8)
     }
 
-    /// As memcached prints it, but for what would end the word or the line: keys of the binary protocol may have any
-    /// byte. Those are percent-encoded, as dumps of keys have them.
+    /// The prefix as memcached prints it, but with percent-encoding for bytes that would end the word or the line. Keys
+    /// of the binary protocol may have any byte. Dumps of keys use the same encoding.
     private static func encoded(_ prefix: [UInt8]) -> [UInt8] {
         guard prefix.contains(where: breaksLine) else { return prefix }
         var text: [UInt8] = []

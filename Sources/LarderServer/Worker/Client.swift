@@ -28,7 +28,7 @@ struct Client {
     var isSending = false
     /// Waiting for a store; nothing is read meanwhile.
     var isParked = false
-    /// When the client has to have logged in, in seconds since the server began; 0: not set, or it has.
+    /// When the client must have logged in, in seconds since the server's start; 0: not set, or it has logged in.
     var loginDeadlineSeconds: Int32 = 0
 }
 
@@ -196,8 +196,8 @@ extension UnsafeMutablePointer<WorkerCore> {
         return true
     }
 
-    /// A store was damaged: a value that waits to be sent from where it lies may be another by now. Its client is let
-    /// go when it can take more.
+    /// A store was damaged, so a value that is sent from the arena may be wrong. Marks such answers; their clients are
+    /// closed when they can take more.
     func spoilAnswers() {
         pointee.damagesSeen = StoreDamage.count
         pointee.context.repairStores()
@@ -211,7 +211,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// Answers go out whole, nearly always.
     @inline(never)
     private func sendAll(_ client: ClientPointer) -> Bool {
-        // Values that are sent from where they lie must be those that were found there.
+        // The store's file was changed after these values were found, so they must not be sent.
         guard StoreDamage.count == pointee.damagesSeen || !client.pointee.connection.pointee.output.sendsFromFile else {
             close(client, .error)
             return false

@@ -4,9 +4,9 @@ import LarderStore
 import LarderWire
 import Synchronization
 
-/// Clients who have to log in: those whose attempt waits for its time, and those who do not get ready.
+/// Clients that must log in: held attempts, and clients that do not log in in time.
 extension UnsafeMutablePointer<WorkerCore> {
-    /// Leaves a client alone until the time for its attempt has come.
+    /// Stops reading from a client until the time of its attempt has come.
     @inline(never)
     func holdLogin(_ client: ClientPointer) {
         if pointee.isStopping { return close(client) }
@@ -26,9 +26,11 @@ extension UnsafeMutablePointer<WorkerCore> {
     private func continueLogins() {
         beginTurn()
         let now = larder_milliseconds(false)
-        // In no order: of an address one has its turn at a time, and nobody may always be behind the same others.
+        // In random order: one attempt of an address has its turn at a time, and a fixed order could keep one client
+        // waiting for ever.
         for client in pointee.heldLogins.shuffled() where client.pointee.connection.loginMilliseconds <= now {
-            // Nobody is read from who waits, so its end does not show by itself; and the dead must not have turns.
+            // The worker does not read from a waiting client, so check whether it has hung up. A closed client must not
+            // take a turn.
             if client.pointee.connection.isWaitingForTurn, larder_has_hung_up(client.pointee.fd) {
                 close(client)
                 continue
@@ -41,7 +43,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         startLoginTimer()
     }
 
-    /// Closes a client that has not logged in within its time; true when it did.
+    /// Closes a client that has not logged in in time. True if it closed the client.
     func closeIfLoginIsLate(_ client: ClientPointer, timeoutSeconds: Int) -> Bool {
         guard hasToLogIn(client) else {
             client.pointee.loginDeadlineSeconds = 0

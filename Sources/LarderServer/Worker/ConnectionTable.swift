@@ -34,7 +34,7 @@ struct ConnectionTable: @unchecked Sendable {
         cells = memory.bindMemory(to: Atomic<Int64>.self, capacity: count)
     }
 
-    /// To be called once, when nobody has it any more.
+    /// Call it once, when no thread uses the table any more.
     func deallocate() { free(cells) }
 
     @inline(__always)

@@ -1,8 +1,8 @@
 import CLarderSystem
 import Synchronization
 
-/// The time, in absolute milliseconds: the clock since the machine's boot, set by the wall clock once at the
-/// start, so that a change of the wall clock ends no item early and none late. Time in suspend counts.
+/// The time in absolute milliseconds: the clock since the machine's boot, set by the wall clock once at the start. A
+/// later change of the wall clock ends no item early or late. Time in suspend counts.
 package struct ServerClock: Sendable {
     let offsetMilliseconds: Int64
     /// Absolute milliseconds at the server's start.
@@ -12,7 +12,7 @@ package struct ServerClock: Sendable {
 
     package init() { self.init(startMilliseconds: larder_milliseconds(true)) }
 
-    /// A clock that shows this now.
+    /// A clock that shows this time now.
     init(startMilliseconds: Int64) {
         offsetMilliseconds = startMilliseconds - larder_milliseconds(false)
         self.startMilliseconds = startMilliseconds
@@ -38,7 +38,7 @@ final class ClockShift: Sendable {
     private let milliseconds = Atomic<Int64>(0)
     /// What the clock shows while it stands still; 0: it goes.
     private let pausedAt = Atomic<Int64>(0)
-    /// By how much each look at the clock moves it.
+    /// How many milliseconds each reading advances the clock.
     private let millisecondsPerLook = Atomic<Int64>(0)
 
     func move(milliseconds change: Int64) {
@@ -51,10 +51,10 @@ final class ClockShift: Sendable {
         _ = pausedAt.compareExchange(expected: 0, desired: time, ordering: .relaxed)
     }
 
-    /// Moves the clock by so much at each look at it, after the look.
+    /// Advances the clock by this after each reading.
     func move(millisecondsPerLook change: Int64) { millisecondsPerLook.store(change, ordering: .relaxed) }
 
-    /// What a clock that stands still shows.
+    /// The time of a paused clock.
     var shown: Int64 { pausedAt.load(ordering: .relaxed) }
 
     func resume() { pausedAt.store(0, ordering: .relaxed) }

@@ -14,7 +14,7 @@ package final class ServerState: Sendable {
     let clockShift: ClockShift?
     let access: Access
     let loginThrottle = LoginThrottle()
-    /// How many clients went for not logging in.
+    /// Clients closed because they did not log in in time.
     let loginTimeouts = Atomic(0)
     /// `-v` level, which the `verbosity` command changes.
     let verbosity: Atomic<Int>
@@ -22,11 +22,11 @@ package final class ServerState: Sendable {
     /// that the client of a worker that has been silent longest goes.
     let heldBytes = Atomic(0)
     let heldBytesMax: Int
-    /// Bytes that unread answers hold beside the arena, of all workers, and how many they may: beyond that the client of
-    /// a worker goes that has taken nothing for longest.
+    /// Bytes outside the arena that unread answers hold, of all workers, and the limit. Above the limit a worker closes
+    /// its client that has read nothing for longest.
     let unreadBytes = Atomic(0)
     let unreadBytesMax: Int
-    /// How many clients went for not reading.
+    /// Clients closed because they did not read.
     let unreadClosed = Atomic(0)
     /// What each descriptor is doing.
     let connectionTable: ConnectionTable
@@ -72,7 +72,7 @@ package final class ServerState: Sendable {
         detail = PrefixStatistics(isEnabled: settings.detailEnabled, delimiter: settings.prefixDelimiter)
     }
 
-    // Servers come and go where they are inside somebody else's process.
+    // A program may start and stop many servers inside its process, as tests do.
     deinit { connectionTable.deallocate() }
 
     /// How often the upkeep has to be looked after, where once a second is not enough.

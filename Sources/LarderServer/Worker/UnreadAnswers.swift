@@ -3,15 +3,15 @@ import LarderEventLoop
 import LarderStore
 import Synchronization
 
-/// What clients hold that do not take their answers: buffers, and copies of values that could not stay in the arena. All
-/// of them together have one limit, and each has a deadline.
+/// Memory that clients hold by not reading their answers: buffers, and copies of values that could not stay in the
+/// arena. All clients together have one limit, and each client has a deadline.
 extension UnsafeMutablePointer<WorkerCore> {
-    /// How long a client may take nothing of an answer.
+    /// How long a client may read nothing of an answer.
     private static var unreadMillisecondsMax: Int64 { 60_000 }
-    /// From when on the system is asked whether it does.
+    /// After this time the socket's send buffer is checked, too.
     private static var unreadMillisecondsDoubtful: Int64 { 30_000 }
 
-    /// Adds what a client holds that cannot be sent more now, and makes room if that is too much.
+    /// Counts the memory of a client that cannot be sent more now, and makes room if the total is too high.
     func countUnread(_ client: ClientPointer) {
         client.pointee.connection.pointee.giveBackEmptyBuffers(&pointee.context)
         changeUnread(of: client, to: client.pointee.connection.pointee.unreadBytes)
@@ -19,7 +19,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         while state.unreadBytes.load(ordering: .relaxed) > state.unreadBytesMax, dropStalestAnswer(except: client) {}
     }
 
-    /// The client has taken everything, or is to go.
+    /// The client has read everything, or will be closed.
     @inline(never)
     func uncountUnread(_ client: ClientPointer) { changeUnread(of: client, to: 0) }
 
@@ -30,8 +30,8 @@ extension UnsafeMutablePointer<WorkerCore> {
         pointee.context.state.unreadBytes.add(change, ordering: .relaxed)
     }
 
-    /// Unread answers hold more memory than they may: the client goes that has taken nothing for longest. False when there
-    /// is none but the current one.
+    /// Unread answers hold too much memory: drops the client that has read nothing for longest. False if there is no
+    /// client but the current one.
     private func dropStalestAnswer(except current: ClientPointer) -> Bool {
         var stalest: ClientPointer?
         var next = pointee.clients
@@ -47,8 +47,8 @@ extension UnsafeMutablePointer<WorkerCore> {
         return true
     }
 
-    /// Takes from a client what it holds. It is closed at the end of the turn: until then others may have it in hand, who
-    /// go through a list of clients.
+    /// Frees the memory of a client. The client is closed at the end of the turn, since a caller may be going through a
+    /// list of clients.
     private func cutOff(_ client: ClientPointer) {
         uncountUnread(client)
         watch(client).remove()
@@ -62,8 +62,8 @@ extension UnsafeMutablePointer<WorkerCore> {
         while let client = pointee.cutOff.popLast() { close(client, .error) }
     }
 
-    /// Closes a client that has taken nothing for too long. One that takes little does not let the socket tell, which asks
-    /// for more only when much of its buffer is free; so the bytes in it are looked at.
+    /// Closes a client that has read nothing for too long. A client that reads slowly may not make the socket writable,
+    /// so the bytes in the send buffer are compared.
     func closeIfUnread(_ client: ClientPointer, silentMilliseconds silent: Int64) {
         guard silent > Self.unreadMillisecondsDoubtful else { return }
         let unsent = larder_unsent_bytes(client.pointee.fd)
@@ -79,6 +79,6 @@ extension UnsafeMutablePointer<WorkerCore> {
 }
 
 extension Connection {
-    /// Bytes of memory that its client's answers take up, and what it sent meanwhile.
+    /// Bytes of memory that the client's unread answers hold, and its unread requests.
     var unreadBytes: Int { output.heldBytes + input.capacity }
 }

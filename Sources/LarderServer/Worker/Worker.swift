@@ -19,7 +19,7 @@ struct WorkerCore: ~Copyable {
     var clientCount = 0
     var yieldedFirst: ClientPointer?
     var yieldedLast: ClientPointer?
-    /// Clients whose attempt to log in waits for its time, and what tells that the next one's has come.
+    /// Clients whose attempt to log in waits for its time, and the timer for the next of them.
     var heldLogins: [ClientPointer] = []
     var loginTimer: Timer?
     /// Clients whose unread answers were dropped, to be closed at the end of the turn.
@@ -31,7 +31,7 @@ struct WorkerCore: ~Copyable {
     var furtherEvents = 0
     /// The next cache whose upkeep is to be looked after; none when it is the number of caches.
     var cacheToTend = Int.max
-    /// `larder_damages` when the turn began: answers that were begun before are not sent after a change of it.
+    /// `larder_damages` when the turn began. Answers that were begun before a change of it are not sent.
     var damagesSeen: UInt32 = 0
     var isStopping = false
     var stopDeadlineMilliseconds: Int64 = 0
@@ -79,7 +79,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         pointee.context.beginTurn()
     }
 
-    /// A power of two. A turn of many clients does not judge the last of them by the time of its begin.
+    /// A power of two. The clock is read again after so many events, so that a long turn does not use an old time.
     private static var eventsPerClockRead: Int { 32 }
 
     func endTurn() {
@@ -209,7 +209,7 @@ final class Worker: Sendable {
 
     func join() { thread.withLock { $0 }?.join() }
 
-    /// Whether the thread is at its end.
+    /// Whether the thread has ended.
     var hasEnded: Bool { ended.load(ordering: .relaxed) }
 
     // MARK: In the thread

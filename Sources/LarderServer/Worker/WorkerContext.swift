@@ -19,11 +19,11 @@ struct WorkerContext: ~Copyable {
     let server: Unmanaged<ServerState>
     var pool: BufferPool
     let batch = RequestBatch()
-    /// Absolute milliseconds, read at the beginning of a turn, and again for a write whose lifetime begins with it.
+    /// Absolute milliseconds. Read at the beginning of a turn, and again for a write whose lifetime begins with it.
     private(set) var now: Int64 = 0
-    /// What `now` is read from.
+    /// The clock that `now` is read from.
     var clock: ServerClock
-    /// `StoreDamage.count` when an answer was last held against it.
+    /// `StoreDamage.count` when an answer was last checked against it.
     private(set) var damagesNoted = StoreDamage.count
     /// This turn's `-v` level.
     var verbosity = 0
@@ -52,7 +52,7 @@ struct WorkerContext: ~Copyable {
 
     let cacheCount: Int
     private var isInTurn = false
-    /// Whether another cache was worked on in this turn.
+    /// Whether this turn has used more than one cache.
     private var hasExchanged = false
     private let parked: UnsafeMutablePointer<ParkedCache>
     /// Where each cache is parked; of no meaning for the one worked on.
@@ -112,7 +112,7 @@ struct WorkerContext: ~Copyable {
         session.begin(now: now)
     }
 
-    /// Empties the stores that were found damaged. Between turns.
+    /// Empties the stores that were found damaged. Called between turns.
     mutating func repairStores() {
         damagesNoted = StoreDamage.count
         session.repair()
@@ -127,7 +127,7 @@ struct WorkerContext: ~Copyable {
         return session.isInFile
     }
 
-    /// Reads the clock anew. Within a turn time goes on, and never back.
+    /// Reads the clock again. Within a turn time never goes back.
     @inline(never)
     mutating func readClock() { now = max(now, clock.now()) }
 
@@ -171,9 +171,9 @@ struct WorkerContext: ~Copyable {
         if isOver { crawler.end() }
     }
 
-    /// Works on a cache from here on. Where that is another one, items found before are no longer valid: a
-    /// thread is in a section of one store at most, since another thread that waits for the section's end,
-    /// with a lock of that store, may be the one that this thread waits for in the next.
+    /// Selects the cache for the next requests. If it is another cache, items that were found before are no longer
+    /// valid. A thread is in a section of one store at most: another thread may hold a lock of that store and wait for
+    /// the section's end, and this thread could then wait for that thread in the next store.
     @inline(__always)
     mutating func select(_ cache: Int) {
         if cache != cacheNumber { exchange(for: cache) }

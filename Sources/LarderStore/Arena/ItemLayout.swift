@@ -84,7 +84,7 @@ public struct Item {
     @usableFromInline let firstBytes: UInt64
     @usableFromInline let guardOfView: ViewGuard
 
-    /// One that is protected by a lock, or lies in memory that never changes.
+    /// An item that a lock protects, or that lies in memory that never changes.
     @inline(__always)
     init(_ base: UnsafeMutableRawPointer) {
         address = base
@@ -92,7 +92,7 @@ public struct Item {
         guardOfView = ViewGuard()
     }
 
-    /// One that a session has found, which may look at it until it goes offline.
+    /// An item that a session has found. The session may use it until it goes offline.
     @inline(__always)
     init(_ base: UnsafeMutableRawPointer, foundBy session: UnsafeMutablePointer<SessionSlot>) {
         address = base
@@ -105,7 +105,7 @@ public struct Item {
         guardOfView.check()
         return address
     }
-    /// The first eight bytes, as read once.
+    /// The first eight bytes, read once.
     @inlinable @inline(__always)
     var head: UInt64 {
         guardOfView.check()
@@ -236,6 +236,6 @@ struct Reservation {
     var form: ItemForm
     /// The session's lane is locked until the item is published or given up.
     var holdsLane: Bool
-    /// Of a run of slabs: `ProcessState.life` when it was taken.
+    /// For a run of slabs: `ProcessState.life` when the run was taken.
     var life: UInt32 = 0
 }

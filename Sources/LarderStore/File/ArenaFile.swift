@@ -128,12 +128,12 @@ struct ArenaFile {
         return pread(fd, &superblock, size, off_t(offset)) == size ? superblock : nil
     }
 
-    /// Each of them has the size of a store.
+    /// The number of files that are kept. Each has the size of a store.
     private static let setAsideMax = 3
 
-    /// Puts a file that cannot be used where it is in nobody's way. There are so many names for such files; once all
-    /// are taken, the file that was set aside first goes.
-    /// - Returns: its new name, and whether a file that had it is gone.
+    /// Renames a file that cannot be used as a store. If all names are taken, the file that was set aside first is
+    /// replaced.
+    /// - Returns: the new name, and whether an older file of that name was replaced.
     func setAside() throws(StoreError) -> (name: String, replaced: Bool) {
         FileSuperblock.retire(self)
         var oldest: (name: String, time: timespec)?
@@ -145,7 +145,7 @@ struct ArenaFile {
                 return (name, false)
             }
             guard status.st_mode & S_IFMT == S_IFREG, !Self.isInUse(name) else { continue }
-            // A renaming changes no other of its times.
+            // `rename` changes the ctime only, so the ctime is when the file was set aside.
             let (time, least) = (status.st_ctim, oldest?.time)
             if least.map({ (time.tv_sec, time.tv_nsec) < ($0.tv_sec, $0.tv_nsec) }) ?? true { oldest = (name, time) }
         }
@@ -155,7 +155,7 @@ struct ArenaFile {
         return (oldest.name, true)
     }
 
-    /// Whether a server has the file of this name as its store.
+    /// Whether a server uses the file of this name as its store.
     private static func isInUse(_ name: String) -> Bool {
         let fd = Glibc.open(name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
         guard fd >= 0 else { return false }

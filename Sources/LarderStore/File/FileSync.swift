@@ -18,7 +18,7 @@ final class FileSync: @unchecked Sendable {
         self.bytes = bytes
         self.seconds = seconds
         pthread_mutex_init(&mutex, nil)
-        // Not the wall clock: one that is set back would put the next time off.
+        // Not the wall clock: setting it back would delay the next sync.
         var attributes = pthread_condattr_t()
         pthread_condattr_init(&attributes)
         pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)

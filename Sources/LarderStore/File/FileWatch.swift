@@ -1,10 +1,11 @@
 import CLarderArena
 import Glibc
 
-/// Notices that another program writes to a store's file or truncates it. The server itself changes the file by
-/// its mapping only, of which the system tells nobody; so every change that is told of is another's.
+/// Notices when another program writes to a store's file or truncates it. The server itself changes the file through
+/// its mapping only, which inotify does not report. So every reported change is another program's.
 ///
-/// A thread of its own, since the store has no loop: it sleeps until the first change, and ends with it.
+/// The watch has a thread of its own, since the store has no event loop. The thread sleeps until the first change, and
+/// ends after it.
 final class FileWatch: @unchecked Sendable {
     // SAFETY: `@unchecked` because the damage word is an atomic of the store's, and `stop` and `awaitEnd` are called
     // under the lock of the file that has this object.
@@ -14,8 +15,8 @@ final class FileWatch: @unchecked Sendable {
     private var thread = pthread_t()
     private var hasEnded = false
 
-    /// - Parameter damage: set when the file was changed; to live until `stop` has returned.
-    /// - Returns: nil where the system cannot watch files.
+    /// - Parameter damage: set when the file was changed. It must live until `stop` has returned.
+    /// - Returns: nil if the system cannot watch files.
     init?(_ fd: Int32, _ path: String, damage: UnsafeMutablePointer<UInt32>) {
         self.damage = damage
         watchDescriptor = larder_watch_file(fd, path)
@@ -38,14 +39,14 @@ final class FileWatch: @unchecked Sendable {
         for descriptor in [watchDescriptor, stopPipe.read, stopPipe.write] where descriptor >= 0 { close(descriptor) }
     }
 
-    /// Ends the thread. Call it once, before the object goes.
+    /// Ends the thread. Call it once, before the object is freed.
     func stop() {
         close(stopPipe.write)
         stopPipe.write = -1
         awaitEnd()
     }
 
-    /// Waits until the thread has ended: until the file was changed, or `stop` is called.
+    /// Waits until the thread has ended: after a change of the file, or after `stop`.
     func awaitEnd() {
         guard !hasEnded else { return }
         pthread_join(thread, nil)

@@ -24,7 +24,7 @@ final class StoreFile: Sendable {
     let report = Mutex(RecoveryReport())
     /// How far a recovery is.
     let slabsJudged = Atomic(0)
-    /// What became of the store when the file was changed.
+    /// The damage of the store since it was opened.
     let damage = Mutex(DamageReport())
     private let watch = Mutex<FileWatch?>(nil)
 
@@ -103,8 +103,8 @@ final class StoreFile: Sendable {
         file.close()
     }
 
-    /// Has changes of the file by other programs noticed, from now on.
-    /// - Parameter damage: what is set then; lives longer than this object.
+    /// Watches the file for changes by other programs.
+    /// - Parameter damage: set when a change is noticed. It must live longer than this object.
     func watchForChanges(_ damage: UnsafeMutablePointer<UInt32>) {
         let watching = FileWatch(file.fd, file.path, damage: damage)
         watch.withLock { $0 = watching }
@@ -114,7 +114,7 @@ final class StoreFile: Sendable {
     /// Waits until a change is noticed. For tests.
     func awaitChange() { watch.withLock { $0?.awaitEnd() } }
 
-    /// Ends that, before what is set goes.
+    /// Ends the watch. Call it before `damage` is freed.
     func stopWatching() {
         larder_guard_store(base, nil, -1)
         watch.withLock { watch in
@@ -123,16 +123,16 @@ final class StoreFile: Sendable {
         }
     }
 
-    /// Pages of the mapping that the file has no more.
+    /// The number of pages of the mapping that lie beyond the end of the file.
     var pagesMissing: UInt64 { UInt64(max(0, mappedBytes - file.size) / Int(LARDER_PAGE_BYTES)) }
 
-    /// Leaves the file to others: the mapping becomes memory of the process, all zeros. False when there is none.
+    /// Replaces the mapping of the file by memory of the process, all zeros. False if there is no memory.
     func leave() -> Bool {
-        // Before the next line, which is a change like another's.
+        // Stop the watch first: it would report the next line as a change.
         stopWatching()
-        // Processes that read the file in place must not take it for the store any more.
+        // Processes that read the file in place must not use it as the store any more.
         FileSuperblock.retire(file)
-        // SAFETY: the mapping is this object's, and nobody is in a section of the store.
+        // SAFETY: the mapping is this object's, and no session is in a section of the store.
         let mapped = mmap(
             base, mappedBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0)
         return mapped != MAP_FAILED
@@ -140,7 +140,7 @@ final class StoreFile: Sendable {
 
     private static func openBeside(_ file: ArenaFile) throws(StoreError) -> ArenaFile {
         let path = file.path + ".new"
-        // Another server may have it as its store: then this one does not start.
+        // If another server uses that file as its store, this server does not start.
         let found = try ArenaFile.open(path)
         guard !found.isEmpty else { return found }
         // What a kill left of an earlier attempt.
@@ -176,8 +176,8 @@ final class StoreFile: Sendable {
             notices.append("\(file.path) was deleted: \(reason)")
         } else {
             let (name, replaced) = try file.setAside()
-            let loss = replaced ? " (the oldest file that was set aside had that name, and is gone)" : ""
-            notices.append("\(file.path) was renamed \(name)\(loss), and a new store begun: \(reason)")
+            let loss = replaced ? " (an older file of that name was deleted)" : ""
+            notices.append("\(file.path) was renamed \(name)\(loss), and a new store was begun: \(reason)")
         }
         let path = file.path
         file.close()

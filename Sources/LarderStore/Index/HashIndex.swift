@@ -14,7 +14,7 @@ extension StoreState {
     /// The bucket for a hash when there are `count` of them (Litwin 1980).
     @inline(__always)
     static func bucketNumber(_ hash: UInt64, count: UInt64) -> Int {
-        // A page of zeros in the place of the superblock makes the count 0: then it is the first bucket.
+        // A damaged superblock may have a count of 0. Then the result is the first bucket.
         let level = UInt64(truncatingIfNeeded: 63 &- (count | 1).leadingZeroBitCount)
         let low = (1 as UInt64) &<< level
         // `count` is low + split; buckets below `split` have been divided already.
@@ -165,7 +165,7 @@ extension StoreState {
         }
     }
 
-    /// Locks a bucket that cannot be divided meanwhile: under the space lock.
+    /// Locks a bucket under the space lock, so that the bucket cannot be divided meanwhile.
     func lock(_ bucket: UnsafeMutablePointer<larder_bucket>) {
         checkMayTake(.bucket)
         var wait = BoundedWait()
@@ -186,8 +186,8 @@ extension StoreState {
         larder_bucket_unlock(bucket)
     }
 
-    /// Takes a bucket of a file that stays locked because its page was damaged. The store is emptied when the
-    /// sections of this moment have ended, so the bucket's contents do not matter.
+    /// Takes a bucket that stays locked, since its page in the file was damaged. The store is emptied after the current
+    /// sections have ended, so the bucket's contents do not matter.
     @inline(never)
     private func breakLock(of bucket: UnsafeMutablePointer<larder_bucket>) -> UnsafeMutablePointer<larder_bucket> {
         condemn(.lockedForEver)
@@ -253,7 +253,7 @@ extension StoreState {
         return line(number)
     }
 
-    /// Lines of a chain: more than any has, so that damaged links that lead in a circle are noticed.
+    /// The most lines of a chain. A longer chain is damaged: its links lead in a circle.
     private static var chainLinesMax: Int { 4096 }
 
     /// Puts an item into the first empty slot of a locked bucket's chain; false when the chain is

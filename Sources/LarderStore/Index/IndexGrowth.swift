@@ -21,7 +21,7 @@ extension StoreState {
         defer { unlock(.overflow, &process.pointee.overflowLock) }
         let number = process.pointee.overflowFree
         guard number != 0 else {
-            // The list lies in the arena: a page of it that was lost takes the rest with it.
+            // The list lies in the arena. If one page of it is lost, the rest of the list is lost, too.
             larder_store_u64(&process.pointee.overflowLineCount, 0)
             return nil
         }

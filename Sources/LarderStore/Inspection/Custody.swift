@@ -1,11 +1,11 @@
 import CLarderArena
 import Glibc
 
-/// In whose hands a store's file is: what changes when a server starts on it, or ends.
+/// The owner of a store's file. It changes when a server starts on the file, or ends.
 struct Custody: Equatable {
-    /// Whether a process has the file as its store.
+    /// Whether a process uses the file as its store.
     let isLocked: Bool
-    /// What the first superblock says; nil: there is none yet.
+    /// The process id in the first superblock; nil: the file has no superblock yet.
     private let processID: UInt64?
     private let isClean: Bool
 
@@ -18,20 +18,20 @@ struct Custody: Equatable {
         isClean = superblock?.clean == 1
     }
 
-    /// Whoever makes a file writes its process down last: until then parts of it are missing. A file that is empty, or
-    /// holds a superblock of no process, is one that is being made, if somebody has it.
+    /// Whether the file is not complete yet. A server that creates a file writes its process id last. An empty file, or
+    /// one without a process id, is being created if a process has it locked.
     private func isUnfinished(_ fd: Int32) -> Bool {
         if let processID { return processID == 0 }
         var status = stat()
         return fstat(fd, &status) == 0 && status.st_mode & S_IFMT == S_IFREG && status.st_size == 0
     }
 
-    /// A file that is made is locked a moment after its name is there.
+    /// A server locks a new file a moment after creating it. So an unlocked, incomplete file is checked again.
     private static let looksMax = 10
     private static let lookMicroseconds: UInt32 = 5000
 
-    /// Who has a file that is made.
-    /// - Throws: `.fileRefused`: it is being made, or was left half made.
+    /// The owner of a complete file.
+    /// - Throws: `.fileRefused` if the file is being created, or was left incomplete.
     static func settled(_ fd: Int32, _ path: String) throws(StoreError) -> Custody {
         for _ in 0..<looksMax {
             let custody = Custody(fd)
@@ -44,10 +44,10 @@ struct Custody: Equatable {
         throw .fileRefused(
             path: path,
             .notAStore(
-                reason: "it is half made: its server was killed meanwhile, and the next one makes the rest"))
+                reason: "it is half made: its server was killed. The next start of a server completes it"))
     }
 
-    /// Taken shared and given back at once: a server that starts at this very moment tries again for two seconds.
+    /// The lock is shared, and released at once. A server that starts at this moment tries again for two seconds.
     static func isLocked(_ fd: Int32) -> Bool {
         guard flock(fd, LOCK_SH | LOCK_NB) == 0 else { return errno == EWOULDBLOCK }
         flock(fd, LOCK_UN)

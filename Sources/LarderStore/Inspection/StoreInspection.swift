@@ -95,11 +95,11 @@ public struct StoreInspection: Sendable {
         }
     }
 
-    /// What is found wrong while a file changes hands is looked at again, so many times in all.
+    /// How many times a file with problems is inspected if its owner changes meanwhile.
     private static let looksMax = 4
 
     /// Looks through a file from end to end.
-    /// - Throws: `.fileRefused` when there is no store of this version in it, or one that is being made at this moment.
+    /// - Throws: `.fileRefused` if the file has no store of this version, or is being created.
     public init(path: String) throws(StoreError) {
         let fd = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard fd >= 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
@@ -109,7 +109,7 @@ public struct StoreInspection: Sendable {
             let custody = try Custody.settled(fd, path)
             self = try Self(path, fd, isOpen: custody.isLocked)
             looks += 1
-            // A server that started or ended meanwhile has changed more than a running one does.
+            // A server that starts or ends changes more than a running one, so the problems may not be real.
             if problemCount == 0 || looks == Self.looksMax || Custody(fd) == custody { return }
         }
     }

@@ -43,7 +43,7 @@ public struct StoreReader: ~Copyable {
         self.path = path
         self.access = access
         self.view = view
-        // Behind what can fail: what a reader has by then is not given back.
+        // After the last call that can fail: a failed init does not free what the reader has.
         copy = CopyBuffer()
         scratch = .allocate(byteCount: ArenaPlace.allBytes, alignment: 64)
     }

@@ -22,7 +22,7 @@ extension StoreState {
         if blockCount(forBytes: shape.totalBytes(wideCas: shape.cas != nil)) > blocksPerSlab {
             // Kept runs stay where they are, so only a session that stores comes here.
             guard !spaceIsLocked, let run = reserveRun(shape, now: now, session) else { return nil }
-            // The store may have been emptied before the session went online again.
+            // The store may have been emptied while the session was offline.
             return run.life == process.pointee.life ? run : nil
         }
         let interval = process.pointee.configuration.bucketWidthMilliseconds

@@ -35,7 +35,7 @@ struct SessionSlot {
     /// Where the session notes what it evicts; nil unless somebody wants to know. The session's own.
     var evictionLog: UnsafeMutablePointer<EvictionLog>?
     #if DEBUG
-        /// Raised whenever the session goes offline, or may: see `ViewGuard`. The session's own.
+        /// Increased whenever the session goes offline, or may: see `ViewGuard`. Only the session writes it.
         var viewGeneration: UInt64 = 0
     #endif
 }

@@ -69,7 +69,7 @@ extension StoreState {
             unlockSpace()
             goOnline(session)
         }
-        // The store was emptied meanwhile: the run's slabs are others' by now.
+        // The store was emptied meanwhile, so the run's slabs may have another owner now.
         guard reservation.life == process.pointee.life else { return }
         for slab in head + 1..<head + Int(slabs[head].run_slabs) {
             larder_store_u32(&slabs[slab].state, LARDER_SLAB_RUN_TAIL.rawValue)

@@ -1,6 +1,6 @@
 import LarderStore
 
-/// A session that can be copied about, and asked within an expectation.
+/// A session in a class, so that tests can copy it and use it in an expectation.
 final class OneSession {
     let session: Session
 

@@ -5,10 +5,10 @@
 
 #include <stdint.h>
 
-// What main was given. Swift's own list is empty without /proc, and when a library that is loaded before has changed the
+// The arguments of main. Swift's own list is empty without /proc, and when a preloaded library has changed the
 // environment.
 int bench_argument_count(void);
-// `number`: less than the count.
+// The argument at `number`, which must be less than the count.
 const char *bench_argument(int number);
 
 // Which connection has something to do.
@@ -69,7 +69,8 @@ void bench_ignore_broken_pipes(void);
 // Lets this process have `count` descriptors; -1 when the system forbids it.
 int bench_raise_descriptor_limit(uint64_t count);
 
-// A file system in memory of `bytes` at `path`, for who may mount; and its end. -1 and errno on failure.
+// Mounts a file system in memory of `bytes` at `path`, and unmounts it. -1 and errno on failure, for example without
+// the right to mount.
 int bench_mount_memory(const char *path, uint64_t bytes);
 int bench_unmount(const char *path);
 
