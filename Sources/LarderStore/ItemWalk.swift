@@ -83,7 +83,7 @@ extension Session {
                 guard larder_bucket_unchanged(bucket, version) else { return nil }
                 if tag == UInt8(LARDER_TAG_LINK) {
                     next = block
-                } else {
+                } else if !state.needsAttention || state.isValid(block: block) {
                     (items + found).initialize(to: Item(state.address(ofBlock: block), foundBy: self.slot))
                     found += 1
                 }

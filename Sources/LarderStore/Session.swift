@@ -112,17 +112,24 @@ public struct Session: ~Copyable {
     /// The live item under a key, or nil. Neither locks nor writes.
     @inline(__always)
     public func find(_ key: HashedKey, now: Int64) -> Item? {
-        guard !state.isCondemned, let found = state.find(key.bytes, key.length, hash: key.hash) else { return nil }
-        let item = Item(found, foundBy: slot)
+        guard let item = findEvenDead(key) else { return nil }
         return state.isDead(item, now: now) ? nil : item
     }
 
     /// As `find`, but tells an item that has expired from one that is not there.
     @inline(__always)
     public func findEvenDead(_ key: HashedKey) -> Item? {
-        guard !state.isCondemned else { return nil }
+        guard !state.needsAttention else { return findAttentively(key) }
         return state.find(key.bytes, key.length, hash: key.hash).map { Item($0, foundBy: slot) }
     }
+    /// As `findEvenDead`, in a store that is condemned, or that has flushed items in its index.
+    @inline(never)
+    private func findAttentively(_ key: HashedKey) -> Item? {
+        guard !state.isCondemned, let found = state.find(key.bytes, key.length, hash: key.hash), state.isValid(found)
+        else { return nil }
+        return Item(found, foundBy: slot)
+    }
+
     @inline(__always)
     public func isDead(_ item: Item, now: Int64) -> Bool { state.isDead(item, now: now) }
 
@@ -190,7 +197,8 @@ public struct Session: ~Copyable {
 
     // MARK: Flush and upkeep
 
-    /// Drops every item stored until now.
+    /// Drops every item stored until now. The items are missing at once; their slots and their memory are given back
+    /// in slices by the upkeep, or when the memory is needed.
     public func flush() {
         state.goOffline(slot)
         if let bounds = state.bounds { state.lockWriting(bounds) }
@@ -241,15 +249,17 @@ public struct Session: ~Copyable {
         }
         state.process.pointee.casNoted = max(
             state.process.pointee.casNoted, larder_load_u64(&state.superblock.pointee.cas_last))
+        state.sweepFlushed(slot, bucketsMax: state.process.pointee.configuration.bucketsSweptMax)
         var budget = WorkBudget.slice
         _ = state.reclaimDue(slot, now: now, slabsMax: Int.max, &budget)
         state.recycleLimbo(slot, slabsMax: Self.slabsRecycledMax)
         if state.indexIsTooDense { state.growIndex(slot, now: now) }
         if !budget.isSpent { state.retireEmptied(slot) }
         let interval = max(1, min(250, state.process.pointee.configuration.bucketIntervalMilliseconds / 8))
-        let next = budget.isSpent ? now : now + interval
+        let isUnfinished = budget.isSpent || state.isFlushing
+        let next = isUnfinished ? now : now + interval
         larder_store_u64(&state.process.pointee.nextTickMilliseconds, UInt64(bitPattern: next))
-        return budget.isSpent
+        return isUnfinished
     }
 
     /// Slabs made new in one slice.

@@ -57,7 +57,7 @@ extension Session {
     /// - Parameter wantsCas: whether to fill in `Lookup.cas`.
     public func lookUp(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, wantsCas: Bool, now: Int64) {
         let state = self.state
-        guard !state.isCondemned else { return findNothing(lookups, count) }
+        guard !state.needsAttention else { return lookUpAttentively(lookups, count: count, wantsCas: wantsCas, now: now) }
         let buckets = larder_load_u64(&state.superblock.pointee.bucket_count)
         if count == 1 {
             prepare(lookups, state, buckets)
@@ -72,15 +72,27 @@ extension Session {
         }
     }
 
-    /// Answers lookups in a store that was found damaged.
+    /// As `lookUp`, in a store that is condemned, or that has flushed items in its index.
     @inline(never)
-    private func findNothing(_ lookups: UnsafeMutablePointer<Lookup>, _ count: Int) {
+    private func lookUpAttentively(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, wantsCas: Bool, now: Int64) {
+        let state = self.state
         for place in 0..<count {
-            lookups[place].value = nil
-            lookups[place].isDead = false
-            #if DEBUG
-                lookups[place].guardOfView = ViewGuard(slot)
-            #endif
+            let lookup = lookups + place
+            let buckets = larder_load_u64(&state.superblock.pointee.bucket_count)
+            prepare(lookup, state, buckets)
+            lookup.pointee.value = nil
+            lookup.pointee.isDead = false
+            let found =
+                state.isCondemned
+                ? nil : state.find(lookup.pointee.key, lookup.pointee.keyLength, hash: lookup.pointee.hash)
+            guard let found, state.isValid(found) else {
+                #if DEBUG
+                    lookup.pointee.guardOfView = ViewGuard(slot)
+                #endif
+                continue
+            }
+            lookUp(lookup, found, state, buckets, now)
+            if wantsCas, lookup.pointee.value != nil { lookup.pointee.cas = state.cas(of: Item(found)) }
         }
     }
 

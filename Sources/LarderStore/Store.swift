@@ -50,7 +50,7 @@ public final class Store: Sendable {
             return
         }
         process.pointee.secondSuperblock = file.secondSuperblock
-        file.watchForChanges(&process.pointee.damage)
+        file.watchForChanges(&process.pointee.attention.damage)
         larder_store_u32(&process.pointee.isReady, 0)
         larder_store_u64(&process.pointee.nextTickMilliseconds, UInt64.max)
         if !configuration.defersRecovery { recover() }
@@ -179,6 +179,8 @@ public final class Store: Sendable {
             guard let slot = state.sessionSlot(place) else { break }
             counters.add(&slot.pointee.counters)
         }
+        counters.items = max(0, counters.items &- state.flushedItemCount)
+        counters.liveBlocks = max(0, counters.liveBlocks &- state.flushedBlockCount)
         // Without the space lock: the caller may be in a turn, and whoever holds the lock may be
         // waiting for that turn to end.
         var slabs = StoreStatistics.Slabs()

@@ -38,6 +38,9 @@ public struct StoreConfiguration: Sendable {
     /// How long a write waits for memory that other sessions may still be reading, before it is refused.
     public var waitMillisecondsMax: Int64 = 2_000
 
+    /// Buckets of the index that one slice of the upkeep clears after a flush.
+    package var bucketsSweptMax = 1024
+
     /// Ask the system for large pages.
     public var usesHugePages = false
 

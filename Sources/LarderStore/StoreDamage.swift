@@ -35,13 +35,13 @@ public struct DamageReport: Sendable {
 /// range-checked. Answers of that time are not sent (`larder_damages`). A trap ends the process with one line.
 extension StoreState {
     @inline(__always)
-    var isCondemned: Bool { larder_load_u32(&process.pointee.damage) != 0 }
+    var isCondemned: Bool { larder_load_u32(&process.pointee.attention.damage) != 0 }
 
     /// Marks the store to be emptied before its next section begins. Only for a store in a file: no other program
     /// writes to the memory of this process.
     func condemn(_ damage: StoreDamage) {
         guard checked != 0 else { return }
-        larder_condemn(&process.pointee.damage, damage.rawValue)
+        larder_condemn(&process.pointee.attention.damage, damage.rawValue)
     }
 
     /// Waits while the store is being emptied. The session has just gone online.
@@ -89,7 +89,7 @@ extension StoreState {
         process.pointee.expiryHeap = ExpiryHeap()
         process.pointee.overflowFree = 0
         larder_store_u64(&process.pointee.overflowLineCount, 0)
-        process.pointee.flushedSequence = 0
+        forgetFlush()
         process.pointee.duePlace = DuePlace()
         process.pointee.endedCounters.items = 0
         process.pointee.endedCounters.liveBlocks = 0
@@ -122,7 +122,7 @@ extension Store {
             state.unlockSpace()
             if let bounds = state.bounds { state.unlockWriting(bounds) }
         }
-        guard let cause = StoreDamage(rawValue: larder_load_u32(&state.process.pointee.damage)) else { return }
+        guard let cause = StoreDamage(rawValue: larder_load_u32(&state.process.pointee.attention.damage)) else { return }
         larder_store_u32(&state.process.pointee.isClosed, 1)
         state.awaitAllSections()
         let lost = Int(state.itemCount())
@@ -142,7 +142,7 @@ extension Store {
             $0.itemsLost += max(0, lost)
             $0.cause = cause
         }
-        larder_store_u32(&state.process.pointee.damage, 0)
+        larder_store_u32(&state.process.pointee.attention.damage, 0)
         larder_store_u32(&state.process.pointee.isClosed, 0)
     }
 }

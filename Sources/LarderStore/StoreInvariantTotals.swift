@@ -60,9 +60,13 @@ extension InvariantCheck {
         if state.itemCount() != Int64(itemCount) {
             fail("\(state.itemCount()) items are counted, \(itemCount) are in the index")
         }
-        // What a flush took from the index stays counted until its slab is made new.
+        let slotsLeft = state.flushedItemCount - Int64(bitPattern: state.process.pointee.itemsFlushed)
+        if slotsLeft != Int64(flushedItemCount) {
+            fail("\(slotsLeft) slots of flushed items are to be cleared, \(flushedItemCount) are in the index")
+        }
+        // What a flush took from the index stays counted from the end of the sweep until its slab is made new.
         var live = 0
-        for slab in 0..<state.slabCount {
+        for slab in 0..<state.slabCount where !state.isFlushed(slab: slab) {
             live +=
                 slabState(slab) == LARDER_SLAB_LIMBO.rawValue
                 ? Int(larder_load_u32(&state.slabs[slab].live_blocks)) : liveBlocks[slab]

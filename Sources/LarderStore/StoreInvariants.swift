@@ -30,6 +30,7 @@ extension Store {
 /// - the items of a slab follow each other up to its cursor, and one is marked dead exactly when no
 ///   slot leads to it; no block belongs to two; a slab's live count is that of its items;
 /// - an item expires within its slab's time bucket, and its slab waits in the heap for that time;
+/// - a flushed item is in a slab that the flush was for, and in a bucket that is not swept yet;
 /// - a slab is in exactly one place: a list, a lane, a run, the index, the metadata or a landing;
 /// - an overflow line is free or in one chain.
 ///
@@ -50,6 +51,8 @@ struct InvariantCheck {
     /// Where each slab was found.
     private var places: [SlabPlace]
     private(set) var itemCount = 0
+    /// Slots that lead to flushed items.
+    private(set) var flushedItemCount = 0
     /// Keys of the chain that is looked at. One key has one hash, so nowhere else can it be twice.
     private var chainKeys: [(hash: UInt64, item: Item)] = []
     /// Lines of overflow slabs that were met in a chain or in the free list.
@@ -149,6 +152,11 @@ struct InvariantCheck {
         let isOpen = slabState(slab) == LARDER_SLAB_OPEN.rawValue
         guard isRun || isOpen || slabState(slab) == LARDER_SLAB_SEALED.rawValue else {
             return fail("bucket \(bucket): block \(block) is in slab \(slab) of state \(slabState(slab))")
+        }
+        guard !state.isFlushed(slab: slab) else {
+            flushedItemCount += 1
+            if bucket < state.process.pointee.flushSweep.bucket { fail("bucket \(bucket) is swept and leads to slab \(slab)") }
+            return
         }
         let item = Item(state.address(ofBlock: block))
         let blocks = state.blockCount(forBytes: item.totalBytes)
@@ -278,7 +286,7 @@ struct InvariantCheck {
         }
         for slab in 0..<state.slabCount {
             if places[slab] == .nowhere { fail("slab \(slab) of state \(slabState(slab)) is nowhere") }
-            if slabState(slab) != LARDER_SLAB_LIMBO.rawValue { checkBlocks(slab) }
+            if slabState(slab) != LARDER_SLAB_LIMBO.rawValue, !state.isFlushed(slab: slab) { checkBlocks(slab) }
         }
     }
 

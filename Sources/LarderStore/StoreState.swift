@@ -146,8 +146,12 @@ struct ProcessState {
     var flushAtMilliseconds: UInt64 = UInt64(Int64.max)
     /// The superblock's copy behind the arena of a file.
     var secondSuperblock: UnsafeMutablePointer<larder_superblock>?
-    /// Slabs opened up to this one were flushed. Under the space lock.
+    /// Slabs opened up to this one were flushed. Atomic; changed under the space lock.
     var flushedSequence: UInt64 = 0
+    /// How far the sweep after a flush has come. Under the space lock.
+    var flushSweep = FlushSweep()
+    /// Slots that were cleared after flushes, in all. Atomic.
+    var itemsFlushed: UInt64 = 0
     /// Atomic; 1 once what a file held has been found again.
     var isReady: UInt32 = 1
     /// Where the last slice of the upkeep stopped. Under the space lock.
@@ -171,8 +175,8 @@ struct ProcessState {
     var lastEvictionIdleSeconds: UInt32 = 0
     /// Next look at the time buckets. Atomic.
     var nextTickMilliseconds: UInt64 = 0
-    /// Atomic. A `StoreDamage`: why the store must be emptied; 0: the store is sound.
-    var damage: UInt32 = 0
+    /// Its `damage` is a `StoreDamage`, its `flushing` 1 while a flush is not swept.
+    var attention = larder_attention()
     /// Atomic. 1 while the store is being emptied: no section may begin.
     var isClosed: UInt32 = 0
     /// How often the store was emptied because of damage. Changed only while no session is in a section.

@@ -24,10 +24,12 @@ import Testing
 
     @Test(arguments: Load.allCases, [1024, 16 << 10])
     func everyValueReadWasStored(load: Load, slabBytes: Int) throws {
-        let store = try Store(
-            StoreConfiguration(
-                memoryBytes: slabBytes * 96, slabBytes: slabBytes, evicts: load != .withoutEviction,
-                bucketIntervalMilliseconds: 200, hashSeed: 1, sessionsExpected: Self.threads))
+        var configuration = StoreConfiguration(
+            memoryBytes: slabBytes * 96, slabBytes: slabBytes, evicts: load != .withoutEviction,
+            bucketIntervalMilliseconds: 200, hashSeed: 1, sessionsExpected: Self.threads)
+        // A flush takes some slices, so that others write meanwhile.
+        configuration.bucketsSweptMax = 64
+        let store = try Store(configuration)
         let group = DispatchGroup()
         let failures = FailureList()
         for thread in 0..<Self.threads {

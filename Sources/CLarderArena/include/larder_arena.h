@@ -381,6 +381,18 @@ static inline void larder_pause(void) {
 /// was begun.
 extern uint32_t larder_damage_counter;
 static inline uint32_t larder_damages(void) { return larder_load_u32(&larder_damage_counter); }
+/// Why what the index of a store leads to may have to be left out. Both words are atomic.
+typedef struct larder_attention {
+    /// Why the store must be emptied; 0: the store is sound.
+    uint32_t damage;
+    /// 1 while slots of the index may lead to items that were flushed.
+    uint32_t flushing;
+} __attribute__((aligned(8))) larder_attention;
+/// Whether one of the words is not 0. One load, since it is asked for at every lookup.
+static inline bool larder_needs_attention(const larder_attention *attention) {
+    return larder_load_u64((const uint64_t *)attention) != 0;
+}
+
 /// Notes why a store must be emptied. False if a reason is noted already.
 bool larder_condemn(uint32_t *damage, uint32_t reason);
 /// Prints one line and ends the process with exit code 71: a store cannot be emptied while it is in use.

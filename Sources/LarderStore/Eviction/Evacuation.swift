@@ -21,6 +21,10 @@ extension StoreState {
     func evacuate(
         _ slab: Int, _ purpose: Evacuation, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
     ) -> Bool {
+        guard !isFlushed(slab: slab) else {
+            takeFromIndex(flushed: slab)
+            return true
+        }
         // Before the walk: the mover opens slabs of its own.
         let isKept = slabs[slab].run_slabs == 1
         // What was stored of late and found at all never pays more: it is no more than half of the arena.

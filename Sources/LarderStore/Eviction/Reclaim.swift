@@ -24,6 +24,10 @@ extension StoreState {
     func reclaimSlab(
         _ purpose: Evacuation, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
     ) -> Bool {
+        if let flushed = oldestFlushedSlab() {
+            dropFlushed(flushed, session)
+            return true
+        }
         var budget = WorkBudget.unlimited
         if reclaimDue(session, now: now, slabsMax: 1, &budget) > 0 { return true }
         let evicts = process.pointee.configuration.evicts
@@ -187,7 +191,7 @@ extension StoreState {
         }
     }
 
-    private func isPinned(_ slab: Int) -> Bool { larder_load_u32(process.pointee.pins + slab) != 0 }
+    func isPinned(_ slab: Int) -> Bool { larder_load_u32(process.pointee.pins + slab) != 0 }
 
     /// The open slab that was opened first, of any lane.
     private func oldestOpenSlab() -> Int? {
@@ -268,64 +272,5 @@ extension StoreState {
     private func moveToEnd(_ run: Int) {
         process.pointee.freshSlabs.remove(run, process.pointee.links)
         process.pointee.freshSlabs.append(run, process.pointee.links)
-    }
-
-    // MARK: Flush
-
-    /// Drops every item. Its cost is that of walking the index and the slab table, not the items.
-    func flush(_ session: UnsafeMutablePointer<SessionSlot>) {
-        defer { bounds?.removedAll() }
-        for place in 0..<SessionSlot.placesMax {
-            guard let slot = sessionSlot(place) else { break }
-            sealLane(slot)
-        }
-        crashPoint()
-        // Nothing is stored before this flush ends but into runs, which `finishRun` looks after.
-        writeFlushSequence(superblock.pointee.slab_sequence)
-        crashPoint()
-        let count = Int(larder_load_u64(&superblock.pointee.bucket_count))
-        for number in 0..<count { clearBucket(bucketAddress(number), session) }
-        for list in [process.pointee.freshSlabs, process.pointee.keptSlabs] {
-            var next = list.head
-            while next != SlabList.none {
-                let slab = Int(next)
-                next = process.pointee.links[slab].next
-                if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue {
-                    retireRun(slab, session)
-                } else {
-                    removeSealed(slab)
-                    sendToLimbo(slab, session)
-                }
-            }
-        }
-        recycleLimbo(session)
-    }
-
-    private func clearBucket(
-        _ bucket: UnsafeMutablePointer<larder_bucket>, _ session: UnsafeMutablePointer<SessionSlot>
-    ) {
-        let all = UInt32(1) << UInt32(LARDER_BUCKET_SLOTS) - 1
-        if larder_bucket_match(bucket, UInt8(LARDER_TAG_EMPTY)) == all { return }
-        lock(bucket)
-        var removed: Int64 = 0
-        var lines: [UInt32] = []
-        var current: UnsafeMutablePointer<larder_bucket>? = bucket
-        while let lineOfChain = current {
-            current = overflow(of: lineOfChain)
-            for number in 0..<UInt32(LARDER_BUCKET_SLOTS) {
-                let tag = larder_bucket_tag(lineOfChain, number)
-                guard tag != UInt8(LARDER_TAG_EMPTY) else { continue }
-                if tag == UInt8(LARDER_TAG_LINK) {
-                    lines.append(larder_bucket_block(lineOfChain, number))
-                } else {
-                    removed += 1
-                }
-                larder_bucket_set_tag(lineOfChain, number, UInt8(LARDER_TAG_EMPTY))
-                larder_bucket_publish(lineOfChain, number, 0)
-            }
-        }
-        unlockBucket(bucket)
-        for number in lines { giveBackOverflowLine(number) }
-        larder_count(&session.pointee.counters.items, -removed)
     }
 }

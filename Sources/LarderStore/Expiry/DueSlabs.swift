@@ -86,6 +86,10 @@ extension StoreState {
         _ slab: Int, _ sequence: UInt64, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64,
         _ budget: inout WorkBudget
     ) -> Bool? {
+        guard !isFlushed(slab: slab) else {
+            budget.items -= takeFromIndex(flushed: slab)
+            return true
+        }
         let start = Int(firstBlock(ofSlab: slab))
         let end = start + Int(slabs[slab].cursor_blocks)
         let place = process.pointee.duePlace

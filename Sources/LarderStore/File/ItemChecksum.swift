@@ -47,7 +47,7 @@ extension StoreState {
     // MARK: Numbers that outlive the process. Under the space lock.
 
     func writeFlushSequence(_ sequence: UInt64) {
-        process.pointee.flushedSequence = sequence
+        larder_store_u64(&process.pointee.flushedSequence, sequence)
         // The first superblock, then the second, so that one of the two is whole at any instant.
         guard let second = process.pointee.secondSuperblock else { return }
         larder_durable_write(larder_flush_sequence(superblock), sequence, hashSeed)

@@ -155,7 +155,10 @@ extension StoreState {
                 noteTaken(.bucket)
                 // A split may have moved the key's home while we waited.
                 let now = larder_load_u64(&superblock.pointee.bucket_count)
-                if now == count || bucketNumber(hash, count: now) == number { return bucket }
+                if now == count || bucketNumber(hash, count: now) == number {
+                    if isFlushing { clearFlushed(bucket) }
+                    return bucket
+                }
                 unlockBucket(bucket)
             }
             if !wait.goesOn(until: .bucketIsFree, self) {
@@ -178,6 +181,7 @@ extension StoreState {
             wait = BoundedWait()
         }
         noteTaken(.bucket)
+        if isFlushing { clearFlushed(bucket) }
     }
 
     @inline(__always)
@@ -254,7 +258,7 @@ extension StoreState {
     }
 
     /// The most lines of a chain. A longer chain is damaged: its links lead in a circle.
-    private static var chainLinesMax: Int { 4096 }
+    static var chainLinesMax: Int { 4096 }
 
     /// Puts an item into the first empty slot of a locked bucket's chain; false when the chain is
     /// full and there is no overflow line left.

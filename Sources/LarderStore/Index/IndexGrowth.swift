@@ -77,8 +77,14 @@ extension StoreState {
         Int64(larder_load_u64(&superblock.pointee.bucket_count)) < itemCount() / Self.itemsPerBucket
     }
 
-    /// Items in the index, summed over sessions.
-    func itemCount() -> Int64 {
+    /// Items in the index, summed over sessions. Flushed ones do not count.
+    func itemCount() -> Int64 { max(0, countedItems() &- flushedItemCount) }
+
+    /// Blocks of live items, summed over sessions. Those of flushed items do not count.
+    func liveBlockCount() -> Int64 { max(0, countedBlocks() &- flushedBlockCount) }
+
+    /// Items that sessions have counted, flushed ones included.
+    func countedItems() -> Int64 {
         var sum = process.pointee.endedCounters.items
         for place in 0..<SessionSlot.placesMax {
             guard let slot = sessionSlot(place) else { break }
@@ -87,8 +93,8 @@ extension StoreState {
         return sum
     }
 
-    /// Blocks of live items, summed over sessions.
-    func liveBlockCount() -> Int64 {
+    /// The same of blocks.
+    func countedBlocks() -> Int64 {
         var sum = process.pointee.endedCounters.liveBlocks
         for place in 0..<SessionSlot.placesMax {
             guard let slot = sessionSlot(place) else { break }

@@ -264,7 +264,7 @@ extension StoreState {
         case LARDER_SLAB_SEALED.rawValue, LARDER_SLAB_OPEN.rawValue,
             LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
             // An open one may get an item at any moment.
-            if larder_load_u32(&slabs[owner].live_blocks) == 0,
+            if isEmpty(owner),
                 larder_load_u32(&slabs[slab].state) != LARDER_SLAB_OPEN.rawValue
             {
                 return 1

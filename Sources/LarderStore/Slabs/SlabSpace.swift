@@ -122,7 +122,10 @@ extension StoreState {
     /// index without looking at them.
     func resetSlab(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
         let left = larder_load_u32(&slabs[slab].live_blocks)
-        if left != 0 { larder_count(&session.pointee.counters.liveBlocks, -Int64(left)) }
+        if left != 0 {
+            larder_count(&session.pointee.counters.liveBlocks, -Int64(left))
+            noteReset(slab, blocks: Int64(left))
+        }
         larder_store_u32(&slabs[slab].live_blocks, 0)
         slabs[slab].cursor_blocks = 0
         slabs[slab].run_slabs = 0
@@ -157,11 +160,14 @@ extension StoreState {
             case LARDER_SLAB_INDEX.rawValue, LARDER_SLAB_CLAIMED.rawValue, LARDER_SLAB_METADATA.rawValue: return false
             case LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
                 let head = runHead(of: slab)
-                return larder_load_u32(&slabs[head].live_blocks) == 0 || isShort && !isYoung(head)
+                return isEmpty(head) || isShort && !isYoung(head)
             default: return true
             }
         } ?? slabCount - 1
     }
+
+    /// Whether nothing in a slab is an item any more.
+    func isEmpty(_ slab: Int) -> Bool { larder_load_u32(&slabs[slab].live_blocks) == 0 || isFlushed(slab: slab) }
 
     /// Waits until there is room to move what a slab holds, or nothing is left to wait for: rather than drop what
     /// there will be room for when the other sessions' turns end.
@@ -185,7 +191,7 @@ extension StoreState {
             larder_store_u32(&slabs[slab].state, LARDER_SLAB_CLAIMED.rawValue)
             return true
         case LARDER_SLAB_SEALED.rawValue:
-            guard process.pointee.configuration.evicts || larder_load_u32(&slabs[slab].live_blocks) == 0 else {
+            guard process.pointee.configuration.evicts || isEmpty(slab) else {
                 // Nothing may be dropped; where there is room by contract, it can be moved.
                 guard bounds != nil else { return false }
                 removeSealed(slab)
@@ -205,7 +211,7 @@ extension StoreState {
             sendToLimbo(slab, session)
         case LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
             let head = runHead(of: slab)
-            guard process.pointee.configuration.evicts || larder_load_u32(&slabs[head].live_blocks) == 0,
+            guard process.pointee.configuration.evicts || isEmpty(head),
                 larder_load_u32(process.pointee.pins + head) == 0
             else { return false }
             dropRun(head, session, now: now)

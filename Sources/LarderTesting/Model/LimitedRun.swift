@@ -35,6 +35,7 @@ package final class LimitedRun {
             memoryBytes: bytes, slabBytes: slabBytes, itemBytesMax: limits.valueBytesMax + 512, evicts: false,
             bucketIntervalMilliseconds: interval, hashSeed: seed, sessionsExpected: sessions)
         configuration.limits = limits
+        configuration.bucketsSweptMax = [0, 1, 1024][Int(seed % 3)]
         return try Store(configuration)
     }
 

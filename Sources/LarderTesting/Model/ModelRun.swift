@@ -75,11 +75,14 @@ package final class ModelRun {
         let slabBytes = room == .roomy ? 16 << 10 : random.once(in: 2) ? 1024 : 4096
         let slabs =
             room == .roomy ? 1024 : slabBytes == 1024 ? random.number(64...80) : random.number(16...64)
-        return StoreConfiguration(
+        var configuration = StoreConfiguration(
             memoryBytes: slabs * slabBytes, slabBytes: slabBytes, evicts: room != .tinyKeepingAll,
             isSizeAware: random.once(in: 3),
             bucketIntervalMilliseconds: random.once(in: 4) ? 15_000 : 1000, hashSeed: random.next(),
             sessionsExpected: random.once(in: 2) ? sessions : 1)
+        // Flushes that are swept at once, slowly, and only where memory is needed.
+        configuration.bucketsSweptMax = [0, 1, 1024][random.number(0...2)]
+        return configuration
     }
 
     private static func keys(manySmall: Bool, _ random: inout SeededRandom) -> [[UInt8]] {

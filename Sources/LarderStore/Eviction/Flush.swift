@@ -1,0 +1,204 @@
+import CLarderArena
+
+/// How far the sweep after a flush has come. Under the space lock; the counts are atomic and may be read without it.
+struct FlushSweep {
+    /// The next bucket to clear.
+    var bucket = 0
+    /// Buckets behind this one have been made since the flush, and lead to no flushed item.
+    var bucketsEnd = 0
+    /// The next slab to give back, once no slot leads to a flushed item.
+    var slab = 0
+    /// Items that the sessions had counted at the flush, those of earlier flushes included.
+    var itemsCounted: Int64 = 0
+    /// Blocks of flushed items that the sessions still count.
+    var blocksCounted: Int64 = 0
+}
+
+/// A flush drops every item at once, by the number of the slab that was opened last: an item in a slab with that number
+/// or a lower one is missing. What is left of it in the index and in the slabs is given back in slices, so that no
+/// request waits for a walk through the index:
+///
+/// - a lookup that finds an item of a flushed slab has found nothing (`isValid`);
+/// - a session that locks a bucket clears it of flushed items first, so that whatever is done under the lock meets none;
+/// - the upkeep clears the buckets in their order, then gives the slabs back;
+/// - where memory is needed before, a flushed slab is the first to be given back: the buckets of its items are cleared.
+///
+/// The index may hold slots of flushed items only while `attention.flushing` is set, but for a large item that is
+/// stored while it begins: `finishRun` takes that one away.
+extension StoreState {
+    /// Slabs that are given back in one slice for each bucket of a slice.
+    private static let slabsForBuckets = 4
+    /// The slices that a flush does at once, so that a small store has nothing left of it.
+    private static let slicesAtOnce = 8
+    /// Slabs looked at for a flushed one that is not pinned.
+    private static let flushedSearched = 64
+
+    @inline(__always)
+    var isFlushing: Bool { larder_load_u32(&process.pointee.attention.flushing) != 0 }
+
+    /// Whether a slot may lead to an item that is missing: see `isValid`.
+    @inline(__always)
+    var needsAttention: Bool { larder_needs_attention(&process.pointee.attention) }
+
+    /// Whether an item that the index leads to is one: the store is sound, and the item was not flushed.
+    func isValid(_ item: UnsafeMutableRawPointer) -> Bool { isValid(block: block(ofItem: item)) }
+
+    func isValid(block: UInt32) -> Bool { !isCondemned && !(isFlushing && isFlushed(block: block)) }
+
+    private func isFlushed(block: UInt32) -> Bool {
+        let slab = slabIndex(ofBlock: block)
+        // Of a damaged slot, which leads out of the arena, nothing is left either.
+        return slab >= slabCount || slabs[slab].sequence <= larder_load_u64(&process.pointee.flushedSequence)
+    }
+
+    /// Whether all items in a slab were flushed, and slots may still lead to them.
+    func isFlushed(slab: Int) -> Bool { isFlushing && slabs[slab].sequence <= process.pointee.flushedSequence }
+
+    /// Drops every item. Under the space lock.
+    func flush(_ session: UnsafeMutablePointer<SessionSlot>) {
+        for place in 0..<SessionSlot.placesMax {
+            guard let slot = sessionSlot(place) else { break }
+            sealLane(slot)
+        }
+        crashPoint()
+        // Nothing is stored before this flush ends but into runs, which `finishRun` looks after.
+        writeFlushSequence(superblock.pointee.slab_sequence)
+        process.pointee.flushSweep = FlushSweep(
+            bucketsEnd: Int(larder_load_u64(&superblock.pointee.bucket_count)),
+            itemsCounted: countedItems(), blocksCounted: countedBlocks())
+        crashPoint()
+        larder_store_u32(&process.pointee.attention.flushing, 1)
+        bounds?.removedAll()
+        crashPoint()
+        larder_store_u64(&process.pointee.nextTickMilliseconds, 0)
+        for _ in 0..<Self.slicesAtOnce where isFlushing {
+            sweepFlushed(session, bucketsMax: process.pointee.configuration.bucketsSweptMax)
+        }
+        recycleLimbo(session)
+    }
+
+    /// Does a slice of what a flush has left to do. Under the space lock.
+    func sweepFlushed(_ session: UnsafeMutablePointer<SessionSlot>, bucketsMax: Int) {
+        guard isFlushing else { return }
+        let end = process.pointee.flushSweep.bucketsEnd
+        let all = UInt32(1) << UInt32(LARDER_BUCKET_SLOTS) - 1
+        for _ in 0..<bucketsMax where process.pointee.flushSweep.bucket < end {
+            let bucket = bucketAddress(process.pointee.flushSweep.bucket)
+            process.pointee.flushSweep.bucket += 1
+            if larder_bucket_match(bucket, UInt8(LARDER_TAG_EMPTY)) == all { continue }
+            // To lock it clears it.
+            lock(bucket)
+            unlockBucket(bucket)
+        }
+        guard process.pointee.flushSweep.bucket >= end else { return }
+        for _ in 0..<bucketsMax * Self.slabsForBuckets where process.pointee.flushSweep.slab < slabCount {
+            let slab = process.pointee.flushSweep.slab
+            process.pointee.flushSweep.slab += 1
+            guard slabs[slab].sequence <= process.pointee.flushedSequence else { continue }
+            giveBack(flushed: slab, session)
+        }
+        guard process.pointee.flushSweep.slab >= slabCount else { return }
+        larder_store_u32(&process.pointee.attention.flushing, 0)
+    }
+
+    /// Takes the slots of flushed items out of a locked bucket.
+    @inline(never)
+    func clearFlushed(_ bucket: UnsafeMutablePointer<larder_bucket>) {
+        var cleared: UInt64 = 0
+        var current: UnsafeMutablePointer<larder_bucket>? = bucket
+        for _ in 0..<Self.chainLinesMax {
+            guard let line = current else { break }
+            // Taken before a slot's removal may give the line back.
+            current = overflow(of: line)
+            for number in 0..<UInt32(LARDER_BUCKET_SLOTS) {
+                let tag = larder_bucket_tag(line, number)
+                guard tag != UInt8(LARDER_TAG_EMPTY), tag != UInt8(LARDER_TAG_LINK) else { continue }
+                let block = larder_bucket_block(line, number)
+                guard isFlushed(block: block) else { continue }
+                removeSlot(IndexSlot(line: line, number: number, block: block), from: bucket)
+                cleared += 1
+            }
+        }
+        if cleared > 0 { _ = larder_add_u64(&process.pointee.itemsFlushed, cleared) }
+    }
+
+    // MARK: Slabs
+
+    /// A slab whose items were flushed, to be given back before any other is emptied.
+    func oldestFlushedSlab() -> Int? {
+        guard isFlushing else { return nil }
+        for list in [process.pointee.freshSlabs, process.pointee.keptSlabs] {
+            var next = list.head
+            for _ in 0..<Self.flushedSearched where next != SlabList.none {
+                let slab = Int(next)
+                next = process.pointee.links[slab].next
+                if isFlushed(slab: slab), !isPinned(slab) { return slab }
+            }
+        }
+        return nil
+    }
+
+    /// Takes a slab's items from the index, and sends it to limbo.
+    func dropFlushed(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
+        takeFromIndex(flushed: slab)
+        giveBack(flushed: slab, session)
+    }
+
+    /// Clears the buckets of a slab's items.
+    /// - Returns: how many there are.
+    @discardableResult
+    func takeFromIndex(flushed slab: Int) -> Int {
+        let isRun = larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue
+        let start = Int(firstBlock(ofSlab: slab))
+        let end = isRun ? start + 1 : start + Int(slabs[slab].cursor_blocks)
+        var position = start
+        var count = 0
+        while position < end, larder_load_u32(&slabs[slab].live_blocks) != 0 {
+            let item = Item(address(ofBlock: UInt32(truncatingIfNeeded: position)))
+            position += blockCount(forBytes: item.totalBytes)
+            if item.form.contains(.dead) { continue }
+            if position < end { larder_prefetch(address(ofBlock: UInt32(truncatingIfNeeded: position))) }
+            count += 1
+            // To lock it clears it.
+            unlockBucket(lockBucket(KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)))
+        }
+        return count
+    }
+
+    /// Sends a slab to limbo that no slot leads to. A run that is still being made is left to `finishRun`.
+    private func giveBack(flushed slab: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
+        switch larder_load_u32(&slabs[slab].state) {
+        case LARDER_SLAB_RUN_HEAD.rawValue: retireRun(slab, session)
+        case LARDER_SLAB_SEALED.rawValue:
+            removeSealed(slab)
+            sendToLimbo(slab, session)
+        default: break
+        }
+    }
+
+    // MARK: Counts
+
+    /// Items that sessions count and that are no more. Until the sweep has cleared their slots, that is what was counted at
+    /// the flush.
+    var flushedItemCount: Int64 {
+        isFlushing
+            ? larder_counted(&process.pointee.flushSweep.itemsCounted)
+            : Int64(bitPattern: larder_load_u64(&process.pointee.itemsFlushed))
+    }
+
+    /// Blocks that sessions count and that are no item's any more.
+    var flushedBlockCount: Int64 { isFlushing ? larder_counted(&process.pointee.flushSweep.blocksCounted) : 0 }
+
+    /// The blocks of a slab are no longer counted.
+    func noteReset(_ slab: Int, blocks: Int64) {
+        if isFlushed(slab: slab) { larder_count(&process.pointee.flushSweep.blocksCounted, -blocks) }
+    }
+
+    /// Makes the store one that was never flushed. No session is in a section.
+    func forgetFlush() {
+        larder_store_u64(&process.pointee.flushedSequence, 0)
+        larder_store_u64(&process.pointee.itemsFlushed, 0)
+        process.pointee.flushSweep = FlushSweep()
+        larder_store_u32(&process.pointee.attention.flushing, 0)
+    }
+}
