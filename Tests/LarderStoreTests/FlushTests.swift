@@ -76,9 +76,9 @@ import Testing
     /// Many keys are looked up together in another way than one.
     @Test func lookupsTogetherFindNothing() throws {
         let store = try Self.store(swept: 0)
+        Self.fill(try StoreDriver(store))
         let session = try OneSession(store)
         let keys = (0..<8).map { "key-\($0)" }
-        for key in keys { session.set(key, to: Array(key.utf8), now: Self.now) }
         session.session.flush()
         session.set("key-3", to: [3], now: Self.now)
         let bytes = keys.map { Array($0.utf8) }
