@@ -81,6 +81,9 @@ struct Connection {
     var closeReason = CloseReason.normal
     /// What the server's `unreadBytes` has of it.
     var unreadBytesCounted = 0
+    /// While that is not 0: the clients of its worker that were active before and after its own, of those that hold some.
+    var unreadPrevious: ClientPointer?
+    var unreadNext: ClientPointer?
     /// What the system had of its answers when last asked; -1: not asked yet.
     var unsentBytes: Int32 = -1
 

@@ -16,6 +16,9 @@ struct WorkerCore: ~Copyable {
     /// What a client at rest has for a connection: one with nothing in it, which nobody ever changes.
     let resting: UnsafeMutablePointer<Connection>
     var clients: ClientPointer?
+    /// Of those that hold unread answers, the one that was active longest ago, and the one that was last.
+    var unreadFirst: ClientPointer?
+    var unreadLast: ClientPointer?
     var clientCount = 0
     var yieldedFirst: ClientPointer?
     var yieldedLast: ClientPointer?
@@ -84,6 +87,7 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     func endTurn() {
         guard pointee.isInTurn else { return }
+        checkBriefPins()
         pointee.isInTurn = false
         pointee.context.endTurn()
     }
