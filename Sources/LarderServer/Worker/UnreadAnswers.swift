@@ -42,7 +42,9 @@ extension UnsafeMutablePointer<WorkerCore> {
         let before = client.pointee.connection.pointee.unreadBytesCounted
         guard held != before else { return }
         client.pointee.connection.pointee.unreadBytesCounted = held
-        pointee.context.state.unreadBytes.add(held - before, ordering: .relaxed)
+        let state = pointee.context.state
+        let unread = state.unreadBytes.add(held - before, ordering: .relaxed).newValue
+        state.spareBody.note(unreadBytes: unread)
         if before == 0 { enlist(client) } else if held == 0 { unlist(client) }
     }
 

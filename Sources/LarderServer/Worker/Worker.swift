@@ -321,6 +321,7 @@ final class Worker: Sendable {
         core.beginTurn()
         core.pointee.cacheToTend = 0
         if core.pointee.context.pool.shrink() { larder_trim_malloc() }
+        if number == 0 { state.spareBody.shrink() }
         let idleMax = Int64(state.settings.idleTimeoutSeconds) * 1000
         let loginTimeout = core.pointee.context.login == .none ? 0 : state.settings.loginTimeoutSeconds
         var next = core.pointee.clients

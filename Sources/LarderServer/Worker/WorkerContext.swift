@@ -68,7 +68,8 @@ struct WorkerContext: ~Copyable {
         let parked = try ParkedCache.all(server.caches.dropFirst(), worker: number)
         session = try main.store.makeSession()
         pool = BufferPool(
-            workerCount: server.settings.threadCount, memoryLimitBytes: server.settings.memoryLimitBytes)
+            workerCount: server.settings.threadCount, memoryLimitBytes: server.settings.memoryLimitBytes,
+            spare: Unmanaged.passUnretained(server.spareBody))
         counters = main.counters[number]
         limits = CacheLimits(main)
         self.parked = parked
