@@ -170,7 +170,8 @@ public struct Session: ~Copyable {
 
     /// Keeps an item's bytes where they are, whatever becomes of the item, until `unpin`. Nil when
     /// so much of the arena is pinned already that the rest could not make room: copy them then.
-    public func pin(_ item: Item) -> Pin? {
+    /// - Parameter isBrief: whether it is for the rest of the turn at most. More of the arena may be pinned for that.
+    public func pin(_ item: Item, isBrief: Bool = false) -> Pin? {
         let first = state.slabIndex(ofBlock: state.block(ofItem: item.base))
         let last = state.slabIndex(ofBlock: state.block(ofItem: item.base + (item.totalBytes - 1)))
         let pin = Pin(process: state.process, firstSlab: UInt32(first), lastSlab: UInt32(last), isInFile: isInFile)
@@ -179,13 +180,16 @@ public struct Session: ~Copyable {
             added += 1
         }
         let pinned = larder_add_u32(&state.process.pointee.pinnedSlabs, added) + added
-        guard Int(pinned) > state.slabCount / Self.pinnedShareMax else { return pin }
+        let shareMax = isBrief ? Self.brieflyPinnedShareMax : Self.pinnedShareMax
+        guard Int(pinned) > state.slabCount / shareMax else { return pin }
         unpin(pin)
         return nil
     }
 
     /// One in this many slabs may be pinned.
     private static let pinnedShareMax = 3
+    /// The same with those that are pinned briefly.
+    private static let brieflyPinnedShareMax = 2
 
     /// Any session may take a pin off, that of another store too.
     public func unpin(_ pin: Pin) {

@@ -83,6 +83,8 @@ struct BufferPool {
     private static let keptBodiesBytesMax = 8 << 20
     private static let keptBodiesDivisor = 128
     private let keptBytesMax: Int
+    /// Of larger ones.
+    private let spare: Unmanaged<SpareBody>
     private var bodiesBytes = 0
     private var bodies: UnsafeMutablePointer<UnsafeMutableRawPointer>
     private var bodyCount = 0
@@ -92,7 +94,9 @@ struct BufferPool {
     /// - Parameters:
     ///   - workerCount: how many have one.
     ///   - memoryLimitBytes: of the server's items.
-    init(workerCount: Int, memoryLimitBytes: Int) {
+    ///   - spare: lives longer than the pool.
+    init(workerCount: Int, memoryLimitBytes: Int, spare: Unmanaged<SpareBody>) {
+        self.spare = spare
         let ofAll = min(Self.keptBodiesBytesMax, memoryLimitBytes / Self.keptBodiesDivisor)
         keptBytesMax = ofAll / max(1, workerCount)
         kept = .allocate(capacity: Self.keptMax)
@@ -101,7 +105,10 @@ struct BufferPool {
 
     /// Memory for a value in pieces; nil when there is none.
     mutating func takeBody(_ byteCount: Int) -> UnsafeMutableRawPointer? {
-        guard byteCount >= Self.bodyBytesMin, byteCount <= keptBytesMax else { return malloc(byteCount) }
+        guard byteCount >= Self.bodyBytesMin else { return malloc(byteCount) }
+        guard byteCount <= keptBytesMax else {
+            return spare._withUnsafeGuaranteedRef { $0.take(byteCount) } ?? malloc(byteCount)
+        }
         for place in (0..<bodyCount).reversed() {
             let memory = bodies[place]
             // One of another size is of use, too, but not for little that would hold much.
@@ -121,6 +128,7 @@ struct BufferPool {
         guard bodyCount < Self.keptBodiesMax, byteCount >= Self.bodyBytesMin,
             bodiesBytes + byteCount <= keptBytesMax
         else {
+            if byteCount > keptBytesMax, spare._withUnsafeGuaranteedRef({ $0.giveBack(memory) }) { return }
             freedBytes &+= byteCount
             return free(memory)
         }

@@ -81,6 +81,9 @@ struct Connection {
     var closeReason = CloseReason.normal
     /// This connection's part of the server's `unreadBytes`.
     var unreadBytesCounted = 0
+    /// Neighbours in the worker's list of clients with unread answers, in the order of their last activity.
+    var unreadPrevious: ClientPointer?
+    var unreadNext: ClientPointer?
     /// Bytes in the socket's send buffer at the last check; -1: not checked yet.
     var unsentBytes: Int32 = -1
 

@@ -36,6 +36,9 @@ extension Connection {
         guard output.makeRoomForSegment() else { return outOfReplyMemory(&context) }
         if let pin = context.session.pin(item) {
             output.append(segment: bytes, count: length, pin: pin)
+        } else if output.isFull(with: length), let pin = context.session.pin(item, isBrief: true) {
+            output.append(segment: bytes, count: length, pin: pin, isBrief: true)
+            context.hasPinnedBriefly = true
         } else if let copy = malloc(length) {
             // Clients who do not read must not keep the store from making room.
             memcpy(copy, bytes, length)

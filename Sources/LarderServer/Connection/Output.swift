@@ -5,8 +5,8 @@ import LarderStore
 /// What is to be sent: bytes of its own, and between them values that stay where they are.
 ///
 /// Small values are copied, which is cheaper than an entry of a gather list; large ones are sent
-/// from the arena, pinned until the last byte is gone, or from memory of their own when too much
-/// of the arena is pinned already.
+/// from the arena, pinned until the last byte is gone. When too much of the arena is pinned already, a large
+/// one that is sent next is pinned for the attempt only: what the socket does not take then is copied.
 struct Output {
     /// Values longer than this are not copied.
     static let copiedValueMax = 4 << 10
@@ -22,6 +22,8 @@ struct Output {
         var count: Int
         /// What keeps the bytes in the arena.
         var pin: Pin?
+        /// Whether the pin comes off in the turn that it was put on: when the socket takes no more, the rest is copied.
+        var isBrief: Bool
         /// Memory of the segment's own, to be freed.
         var owned: UnsafeMutableRawPointer?
     }
@@ -88,11 +90,12 @@ struct Output {
 
     /// Adds bytes that stay where they are. `makeRoomForSegment` has said yes.
     mutating func append(
-        segment bytes: UnsafePointer<UInt8>, count: Int, pin: Pin?, owned: UnsafeMutableRawPointer? = nil
+        segment bytes: UnsafePointer<UInt8>, count: Int, pin: Pin?, isBrief: Bool = false,
+        owned: UnsafeMutableRawPointer? = nil
     ) {
         guard let segments, segmentCount < Self.segmentsMax else { return }
         segments[segmentCount] = Segment(
-            position: buffer.end, bytes: bytes, count: count, pin: pin, owned: owned)
+            position: buffer.end, bytes: bytes, count: count, pin: pin, isBrief: isBrief, owned: owned)
         segmentCount += 1
         segmentBytes += count
     }
@@ -189,6 +192,51 @@ struct Output {
             if let owned = segments[number].owned { bytes += larder_usable_size(owned) }
         }
         return bytes
+    }
+
+    // MARK: Values that may not stay
+
+    /// Whether the output is full with a value of so many bytes: then it is sent before anything else is done.
+    func isFull(with count: Int) -> Bool { pendingBytes + count >= Self.highWaterBytes }
+
+    /// Bytes that are not sent of values that may not wait where they lie.
+    var briefBytes: Int {
+        var bytes = 0
+        guard let segments else { return bytes }
+        for number in segmentsSent..<segmentCount where segments[number].isBrief { bytes += segments[number].count }
+        return bytes
+    }
+
+    /// Copies those bytes, into `spare` if that fits, and takes the pins off; false when there is no memory.
+    mutating func copyBriefBytes(_ spare: inout UnsafeMutableRawPointer?, _ session: borrowing Session) -> Bool {
+        guard let segments else { return true }
+        for number in segmentsSent..<segmentCount where segments[number].isBrief {
+            let count = segments[number].count
+            let size = larder_usable_size(spare)
+            // Not much for little: what is held is counted by the size of the memory.
+            let isOfUse = size >= count && size / 2 <= count
+            guard let copy = isOfUse ? spare : malloc(count) else { return false }
+            if isOfUse { spare = nil }
+            // SAFETY: the memory has room for the bytes, which the pin keeps in place.
+            memcpy(copy, segments[number].bytes, count)
+            segments[number].bytes = UnsafePointer(copy.assumingMemoryBound(to: UInt8.self))
+            segments[number].owned = copy
+            segments[number].isBrief = false
+            if let pin = segments[number].pin { session.unpin(pin) }
+            segments[number].pin = nil
+        }
+        return true
+    }
+
+    /// Takes the memory of a value's copy out of an output that is about to be discarded.
+    mutating func takeCopy() -> UnsafeMutableRawPointer? {
+        guard let segments else { return nil }
+        for number in segmentsSent..<segmentCount {
+            guard let owned = segments[number].owned else { continue }
+            segments[number].owned = nil
+            return owned
+        }
+        return nil
     }
 
     private func release(_ segment: Segment, _ session: borrowing Session) {

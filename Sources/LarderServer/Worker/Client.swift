@@ -279,7 +279,10 @@ extension UnsafeMutablePointer<WorkerCore> {
         let wasSending = client.pointee.isSending
         client.pointee.isSending = true
         note(client)
-        countUnread(client)
+        guard countUnread(client) else {
+            pointee.context.counters.add(.responseOutOfMemory)
+            return close(client, .error)
+        }
         guard !wasSending || client.pointee.tls != nil else { return }
         // Every caller leaves the client alone from here on.
         let wantsRead = client.pointee.tlsState.sendWantsRead

@@ -28,6 +28,7 @@ package final class ServerState: Sendable {
     let unreadBytesMax: Int
     /// Clients closed because they did not read.
     let unreadClosed = Atomic(0)
+    let spareBody: SpareBody
     /// What each descriptor is doing.
     let connectionTable: ConnectionTable
     /// Who watches.
@@ -61,6 +62,7 @@ package final class ServerState: Sendable {
         let largest = caches.reduce(0) { max($0, $1.sizeMax) }
         heldBytesMax = max(64 << 20, 2 * largest)
         unreadBytesMax = heldBytesMax
+        spareBody = SpareBody(memoryLimitBytes: settings.memoryLimitBytes)
         connectionLimit = ConnectionLimit(maximum: settings.connectionLimit)
         let descriptorCount = min(ResourceLimits.openFiles(for: settings) + 256, 1 << 24)
         guard let table = ConnectionTable(count: descriptorCount) else {

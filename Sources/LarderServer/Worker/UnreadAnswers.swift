@@ -1,4 +1,5 @@
 import CLarderSystem
+import Glibc
 import LarderEventLoop
 import LarderStore
 import Synchronization
@@ -11,12 +12,26 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// After this time the socket's send buffer is checked, too.
     private static var unreadMillisecondsDoubtful: Int64 { 30_000 }
 
-    /// Counts the memory of a client that cannot be sent more now, and makes room if the total is too high.
-    func countUnread(_ client: ClientPointer) {
-        client.pointee.connection.pointee.giveBackEmptyBuffers(&pointee.context)
-        changeUnread(of: client, to: client.pointee.connection.pointee.unreadBytes)
+    /// Counts the memory of a client that cannot be sent more now, and makes room if the total is too high. Then copies
+    /// the value that may not stay pinned. False if there is no memory for the copy.
+    func countUnread(_ client: ClientPointer) -> Bool {
+        let connection = client.pointee.connection
+        connection.pointee.giveBackEmptyBuffers(&pointee.context)
+        let toCopy = connection.pointee.output.briefBytes
+        changeUnread(of: client, to: connection.pointee.unreadBytes + toCopy)
+        reorder(client)
         let state = pointee.context.state
-        while state.unreadBytes.load(ordering: .relaxed) > state.unreadBytesMax, dropStalestAnswer(except: client) {}
+        // Memory that was used already is cheaper than new, whose pages the system has to clear.
+        var spare: UnsafeMutableRawPointer?
+        defer { free(spare) }
+        while state.unreadBytes.load(ordering: .relaxed) > state.unreadBytesMax, let stalest = stalestAnswer(except: client) {
+            if spare == nil, toCopy > 0 { spare = stalest.pointee.connection.pointee.output.takeCopy() }
+            cutOff(stalest)
+        }
+        guard toCopy > 0 else { return true }
+        guard connection.pointee.output.copyBriefBytes(&spare, pointee.context.session) else { return false }
+        changeUnread(of: client, to: connection.pointee.unreadBytes)
+        return true
     }
 
     /// The client has read everything, or will be closed.
@@ -24,27 +39,52 @@ extension UnsafeMutablePointer<WorkerCore> {
     func uncountUnread(_ client: ClientPointer) { changeUnread(of: client, to: 0) }
 
     private func changeUnread(of client: ClientPointer, to held: Int) {
-        let change = held - client.pointee.connection.pointee.unreadBytesCounted
-        guard change != 0 else { return }
+        let before = client.pointee.connection.pointee.unreadBytesCounted
+        guard held != before else { return }
         client.pointee.connection.pointee.unreadBytesCounted = held
-        pointee.context.state.unreadBytes.add(change, ordering: .relaxed)
+        let state = pointee.context.state
+        let unread = state.unreadBytes.add(held - before, ordering: .relaxed).newValue
+        state.spareBody.note(unreadBytes: unread)
+        if before == 0 { enlist(client) } else if held == 0 { unlist(client) }
     }
 
-    /// Unread answers hold too much memory: drops the client that has read nothing for longest. False if there is no
-    /// client but the current one.
-    private func dropStalestAnswer(except current: ClientPointer) -> Bool {
-        var stalest: ClientPointer?
-        var next = pointee.clients
-        while let client = next {
-            next = client.pointee.next
-            guard client != current, client.pointee.isSending, client.pointee.connection.pointee.unreadBytesCounted > 0
-            else { continue }
-            let time = client.pointee.lastActivityMilliseconds
-            if stalest.map({ time < $0.pointee.lastActivityMilliseconds }) ?? true { stalest = client }
+    // MARK: In the order of their last activity
+
+    /// Adds a client to the list. Its place is nearly always the end.
+    private func enlist(_ client: ClientPointer) {
+        var previous = pointee.unreadLast
+        while let other = previous, other.pointee.lastActivityMilliseconds > client.pointee.lastActivityMilliseconds {
+            previous = other.pointee.connection.pointee.unreadPrevious
         }
-        guard let stalest else { return false }
-        cutOff(stalest)
-        return true
+        let next = previous.map { $0.pointee.connection.pointee.unreadNext } ?? pointee.unreadFirst
+        client.pointee.connection.pointee.unreadPrevious = previous
+        client.pointee.connection.pointee.unreadNext = next
+        if let previous { previous.pointee.connection.pointee.unreadNext = client } else { pointee.unreadFirst = client }
+        if let next { next.pointee.connection.pointee.unreadPrevious = client } else { pointee.unreadLast = client }
+    }
+
+    private func unlist(_ client: ClientPointer) {
+        let previous = client.pointee.connection.pointee.unreadPrevious
+        let next = client.pointee.connection.pointee.unreadNext
+        if let previous { previous.pointee.connection.pointee.unreadNext = next } else { pointee.unreadFirst = next }
+        if let next { next.pointee.connection.pointee.unreadPrevious = previous } else { pointee.unreadLast = previous }
+        client.pointee.connection.pointee.unreadPrevious = nil
+        client.pointee.connection.pointee.unreadNext = nil
+    }
+
+    /// Keeps the order after a client was active.
+    private func reorder(_ client: ClientPointer) {
+        guard let next = client.pointee.connection.pointee.unreadNext,
+            next.pointee.lastActivityMilliseconds < client.pointee.lastActivityMilliseconds
+        else { return }
+        unlist(client)
+        enlist(client)
+    }
+
+    /// The client to close when unread answers hold too much memory: it has read nothing for longest.
+    private func stalestAnswer(except current: ClientPointer) -> ClientPointer? {
+        guard let first = pointee.unreadFirst, first == current else { return pointee.unreadFirst }
+        return first.pointee.connection.pointee.unreadNext
     }
 
     /// Frees the memory of a client. The client is closed at the end of the turn, since a caller may be going through a
@@ -62,6 +102,21 @@ extension UnsafeMutablePointer<WorkerCore> {
         while let client = pointee.cutOff.popLast() { close(client, .error) }
     }
 
+    /// In debug builds, checks at the end of a turn that no value stays pinned that was pinned for one attempt.
+    @inline(__always)
+    func checkBriefPins() {
+        #if DEBUG
+            guard pointee.context.hasPinnedBriefly else { return }
+            pointee.context.hasPinnedBriefly = false
+            var next = pointee.clients
+            while let client = next {
+                next = client.pointee.next
+                let bytes = client.pointee.connection.pointee.output.briefBytes
+                assert(bytes == 0, "a value stays pinned that was pinned for one attempt to send it")
+            }
+        #endif
+    }
+
     /// Closes a client that has read nothing for too long. A client that reads slowly may not make the socket writable,
     /// so the bytes in the send buffer are compared.
     func closeIfUnread(_ client: ClientPointer, silentMilliseconds silent: Int64) {
@@ -71,6 +126,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         client.pointee.connection.pointee.unsentBytes = unsent
         if before >= 0, unsent != before {
             client.pointee.lastActivityMilliseconds = pointee.context.now
+            reorder(client)
         } else if silent > Self.unreadMillisecondsMax {
             pointee.context.state.unreadClosed.add(1, ordering: .relaxed)
             close(client, .error)

@@ -16,6 +16,9 @@ struct WorkerCore: ~Copyable {
     /// What a client at rest has for a connection: one with nothing in it, which nobody ever changes.
     let resting: UnsafeMutablePointer<Connection>
     var clients: ClientPointer?
+    /// Of those that hold unread answers, the one that was active longest ago, and the one that was last.
+    var unreadFirst: ClientPointer?
+    var unreadLast: ClientPointer?
     var clientCount = 0
     var yieldedFirst: ClientPointer?
     var yieldedLast: ClientPointer?
@@ -84,6 +87,7 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     func endTurn() {
         guard pointee.isInTurn else { return }
+        checkBriefPins()
         pointee.isInTurn = false
         pointee.context.endTurn()
     }
@@ -317,6 +321,7 @@ final class Worker: Sendable {
         core.beginTurn()
         core.pointee.cacheToTend = 0
         if core.pointee.context.pool.shrink() { larder_trim_malloc() }
+        if number == 0 { state.spareBody.shrink() }
         let idleMax = Int64(state.settings.idleTimeoutSeconds) * 1000
         let loginTimeout = core.pointee.context.login == .none ? 0 : state.settings.loginTimeoutSeconds
         var next = core.pointee.clients

@@ -45,6 +45,8 @@ struct WorkerContext: ~Copyable {
     let bindingProtocol: Settings.BindingProtocol
     /// Whether a key on the main port may name its cache.
     let routesKeys: Bool
+    /// Whether a value was pinned that must not stay so when the turn ends.
+    var hasPinnedBriefly = false
     /// Bytes of half-sent values and long lines that this worker holds.
     var heldBytes = 0
     /// Whether a store has not yet found what its file held: then requests that need one wait.
@@ -66,7 +68,8 @@ struct WorkerContext: ~Copyable {
         let parked = try ParkedCache.all(server.caches.dropFirst(), worker: number)
         session = try main.store.makeSession()
         pool = BufferPool(
-            workerCount: server.settings.threadCount, memoryLimitBytes: server.settings.memoryLimitBytes)
+            workerCount: server.settings.threadCount, memoryLimitBytes: server.settings.memoryLimitBytes,
+            spare: Unmanaged.passUnretained(server.spareBody))
         counters = main.counters[number]
         limits = CacheLimits(main)
         self.parked = parked
