@@ -151,6 +151,7 @@ final class Server: ConnectionSink {
             adoptDatagramSockets()
             if let path = state.settings.pidFilePath { PidFile.write(to: path) }
             PortFile.writeIfRequested(listeners, datagramSockets)
+            larder_drop_start_pages()
             return [hangup]
         }
     }

@@ -393,6 +393,13 @@ class TestLongLines:
 
 class TestMemoryCap:
     @pytest.mark.larder_only
+    def test_an_empty_server_is_small(self, start_server):
+        """The code that only the start needs does not stay resident: with it, the process has more than 10 MB."""
+        server = start_server("-m", 64, threads=WORKERS)
+        server.assert_alive()
+        assert server.resident_bytes() <= 8 * MEGABYTE, server.resident_bytes() / MEGABYTE
+
+    @pytest.mark.larder_only
     def test_three_times_as_much_data(self, start_server):
         """10 B to 900 KB, all accepted; the process keeps its bound; the newest 16 MB are there, and right."""
         server = start_server("-m", 64, threads=WORKERS)

@@ -121,6 +121,10 @@ void larder_tune_malloc(void);
 // Gives back what the C library holds free. Takes its locks: not for the hot path.
 void larder_trim_malloc(void);
 
+// Takes the pages of code out of the resident set that were read so far. Those that are used again come back from the
+// page cache. Of the 4 MB that the start needs, serving needs less than half.
+void larder_drop_start_pages(void);
+
 // The bytes that a piece of the C library's memory really has.
 size_t larder_usable_size(const void *memory);
 
