@@ -202,6 +202,23 @@ import Testing
         }
     }
 
+    /// A server that stops before the sweep leaves a file in which nothing is wrong.
+    @Test func aClosedFileIsInOrder() throws {
+        let file = try StoreTestFile()
+        do {
+            let driver = try StoreDriver(try Self.store(swept: 0, file: file))
+            Self.fill(driver)
+            Self.flush(driver)
+            driver.turn(Self.now) { #expect($0.set(Self.key(5), [5], now: Self.now) == .stored) }
+        }
+        var inspection = try StoreInspection(path: file.path)
+        // A process that another test starts shares the lock of the file until it has begun its program.
+        let deadline = Deadline(milliseconds: 30_000)
+        while inspection.owner != .nobody, !deadline.hasPassed { inspection = try StoreInspection(path: file.path) }
+        #expect(inspection.problems == [] && inspection.owner == .nobody)
+        #expect(inspection.items.live == 1 && inspection.index.usedSlots == 1)
+    }
+
     /// A server that was killed before the sweep: the file holds what was stored after the flush.
     @Test func aFileRemembersTheFlush() throws {
         let file = try StoreTestFile()
