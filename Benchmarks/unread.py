@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What clients that never read their answers cost the others: Benchmarks/unread.py [--memcached PATH] [--rounds N].
+"""Measures the cost of clients that never read their answers: Benchmarks/unread.py [--memcached PATH] [--rounds N].
 
 1,000 clients ask for values of 1 MB and read nothing. Another client stores 300 values of 900 KB: two seconds later, or
 at once with --pause 0.

@@ -15,16 +15,16 @@ struct BinaryTarget: Fuzzed {
 }
 
 /// Drives the binary parser, and notes a digest of each step.
-private struct BinaryRun {
+private struct BinaryRun: ParserRun {
     private(set) var steps = ParserSteps()
-    private let takesBatches: Bool
+    let takesBatches: Bool
     private var parser = BinaryParser()
     private var request = Request()
-    private var start = 0
-    private var swallowBytes = 0
+    var start = 0
+    var swallowBytes = 0
     /// The digest of a request whose value has not arrived yet.
     private var awaited: Digest?
-    private var isClosed = false
+    private(set) var isClosed = false
 
     init(takesBatches: Bool, authenticates: Bool) {
         self.takesBatches = takesBatches
@@ -32,44 +32,22 @@ private struct BinaryRun {
         parser.isAuthenticated = !authenticates
     }
 
-    /// Lets the parser see the bytes before `end`.
-    mutating func feed(_ bytes: [UInt8], to end: Int) {
-        while !isClosed, turn(bytes, end) {}
+    var isAwaitingValue: Bool { awaited != nil }
+
+    mutating func takeAwaitedValue(_ bytes: [UInt8], _ end: Int) -> Bool {
+        guard var digest = awaited, end - start >= request.valueLength else { return false }
+        digest.add(bytes[start..<start + request.valueLength])
+        steps.add(digest)
+        start += request.valueLength
+        awaited = nil
+        return true
     }
 
-    private mutating func turn(_ bytes: [UInt8], _ end: Int) -> Bool {
-        if swallowBytes > 0 {
-            let count = min(swallowBytes, end - start)
-            start += count
-            swallowBytes -= count
-            return count > 0
-        }
-        if var digest = awaited {
-            guard end - start >= request.valueLength else { return false }
-            digest.add(bytes[start..<start + request.valueLength])
-            steps.add(digest)
-            start += request.valueLength
-            awaited = nil
-            return true
-        }
-        guard start < end else { return false }
-        let copy = Copy(bytes[start..<end])
-        var cursor = 0
-        if takesBatches, take(copy, &cursor) {
-            start += cursor
-            return true
-        }
-        let step = parser.next(copy.base, cursor: &cursor, end: copy.count, request: &request)
-        guard cursor >= 0, cursor <= copy.count else { fault("the cursor is at \(cursor) of \(copy.count)") }
-        guard step == .needMore ? cursor == 0 : step == .close || cursor > 0 else {
-            fault("\(step) moved by \(cursor)")
-        }
-        start += cursor
-        note(step, copy)
-        return step != .needMore
+    mutating func parse(_ copy: borrowing Copy, _ cursor: inout Int) -> ParseStep {
+        parser.next(copy.base, cursor: &cursor, end: copy.count, request: &request)
     }
 
-    private mutating func note(_ step: ParseStep, _ copy: borrowing Copy) {
+    mutating func note(_ step: ParseStep, _ copy: borrowing Copy) {
         switch step {
         case .needMore: break
         case .close:
@@ -121,7 +99,7 @@ private struct BinaryRun {
         return digest
     }
 
-    private mutating func take(_ copy: borrowing Copy, _ cursor: inout Int) -> Bool {
+    mutating func takeBatch(_ copy: borrowing Copy, _ cursor: inout Int) -> Bool {
         withUnsafeTemporaryAllocation(of: RetrievalKey.self, capacity: 16) { keys in
             keys.initialize(repeating: RetrievalKey())
             guard let room = keys.baseAddress else { return false }

@@ -18,7 +18,7 @@ struct TextTarget: Fuzzed {
 }
 
 /// Drives the text parser as the server does, and notes a digest of each step.
-private struct TextRun {
+private struct TextRun: ParserRun {
     let takesBatches: Bool
     /// Digests of all fields of each step.
     private(set) var steps = ParserSteps()
@@ -26,46 +26,21 @@ private struct TextRun {
     private(set) var plainSteps = ParserSteps()
     private var parser = TextParser()
     private var request = Request()
-    private var start = 0
-    private var swallowBytes = 0
+    var start = 0
+    var swallowBytes = 0
     /// The digests of a request whose value has not arrived yet.
     private var awaited: (full: Digest, plain: Digest)?
-    private var isClosed = false
+    private(set) var isClosed = false
 
     init(takesBatches: Bool) { self.takesBatches = takesBatches }
 
-    /// Lets the parser see the bytes before `end`.
-    mutating func feed(_ bytes: [UInt8], to end: Int) {
-        while !isClosed, turn(bytes, end) {}
+    var isAwaitingValue: Bool { awaited != nil }
+
+    mutating func parse(_ copy: borrowing Copy, _ cursor: inout Int) -> ParseStep {
+        parser.next(copy.base, cursor: &cursor, end: copy.count, request: &request)
     }
 
-    /// One step. False if the parser needs more bytes.
-    private mutating func turn(_ bytes: [UInt8], _ end: Int) -> Bool {
-        if swallowBytes > 0 {
-            let count = min(swallowBytes, end - start)
-            start += count
-            swallowBytes -= count
-            return count > 0
-        }
-        if awaited != nil { return takeAwaitedValue(bytes, end) }
-        guard start < end else { return false }
-        let copy = Copy(bytes[start..<end])
-        var cursor = 0
-        if takesBatches, take(copy, &cursor) {
-            start += cursor
-            return true
-        }
-        let step = parser.next(copy.base, cursor: &cursor, end: copy.count, request: &request)
-        guard cursor >= 0, cursor <= copy.count else { fault("the cursor is at \(cursor) of \(copy.count)") }
-        guard step == .needMore ? cursor == 0 : step == .close || cursor > 0 else {
-            fault("\(step) moved by \(cursor)")
-        }
-        start += cursor
-        note(step, copy)
-        return step != .needMore
-    }
-
-    private mutating func note(_ step: ParseStep, _ copy: borrowing Copy) {
+    mutating func note(_ step: ParseStep, _ copy: borrowing Copy) {
         switch step {
         case .needMore: break
         case .close:
@@ -102,7 +77,7 @@ private struct TextRun {
         isClosed = rejection.closes
     }
 
-    private mutating func takeAwaitedValue(_ bytes: [UInt8], _ end: Int) -> Bool {
+    mutating func takeAwaitedValue(_ bytes: [UInt8], _ end: Int) -> Bool {
         let valueEnd = start + request.valueLength
         guard var (full, plain) = awaited, end >= valueEnd + 2 else { return false }
         awaited = nil
@@ -162,8 +137,7 @@ private struct TextRun {
 
     // MARK: Batches
 
-    /// Takes the requests that the server would take as a batch. False if there is none.
-    private mutating func take(_ copy: borrowing Copy, _ cursor: inout Int) -> Bool {
+    mutating func takeBatch(_ copy: borrowing Copy, _ cursor: inout Int) -> Bool {
         let isInLine = parser.retrievalTerminator != 0
         guard copy.count > 5 || isInLine else { return false }
         if !isInLine, copy.count > 5, copy.bytes(0, 4).elementsEqual("set ".utf8) {

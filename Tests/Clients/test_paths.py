@@ -134,17 +134,22 @@ class TestTemporaryFiles:
         assert process.returncode == 0
         return log
 
-    @pytest.mark.parametrize("target", ["precious", "not there"])
-    def test_a_link_is_not_followed(self, files, tmp_path, target):
-        path, temporary = files
-        (tmp_path / "precious").write_text("precious")
-        temporary.symlink_to(tmp_path / target)
+    def log_of_a_run(self, path, tmp_path):
+        """Starts a server that cannot write `path`, and ends it when its other file is there."""
         process = self.start(tmp_path)
         try:
             other = tmp_path / ("ports" if path.name == "pid" else "pid")
             poll(lambda: other.exists() and other.read_text(), "the other file is there")
         finally:
             log = self.end(process)
+        return log
+
+    @pytest.mark.parametrize("target", ["precious", "not there"])
+    def test_a_link_is_not_followed(self, files, tmp_path, target):
+        path, temporary = files
+        (tmp_path / "precious").write_text("precious")
+        temporary.symlink_to(tmp_path / target)
+        log = self.log_of_a_run(path, tmp_path)
         assert (tmp_path / "precious").read_text() == "precious"
         assert not (tmp_path / "not there").exists()
         assert temporary.is_symlink() and not path.exists()
@@ -166,10 +171,5 @@ class TestTemporaryFiles:
     def test_a_directory_stays(self, files, tmp_path):
         path, temporary = files
         temporary.mkdir()
-        process = self.start(tmp_path)
-        try:
-            other = tmp_path / ("ports" if path.name == "pid" else "pid")
-            poll(lambda: other.exists() and other.read_text(), "the other file is there")
-        finally:
-            log = self.end(process)
+        log = self.log_of_a_run(path, tmp_path)
         assert temporary.is_dir() and str(temporary) in log

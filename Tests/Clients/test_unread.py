@@ -98,7 +98,7 @@ def test_only_what_a_socket_does_not_take_is_copied(start_server, certificates, 
             found = sum(map(bool, answers))
             assert same(answers, [expected] * found + [{}] * (requests - found))
         poll(lambda: own_statistics(server)["unread_bytes"] == 0, "all is given back")
-        # No pin is left: the arena holds as many values as one that nobody has read.
+        # No pin is left: the arena holds as many values as that of a fresh server.
         for number in range(40):
             for to in connection, other:
                 assert to.set(b"third%d" % number, bytes(size)) == b"STORED"

@@ -19,7 +19,7 @@ struct FlushSweep {
 /// request waits for a walk through the index:
 ///
 /// - a lookup that finds an item of a flushed slab has found nothing (`isValid`);
-/// - a session that locks a bucket clears it of flushed items first, so that whatever is done under the lock meets none;
+/// - a session that locks a bucket clears it of flushed items first, so that no code under the lock meets one;
 /// - the upkeep clears the buckets in their order, then gives the slabs back;
 /// - where memory is needed before, a flushed slab is the first to be given back: the buckets of its items are cleared.
 ///
