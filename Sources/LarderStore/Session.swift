@@ -207,7 +207,7 @@ public struct Session: ~Copyable {
         state.goOffline(slot)
         if let bounds = state.bounds { state.lockWriting(bounds) }
         state.lockSpace()
-        state.flush(slot)
+        if !state.isCondemned { state.flush(slot) }
         state.writeFlushTime(Int64.max)
         state.unlockSpace()
         if let bounds = state.bounds { state.unlockWriting(bounds) }
@@ -246,6 +246,8 @@ public struct Session: ~Copyable {
             state.unlockSpace()
             if let bounds = state.bounds { state.unlockWriting(bounds) }
         }
+        // Its lists may be torn. It is emptied before the next turn.
+        guard !state.isCondemned else { return false }
         // Again, under the lock: another session may have done it.
         if time >= larder_load_u64(&state.process.pointee.flushAtMilliseconds) {
             state.flush(slot)
@@ -256,11 +258,11 @@ public struct Session: ~Copyable {
         state.sweepFlushed(slot, bucketsMax: state.process.pointee.configuration.bucketsSweptMax)
         var budget = WorkBudget.slice
         _ = state.reclaimDue(slot, now: now, slabsMax: Int.max, &budget)
-        state.recycleLimbo(slot, slabsMax: Self.slabsRecycledMax)
+        let isMoreInLimbo = state.recycleLimbo(slot, slabsMax: Self.slabsRecycledMax)
         if state.indexIsTooDense { state.growIndex(slot, now: now) }
         if !budget.isSpent { state.retireEmptied(slot) }
         let interval = max(1, min(250, state.process.pointee.configuration.bucketIntervalMilliseconds / 8))
-        let isUnfinished = budget.isSpent || state.isFlushing
+        let isUnfinished = budget.isSpent || state.isFlushing || isMoreInLimbo
         let next = isUnfinished ? now : now + interval
         larder_store_u64(&state.process.pointee.nextTickMilliseconds, UInt64(bitPattern: next))
         return isUnfinished

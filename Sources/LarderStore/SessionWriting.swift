@@ -133,6 +133,8 @@ extension Session {
         if slot.pointee.mayBeDense { growIndexIfDense(now: now) }
         var refills = 0
         for _ in 0..<Self.attemptsMax {
+            // A lookup finds nothing in it, and the index has the item all the same: callers would try for ever.
+            guard !state.isCondemned else { return StoreResult(.noMemory) }
             if !state.hasOverflowReserve {
                 guard refills < 8, refillOverflow(now: now) else { return refused(mode, key, .noMemory) }
                 refills += 1

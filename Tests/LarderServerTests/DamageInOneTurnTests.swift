@@ -58,6 +58,17 @@ import Testing
         #expect(statistics.contains("STAT get_hits 0\r\n") && statistics.contains("STAT get_misses 3\r\n"))
     }
 
+    /// A request that makes an item where it finds none ends, too: the damaged index still has the item.
+    @Test(arguments: ["mg a v N30\r\n", "ma a N30 J5 v\r\n"])
+    func anItemThatIsMadeOnAMiss(request: String) throws {
+        let caches = try Damaged().caches
+        // The first answer after the change is not sent.
+        #expect(caches.send(request, to: "f") == "")
+        let isGet = request.hasPrefix("mg")
+        #expect(caches.send(request, to: "f").hasPrefix(isGet ? "EN\r\n" : "SERVER_ERROR "))
+        #expect(caches.send(request, to: "m").hasPrefix(isGet ? "VA 1\r\nv\r\n" : "CLIENT_ERROR "))
+    }
+
     /// An answer of a single request, which may hold bytes that were never stored, is not sent.
     @Test func anAnswerOutOfTheFileIsNotSent() throws {
         #expect(try Damaged().caches.send("mg a v t\r\n", to: "f") == "")

@@ -1,4 +1,5 @@
 import Glibc
+import LarderStore
 import LarderWire
 
 /// Answers requests that come in one datagram each. Nothing is kept from one to the next: each has a
@@ -59,7 +60,12 @@ enum DatagramService {
             var goesOn = true
             while goesOn {
                 let action = connection.advance(&context)
+                // As over a connection, an answer out of a damaged store is not sent.
+                guard !connection.output.isSpoiled else { return nil }
+                let damages = StoreDamage.count
+                let isFromFile = connection.output.sendsFromFile
                 take(&connection, &context, into: &answer)
+                guard !isFromFile || StoreDamage.count == damages else { return nil }
                 guard answer.count <= answerBytesMax else { return nil }
                 switch action {
                 case .send, .yield: break

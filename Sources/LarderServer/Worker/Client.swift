@@ -211,12 +211,12 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// Answers go out whole, nearly always.
     @inline(never)
     private func sendAll(_ client: ClientPointer) -> Bool {
-        // The store's file was changed after these values were found, so they must not be sent.
-        guard StoreDamage.count == pointee.damagesSeen || !client.pointee.connection.pointee.output.sendsFromFile else {
-            close(client, .error)
-            return false
-        }
         while !client.pointee.connection.pointee.output.isEmpty {
+            // The store's file was changed after these values were found, so they must not be sent.
+            guard StoreDamage.count == pointee.damagesSeen || !client.pointee.connection.pointee.output.sendsFromFile else {
+                close(client, .error)
+                return false
+            }
             guard wasSent(client, sendOnce(client)) else { return false }
         }
         client.pointee.connection.pointee.output.reset(&pointee.context.pool)

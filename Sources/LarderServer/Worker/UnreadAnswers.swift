@@ -18,6 +18,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         let connection = client.pointee.connection
         connection.pointee.giveBackEmptyBuffers(&pointee.context)
         let toCopy = connection.pointee.output.briefBytes
+        let isFromFile = toCopy > 0 && connection.pointee.output.sendsFromFile
         changeUnread(of: client, to: connection.pointee.unreadBytes + toCopy)
         reorder(client)
         let state = pointee.context.state
@@ -30,6 +31,8 @@ extension UnsafeMutablePointer<WorkerCore> {
         }
         guard toCopy > 0 else { return true }
         guard connection.pointee.output.copyBriefBytes(&spare, pointee.context.session) else { return false }
+        // The store's file was changed before the copy was made or meanwhile.
+        if isFromFile, StoreDamage.count != pointee.damagesSeen { connection.pointee.output.isSpoiled = true }
         changeUnread(of: client, to: connection.pointee.unreadBytes)
         return true
     }

@@ -43,7 +43,8 @@ extension StoreState {
     /// Whether an item that the index leads to is one: the store is sound, and the item was not flushed.
     func isValid(_ item: UnsafeMutableRawPointer) -> Bool { isValid(block: block(ofItem: item)) }
 
-    func isValid(block: UInt32) -> Bool { !isCondemned && !(isFlushing && isFlushed(block: block)) }
+    /// Whether the sweep is still under way does not matter: it may have ended since the index was read.
+    func isValid(block: UInt32) -> Bool { !isCondemned && !isFlushed(block: block) }
 
     private func isFlushed(block: UInt32) -> Bool {
         let slab = slabIndex(ofBlock: block)
@@ -127,9 +128,11 @@ extension StoreState {
     /// A slab whose items were flushed, to be given back before any other is emptied.
     func oldestFlushedSlab() -> Int? {
         guard isFlushing else { return nil }
+        // Where nothing may be dropped, no other slab gives room.
+        let searched = process.pointee.configuration.evicts ? Self.flushedSearched : slabCount
         for list in [process.pointee.freshSlabs, process.pointee.keptSlabs] {
             var next = list.head
-            for _ in 0..<Self.flushedSearched where next != SlabList.none {
+            for _ in 0..<searched where next != SlabList.none {
                 let slab = Int(next)
                 next = process.pointee.links[slab].next
                 if isFlushed(slab: slab), !isPinned(slab) { return slab }
@@ -187,11 +190,18 @@ extension StoreState {
     }
 
     /// Blocks that sessions count and that are no item's any more.
-    var flushedBlockCount: Int64 { isFlushing ? larder_counted(&process.pointee.flushSweep.blocksCounted) : 0 }
+    var flushedBlockCount: Int64 { larder_counted(&process.pointee.flushSweep.blocksCounted) }
 
     /// The blocks of a slab are no longer counted.
     func noteReset(_ slab: Int, blocks: Int64) {
-        if isFlushed(slab: slab) { larder_count(&process.pointee.flushSweep.blocksCounted, -blocks) }
+        guard slabs[slab].sequence <= process.pointee.flushedSequence else { return }
+        larder_count(&process.pointee.flushSweep.blocksCounted, -blocks)
+    }
+
+    /// Nothing is in limbo. What was deleted while a flush began may have been counted twice.
+    func noteLimboIsEmpty() {
+        let left = larder_counted(&process.pointee.flushSweep.blocksCounted)
+        if left != 0, !isFlushing { larder_count(&process.pointee.flushSweep.blocksCounted, -left) }
     }
 
     /// Makes the store one that was never flushed. No session is in a section.

@@ -119,7 +119,8 @@ extension StoreState {
         }
         // Nobody can reach the new bucket before the count says so.
         var current: UnsafeMutablePointer<larder_bucket>? = source
-        while let lineOfChain = current {
+        for _ in 0..<Self.chainLinesMax {
+            guard let lineOfChain = current else { break }
             // Taken before a slot's removal may give the line back.
             let next = overflow(of: lineOfChain)
             for number in 0..<UInt32(LARDER_BUCKET_SLOTS) {
@@ -151,7 +152,7 @@ extension StoreState {
     private func lineCount(after bucket: UnsafeMutablePointer<larder_bucket>) -> UInt64 {
         var count: UInt64 = 0
         var current = bucket
-        while let next = overflow(of: current) {
+        while count < Self.chainLinesMax, let next = overflow(of: current) {
             count += 1
             current = next
         }

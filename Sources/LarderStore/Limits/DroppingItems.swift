@@ -18,7 +18,8 @@ extension StoreState {
         let bucket = lockBucket(hash)
         defer { unlockBucket(bucket) }
         var current: UnsafeMutablePointer<larder_bucket>? = bucket
-        while let line = current {
+        for _ in 0..<Self.chainLinesMax {
+            guard let line = current else { break }
             var mask = larder_bucket_match(line, tag)
             while mask != 0 {
                 let number = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)

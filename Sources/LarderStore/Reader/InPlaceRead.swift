@@ -122,6 +122,13 @@ struct InPlaceRead<Source: ArenaSource> {
             let superblock = superblock(),
             larder_index_epoch(superblock) == frame.epoch
         else { return .changing }
+        // A flush that was due may have been carried out between the two looks at its numbers.
+        var last = frame
+        if !readFlush(superblock, &last) {
+            guard let second = secondFlush(last) else { return .changing }
+            last = second
+        }
+        guard last.flushedSequence == frame.flushedSequence else { return .changing }
         // What is not there may have moved to a bucket that the count did not know of.
         if case .missing = found, larder_bucket_count(superblock) != frame.bucketCount { return .changing }
         return found

@@ -88,16 +88,21 @@ extension StoreState {
         larder_count(&session.pointee.counters.slabsReclaimed, 1)
     }
 
-    /// Frees the slabs of limbo that nobody can still be reading.
-    func recycleLimbo(_ session: UnsafeMutablePointer<SessionSlot>, slabsMax: Int = Int.max) {
-        guard process.pointee.limboSlabs.count > 0 else { return }
+    /// Frees the slabs of limbo that no session can still be reading.
+    /// - Returns: whether there may be more of them than `slabsMax`.
+    @discardableResult
+    func recycleLimbo(_ session: UnsafeMutablePointer<SessionSlot>, slabsMax: Int = Int.max) -> Bool {
+        guard process.pointee.limboSlabs.count > 0 else {
+            noteLimboIsEmpty()
+            return false
+        }
         let oldest = oldestEpoch()
         var next = process.pointee.limboSlabs.head
         var recycled = 0
         while next != SlabList.none, recycled < slabsMax {
             let slab = Int(next)
             next = process.pointee.links[slab].next
-            guard slabs[slab].limbo_epoch <= oldest else { return }
+            guard slabs[slab].limbo_epoch <= oldest else { return false }
             guard larder_load_u32(process.pointee.pins + slab) == 0 else { continue }
             process.pointee.limboSlabs.remove(slab, process.pointee.links)
             recycled += 1
@@ -105,6 +110,8 @@ extension StoreState {
             // The next to be used: its pages are there already, and may be in the cache.
             process.pointee.freeSlabs.prepend(slab, process.pointee.links)
         }
+        if process.pointee.limboSlabs.count == 0 { noteLimboIsEmpty() }
+        return recycled == slabsMax
     }
 
     /// Slabs of limbo that waiting alone will free.
