@@ -97,9 +97,10 @@ class Server:
                 total += int(file.read().split()[0])
         return total / 1e9
 
-    def resident_megabytes(self):
+    def resident_megabytes(self, kind="VmRSS"):
+        """`kind`: a line of the process's status; RssAnon leaves out the pages of files, the program's own among them."""
         with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as file:
-            return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1)) / 1024
+            return int(re.search(kind + r":\s+(\d+)", file.read()).group(1)) / 1024
 
 
 def make_certificate(directory):

@@ -1,7 +1,8 @@
 import Glibc
 
-/// Hands a file's pages to the disk every so many seconds, on a thread of its own: a request never waits
-/// for a disk. For the sake of a power failure; a process that is killed loses nothing without it.
+/// Writes a file's pages to the disk every so many seconds, on a thread of its own. A write to a page that has just been
+/// written may wait for the file system: docs/store-on-disk.md. It is for a power failure; a process that is killed
+/// loses nothing without it.
 final class FileSync: @unchecked Sendable {
     // SAFETY: `@unchecked` because the mutex guards `isStopping`, and the rest never changes.
     private var mutex = pthread_mutex_t()
