@@ -63,8 +63,7 @@ class Probe(threading.Thread):
 
 
 def measure(name, binary, options, extra):
-    server = Server(binary, "-m", options.memory, "-t", 4, *extra)
-    try:
+    with Server(binary, "-m", options.memory, "-t", 4, *extra) as server:
         client = server.connect()
         fill(client, options.items)
         sets = Probe(server, lambda number: b"set probe:%d 0 0 5\r\nvalue\r\n" % number, b"\r\n")
@@ -85,9 +84,6 @@ def measure(name, binary, options, extra):
             f"{name}: flush_all {1000 * (flushed - flush):.2f} ms; longest set {sets.worst(flush):.2f} ms"
             f" (before {sets.worst(begin, flush):.2f}), longest get {gets.worst(flush):.2f} ms"
             f" (before {gets.worst(begin, flush):.2f}); {items} items right after", flush=True)
-    finally:
-        server.process.kill()
-        server.process.wait()
 
 
 def main():

@@ -38,6 +38,13 @@ class Server:
                     raise
                 time.sleep(0.01)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
     def resident_megabytes(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
@@ -65,8 +72,7 @@ def store(client, key, value):
 
 
 def measure(name, binary, options, extra):
-    server = Server(binary, "-m", 64, "-c", 8000, "-t", 4, *extra)
-    try:
+    with Server(binary, "-m", 64, "-c", 8000, "-t", 4, *extra) as server:
         client = server.connect()
         value = os.urandom(options.bytes)
         for number in range(options.values):
@@ -83,9 +89,6 @@ def measure(name, binary, options, extra):
         seconds = time.monotonic() - begin
         print(f"{name:10} MB {before:.0f} {meanwhile:.0f} {server.resident_megabytes():.0f}  "
               f"sets {seconds:.2f} s, {300 - stored} refused", flush=True)
-    finally:
-        server.process.kill()
-        server.process.wait()
 
 
 def main():
