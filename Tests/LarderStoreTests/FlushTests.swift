@@ -211,12 +211,11 @@ import Testing
             Self.flush(driver)
             driver.turn(Self.now) { #expect($0.set(Self.key(5), [5], now: Self.now) == .stored) }
         }
-        var inspection = try StoreInspection(path: file.path)
-        // A process that another test starts shares the lock of the file until it has begun its program.
-        let deadline = Deadline(milliseconds: 30_000)
-        while inspection.owner != .nobody, !deadline.hasPassed { inspection = try StoreInspection(path: file.path) }
-        #expect(inspection.problems == [] && inspection.owner == .nobody)
-        #expect(inspection.items.live == 1 && inspection.index.usedSlots == 1)
+        let inspection = try inspectClosedFile(file.path)
+        #expect(inspection.problems == [])
+        #expect(inspection.owner == .nobody)
+        #expect(inspection.items.live == 1)
+        #expect(inspection.index.usedSlots == 1)
     }
 
     /// A server that was killed before the sweep: the file holds what was stored after the flush.

@@ -44,10 +44,7 @@ import Testing
             items = statistics.counters.items
             bytes = statistics.liveBytes
         }
-        var inspection = try StoreInspection(path: file.path)
-        // A process that another test starts shares the lock of the file until it has begun its program.
-        let deadline = Deadline(milliseconds: 30_000)
-        while inspection.owner != .nobody, !deadline.hasPassed { inspection = try StoreInspection(path: file.path) }
+        let inspection = try inspectClosedFile(file.path)
         #expect(inspection.problems == [])
         #expect(inspection.notes == [])
         #expect(inspection.owner == .nobody)
