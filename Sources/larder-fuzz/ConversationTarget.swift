@@ -100,7 +100,8 @@ private struct Talk {
         } while start < bytes.count
     }
 
-    /// Whether the answers may depend on the split: true for statistics, dumps and lines for watchers.
+    /// Whether the answers may depend on the split. True for statistics, dumps, lines for watchers, and for commands
+    /// that memcached refuses behind answers that are not sent yet (`ERROR cannot pipeline other commands before`).
     var depends: Bool {
         hasLongLine || ticks
             || answers.contains { answer in
@@ -110,7 +111,7 @@ private struct Talk {
 
     /// The last entry is the header of a binary statistic.
     private static let dependentWords: [[UInt8]] =
-        ["STAT", "key=", "ts=", "gid=", "mg ", "PREFIX"].map { Array($0.utf8) } + [[0x81, 0x10]]
+        ["STAT", "key=", "ts=", "gid=", "mg ", "PREFIX", "cannot pipeline"].map { Array($0.utf8) } + [[0x81, 0x10]]
 
     private static func contains(_ bytes: [UInt8], _ word: [UInt8]) -> Bool {
         guard bytes.count >= word.count else { return false }
