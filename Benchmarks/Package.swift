@@ -25,7 +25,8 @@ let package = Package(
             name: "CBenchTLS", cSettings: [.treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "LoadGenerator", dependencies: ["CBenchSystem", "CBenchTLS"], swiftSettings: settings),
-        .executableTarget(name: "larder-bench", dependencies: ["LoadGenerator", "CBenchSystem"], swiftSettings: settings),
+        .executableTarget(
+            name: "larder-bench", dependencies: ["LoadGenerator", "CBenchSystem"], swiftSettings: settings),
         .executableTarget(name: "larder-floor", dependencies: ["CBenchSystem"], swiftSettings: settings),
         .target(
             name: "HitRatio",

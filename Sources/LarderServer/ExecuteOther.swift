@@ -173,7 +173,8 @@ extension Execute {
             if answers { connection.reply(.flushNotAllowed, &context) }
             return
         }
-        let time = request.options.hasExptime && request.exptime > 0
+        let time =
+            request.options.hasExptime && request.exptime > 0
             ? expiry(ofSeconds: request.exptime, now: context.now) : context.now
         if time > context.now {
             context.session.flush(atMilliseconds: time)

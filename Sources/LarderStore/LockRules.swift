@@ -78,7 +78,8 @@ extension StoreLocks {
 
     private static func broken(_ lock: StoreLocks, _ what: String) -> String {
         let holdings = larder_holdings_of_thread().pointee
-        return "rule of locks: \(lock.rawValue) \(what); held are \(holdings.held), in a section: \(holdings.online != nil)"
+        return
+            "rule of locks: \(lock.rawValue) \(what); held are \(holdings.held), in a section: \(holdings.online != nil)"
     }
 }
 

@@ -57,7 +57,9 @@ extension Session {
     /// - Parameter wantsCas: whether to fill in `Lookup.cas`.
     public func lookUp(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, wantsCas: Bool, now: Int64) {
         let state = self.state
-        guard !state.needsAttention else { return lookUpAttentively(lookups, count: count, wantsCas: wantsCas, now: now) }
+        guard !state.needsAttention else {
+            return lookUpAttentively(lookups, count: count, wantsCas: wantsCas, now: now)
+        }
         let buckets = larder_load_u64(&state.superblock.pointee.bucket_count)
         if count == 1 {
             prepare(lookups, state, buckets)
@@ -177,7 +179,9 @@ extension Session {
         let item = Item(found, foundBy: slot)
         let form = item.form
         // Most items have neither expiry nor flags, nor a value of 64 KB.
-        if form.rawValue & (ItemForm.expires.rawValue | ItemForm.clientFlags.rawValue | ItemForm.longValue.rawValue) == 0 {
+        if form.rawValue & (ItemForm.expires.rawValue | ItemForm.clientFlags.rawValue | ItemForm.longValue.rawValue)
+            == 0
+        {
             lookup.pointee.valueLength = Int(item.head >> 48)
             lookup.pointee.clientFlags = 0
         } else {
@@ -194,5 +198,7 @@ extension Session {
     }
 
     /// The item that a lookup found. Only for one whose `value` is not nil.
-    public func item(of lookup: Lookup) -> Item? { lookup.value == nil ? nil : lookup.base.map { Item($0, foundBy: slot) } }
+    public func item(of lookup: Lookup) -> Item? {
+        lookup.value == nil ? nil : lookup.base.map { Item($0, foundBy: slot) }
+    }
 }

@@ -122,7 +122,9 @@ extension Store {
             state.unlockSpace()
             if let bounds = state.bounds { state.unlockWriting(bounds) }
         }
-        guard let cause = StoreDamage(rawValue: larder_load_u32(&state.process.pointee.attention.damage)) else { return }
+        guard let cause = StoreDamage(rawValue: larder_load_u32(&state.process.pointee.attention.damage)) else {
+            return
+        }
         larder_store_u32(&state.process.pointee.isClosed, 1)
         state.awaitAllSections()
         let lost = Int(state.itemCount())

@@ -155,7 +155,9 @@ struct InvariantCheck {
         }
         guard !state.isFlushed(slab: slab) else {
             flushedItemCount += 1
-            if bucket < state.process.pointee.flushSweep.bucket { fail("bucket \(bucket) is swept and leads to slab \(slab)") }
+            if bucket < state.process.pointee.flushSweep.bucket {
+                fail("bucket \(bucket) is swept and leads to slab \(slab)")
+            }
             return
         }
         let item = Item(state.address(ofBlock: block))

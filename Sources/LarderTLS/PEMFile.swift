@@ -44,7 +44,8 @@ struct PEMFile: Equatable {
                 open = nil
                 isEmpty = false
             } else if line.starts(with: Self.begin) {
-                guard line.count > Self.begin.count + Self.dashes.count, line.suffix(Self.dashes.count) == Self.dashes[...]
+                guard line.count > Self.begin.count + Self.dashes.count,
+                    line.suffix(Self.dashes.count) == Self.dashes[...]
                 else { return Self.cutOff }
                 open = line.dropFirst(Self.begin.count)
             } else if number == lines.count - 1, !line.isEmpty, Self.begin.starts(with: line) {

@@ -148,7 +148,8 @@ package struct BinaryCommandGenerator {
         switch Int.random(in: 0..<6, using: &random) {
         case 0: GeneratedPacket(opcode: 0x0a)
         case 1: GeneratedPacket(opcode: random.pick([0x1b, 0x1f, 0x25, 0x30, 0x80, 0xff]), value: text())
-        case 2: GeneratedPacket(opcode: 0x10, key: random.pick(["nonsense", "detail", "detail x"].map { Array($0.utf8) }))
+        case 2:
+            GeneratedPacket(opcode: 0x10, key: random.pick(["nonsense", "detail", "detail x"].map { Array($0.utf8) }))
         case 3: GeneratedPacket(opcode: 0x20)
         case 4: GeneratedPacket(opcode: random.pick([0x21, 0x22]), key: Array("PLAIN".utf8), value: text())
         default: GeneratedPacket(opcode: 0x0d, key: random.pick(keys))

@@ -94,8 +94,7 @@ package struct CommandGenerator {
     }
 
     /// A line with a key, perhaps with noreply.
-    private mutating func command(_ name: String, _ key: [UInt8], _ arguments: [[UInt8]]) -> GeneratedCommand
-    {
+    private mutating func command(_ name: String, _ key: [UInt8], _ arguments: [[UInt8]]) -> GeneratedCommand {
         let noReply = noReply()
         let bytes = line([Array(name.utf8), key] + arguments + noReply)
         return GeneratedCommand(parts: [.bytes(bytes)], shape: noReply.isEmpty ? .line : .silence)

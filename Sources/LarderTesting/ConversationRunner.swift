@@ -8,8 +8,7 @@ package struct ConversationFailure: Error, CustomStringConvertible, Sendable {
     /// - Parameters:
     ///   - line: The line of the file that was not met.
     ///   - context: How the conversation was being held.
-    package init(_ conversation: Conversation, line: Int, expected: String, actual: [UInt8], context: String)
-    {
+    package init(_ conversation: Conversation, line: Int, expected: String, actual: [UInt8], context: String) {
         description = """
             \(conversation.file):\(line) in "\(conversation.title)", \(context)
             expected: \(expected)

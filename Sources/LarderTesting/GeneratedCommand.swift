@@ -205,7 +205,8 @@ package struct MalformedCommand: Sendable {
         .init("mg k0 Tx Dx\r\n", "CLIENT_ERROR invalid numeric delta value\r\n"),
         .init("mg k0 Jx\r\n", "CLIENT_ERROR invalid numeric initial value\r\n"),
         .init("ms k0 2 MX\r\nzz\r\n", "CLIENT_ERROR invalid mode for ms M token\r\n"),
-        .init("ms k0 2 M\r\nzz\r\n", new: "CLIENT_ERROR invalid mode for ms M token\r\n",
+        .init(
+            "ms k0 2 M\r\nzz\r\n", new: "CLIENT_ERROR invalid mode for ms M token\r\n",
             old: "CLIENT_ERROR incorrect length for M token\r\n", .longMode),
         .init("ma k0 MX\r\n", "CLIENT_ERROR invalid mode for ma M token\r\n"),
         .init("ms k0 2 q \(o32)\r\nzz\r\n", longOpaque),
@@ -216,7 +217,8 @@ package struct MalformedCommand: Sendable {
         .init("md a2V b\r\n", new: badKey, old: badFlagOfArithmetic, .flagText),
         .init("ma a2V b\r\n", badFlagOfArithmetic),
         .init("mg k0 v s t c f h l k u q N0 R0 T0 Ox Px Lx I F1 M\r\n", tooMany),
-        .init("ms k0 2 v s t c f h l k u q N0 R0 T0 Ox Px Lx I F1\r\nzz\r\n", new: tooMany,
+        .init(
+            "ms k0 2 v s t c f h l k u q N0 R0 T0 Ox Px Lx I F1\r\nzz\r\n", new: tooMany,
             old: "CLIENT_ERROR options flags too long\r\n" + error, .dataSkipped),
         .init("ms k0 2 q\r\nzzzzab\r\n", badData + error),
     ]

@@ -112,7 +112,8 @@ import Testing
             #expect(outcome == .stored)
         }
         // Compared outside: a failure that printed it would take minutes.
-        let isWhole = waiting(in: output) == Array((Array("head".utf8) + Self.value(last) + Array("\r\n".utf8))[sent...])
+        let isWhole =
+            waiting(in: output) == Array((Array("head".utf8) + Self.value(last) + Array("\r\n".utf8))[sent...])
         #expect(isWhole)
         output.discard(&pool, session)
         // No pin is left: as many may be put on as at first.

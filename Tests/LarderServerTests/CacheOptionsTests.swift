@@ -114,28 +114,57 @@ private func warnings(_ arguments: [String]) -> [String] {
         ("items=4294967296", "items takes a whole number from 1 to 4294967295, not \"4294967296\"."),
         ("items", "items needs a value: a whole number from 1 to 4294967295."),
         ("maxitems=x", "maxitems takes a whole number from 1 to 4294967295, not \"x\"."),
-        ("items=9,blocksize=0", "blocksize takes a size from 1 to 1073741824 bytes, with k, m or g if you like, not \"0\"."),
-        ("items=9,blocksize=1t", "blocksize takes a size from 1 to 1073741824 bytes, with k, m or g if you like, not \"1t\"."),
-        ("items=9,blocksize=9999999999999999999g",
-         "blocksize takes a size from 1 to 1073741824 bytes, with k, m or g if you like, not \"9999999999999999999g\"."),
+        (
+            "items=9,blocksize=0",
+            "blocksize takes a size from 1 to 1073741824 bytes, with k, m or g if you like, not \"0\"."
+        ),
+        (
+            "items=9,blocksize=1t",
+            "blocksize takes a size from 1 to 1073741824 bytes, with k, m or g if you like, not \"1t\"."
+        ),
+        (
+            "items=9,blocksize=9999999999999999999g",
+            "blocksize takes a size from 1 to 1073741824 bytes, with k, m or g if you like, not \"9999999999999999999g\"."
+        ),
         ("items=9,blocks=0", "blocks takes a whole number from 1 to 4294967295, not \"0\"."),
         ("items=9,blocks=8", "blocks takes a whole number from 9 (items) up, not \"8\"."),
         ("items=9,hash=md5", "hash takes djb33x, murmur2, random, rand or rr, not \"md5\"."),
         ("items=9,hashsize=0", "hashsize takes a whole number from 1 to 4294967295, not \"0\"."),
         ("items=9,keysize=0", "keysize takes a size from 1 to 65535 bytes, with k, m or g if you like, not \"0\"."),
-        ("items=9,keysize=65536", "keysize takes a size from 1 to 65535 bytes, with k, m or g if you like, not \"65536\"."),
+        (
+            "items=9,keysize=65536",
+            "keysize takes a size from 1 to 65535 bytes, with k, m or g if you like, not \"65536\"."
+        ),
         ("items=9,store=", "store takes the path of a file, not \"\"."),
         ("items=9,store_sync=x", "store_sync takes a whole number from 0 to 86400, not \"x\"."),
         ("items=9,sweep_on_full=-1", "sweep_on_full takes a whole number from 0 to 86400, not \"-1\"."),
         ("items=9,math_initial=-1", "math_initial takes a whole number from 0 to 18446744073709551615, not \"-1\"."),
-        ("items=9,listen=", "listen takes ports (:11212), addresses (10.0.0.5:11212) and socket files (/run/a.sock), with ; between, not \"\"."),
-        ("items=9,listen=:65536", "listen takes ports (:11212), addresses (10.0.0.5:11212) and socket files (/run/a.sock), with ; between, not \":65536\"."),
-        ("items=9,listen=host", "listen takes ports (:11212), addresses (10.0.0.5:11212) and socket files (/run/a.sock), with ; between, not \"host\"."),
-        ("items=9,listen=::1", "listen takes ports (:11212), addresses (10.0.0.5:11212) and socket files (/run/a.sock), with ; between, not \"::1\"."),
+        (
+            "items=9,listen=",
+            "listen takes ports (:11212), addresses (10.0.0.5:11212) and socket files (/run/a.sock), with ; between, not \"\"."
+        ),
+        (
+            "items=9,listen=:65536",
+            "listen takes ports (:11212), addresses (10.0.0.5:11212) and socket files (/run/a.sock), with ; between, not \":65536\"."
+        ),
+        (
+            "items=9,listen=host",
+            "listen takes ports (:11212), addresses (10.0.0.5:11212) and socket files (/run/a.sock), with ; between, not \"host\"."
+        ),
+        (
+            "items=9,listen=::1",
+            "listen takes ports (:11212), addresses (10.0.0.5:11212) and socket files (/run/a.sock), with ; between, not \"::1\"."
+        ),
         ("items=9,buckets=3", "buckets takes a whole number from 4 to 1024, not \"3\"."),
         ("items=9,bucket_interval=0", "bucket_interval takes a whole number from 1 to 86400, not \"0\"."),
-        ("items=9,max_item_size=65537", "max_item_size takes at most 65536 (blocksize, since bitmap is off), not \"65537\"."),
-        ("items=9,bitmap=1,blocksize=10,max_item_size=91", "max_item_size takes at most 90 (blocksize x blocks), not \"91\"."),
+        (
+            "items=9,max_item_size=65537",
+            "max_item_size takes at most 65536 (blocksize, since bitmap is off), not \"65537\"."
+        ),
+        (
+            "items=9,bitmap=1,blocksize=10,max_item_size=91",
+            "max_item_size takes at most 90 (blocksize x blocks), not \"91\"."
+        ),
         ("items=1,strict_items=1", "strict_items=1 holds one item less than items, which takes 2 or more, not \"1\"."),
         ("items=9,items=9", "items is given twice, and takes a whole number from 1 to 4294967295."),
         ("items=9,maxitems=9", "items is given twice, and takes a whole number from 1 to 4294967295."),
@@ -152,7 +181,9 @@ private func warnings(_ arguments: [String]) -> [String] {
 
     @Test func whatIsMissingOrTwice() {
         #expect(refusal(["--cache", "items=1"]).contains("has no name: give it name="))
-        #expect(refusal(["--cache", "name=x,items=4294967295,blocksize=1g"]).contains("cache \"x\": blocks x blocksize takes at most 256 GB"))
+        #expect(
+            refusal(["--cache", "name=x,items=4294967295,blocksize=1g"]).contains(
+                "cache \"x\": blocks x blocksize takes at most 256 GB"))
         #expect(
             refusal(["--cache", "name=x,items=1", "--cache2", "name=x,items=2"])
                 == "cache \"x\" is given twice: each cache needs a name of its own.\n")
@@ -161,7 +192,10 @@ private func warnings(_ arguments: [String]) -> [String] {
     @Test func unknownKeysAndTheNetwork() throws {
         let unknown = refusal(["--cache", "name=x,items=1,foo=1"])
         #expect(unknown.hasPrefix("cache \"x\": there is no key \"foo\"; there are name, items, blocksize, "))
-        #expect(warnings(["--compat", "--key-route", "--cache", "name=x,items=1,foo=1"]) == ["cache \"x\": there is no key \"foo\", so it is passed over."])
+        #expect(
+            warnings(["--compat", "--key-route", "--cache", "name=x,items=1,foo=1"]) == [
+                "cache \"x\": there is no key \"foo\", so it is passed over."
+            ])
         // Wherever it stands.
         #expect(warnings(["--cache", "name=x,items=1,foo=1", "--compat", "--key-route"]).count == 1)
         for key in ["node", "nodes", "udp", "udp_server", "udp_servers", "udpserver", "udpservers", "sync"] {
@@ -172,7 +206,10 @@ private func warnings(_ arguments: [String]) -> [String] {
     }
 
     @Test func whatNobodyCanReachIsSaid() {
-        #expect(warnings(["--cache", "name=x,items=1"]) == ["cache \"x\" is out of reach: give it listen=:PORT, or the server --key-route."])
+        #expect(
+            warnings(["--cache", "name=x,items=1"]) == [
+                "cache \"x\" is out of reach: give it listen=:PORT, or the server --key-route."
+            ])
         #expect(warnings(["--cache", "name=x,items=1", "--key-route"]).isEmpty)
         #expect(warnings(["--cache", "name=x,items=1,listen=:0"]).isEmpty)
         #expect(warnings(["--cache", "name=default,items=1"]).isEmpty)

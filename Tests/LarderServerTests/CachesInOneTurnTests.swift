@@ -6,7 +6,9 @@ import Testing
 /// Requests of one turn to several caches, and expired items between live ones. Debug builds also check the rules of
 /// sections and views.
 @Suite struct CachesInOneTurnTests {
-    private static let policies = ["", ",purge_lru=1", ",bitmap=1,blocksize=64", ",sweep_on_full=1", ",clear_on_full=1", ",no_expire=1"]
+    private static let policies = [
+        "", ",purge_lru=1", ",bitmap=1,blocksize=64", ",sweep_on_full=1", ",clear_on_full=1", ",no_expire=1",
+    ]
 
     /// An expired item that a batch of keys finds is removed after the last answer of the batch.
     @Test(arguments: policies)
@@ -59,8 +61,9 @@ import Testing
         let values = keys.map { "VALUE \($0) 0 \($0.utf8.count)\r\n\($0)\r\n" }
         #expect(caches.send("get \(keys.joined(separator: " "))\r\n") == values.joined() + "END\r\n")
         #expect(caches.send(keys.map { "get \($0)\r\n" }.joined()) == values.map { $0 + "END\r\n" }.joined())
-        #expect(caches.send("incr a/n 1\r\nset a/n 0 0 1\r\n1\r\nincr a/n 1\r\nget b/n a/n\r\n")
-            == "NOT_FOUND\r\nSTORED\r\n2\r\nVALUE a/n 0 1\r\n2\r\nEND\r\n")
+        #expect(
+            caches.send("incr a/n 1\r\nset a/n 0 0 1\r\n1\r\nincr a/n 1\r\nget b/n a/n\r\n")
+                == "NOT_FOUND\r\nSTORED\r\n2\r\nVALUE a/n 0 1\r\n2\r\nEND\r\n")
         #expect(caches.server.checkInvariants().isEmpty)
     }
 }

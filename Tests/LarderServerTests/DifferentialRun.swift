@@ -51,7 +51,8 @@ private final class Side {
         case .debugLine:
             let words = try client.receiveLine().split(separator: UInt8(ascii: " "))
             // The time to live of 1.6.18 has its sign turned round; sizes, classes and cas are each server's own.
-            return Answer(text: Array(words.prefix(2).joined()) + Array(words.filter { $0.starts(with: "fetch".utf8) }.joined()))
+            return Answer(
+                text: Array(words.prefix(2).joined()) + Array(words.filter { $0.starts(with: "fetch".utf8) }.joined()))
         case .fixed(let new, let old):
             let expected = isNew ? new : old
             let bytes = try client.receive(count: expected.count)

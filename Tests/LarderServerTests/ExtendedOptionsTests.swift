@@ -15,7 +15,9 @@ private func draft(_ text: String) throws -> Draft {
         #expect(try draft("no_maxconns_fast").settings.refusesConnectionsOverLimit == false)
         #expect(try draft("no_maxconns_fast,maxconns_fast").settings.refusesConnectionsOverLimit)
         #expect(try draft("size_aware").settings.isSizeAware && !draft("modern").settings.isSizeAware)
-        #expect(try draft("no_hugepages").settings.hugePages == .never && draft("modern").settings.hugePages == .whereThereAre)
+        #expect(
+            try draft("no_hugepages").settings.hugePages == .never
+                && draft("modern").settings.hugePages == .whereThereAre)
         #expect(try draft("no_modern").settings.refusesConnectionsOverLimit == false)
         #expect(try draft("hashpower=20").settings.hashPowerInit == 20)
         #expect(try draft("slab_chunk_max=16").settings.slabChunkMaxBytes == 16 << 10)

@@ -58,7 +58,8 @@ import Testing
         let report = inspect(InspectSettings(path: file.path))
         #expect(report.exitCode == 2)
         #expect(report.text.isEmpty)
-        #expect(report.failure == "larder inspect: \(file.path): a server is making this file at this moment; look again")
+        #expect(
+            report.failure == "larder inspect: \(file.path): a server is making this file at this moment; look again")
     }
 
     @Test func sizesAndTimes() {

@@ -22,7 +22,8 @@ import Testing
 
     @Test func longTextsAreCut() {
         #expect(escaped([UInt8](repeating: 0x61, count: 4096)) == String(repeating: "a", count: 4096))
-        #expect(escaped([UInt8](repeating: 0x61, count: 4097)) == String(repeating: "a", count: 4096) + "... (4097 bytes)")
+        #expect(
+            escaped([UInt8](repeating: 0x61, count: 4097)) == String(repeating: "a", count: 4096) + "... (4097 bytes)")
     }
 
     /// Descriptors of a pipe: where it is read, and where it is written.

@@ -43,7 +43,8 @@ import Testing
             var now: Int64 = 0
             var isIn = false
             for _ in 0..<10_000 where !isIn {
-                for asks in (0..<20).shuffled(using: &random) where throttle.wait(9, succeeds: asks == 0, now: now) == 0 && asks == 0 {
+                for asks in (0..<20).shuffled(using: &random)
+                where throttle.wait(9, succeeds: asks == 0, now: now) == 0 && asks == 0 {
                     isIn = true
                 }
                 now += 100
@@ -67,7 +68,8 @@ import Testing
     }
 
     @Test func answersComeLaterAndLater() {
-        #expect((0..<7).map { LoginThrottle.delayMilliseconds(failures: $0) } == [100, 200, 400, 800, 1000, 1000, 1000])
+        #expect(
+            (0..<7).map { LoginThrottle.delayMilliseconds(failures: $0) } == [100, 200, 400, 800, 1000, 1000, 1000])
         #expect(LoginThrottle.delayMilliseconds(failures: .max) == 1000)
         #expect(LoginThrottle.delayMilliseconds(failures: -1) == 100)
     }

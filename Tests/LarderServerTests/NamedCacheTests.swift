@@ -50,7 +50,8 @@ import Testing
     private func uwsgiCaches() throws -> Caches {
         try Caches(
             [
-                "name=items_1,items=1,blocksize=1,blocks=4,bitmap=1", "name=items_2,items=2,blocksize=1,blocks=4,bitmap=1",
+                "name=items_1,items=1,blocksize=1,blocks=4,bitmap=1",
+                "name=items_2,items=2,blocksize=1,blocks=4,bitmap=1",
                 "name=items_17,items=1,blocksize=1,blocks=17,bitmap=1",
                 "name=items_4_10,items=4,blocksize=10,blocks=5,bitmap=1,keysize=200",
                 "name=items_1_100000,items=1,blocksize=1000,blocks=100,bitmap=1",
@@ -98,7 +99,8 @@ import Testing
         let caches = try uwsgiCaches()
         for key in 1...4 { #expect(caches.set("key\(key)", "HELLO", in: "items_4_10")) }
         #expect(!caches.set("key5", "HELLO", in: "items_4_10"))
-        #expect(caches.send("set key5 0 0 1\r\nx\r\n", to: "items_4_10") == "SERVER_ERROR out of memory storing object\r\n")
+        #expect(
+            caches.send("set key5 0 0 1\r\nx\r\n", to: "items_4_10") == "SERVER_ERROR out of memory storing object\r\n")
     }
     @Test func bigDelete() throws {
         let caches = try uwsgiCaches()
@@ -204,7 +206,8 @@ import Testing
         #expect(caches.get("k", in: "single")?.utf8.count == 65_536)
         let large = String(repeating: "x", count: 65_537)
         #expect(
-            caches.send("set k 0 0 65537\r\n\(large)\r\n", to: "single") == "SERVER_ERROR object too large for cache\r\n")
+            caches.send("set k 0 0 65537\r\n\(large)\r\n", to: "single")
+                == "SERVER_ERROR object too large for cache\r\n")
         #expect(caches.update("k", String(repeating: "x", count: 4096), in: "run"))
         #expect(!caches.update("k", String(repeating: "x", count: 4097), in: "run"))
     }
@@ -249,7 +252,8 @@ import Testing
         let answer = "VALUE k 0 10\r\nin default\r\nVALUE a/k 0 4\r\nin a\r\nVALUE b/k 0 4\r\nin b\r\nEND\r\n"
         #expect(caches.send("get k a/k b/k c/k\r\n") == answer)
         #expect(caches.clear("a"))
-        #expect(caches.get("k", in: "a") == nil && caches.get("k", in: "b") != nil && caches.get("k", in: "default") != nil)
+        #expect(
+            caches.get("k", in: "a") == nil && caches.get("k", in: "b") != nil && caches.get("k", in: "default") != nil)
         #expect(caches.statistic("a:items") == "0" && caches.statistic("b:items") == "1")
         // On a listener of its own, a slash is a letter.
         #expect(caches.update("b/k", "mine", in: "a"))
@@ -282,7 +286,9 @@ import Testing
         let one = InProcessConnection(caches.server)
         #expect(one.receive(Array("set a/k 0 0 10\r\n01234".utf8)).isEmpty)
         #expect(caches.send("set k 0 0 1\r\nx\r\n") == "STORED\r\n")
-        #expect(one.receive(Array("56789\r\nget a/k\r\n".utf8)) == Array("STORED\r\nVALUE a/k 0 10\r\n0123456789\r\nEND\r\n".utf8))
+        #expect(
+            one.receive(Array("56789\r\nget a/k\r\n".utf8))
+                == Array("STORED\r\nVALUE a/k 0 10\r\n0123456789\r\nEND\r\n".utf8))
         #expect(caches.statistic("a:items") == "1" && caches.statistic("default:items") == "1")
     }
 

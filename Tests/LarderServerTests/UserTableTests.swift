@@ -24,7 +24,8 @@ import Testing
         for text in ["a:b\nc:d\n", "a:b\nc:d", "a:b\r\nc:d\r\n"] {
             let users = try table(text)
             #expect(accepts(users, "a", "b") && accepts(users, "c", "d"))
-            for (name, password) in [("a", "d"), ("c", "b"), ("a", ""), ("", "b"), ("a", "b\r"), ("a:b", ""), ("", "")] {
+            for (name, password) in [("a", "d"), ("c", "b"), ("a", ""), ("", "b"), ("a", "b\r"), ("a:b", ""), ("", "")]
+            {
                 #expect(!accepts(users, name, password), "\(name) \(password)")
             }
         }
@@ -98,7 +99,8 @@ import Testing
                 #expect(!accepts(users, name, password))
                 #expect(!accepts(users, user.name, user.password + [0]))
                 #expect(!accepts(users, user.name + [0], user.password))
-                #expect(!accepts(users, user.name, Array(user.password.dropLast(1)) + (user.password.isEmpty ? [1] : [])))
+                #expect(
+                    !accepts(users, user.name, Array(user.password.dropLast(1)) + (user.password.isEmpty ? [1] : [])))
             }
             let full = [UInt8](repeating: 0x61, count: 255)
             let cut = try UserTable(contents: full + [0x3a] + full, path: "f")

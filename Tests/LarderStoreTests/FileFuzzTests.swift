@@ -66,7 +66,8 @@ private final class FuzzedFile {
         for number in 0..<random.number(20...300) {
             let key = Array("key-\(random.number(0...120))".utf8)
             let length =
-                random.once(in: 12) ? random.number(slabBytes...3 * slabBytes) : random.number(0...random.number(1...200))
+                random.once(in: 12)
+                ? random.number(slabBytes...3 * slabBytes) : random.number(0...random.number(1...200))
             let value = [UInt8].value(length, seed: seed << 20 | UInt64(number))
             let flags = random.once(in: 3) ? UInt32(truncatingIfNeeded: random.next()) : 0
             let expiry = random.once(in: 3) ? now + Int64(random.number(1...100_000)) : Int64.max
@@ -144,11 +145,16 @@ private final class FuzzedFile {
             case 0...2: bytes[place] ^= 1 << UInt8(random.number(0...7))
             case 3: bytes[place] = UInt8(truncatingIfNeeded: random.next())
             case 4: write(interesting(&random), at: place & ~7, in: &bytes)
-            case 5: write(interesting(&random) & 0xffff_ffff | UInt64(random.number(0...9)) << 32, at: place & ~3, in: &bytes)
+            case 5:
+                write(
+                    interesting(&random) & 0xffff_ffff | UInt64(random.number(0...9)) << 32, at: place & ~3, in: &bytes)
             case 6: fill(&bytes, from: place & ~4095, count: 4096, with: 0)
-            case 7: fill(&bytes, from: place, count: random.number(1...2000), with: UInt8(truncatingIfNeeded: random.next()))
+            case 7:
+                fill(
+                    &bytes, from: place, count: random.number(1...2000), with: UInt8(truncatingIfNeeded: random.next()))
             case 8: swapBlocks(&bytes, &random)
-            default: write(interesting(&random), at: 4096 + random.number(0...8 * (tablesEnd - 4096) / 64) * 8, in: &bytes)
+            default:
+                write(interesting(&random), at: 4096 + random.number(0...8 * (tablesEnd - 4096) / 64) * 8, in: &bytes)
             }
         }
         switch random.number(0...19) {

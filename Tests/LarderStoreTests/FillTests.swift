@@ -116,7 +116,9 @@ import Testing
             keyCount = max(keyCount, key + 1)
             let length = Int(sizesMin * pow(Double(1 << 20) * 0.99 / sizesMin, Double(random.number(0...1000)) / 1000))
             let start = random.number(0...4095)
-            let outcome = driver.turn(Self.now) { $0.set(Self.key(key), Array(bytes[start..<start + length]), now: Self.now) }
+            let outcome = driver.turn(Self.now) {
+                $0.set(Self.key(key), Array(bytes[start..<start + length]), now: Self.now)
+            }
             try #require(outcome == .stored, "seed \(seed), \(length) bytes after \(written)")
             lastWriting[key] = writings.count
             writings.append((key, start, length))
@@ -129,10 +131,13 @@ import Testing
                 if newest > 30 << 20 { break }
                 let found = driver.turn(Self.now) { $0.find(Self.key(writing.key), now: Self.now)?.value }
                 // Byte by byte it would take a debug build minutes.
-                let isWhole = found.map { found in
-                    found.count == writing.length
-                        && bytes.withUnsafeBytes { memcmp($0.baseAddress! + writing.start, found, found.count) == 0 }
-                } ?? false
+                let isWhole =
+                    found.map { found in
+                        found.count == writing.length
+                            && bytes.withUnsafeBytes {
+                                memcmp($0.baseAddress! + writing.start, found, found.count) == 0
+                            }
+                    } ?? false
                 try #require(isWhole, "seed \(seed), \(writing.length) bytes, the newest but \(newest) of \(written)")
             }
         }

@@ -69,7 +69,8 @@ import Testing
             if isAdding || random.once(in: 3) {
                 let key = isAdding ? contents.newKey() : contents.any(&random)
                 let value = [UInt8].value(random.number(0...256), seed: UInt64(step))
-                try #require(Self.set(driver, key, value) == .stored, "seed \(seed), step \(step), \(contents.count) items")
+                try #require(
+                    Self.set(driver, key, value) == .stored, "seed \(seed), step \(step), \(contents.count) items")
                 contents.put(key, value)
             } else if contents.count == 1000, random.once(in: 2) {
                 try #require(Self.set(driver, contents.newKey(), [1]) == .noMemory, "seed \(seed), step \(step)")
@@ -105,13 +106,15 @@ import Testing
                 let value = [UInt8].value(random.number(1...most * 64), seed: UInt64(step))
                 let key = contents.newKey()
                 try #require(
-                    Self.set(driver, key, value) == .stored, "seed \(seed), step \(step), \(value.count) bytes, \(left) left")
+                    Self.set(driver, key, value) == .stored,
+                    "seed \(seed), step \(step), \(value.count) bytes, \(left) left")
                 contents.put(key, value)
                 taken += blocks(value)
             } else {
                 let tooMuch = [UInt8](repeating: 1, count: left * 64 + 1)
                 if random.once(in: 8) {
-                    try #require(Self.set(driver, contents.newKey(), tooMuch) == .noMemory, "seed \(seed), step \(step)")
+                    try #require(
+                        Self.set(driver, contents.newKey(), tooMuch) == .noMemory, "seed \(seed), step \(step)")
                 }
                 let key = contents.any(&random)
                 taken -= blocks(contents.values[key] ?? [])

@@ -59,7 +59,9 @@ import Testing
         #expect(form(0, 0, expires: false, wideCas: true).headerBytes == 18)
         let all = form(0x10000, 1, expires: true, wideCas: true)
         #expect(all.headerBytes == 30)
-        #expect(all.expiryOffset == 16 && all.clientFlagsOffset == 20 && all.longValueOffset == 24 && all.accessedOffset == 28)
+        #expect(
+            all.expiryOffset == 16 && all.clientFlagsOffset == 20 && all.longValueOffset == 24
+                && all.accessedOffset == 28)
         let some = form(0x10000, 0, expires: true, wideCas: false)
         #expect(some.expiryOffset == 8 && some.longValueOffset == 12)
     }

@@ -259,21 +259,28 @@ import Testing
     @Test(arguments: 0..<10 as Range<UInt64>)
     func largeAmongSmall(seed: UInt64) throws {
         var random = SeededRandom(seed: seed)
-        let limits = StoreLimits(itemsMax: 3000, blockBytes: 64, blocksMax: 3000, isBitmap: true, valueBytesMax: 192_000)
+        let limits = StoreLimits(
+            itemsMax: 3000, blockBytes: 64, blocksMax: 3000, isBitmap: true, valueBytesMax: 192_000)
         let store = try LimitedRun.store(limits, seed: seed)
         let driver = try StoreDriver(store)
         for _ in 0..<20 {
             let kept = random.number(0...500)
             driver.turn(Self.now) { driver in
                 for number in 0..<3000 {
-                    #expect(driver.set([UInt8](key: "\(number)"), .value(64, seed: UInt64(number)), now: Self.now) == .stored)
+                    #expect(
+                        driver.set([UInt8](key: "\(number)"), .value(64, seed: UInt64(number)), now: Self.now)
+                            == .stored)
                 }
                 let leaves = Set((0..<kept).map { _ in random.number(0...2999) })
-                for number in 0..<3000 where !leaves.contains(number) { _ = driver.delete([UInt8](key: "\(number)"), now: Self.now) }
+                for number in 0..<3000 where !leaves.contains(number) {
+                    _ = driver.delete([UInt8](key: "\(number)"), now: Self.now)
+                }
                 let large = [UInt8].value((3000 - leaves.count) * 64, seed: 9)
                 #expect(driver.set([UInt8](key: "large"), large, now: Self.now) == .stored)
                 for number in leaves {
-                    #expect(driver.find([UInt8](key: "\(number)"), now: Self.now)?.value == .value(64, seed: UInt64(number)))
+                    #expect(
+                        driver.find([UInt8](key: "\(number)"), now: Self.now)?.value == .value(64, seed: UInt64(number))
+                    )
                 }
                 #expect(driver.delete([UInt8](key: "large"), now: Self.now) == .stored)
             }

@@ -64,7 +64,8 @@ import Testing
             var condition = WriteOptions()
             condition.cas = cas
             #expect(driver.store(.append, [1], [3], condition, now: Self.start).outcome == .stored)
-            #expect(driver.store(.append, [1], [4], condition, now: Self.start).outcome == (cas == 24 ? .stored : .exists))
+            #expect(
+                driver.store(.append, [1], [4], condition, now: Self.start).outcome == (cas == 24 ? .stored : .exists))
             #expect(driver.find([1], now: Self.start)?.value == [2, 3])
         }
     }

@@ -7,7 +7,7 @@ import Testing
 @Suite struct RecencyListTests {
     private func order(_ list: RecencyList) -> [UInt64] {
         var hashes: [UInt64] = []
-        list.forEach { hash, items in hashes += Array(repeating: hash, count: items) }
+        list.visitAll { hash, items in hashes += Array(repeating: hash, count: items) }
         return hashes
     }
 

@@ -9,7 +9,8 @@ import Testing
 
     /// A store of a few slabs, with an item to find.
     private static func smallStore(_ limits: StoreLimits? = nil) throws -> Store {
-        var configuration = StoreConfiguration(memoryBytes: 1 << 20, slabBytes: 16 << 10, hashSeed: 7, sessionsExpected: 2)
+        var configuration = StoreConfiguration(
+            memoryBytes: 1 << 20, slabBytes: 16 << 10, hashSeed: 7, sessionsExpected: 2)
         configuration.limits = limits
         configuration.evicts = limits == nil
         configuration.waitMillisecondsMax = 50
@@ -35,7 +36,8 @@ import Testing
         /// not wait.
         @Test func anItemIsNotLookedAtAfterAnotherIsRemoved() async {
             await #expect(processExitsWith: .failure) {
-                let limits = StoreLimits(itemsMax: 10, blockBytes: 64, blocksMax: 100, isBitmap: true, valueBytesMax: 1000, keyBytesMax: 250)
+                let limits = StoreLimits(
+                    itemsMax: 10, blockBytes: 64, blocksMax: 100, isBitmap: true, valueBytesMax: 1000, keyBytesMax: 250)
                 let session = try Self.smallStore(limits).makeSession()
                 session.set("key", to: [1, 2, 3], now: Self.now)
                 try Self.withKey("key", session) { key in
@@ -90,7 +92,9 @@ import Testing
             }
         }
 
-        private static func withKey(_ key: String, _ session: borrowing Session, _ body: (HashedKey) throws -> Void) throws {
+        private static func withKey(_ key: String, _ session: borrowing Session, _ body: (HashedKey) throws -> Void)
+            throws
+        {
             let bytes = Array(key.utf8)
             try bytes.withUnsafeBytes { bytes in
                 guard let start = bytes.baseAddress else { return }

@@ -116,7 +116,8 @@ import Testing
         if kind == .limited {
             configuration.evicts = false
             configuration.limits = StoreLimits(
-                itemsMax: 2000, blockBytes: 64, blocksMax: 10_000, isBitmap: true, valueBytesMax: 200_000, keyBytesMax: 250)
+                itemsMax: 2000, blockBytes: 64, blocksMax: 10_000, isBitmap: true, valueBytesMax: 200_000,
+                keyBytesMax: 250)
         }
         return try Store(configuration)
     }

@@ -23,7 +23,9 @@ import Testing
 
     /// What a server does that nobody asks anything of: a look every eighth of an interval, at most
     /// every second, and slices as long as there is something left.
-    private func idle(_ driver: StoreDriver, from: Int64, to: Int64, interval: Int64, _ check: (Int64) throws -> Void) rethrows {
+    private func idle(_ driver: StoreDriver, from: Int64, to: Int64, interval: Int64, _ check: (Int64) throws -> Void)
+        rethrows
+    {
         var now = from
         while now < to {
             now += min(1000, interval / 8)
@@ -61,7 +63,8 @@ import Testing
         try idle(driver, from: Self.start + Int64(count), to: end, interval: interval) { now in
             let statistics = store.statistics
             let overdue = expiries.prefix { $0 <= now - interval }.count
-            try #require(Int(statistics.counters.items) <= count - overdue, "\(now - Self.start) ms: an item is overdue")
+            try #require(
+                Int(statistics.counters.items) <= count - overdue, "\(now - Self.start) ms: an item is overdue")
             blocksMost = max(blocksMost, Int(statistics.counters.liveBlocks))
         }
         // On real accounts: no item, no block, no slab is taken any more.
@@ -132,7 +135,8 @@ import Testing
 
     /// What lives for ever is never touched, and what expires is moved once for a level at most.
     @Test func inProportionToWhatExpires() throws {
-        let store = try Store(StoreConfiguration(memoryBytes: 64 << 20, bucketIntervalMilliseconds: 15_000, hashSeed: 1))
+        let store = try Store(
+            StoreConfiguration(memoryBytes: 64 << 20, bucketIntervalMilliseconds: 15_000, hashSeed: 1))
         let driver = try StoreDriver(store)
         for number in 0..<200_000 {
             driver.turn(Self.start) { _ = $0.set(Self.key(number), [1], now: Self.start) }

@@ -157,7 +157,8 @@ import Testing
         #expect(message { $0.keyPath = other.keyPath }?.contains("key values mismatch") == true)
         #expect(message { $0.keyFormat = 2 }?.hasPrefix("Error loading the key: ") == true)
         #expect(message { $0.ciphers = "NONE" } == "Error setting the provided cipher(s): NONE")
-        #expect(message { $0.authorityPath = certificate.keyPath }?.hasPrefix("Error loading the CA certificate: ") == true)
+        #expect(
+            message { $0.authorityPath = certificate.keyPath }?.hasPrefix("Error loading the CA certificate: ") == true)
         #expect(message { $0.authorityPath = other.chainPath } == nil)
     }
 }

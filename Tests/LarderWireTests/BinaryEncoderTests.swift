@@ -17,7 +17,8 @@ import Testing
         let key = Array("key".utf8)
         let bytes = written {
             BinaryEncoder.encodeValueHeader(
-                tag, key: key, keyLength: 3, clientFlags: 0xdead_beef, valueLength: 5, cas: 0x1122_3344_5566_7788, at: $0)
+                tag, key: key, keyLength: 3, clientFlags: 0xdead_beef, valueLength: 5, cas: 0x1122_3344_5566_7788,
+                at: $0)
         }
         #expect(
             bytes == [

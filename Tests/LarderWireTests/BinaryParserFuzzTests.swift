@@ -102,7 +102,9 @@ import Testing
 /// Packets that are nearly right.
 private enum DamagedPacket {
     static func make(_ random: inout SeededRandom) -> [UInt8] {
-        let opcode = random.chance(9, in: 10) ? UInt8.random(in: 0...0x26, using: &random) : UInt8.random(in: 0...255, using: &random)
+        let opcode =
+            random.chance(9, in: 10)
+            ? UInt8.random(in: 0...0x26, using: &random) : UInt8.random(in: 0...255, using: &random)
         let extras = [UInt8](repeating: 0xff, count: random.pick([0, 0, 0, 4, 8, 8, 20, 255]))
         let key = String(repeating: "k", count: random.pick([0, 1, 1, 5, 249, 250, 251, 300]))
         let value = [UInt8](repeating: 0x80, count: random.pick([0, 0, 1, 24, 100]))
@@ -111,7 +113,9 @@ private enum DamagedPacket {
             cas: random.pick([0, 1, UInt64.max]))
         for _ in 0..<random.pick([0, 0, 1, 1, 2, 5]) where !bytes.isEmpty {
             // Mostly in the header, and there in the lengths.
-            let place = random.chance(3, in: 4) ? random.pick([0, 1, 2, 3, 4, 5, 8, 9, 10, 11]) : Int.random(in: 0..<bytes.count, using: &random)
+            let place =
+                random.chance(3, in: 4)
+                ? random.pick([0, 1, 2, 3, 4, 5, 8, 9, 10, 11]) : Int.random(in: 0..<bytes.count, using: &random)
             guard place < bytes.count else { continue }
             switch Int.random(in: 0..<5, using: &random) {
             case 0: bytes[place] = UInt8.random(in: 0...255, using: &random)

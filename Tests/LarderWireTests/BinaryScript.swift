@@ -85,7 +85,9 @@ struct BinaryScript {
 
     private static func words(_ request: Request, _ base: UnsafePointer<UInt8>) -> String {
         let options = request.options
-        var words = ["\(request.verb)", text(UnsafeBufferPointer(start: base + request.keyStart, count: request.keyLength))]
+        var words = [
+            "\(request.verb)", text(UnsafeBufferPointer(start: base + request.keyStart, count: request.keyLength)),
+        ]
         if request.verb == .store { words.append("\(request.storeMode) flags=\(request.clientFlags)") }
         if request.exptime != 0 { words.append("exptime=\(request.exptime)") }
         if request.verb == .arithmetic { words.append("\(request.number) from \(request.initialValue)") }

@@ -8,7 +8,8 @@ import Testing
     }
 
     @Test func requests() {
-        #expect(header([0x12, 0x34, 0, 0, 0, 1, 0, 0, 0x67]) == DatagramHeader(requestID: 0x1234, sequence: 0, total: 1))
+        #expect(
+            header([0x12, 0x34, 0, 0, 0, 1, 0, 0, 0x67]) == DatagramHeader(requestID: 0x1234, sequence: 0, total: 1))
         #expect(header([0, 1, 0xff, 0xfe, 0, 1, 9, 9, 0]) == DatagramHeader(requestID: 1, sequence: 0xfffe, total: 1))
     }
 

@@ -39,10 +39,13 @@ import Testing
         guard case .request = parser.next(base, cursor: &cursor, end: end, request: &request),
             case .metaGet = request.verb, has("v", request)
         else { return nil }
-        func bytes(_ start: Int, _ count: Int) -> [UInt8] { Array(UnsafeBufferPointer(start: base + start, count: count)) }
+        func bytes(_ start: Int, _ count: Int) -> [UInt8] {
+            Array(UnsafeBufferPointer(start: base + start, count: count))
+        }
         return Get(
             key: bytes(request.keyStart, request.keyLength),
-            flags: bytes(Int(request.meta.flagsStart), Int(request.meta.flagsLength)), isQuiet: has("q", request), wantsCas: has("c", request))
+            flags: bytes(Int(request.meta.flagsStart), Int(request.meta.flagsLength)), isQuiet: has("q", request),
+            wantsCas: has("c", request))
     }
 
     @Test func batchesAreWhatNextFinds() {
@@ -57,7 +60,9 @@ import Testing
         defer { room.deallocate() }
         for round in 0..<3_000 {
             let bytes = Self.lines(&random)
-            let end = Int.random(in: 0...3, using: &random) == 0 ? Int.random(in: 0...bytes.count, using: &random) : bytes.count
+            let end =
+                Int.random(in: 0...3, using: &random) == 0
+                ? Int.random(in: 0...bytes.count, using: &random) : bytes.count
             // An allocation of its own size, so that a read behind it is one that a sanitizer sees.
             bytes.withUnsafeBufferPointer { buffer in
                 let base = buffer.baseAddress!
@@ -72,13 +77,15 @@ import Testing
                     var someWantCas = false
                     for key in 0..<count {
                         guard room[key].requestStart == place, let expected = Self.byNext(base, &place, end) else {
-                            Issue.record("seed \(seed), round \(round): next finds nothing at byte \(place) of \(bytes)")
+                            Issue.record(
+                                "seed \(seed), round \(round): next finds nothing at byte \(place) of \(bytes)")
                             return
                         }
                         someWantCas = someWantCas || expected.wantsCas
                         let get = Get(
                             key: Array(buffer[room[key].start..<room[key].start + room[key].length]),
-                            flags: Array(buffer[room[key].flagsStart..<room[key].flagsStart + Int(room[key].flagsLength)]),
+                            flags: Array(
+                                buffer[room[key].flagsStart..<room[key].flagsStart + Int(room[key].flagsLength)]),
                             isQuiet: room[key].isQuiet, wantsCas: expected.wantsCas)
                         #expect(get == expected, "seed \(seed), round \(round)")
                     }

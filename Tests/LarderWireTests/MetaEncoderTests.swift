@@ -25,7 +25,9 @@ import Testing
         return String(decoding: out[..<count], as: UTF8.self)
     }
 
-    private func retrieval(_ flags: String, withValue: Bool = false, _ change: (inout MetaFacts) -> Void = { _ in }) -> String {
+    private func retrieval(_ flags: String, withValue: Bool = false, _ change: (inout MetaFacts) -> Void = { _ in })
+        -> String
+    {
         text(flags) { flags, length, facts, out in
             var facts = facts
             change(&facts)
@@ -82,7 +84,8 @@ import Testing
                     (facts.secondsLeft, facts.secondsSinceAccess) = (Int64.max - 1, Int.max)
                     (facts.isStale, facts.isWinSent, facts.isWon) = (true, true, true)
                     return MetaEncoder.encodeRetrieval(
-                        facts, withValue: true, flags: flags.baseAddress!, flagsLength: flags.count, at: out.baseAddress!)
+                        facts, withValue: true, flags: flags.baseAddress!, flagsLength: flags.count,
+                        at: out.baseAddress!)
                 }
             }
         }

@@ -26,7 +26,9 @@ import Testing
             bytes += Array(["get ", "get ", "get ", "gets ", "get  "][Int.random(in: 0...4, using: &random)].utf8)
             let count = Int.random(in: 0...3, using: &random) == 0 ? Int.random(in: 1...60, using: &random) : 1
             for place in 0..<count {
-                if place > 0 { bytes += [UInt8](repeating: 0x20, count: Int.random(in: 0...9, using: &random) == 0 ? 3 : 1) }
+                if place > 0 {
+                    bytes += [UInt8](repeating: 0x20, count: Int.random(in: 0...9, using: &random) == 0 ? 3 : 1)
+                }
                 bytes += word(&random, Int.random(in: 0...20, using: &random) == 0 ? 200...249 : 0...40)
             }
             if Int.random(in: 0...9, using: &random) == 0 { bytes.append(0x20) }
@@ -42,7 +44,9 @@ import Testing
         var keys: [Key] = []
         bytes.withUnsafeBufferPointer { buffer in
             while cursor < buffer.count {
-                guard case .request = parser.next(buffer.baseAddress!, cursor: &cursor, end: buffer.count, request: &request)
+                guard
+                    case .request = parser.next(
+                        buffer.baseAddress!, cursor: &cursor, end: buffer.count, request: &request)
                 else { break }
                 keys.append(
                     Key(
@@ -70,7 +74,8 @@ import Testing
                 let count = parser.takeKeys(
                     base, cursor: &cursor, end: end, room, countMax: Int.random(in: 1...16, using: &random))
                 if count > 0 {
-                    let kept = Int.random(in: 0...2, using: &random) == 0 ? Int.random(in: 1...count, using: &random) : count
+                    let kept =
+                        Int.random(in: 0...2, using: &random) == 0 ? Int.random(in: 1...count, using: &random) : count
                     if kept < count { parser.giveBack(room[kept], cursor: &cursor) }
                     for key in 0..<kept {
                         let range = room[key].start..<room[key].start + room[key].length
@@ -110,7 +115,9 @@ import Testing
         var line = Array("set ".utf8) + word(&random, Int.random(in: 0...9, using: &random) == 0 ? 240...260 : 0...30)
         let flags = number(["0", "0", "1", "4294967295", "4294967296", "007", "-1", "999999999", "1234567890"])
         let exptime = number(["0", "0", "60", "-1", "2592001", "+5", "4294967296", "x", ""])
-        let length = number(["\(value.count)", "\(value.count)", "\(value.count)", "0\(value.count)", "-1", "\(value.count + 1)"])
+        let length = number([
+            "\(value.count)", "\(value.count)", "\(value.count)", "0\(value.count)", "-1", "\(value.count + 1)",
+        ])
         line += Array(" \(flags) \(exptime) \(length)".utf8)
         if Int.random(in: 0...5, using: &random) == 0 { line += Array(" noreply".utf8) }
         line += Int.random(in: 0...9, using: &random) == 0 ? [0x0a] : [0x0d, 0x0a]
@@ -120,7 +127,9 @@ import Testing
             let place = Int.random(in: 4...all.count - 1, using: &random)
             all[place] = UInt8(Int.random(in: 0...255, using: &random))
         }
-        return Array(all.prefix(Int.random(in: 0...9, using: &random) == 0 ? Int.random(in: 0...all.count, using: &random) : all.count))
+        return Array(
+            all.prefix(
+                Int.random(in: 0...9, using: &random) == 0 ? Int.random(in: 0...all.count, using: &random) : all.count))
     }
 
     @Test func plainSetsAreWhatNextFinds() {

@@ -97,7 +97,8 @@ import Testing
         case .metaGet, .metaStore, .metaDelete, .metaArithmetic, .metaDebug:
             let flagsStart = Int(request.meta.flagsStart)
             let flagsEnd = flagsStart + Int(request.meta.flagsLength)
-            let flagsAreInside = request.meta.flagsLength == 0
+            let flagsAreInside =
+                request.meta.flagsLength == 0
                 || flagsStart > keyEnd && request.meta.flagsLength > 0 && flagsEnd <= cursor
             let keyIsInside = request.keyStart >= before && (1...250).contains(request.keyLength) && keyEnd <= cursor
             let decodedFits = (0...187).contains(request.meta.decodedKeyLength)
@@ -164,7 +165,8 @@ private enum LineMaker {
 
     static func metaLine(_ random: inout SeededRandom) -> [UInt8] {
         let count = Int.random(in: 0...(Int.random(in: 0...9, using: &random) == 0 ? 24 : 5), using: &random)
-        let words = [metaHeads.randomElement(using: &random) ?? ""]
+        let words =
+            [metaHeads.randomElement(using: &random) ?? ""]
             + (0..<count).map { _ in metaFlags.randomElement(using: &random) ?? "" }
         return damaged(words.joined(separator: " "), &random)
     }

@@ -19,8 +19,10 @@ import Testing
         ("mg k\r\n", "metaGet k"),
         ("mg  k  v   s \r\n", "metaGet k [v   s ]"),
         ("mg k v f k\n", "metaGet k [v f k]"),
-        ("mg k T30 t C5 N60 R10 E7 F9\r\n",
-            "metaGet k exptime=30 cas=5 flags=9 vivify=60 recache=10 newCas=7 recacheFollowsTouch [T30 t C5 N60 R10 E7 F9]"),
+        (
+            "mg k T30 t C5 N60 R10 E7 F9\r\n",
+            "metaGet k exptime=30 cas=5 flags=9 vivify=60 recache=10 newCas=7 recacheFollowsTouch [T30 t C5 N60 R10 E7 F9]"
+        ),
         ("mg k N60 T30\r\n", "metaGet k exptime=30 vivify=60 touchIsLast [N60 T30]"),
         ("mg k R10 T30\r\n", "metaGet k exptime=30 recache=10 touchIsLast [R10 T30]"),
         ("mg k T-1\r\n", "metaGet k exptime=-1 touchIsLast [T-1]"),
@@ -36,7 +38,10 @@ import Testing
         ("mn\r\n", "noOperation"),
         ("mn whatever it is\r\n", "noOperation"),
         ("ms k 2\r\nhi\r\n", "metaStore k value=hi"),
-        ("ms k 2 F5 T30 MA Oabc\r\nhi\r\n", "metaStore k exptime=30 flags=5 mode=A touchIsLast [F5 T30 MA Oabc] value=hi"),
+        (
+            "ms k 2 F5 T30 MA Oabc\r\nhi\r\n",
+            "metaStore k exptime=30 flags=5 mode=A touchIsLast [F5 T30 MA Oabc] value=hi"
+        ),
         ("ms k 0\r\n\r\n", "metaStore k value="),
         ("ms k -0 q\r\n\r\n", "metaStore k [q] value="),
     ])
@@ -61,7 +66,9 @@ import Testing
     func wrongLines(input: String, reply: String) {
         let bytes = Array(input.utf8)
         #expect(WireScript.steps(bytes) == ["reject \(reply)"])
-        for cut in 0...bytes.count { #expect(WireScript.steps(bytes, cuts: [cut]) == ["reject \(reply)"], "cut \(cut)") }
+        for cut in 0...bytes.count {
+            #expect(WireScript.steps(bytes, cuts: [cut]) == ["reject \(reply)"], "cut \(cut)")
+        }
     }
 
     /// Whatever is wrong with an `ms` whose length can be read, its value is no command.

@@ -94,8 +94,7 @@ struct WireScript {
 
     // MARK: Words
 
-    private static func words(for request: Request, _ base: UnsafePointer<UInt8>, _ step: ParseStep) -> String
-    {
+    private static func words(for request: Request, _ base: UnsafePointer<UInt8>, _ step: ParseStep) -> String {
         func bytes(_ start: Int, _ length: Int) -> String {
             text(UnsafeBufferPointer(start: base + start, count: length))
         }

@@ -136,8 +136,7 @@ extension Worker {
         if request(connection).kind != .quietGets { answer(connection, now: now) }
     }
 
-    mutating func keepPartial(_ connection: UnsafeMutablePointer<Connection>, _ start: Cursor, _ end: Cursor)
-    {
+    mutating func keepPartial(_ connection: UnsafeMutablePointer<Connection>, _ start: Cursor, _ end: Cursor) {
         guard end - start <= Connection.partialMax else {
             fault = "a line without end: \(line(start, end))"
             return

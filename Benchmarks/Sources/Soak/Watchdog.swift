@@ -20,8 +20,7 @@ struct Watchdog {
         var latest = upSince
         var stalest = now
         var stalestClient = 0
-        for (number, marker) in shared.lastAnswer.enumerated() where marker.isWaiting.load(ordering: .relaxed)
-        {
+        for (number, marker) in shared.lastAnswer.enumerated() where marker.isWaiting.load(ordering: .relaxed) {
             let answered = max(upSince, marker.answeredAt.load(ordering: .relaxed))
             latest = max(latest, answered)
             if answered < stalest { (stalest, stalestClient) = (answered, number) }

@@ -9,8 +9,7 @@ public struct Backoff: Sendable, Hashable {
     public var jitter: Double
 
     /// Spans between these two.
-    public init(initial: Duration = .milliseconds(50), longest: Duration = .seconds(10), jitter: Double = 0.5)
-    {
+    public init(initial: Duration = .milliseconds(50), longest: Duration = .seconds(10), jitter: Double = 0.5) {
         self.initial = initial
         self.longest = longest
         self.jitter = jitter

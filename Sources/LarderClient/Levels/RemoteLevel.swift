@@ -155,8 +155,9 @@ public final class RemoteLevel: CacheLevel {
 
     private func listedKeys(_ pattern: KeyPattern) async throws(CacheError) -> [String] {
         let names = try await asking { try await servers.keys(withPrefix: prefix) }
-        return Set(names.map { String(decoding: $0.utf8.dropFirst(prefix.utf8.count), as: UTF8.self) }).filter
-        { pattern.matches($0) }
+        return Set(names.map { String(decoding: $0.utf8.dropFirst(prefix.utf8.count), as: UTF8.self) }).filter {
+            pattern.matches($0)
+        }
     }
 
     private func batches(_ keys: [String]) -> [[String]] {

@@ -13,8 +13,7 @@ public struct LockoutCounter<Context: Sendable>: Sendable {
     /// Whether a success forgets it.
     public let resets: Bool
     /// Called when a lock is set.
-    public let alert:
-        (@Sendable (_ context: Context, _ name: String, _ counter: LockoutCounter) async -> Void)?
+    public let alert: (@Sendable (_ context: Context, _ name: String, _ counter: LockoutCounter) async -> Void)?
 
     /// A term.
     /// - Parameters:

@@ -44,8 +44,7 @@ extension Pooled: ItemServers where Pool.Resource: ItemServers {
         try await withConnection { try await $0.timedItem(for: key) }
     }
 
-    public func store(_ mode: StoreMode, _ items: [NewItem], expiration: Expiration) async throws -> [String]
-    {
+    public func store(_ mode: StoreMode, _ items: [NewItem], expiration: Expiration) async throws -> [String] {
         try await withConnection { try await $0.store(mode, items, expiration: expiration) }
     }
 

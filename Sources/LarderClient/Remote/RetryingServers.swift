@@ -37,8 +37,7 @@ public struct RetryingServers: ItemServers {
         try await retrying { try await servers.timedItem(for: key) }
     }
 
-    public func store(_ mode: StoreMode, _ items: [NewItem], expiration: Expiration) async throws -> [String]
-    {
+    public func store(_ mode: StoreMode, _ items: [NewItem], expiration: Expiration) async throws -> [String] {
         guard mode == .set else { return try await servers.store(mode, items, expiration: expiration) }
         return try await retrying { try await servers.store(mode, items, expiration: expiration) }
     }

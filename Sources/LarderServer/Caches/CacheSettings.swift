@@ -75,7 +75,10 @@ package struct CacheSettings: Sendable, Equatable {
 
     /// The line that says at the start what the cache is.
     func summary(places: [String], isRouted: Bool) -> String {
-        let values = isBitmap ? "values of up to \(valueBytesMax) bytes in blocks of \(blockBytes)" : "values of up to \(valueBytesMax) bytes"
+        let values =
+            isBitmap
+            ? "values of up to \(valueBytesMax) bytes in blocks of \(blockBytes)"
+            : "values of up to \(valueBytesMax) bytes"
         let ways = places + (isRouted ? ["keys \(name)/..."] : [])
         let way = ways.isEmpty ? "nobody" : ways.joined(separator: ", ")
         return "cache \"\(name)\" for \(way): \(itemsMax) items, \(values); when full it \(whenFull)"

@@ -25,7 +25,8 @@ package final class ServedCache: Sendable {
         self.settings = settings
         contentBytesMax =
             settings.isMemcachedShaped
-            ? server.memoryLimitBytes : settings.blocks.multipliedReportingOverflow(by: settings.blockBytes).partialValue
+            ? server.memoryLimitBytes
+            : settings.blocks.multipliedReportingOverflow(by: settings.blockBytes).partialValue
         evicts = settings.isMemcachedShaped ? server.evictions : settings.purgesLeastRecentlyUsed
         sizeMax = settings.isMemcachedShaped ? server.maxItemSizeBytes : settings.valueBytesMax
         var configuration = Self.configuration(settings, server)
@@ -37,7 +38,9 @@ package final class ServedCache: Sendable {
     }
 
     // The workers have ended before the server's state is freed.
-    deinit { counters.forEach { $0.deallocate() } }
+    deinit {
+        for each in counters { each.deallocate() }
+    }
 
     package var name: String { settings.name }
 

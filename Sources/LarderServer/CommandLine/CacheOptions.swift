@@ -94,11 +94,13 @@ private func checkTogether(_ settings: CacheSettings, _ given: [String], _ title
         throw .usage("\(title): blocks takes a whole number from \(items) (items) up, not \"\(settings.blocks)\".")
     }
     if settings.isStrict, items < 2 {
-        throw .usage("\(title): strict_items=1 holds one item less than items, which takes 2 or more, not \"\(items)\".")
+        throw .usage(
+            "\(title): strict_items=1 holds one item less than items, which takes 2 or more, not \"\(items)\".")
     }
     if let given = settings.givenValueBytesMax, given > settings.blockValueBytesMax {
         let largest = settings.isBitmap ? "blocksize x blocks" : "blocksize, since bitmap is off"
-        throw .usage("\(title): max_item_size takes at most \(settings.blockValueBytesMax) (\(largest)), not \"\(given)\".")
+        throw .usage(
+            "\(title): max_item_size takes at most \(settings.blockValueBytesMax) (\(largest)), not \"\(given)\".")
     }
     guard StoreSize.fits(settings) else {
         throw .usage(

@@ -77,7 +77,8 @@ extension ExtendedOption {
         silent("modern"), silent("inline_ascii_resp"), silent("no_inline_ascii_resp"),
         option("slab_reassign") { draft, _ in draft.settings.showsSlabMover = true },
         option("lru_maintainer") { draft, _ in draft.settings.showsMaintainer = true },
-        silent("no_drop_privileges"), option("relaxed_privileges") { draft, _ in draft.settings.allowsDebugging = true },
+        silent("no_drop_privileges"),
+        option("relaxed_privileges") { draft, _ in draft.settings.allowsDebugging = true },
         ignored("no_hashexpand", "the index grows when it has to"),
         ignored(
             "hash_algorithm", "the hash is keyed with a random seed", .words(["jenkins", "murmur3", "xxh3"])),
@@ -128,7 +129,8 @@ extension ExtendedOption {
         },
     ]
 
-    private static let ownEviction = "Larder evicts by slab: what expires, what is mostly holes, then the oldest that nobody asks for"
+    private static let ownEviction =
+        "Larder evicts by slab: what expires, what is mostly holes, then the oldest that nobody asks for"
     private static let expiry = "expired items give their memory back by themselves"
     private static let eviction: [ExtendedOption] = [
         ignored(

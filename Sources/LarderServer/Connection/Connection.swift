@@ -151,7 +151,8 @@ struct Connection {
 
     /// Half a line that waits for its rest moves out of the pool's buffer into one of its size.
     mutating func shrinkInput(_ context: inout WorkerContext) {
-        guard phase == .readingCommand || phase == .loggingIn, input.capacity == BufferPool.bufferBytes, input.count > 0,
+        guard phase == .readingCommand || phase == .loggingIn, input.capacity == BufferPool.bufferBytes,
+            input.count > 0,
             input.count <= TextParser.lineLengthMax, let small = Buffer(copying: input)
         else { return }
         context.pool.giveBack(&input)
@@ -278,7 +279,11 @@ struct Connection {
         switch step {
         case .request:
             let isMidRetrieval: Bool
-            if case .retrieve = request.verb { isMidRetrieval = !request.options.firstOfRetrieval } else { isMidRetrieval = false }
+            if case .retrieve = request.verb {
+                isMidRetrieval = !request.options.firstOfRetrieval
+            } else {
+                isMidRetrieval = false
+            }
             budget &-= isMidRetrieval ? 1 : Self.requestCost
             if context.verbosity > 1 { logRequest(base) }
             if context.routesKeys { route(base, &context) }

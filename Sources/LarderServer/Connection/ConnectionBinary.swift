@@ -57,7 +57,7 @@ extension Connection {
 
     /// A packet with a name and a value for each.
     mutating func writeInBinary(_ list: StatisticsList, _ context: inout WorkerContext) {
-        list.forEach { name, value in writePacket(key: name, value: value, &context) }
+        list.visitAll { name, value in writePacket(key: name, value: value, &context) }
     }
 
     /// A packet of success with any key and any body.

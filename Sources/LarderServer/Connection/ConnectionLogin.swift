@@ -29,9 +29,10 @@ extension Connection {
     private mutating func check(_ name: Range<Int>, _ password: Range<Int>, _ context: inout WorkerContext) {
         // SAFETY: the parser's ranges lie inside the input buffer.
         let bytes = UnsafeRawBufferPointer(start: input.base, count: input.end)
-        let succeeds = context.state.access.authenticator?.accepts(
-            name: UnsafeRawBufferPointer(rebasing: bytes[name]),
-            password: UnsafeRawBufferPointer(rebasing: bytes[password])) ?? false
+        let succeeds =
+            context.state.access.authenticator?.accepts(
+                name: UnsafeRawBufferPointer(rebasing: bytes[name]),
+                password: UnsafeRawBufferPointer(rebasing: bytes[password])) ?? false
         holdLogin(succeeds: succeeds, &context)
     }
 

@@ -82,7 +82,7 @@ extension Connection {
     /// Names and values, without the end of the list.
     mutating func write(_ list: StatisticsList, _ context: inout WorkerContext) {
         if dialect == .binary { return writeInBinary(list, &context) }
-        list.forEach { name, value in
+        list.visitAll { name, value in
             let length = TextEncoder.statisticOverhead + name.count + value.count
             guard let out = output.room(length, &context.pool) else { return outOfReplyMemory(&context) }
             output.didWrite(TextEncoder.encodeStatistic(name: name, value: value, at: out))

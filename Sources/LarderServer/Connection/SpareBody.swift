@@ -48,7 +48,8 @@ final class SpareBody: Sendable {
     }
 
     private func exchange(_ memory: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-        UnsafeMutableRawPointer(bitPattern: address.exchange(UInt(bitPattern: memory), ordering: .acquiringAndReleasing))
+        UnsafeMutableRawPointer(
+            bitPattern: address.exchange(UInt(bitPattern: memory), ordering: .acquiringAndReleasing))
     }
 
     /// Once a second: frees what was not needed since the last time, or may not be kept any more.

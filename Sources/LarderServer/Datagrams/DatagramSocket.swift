@@ -13,7 +13,8 @@ package struct DatagramSocket: Sendable {
     /// Opens the sockets that `settings` name, or none: one for each address of the TCP listeners.
     package static func openAll(_ settings: Settings) throws(StartupError) -> [DatagramSocket] {
         guard settings.udpPort != 0, settings.unixSocketPath == nil else { return [] }
-        let addresses = settings.listenAddresses.isEmpty
+        let addresses =
+            settings.listenAddresses.isEmpty
             ? Listener.loopback.map { Settings.ListenAddress(host: $0) } : settings.listenAddresses
         var opened: [DatagramSocket] = []
         do throws(StartupError) {

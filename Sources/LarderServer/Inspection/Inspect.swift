@@ -17,7 +17,8 @@ package func inspect(_ settings: InspectSettings) -> InspectionReport {
             exitCode: inspection.problemCount == 0 ? 0 : 1)
     } catch .fileRefused(let path, .beingMade) {
         return InspectionReport(
-            text: "", failure: "larder inspect: \(path): a server is making this file at this moment; look again", exitCode: 2)
+            text: "", failure: "larder inspect: \(path): a server is making this file at this moment; look again",
+            exitCode: 2)
     } catch {
         return InspectionReport(text: "", failure: "larder inspect: \(error)", exitCode: 1)
     }

@@ -81,7 +81,9 @@ enum SettingsStatistics {
         lines.add("reqs_per_event", settings.requestsPerEventMax)
         lines.add("cas_enabled", settings.casEnabled)
         lines.add("tcp_backlog", settings.listenBacklog)
-        lines.add("binding_protocol", settings.bindingProtocol == .negotiating ? "auto-negotiate" : settings.bindingProtocol.name)
+        lines.add(
+            "binding_protocol",
+            settings.bindingProtocol == .negotiating ? "auto-negotiate" : settings.bindingProtocol.name)
         lines.add("auth_enabled_sasl", settings.saslEnabled)
         lines.add("auth_enabled_ascii", settings.saslEnabled ? "no" : paths.userFile ?? "no")
         lines.add("item_size_max", cache.sizeMax)

@@ -20,7 +20,7 @@ struct StatisticsList {
     mutating func add(_ name: String, _ value: Bool) { add(name, value ? "yes" : "no") }
 
     /// Calls `body` with the bytes of each name and its value.
-    func forEach(_ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Void) {
+    func visitAll(_ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Void) {
         bytes.withUnsafeBytes { all in
             var start = 0
             for entry in stride(from: 0, to: ends.count, by: 2) {

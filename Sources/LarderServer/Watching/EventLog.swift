@@ -30,7 +30,7 @@ struct EventLog {
 
     mutating func addDropped(_ count: Int) { dropped += count }
 
-    func forEach(_ body: (_ line: ArraySlice<UInt8>, _ entry: Entry) -> Void) {
+    func visitLines(_ body: (_ line: ArraySlice<UInt8>, _ entry: Entry) -> Void) {
         var start = 0
         for entry in entries {
             body(bytes[start..<entry.end], entry)

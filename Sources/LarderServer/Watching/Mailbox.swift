@@ -32,7 +32,7 @@ final class Mailbox: Sendable {
         var sent = 0
         var skipped = 0
         contents.withLock { contents in
-            log.forEach { line, entry in
+            log.visitLines { line, entry in
                 guard !entry.streams.isDisjoint(with: streams), entry.id > first else { return }
                 // Room for the line that tells of those that were skipped.
                 guard contents.bytes.count + line.count + 32 <= bytesMax else {

@@ -56,7 +56,8 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// Reads once, and serves what has come.
     func receive(_ client: ClientPointer) {
         wake(client)
-        guard let room = client.pointee.connection.pointee.inputRoom(&pointee.context), let start = room.baseAddress else {
+        guard let room = client.pointee.connection.pointee.inputRoom(&pointee.context), let start = room.baseAddress
+        else {
             pointee.context.counters.add(.readBufferOutOfMemory)
             return close(client)
         }
@@ -85,7 +86,8 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// unless a request of its is half-way.
     func receiveLast(_ client: ClientPointer) {
         wake(client)
-        guard let room = client.pointee.connection.pointee.inputRoom(&pointee.context), let start = room.baseAddress else {
+        guard let room = client.pointee.connection.pointee.inputRoom(&pointee.context), let start = room.baseAddress
+        else {
             return close(client)
         }
         if client.pointee.tlsState.isShakingHands { return close(client) }
@@ -204,7 +206,9 @@ extension UnsafeMutablePointer<WorkerCore> {
         var next = pointee.clients
         while let client = next {
             next = client.pointee.next
-            if client.pointee.connection.pointee.output.sendsFromFile { client.pointee.connection.pointee.output.isSpoiled = true }
+            if client.pointee.connection.pointee.output.sendsFromFile {
+                client.pointee.connection.pointee.output.isSpoiled = true
+            }
         }
     }
 
@@ -213,7 +217,8 @@ extension UnsafeMutablePointer<WorkerCore> {
     private func sendAll(_ client: ClientPointer) -> Bool {
         while !client.pointee.connection.pointee.output.isEmpty {
             // The store's file was changed after these values were found, so they must not be sent.
-            guard StoreDamage.count == pointee.damagesSeen || !client.pointee.connection.pointee.output.sendsFromFile else {
+            guard StoreDamage.count == pointee.damagesSeen || !client.pointee.connection.pointee.output.sendsFromFile
+            else {
                 close(client, .error)
                 return false
             }
@@ -348,7 +353,8 @@ extension UnsafeMutablePointer<WorkerCore> {
         client.initialize(
             to: Client(
                 connection: pointee.resting, lastActivityMilliseconds: pointee.context.now,
-                resting: RestingConnection(listener.bindingProtocol, cacheNumber: listener.cacheNumber, pointee.context),
+                resting: RestingConnection(
+                    listener.bindingProtocol, cacheNumber: listener.cacheNumber, pointee.context),
                 fd: fd, isUnixSocket: listener.isUnixSocket, tls: tls, tlsState: TLSState(isShakingHands: tls != nil),
                 worker: self, next: pointee.clients))
         if pointee.context.login == .text {
@@ -365,7 +371,8 @@ extension UnsafeMutablePointer<WorkerCore> {
         pointee.connectionTable.set(fd, .new, atMilliseconds: pointee.context.now)
         if pointee.context.isWatched { pointee.context.logArrival(of: fd) }
         if pointee.context.verbosity > 1 {
-            StandardError.write("<\(fd) new \((listener.bindingProtocol ?? pointee.context.bindingProtocol).name) client connection")
+            StandardError.write(
+                "<\(fd) new \((listener.bindingProtocol ?? pointee.context.bindingProtocol).name) client connection")
         }
         if !watch.add() { close(client) }
     }

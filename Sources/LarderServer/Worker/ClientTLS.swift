@@ -119,7 +119,8 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// Reads those bytes. A turn each, not one within another: the client may have sent more before each is served.
     func receivePending(_ client: ClientPointer) {
         wake(client)
-        guard let room = client.pointee.connection.pointee.inputRoom(&pointee.context), let start = room.baseAddress else {
+        guard let room = client.pointee.connection.pointee.inputRoom(&pointee.context), let start = room.baseAddress
+        else {
             pointee.context.counters.add(.readBufferOutOfMemory)
             return close(client)
         }

@@ -51,7 +51,7 @@ package final class ServerState: Sendable {
         self.clock = clock.shifted(by: shift)
         self.access = access
         var caches: [ServedCache] = []
-        for cache in settings.orderedCaches { 
+        for cache in settings.orderedCaches {
             caches.append(
                 try ServedCache(
                     cache, server: settings, openedAtMilliseconds: clock.startMilliseconds,

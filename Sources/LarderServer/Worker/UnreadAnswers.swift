@@ -25,7 +25,9 @@ extension UnsafeMutablePointer<WorkerCore> {
         // Memory that was used already is cheaper than new, whose pages the system has to clear.
         var spare: UnsafeMutableRawPointer?
         defer { free(spare) }
-        while state.unreadBytes.load(ordering: .relaxed) > state.unreadBytesMax, let stalest = stalestAnswer(except: client) {
+        while state.unreadBytes.load(ordering: .relaxed) > state.unreadBytesMax,
+            let stalest = stalestAnswer(except: client)
+        {
             if spare == nil, toCopy > 0 { spare = stalest.pointee.connection.pointee.output.takeCopy() }
             cutOff(stalest)
         }
@@ -62,7 +64,11 @@ extension UnsafeMutablePointer<WorkerCore> {
         let next = previous.map { $0.pointee.connection.pointee.unreadNext } ?? pointee.unreadFirst
         client.pointee.connection.pointee.unreadPrevious = previous
         client.pointee.connection.pointee.unreadNext = next
-        if let previous { previous.pointee.connection.pointee.unreadNext = client } else { pointee.unreadFirst = client }
+        if let previous {
+            previous.pointee.connection.pointee.unreadNext = client
+        } else {
+            pointee.unreadFirst = client
+        }
         if let next { next.pointee.connection.pointee.unreadPrevious = client } else { pointee.unreadLast = client }
     }
 

@@ -249,7 +249,9 @@ final class Worker: Sendable {
         waker.withLock { $0 = nil }
         closeClients(core)
         core.pointee.entrance = nil
-        while let connection = core.pointee.connections.take() { ConnectionPool.free(connection, &core.pointee.context) }
+        while let connection = core.pointee.connections.take() {
+            ConnectionPool.free(connection, &core.pointee.context)
+        }
         core.pointee.connections.deallocate()
         ConnectionPool.free(core.pointee.resting, &core.pointee.context)
         free(core.pointee.recordBuffer?.baseAddress)
@@ -328,7 +330,9 @@ final class Worker: Sendable {
         while let client = next {
             next = client.pointee.next
             let silent = core.pointee.context.now - client.pointee.lastActivityMilliseconds
-            if silent > Self.partialLineMilliseconds { client.pointee.connection.pointee.shrinkInput(&core.pointee.context) }
+            if silent > Self.partialLineMilliseconds {
+                client.pointee.connection.pointee.shrinkInput(&core.pointee.context)
+            }
             if client.pointee.isParked { continue }
             if loginTimeout > 0, core.closeIfLoginIsLate(client, timeoutSeconds: loginTimeout) { continue }
             if client.pointee.tlsState.isShakingHands {

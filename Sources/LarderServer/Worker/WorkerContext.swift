@@ -205,7 +205,9 @@ private struct ParkedCache: ~Copyable {
     var counters: Counters
     var limits: CacheLimits
 
-    static func all(_ caches: ArraySlice<ServedCache>, worker: Int) throws(StoreError) -> UnsafeMutablePointer<ParkedCache> {
+    static func all(_ caches: ArraySlice<ServedCache>, worker: Int) throws(StoreError) -> UnsafeMutablePointer<
+        ParkedCache
+    > {
         let parked = UnsafeMutablePointer<ParkedCache>.allocate(capacity: caches.count)
         for (place, cache) in caches.enumerated() {
             let session = try cache.store.makeSession()

@@ -52,7 +52,9 @@ final class OldArena: Sendable {
         var flushAt: UInt64?
         for index in copies.indices.reversed() {
             var value: UInt64 = 0
-            if larder_durable_read(&copies[index].flush_sequence, superblock.hash_seed, &value) { flushSequence = value }
+            if larder_durable_read(&copies[index].flush_sequence, superblock.hash_seed, &value) {
+                flushSequence = value
+            }
             if larder_durable_read(&copies[index].flush_at_ms, superblock.hash_seed, &value) { flushAt = value }
         }
         return (flushSequence, flushAt)

@@ -78,7 +78,8 @@ enum FileSuperblock {
     private static func hasDurables(_ superblock: larder_superblock, seed: UInt64) -> Bool {
         var copy = superblock
         var value: UInt64 = 0
-        return larder_durable_read(&copy.flush_sequence, seed, &value) && larder_durable_read(&copy.flush_at_ms, seed, &value)
+        return larder_durable_read(&copy.flush_sequence, seed, &value)
+            && larder_durable_read(&copy.flush_at_ms, seed, &value)
     }
 
     /// Writes the fixed part of a superblock, and the beginning of all that changes.

@@ -136,7 +136,8 @@ struct Rebuild {
             report.droppedItems += 1
             state.writeDeadItem(
                 Reservation(
-                    block: UInt32(block), blockCount: count, cas: 0, order: 0, form: ItemForm(rawValue: 0), holdsLane: false))
+                    block: UInt32(block), blockCount: count, cas: 0, order: 0, form: ItemForm(rawValue: 0),
+                    holdsLane: false))
         }
     }
 
@@ -324,7 +325,9 @@ struct Rebuild {
         if let slot = state.slot(of: item.key, item.keyLength, tag, in: bucket) {
             // A kill between two stores left both: neither answer is wrong, the later is the better.
             let other = Item(state.address(ofBlock: slot.block))
-            guard state.order(of: other) <= state.order(of: item) else { return drop(candidate.block, candidate.blocks) }
+            guard state.order(of: other) <= state.order(of: item) else {
+                return drop(candidate.block, candidate.blocks)
+            }
             larder_bucket_publish(slot.line, slot.number, UInt32(candidate.block))
             return drop(Int(slot.block), state.blockCount(forBytes: other.totalBytes))
         }
@@ -370,7 +373,8 @@ struct Rebuild {
                 let time = bucket.level > 0 ? min(bucket.end, max(bucket.start, scan.now)) : bucket.end
                 state.awaitAttention(of: slab, at: time)
             } else {
-                state.awaitAttention(of: slab, at: state.expiry(of: Item(state.address(ofBlock: state.firstBlock(ofSlab: slab)))))
+                state.awaitAttention(
+                    of: slab, at: state.expiry(of: Item(state.address(ofBlock: state.firstBlock(ofSlab: slab)))))
             }
         }
         state.restoreAges()

@@ -95,7 +95,9 @@ extension Store {
     /// - Returns: when a flush is still to fall due.
     private func readDurables(now: Int64) -> Int64 {
         let superblocks = [state.superblock, state.process.pointee.secondSuperblock].compactMap { $0 }
-        func read(_ field: (UnsafeMutablePointer<larder_superblock>) -> UnsafeMutablePointer<larder_durable>?) -> UInt64? {
+        func read(_ field: (UnsafeMutablePointer<larder_superblock>) -> UnsafeMutablePointer<larder_durable>?)
+            -> UInt64?
+        {
             for superblock in superblocks {
                 var value: UInt64 = 0
                 if larder_durable_read(field(superblock), state.hashSeed, &value) { return value }

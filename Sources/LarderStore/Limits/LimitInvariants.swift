@@ -24,7 +24,7 @@ extension InvariantCheck {
         var listed: [UInt64: Int] = [:]
         var count = 0
         bounds.withRecency { list in
-            list.forEach {
+            list.visitAll {
                 listed[$0, default: 0] += $1
                 count += $1
             }

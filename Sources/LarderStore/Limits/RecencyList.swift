@@ -108,7 +108,7 @@ struct RecencyList {
     }
 
     /// All hashes, the most recently used first, and how many items each stands for.
-    func forEach(_ body: (_ hash: UInt64, _ items: Int) -> Void) {
+    func visitAll(_ body: (_ hash: UInt64, _ items: Int) -> Void) {
         var node = nodes[0].next
         while node != 0 {
             body(nodes[Int(node)].hash, Int(nodes[Int(node)].items))

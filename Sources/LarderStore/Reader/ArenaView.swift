@@ -37,7 +37,7 @@ struct ArenaView {
         self.geometry = geometry
         hashSeed = superblock.hash_seed
         // What changes stands in the first one, so that one has to be whole.
-        guard let first = ArenaFile.readSuperblock(fd, at: 0), first.fixed_check == larder_check(first),
+        guard let first = ArenaFile.readSuperblock(fd, at: 0), first.fixed_check == superblockCheck(of: first),
             first.hash_seed == hashSeed, geometry.matches(first)
         else { throw .fileRefused(path: path, .notAStore(reason: "its first superblock is damaged")) }
         self.fd = fd
@@ -70,7 +70,7 @@ struct ArenaView {
     /// Whether a path still names this file, and it has all its bytes.
     func isCurrent(at path: String) -> Bool {
         var status = stat()
-        return stat_of(path, &status) && status.st_ino == inode && status.st_dev == device
+        return readStatus(of: path, &status) && status.st_ino == inode && status.st_dev == device
             && Int(status.st_size) >= bytes
     }
 
@@ -101,10 +101,10 @@ struct ArenaView {
     }
 }
 
-private func larder_check(_ superblock: larder_superblock) -> UInt64 {
+private func superblockCheck(of superblock: larder_superblock) -> UInt64 {
     var copy = superblock
     return larder_superblock_check(&copy)
 }
 
 /// `stat` is a type as well as a function.
-private func stat_of(_ path: String, _ status: inout stat) -> Bool { stat(path, &status) == 0 }
+private func readStatus(of path: String, _ status: inout stat) -> Bool { stat(path, &status) == 0 }

@@ -34,9 +34,10 @@ extension StoreState {
         func reclaim() {
             let before = process.pointee.freeSlabs.count + unpinnedLimboCount()
             let purpose: Evacuation =
-                !evicts ? .evict(surcharge: 0)
+                !evicts
+                ? .evict(surcharge: 0)
                 : vainReclaims < Self.reclaimsBeforeDropping
-                ? .evict(surcharge: vainReclaims / Self.reclaimsBeforeSurcharge) : .drop
+                    ? .evict(surcharge: vainReclaims / Self.reclaimsBeforeSurcharge) : .drop
             mayReclaim =
                 reclaimSlab(purpose, session, now: now) && (evicts || vainReclaims < Self.reclaimsBeforeRefusing)
             let after = process.pointee.freeSlabs.count + unpinnedLimboCount()
@@ -229,7 +230,9 @@ extension StoreState {
         checkMayAwaitSections()
         while larder_load_u32(&slabs[slab].state) == LARDER_SLAB_LIMBO.rawValue {
             recycleLimbo(session)
-            guard larder_load_u32(process.pointee.pins + slab) == 0, wait.goesOn(until: .sectionsEnd, self) else { return false }
+            guard larder_load_u32(process.pointee.pins + slab) == 0, wait.goesOn(until: .sectionsEnd, self) else {
+                return false
+            }
         }
         return larder_load_u32(&slabs[slab].state) == LARDER_SLAB_FREE.rawValue
             && claim(slab, session, now: now)

@@ -243,7 +243,8 @@ package final class ModelRun {
                 let found = driver.turn(now) { $0.find(keys[key], now: now) }
                 if found == nil, room == .tiny { continue }
                 if found != before.live(key, now: now), found != model.live(key, now: now) {
-                    return "key \(key) is \(ModelStore.text(found)); before \(ModelStore.text(before.live(key, now: now)))"
+                    return
+                        "key \(key) is \(ModelStore.text(found)); before \(ModelStore.text(before.live(key, now: now)))"
                         + ", after \(ModelStore.text(model.live(key, now: now))); \(report)"
                 }
             }

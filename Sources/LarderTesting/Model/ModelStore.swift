@@ -76,8 +76,7 @@ struct ModelStore {
         return nil
     }
 
-    private func combined(_ mode: WriteMode, _ old: FoundItem?, _ wanted: FoundItem, cas: UInt64) -> FoundItem
-    {
+    private func combined(_ mode: WriteMode, _ old: FoundItem?, _ wanted: FoundItem, cas: UInt64) -> FoundItem {
         var new = wanted
         if let old, mode == .append || mode == .prepend {
             new = old

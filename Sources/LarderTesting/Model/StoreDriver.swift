@@ -130,7 +130,9 @@ package final class StoreDriver {
     }
 
     package func vivify(_ key: [UInt8], expiry: Int64, now: Int64) -> StoreResult {
-        withHashed(key) { session.vivify($0, expiry: expiry, newCas: nil, keyIsBinary: false, isFetched: false, now: now) }
+        withHashed(key) {
+            session.vivify($0, expiry: expiry, newCas: nil, keyIsBinary: false, isFetched: false, now: now)
+        }
     }
 
     /// `.gone` also when the item is not there.

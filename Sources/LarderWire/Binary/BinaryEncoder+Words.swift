@@ -11,7 +11,8 @@ extension BinaryEncoder {
         case .nonNumericValue: .nonNumericValue
         // A `flush` under `-F` is not permitted.
         case .authenticationFailure, .flushNotAllowed: .authenticationError
-        case .noSuchStatistics, .tooFewArguments, .detailUsage, .detailNotAllowed, .cachedumpNotAllowed, .illegalSlabClass:
+        case .noSuchStatistics, .tooFewArguments, .detailUsage, .detailNotAllowed, .cachedumpNotAllowed,
+            .illegalSlabClass:
             .keyNotFound
         case .unknownCommand: .unknownCommand
         case .outOfMemoryStoring, .outOfMemory, .tooManyConnections: .outOfMemory

@@ -52,7 +52,9 @@ extension TextParser {
         while count < countMax, end &- cursor >= 6 {
             let line = base + cursor
             // SAFETY: six bytes and more are there.
-            guard UInt32(littleEndian: UnsafeRawPointer(line).loadUnaligned(as: UInt32.self)) == 0x20_74_65_67 else { break }
+            guard UInt32(littleEndian: UnsafeRawPointer(line).loadUnaligned(as: UInt32.self)) == 0x20_74_65_67 else {
+                break
+            }
             let rest = end &- cursor &- 4
             var length = larder_find_break(line + 4, rest)
             guard length < rest, length > 0, line[4 &+ length] == UInt8(ascii: "\n") else { break }

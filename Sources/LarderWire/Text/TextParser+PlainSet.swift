@@ -32,7 +32,8 @@ extension TextParser {
         var exptime = 0
         if end &- place >= 8,
             // " 0 0 ", as most clients send.
-            UnsafeRawPointer(base + place).loadUnaligned(as: UInt64.self).littleEndian & 0xff_ffff_ffff == 0x20_30_20_30_20
+            UnsafeRawPointer(base + place).loadUnaligned(as: UInt64.self).littleEndian & 0xff_ffff_ffff
+                == 0x20_30_20_30_20
         {
             place &+= 4
         } else {

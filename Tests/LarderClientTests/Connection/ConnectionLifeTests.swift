@@ -171,8 +171,7 @@ private final class Count: Sendable {
     }
 
     @Test(arguments: Dialect.allCases, [TestServer.larder, TestServer.memcached])
-    func whatIsTooLargeForTheServerIsNotStoredAndTheRestIs(dialect: Dialect, executable: String) async throws
-    {
+    func whatIsTooLargeForTheServerIsNotStoredAndTheRestIs(dialect: Dialect, executable: String) async throws {
         let server = try TestServer(executable: executable)
         let connection = server.connection { $0.dialect = dialect }
         let items = ["a", "b", "c"].map {

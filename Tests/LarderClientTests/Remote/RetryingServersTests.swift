@@ -119,8 +119,7 @@ private struct FlakyServers: ItemServers {
         try fail()
         return try await servers.delete(keys)
     }
-    func add(_ delta: Int64, to key: String, initial: UInt64?, expiration: Expiration) async throws -> UInt64?
-    {
+    func add(_ delta: Int64, to key: String, initial: UInt64?, expiration: Expiration) async throws -> UInt64? {
         try fail()
         return try await servers.add(delta, to: key, initial: initial, expiration: expiration)
     }

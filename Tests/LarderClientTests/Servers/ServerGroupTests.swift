@@ -213,8 +213,7 @@ private final class FlakyServers: ItemServers {
         try ask()
         return []
     }
-    func add(_ delta: Int64, to key: String, initial: UInt64?, expiration: Expiration) async throws -> UInt64?
-    {
+    func add(_ delta: Int64, to key: String, initial: UInt64?, expiration: Expiration) async throws -> UInt64? {
         try ask()
         return nil
     }

@@ -38,8 +38,7 @@ struct ArenaServers: ItemServers {
 
     func delete(_ keys: [String]) async throws -> Set<String> { try cache.remove(keys, namespace: nil) }
 
-    func add(_ delta: Int64, to key: String, initial: UInt64?, expiration: Expiration) async throws -> UInt64?
-    {
+    func add(_ delta: Int64, to key: String, initial: UInt64?, expiration: Expiration) async throws -> UInt64? {
         try cache.count(delta, key: key, initial: initial, expiration: expiration, namespace: nil)
     }
 

@@ -121,8 +121,7 @@ final class MapServers: ItemServers {
         }
     }
 
-    func add(_ delta: Int64, to key: String, initial: UInt64?, expiration: Expiration) async throws -> UInt64?
-    {
+    func add(_ delta: Int64, to key: String, initial: UInt64?, expiration: Expiration) async throws -> UInt64? {
         try await asked { state, now in
             guard var entry = state.live(key, now) else {
                 guard let initial else { return nil }
