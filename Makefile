@@ -36,7 +36,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format lint clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
+.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format check lint clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -53,7 +53,8 @@ build: setup ## build the optimised server: .build/release/larder
 debug: setup-debug ## build everything, tests and what stands behind traits too, for debugging: .build/debug/larder
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --build-tests
 
-test: setup-test ## build both ways, warnings being errors, then run every test (what CI runs)
+test: setup-test ## check the layout, build both ways, warnings being errors, then run every test (what CI runs)
+	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory build
 	@$(MAKE) --no-print-directory test-swift
 	@$(MAKE) --no-print-directory test-model
@@ -105,6 +106,8 @@ install: build ## install the server under $(DESTDIR)$(PREFIX); it needs no Swif
 
 format: ## lay the Swift sources out as .swift-format says
 	$(SWIFT) format format --in-place --recursive --parallel $(SOURCES)
+
+check: lint ## run the checks that need no build
 
 lint: ## report where the layout differs from .swift-format
 	$(SWIFT) format lint --strict --recursive --parallel $(SOURCES)

@@ -109,7 +109,8 @@ let package = Package(
             name: "LarderTestServer", dependencies: ["LarderClient", "LarderServer"], swiftSettings: settings),
         // Not a product: Tests/Clients holds other clients against it.
         .executableTarget(
-            name: "client-probe", dependencies: ["LarderClient", "CLarderSystem"], path: "Tests/ClientProbe", swiftSettings: settings),
+            name: "client-probe", dependencies: ["LarderClient", "CLarderSystem"], path: "Tests/ClientProbe",
+            swiftSettings: settings),
         .target(
             name: "LarderTesting", dependencies: ["LarderStore", "LarderWire", "LarderTLS"], swiftSettings: settings),
         // Not a product: `make test-model` and CI run it.
@@ -121,7 +122,8 @@ let package = Package(
             dependencies: ["LarderServer", "LarderStore", "LarderWire", "LarderTesting", "CLarderArena"],
             swiftSettings: settings),
         .testTarget(
-            name: "LarderStoreTests", dependencies: ["LarderStore", "LarderTesting", "CLarderArena"], swiftSettings: settings),
+            name: "LarderStoreTests", dependencies: ["LarderStore", "LarderTesting", "CLarderArena"],
+            swiftSettings: settings),
         .testTarget(name: "LarderWireTests", dependencies: ["LarderWire", "LarderTesting"], swiftSettings: settings),
         .testTarget(name: "LarderTLSTests", dependencies: ["LarderTLS", "LarderTesting"], swiftSettings: settings),
         .testTarget(
