@@ -130,8 +130,8 @@ extension ExtendedOption {
     ]
 
     private static let ownEviction =
-        "Larder evicts by slab: what expires, what is mostly holes, then the oldest that nobody asks for"
-    private static let expiry = "expired items give their memory back by themselves"
+        "Larder evicts by slab: expired ones, those with most holes, then the oldest without hits"
+    private static let expiry = "memory of expired items is reclaimed in any case"
     private static let eviction: [ExtendedOption] = [
         ignored(
             "tail_repair_time", expiry, .atLeast(10, "Cannot set tail_repair_time to less than 10 seconds")
@@ -179,7 +179,7 @@ extension ExtendedOption {
             ignored("sock_cookie_id", "mark the sockets in the firewall instead", .any),
             option("proxy_config") { _, text throws(Ending) in
                 guard text != nil else { throw .badValue("Missing proxy_config file argument") }
-                throw .usage("Larder is not a proxy: -o proxy_config would have it serve something else.")
+                throw .usage("Larder is not a proxy: -o proxy_config is refused.")
             },
         ]
 
