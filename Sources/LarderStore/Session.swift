@@ -39,20 +39,19 @@ public struct Session: ~Copyable {
     /// lending it to a call copies nothing else.
     private struct Core {
         let state: StoreState
-        let slot: UnsafeMutablePointer<SessionSlot>
+        let slot: Shared<SessionSlot>
         /// Keeps the store there as long as the session.
         let store: Store
     }
-    private let core: UnsafeMutablePointer<Core>
+    private let core: Shared<Core>
 
     @inline(__always)
     var state: StoreState { core.pointee.state }
     @inline(__always)
-    var slot: UnsafeMutablePointer<SessionSlot> { core.pointee.slot }
+    var slot: Shared<SessionSlot> { core.pointee.slot }
 
-    init(_ store: Store, _ slot: UnsafeMutablePointer<SessionSlot>) {
-        core = .allocate(capacity: 1)
-        core.initialize(to: Core(state: store.state, slot: slot, store: store))
+    init(_ store: Store, _ slot: Shared<SessionSlot>) {
+        core = Shared(allocating: Core(state: store.state, slot: slot, store: store))
     }
 
     deinit {
@@ -64,7 +63,6 @@ public struct Session: ~Copyable {
         state.lock(.sessions, &state.process.pointee.sessionLock)
         slot.pointee.isUsed = false
         state.unlock(.sessions, &state.process.pointee.sessionLock)
-        core.deinitialize(count: 1)
         core.deallocate()
     }
 
@@ -176,7 +174,7 @@ public struct Session: ~Copyable {
         let last = state.slabIndex(ofBlock: state.block(ofItem: item.base + (item.totalBytes - 1)))
         let pin = Pin(process: state.process, firstSlab: UInt32(first), lastSlab: UInt32(last), isInFile: isInFile)
         var added: UInt32 = 0
-        for slab in first...last where larder_add_u32(state.process.pointee.pins + slab, 1) == 0 {
+        for slab in first...last where larder_add_u32(&state.process.pointee.pins[slab], 1) == 0 {
             added += 1
         }
         let pinned = larder_add_u32(&state.process.pointee.pinnedSlabs, added) + added
@@ -195,7 +193,7 @@ public struct Session: ~Copyable {
     public func unpin(_ pin: Pin) {
         var removed: UInt32 = 0
         for slab in Int(pin.firstSlab)...Int(pin.lastSlab)
-        where larder_add_u32(pin.process.pointee.pins + slab, UInt32.max) == 1 { removed += 1 }
+        where larder_add_u32(&pin.process.pointee.pins[slab], UInt32.max) == 1 { removed += 1 }
         _ = larder_add_u32(&pin.process.pointee.pinnedSlabs, 0 &- removed)
     }
 
@@ -288,7 +286,7 @@ public struct Session: ~Copyable {
 ///
 /// SAFETY: `@unchecked Sendable` because what it points to are atomics of the store's.
 public struct Pin: @unchecked Sendable {
-    let process: UnsafeMutablePointer<ProcessState>
+    let process: Shared<ProcessState>
     let firstSlab: UInt32
     let lastSlab: UInt32
     /// Whether the bytes lie in a file, which other programs may change.

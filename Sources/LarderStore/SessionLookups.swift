@@ -34,7 +34,7 @@ public struct Lookup {
     var tag: UInt8 = 0
     /// Of the bucket, when `base` was read from it.
     var version: UInt32 = 1
-    var bucket: UnsafeMutablePointer<larder_bucket>?
+    var bucket: Shared<larder_bucket>?
 
     public init(key: UnsafeRawPointer, keyLength: Int) {
         self.key = key
@@ -103,8 +103,7 @@ extension Session {
         let state = self.state
         let buckets = larder_load_u64(&state.superblock.pointee.bucket_count)
         if count == 1 {
-            prepare(lookups, state, buckets)
-            larder_prefetch(lookups.pointee.bucket)
+            prepare(lookups, state, buckets).prefetch()
         } else {
             approach(lookups, count, state, buckets)
         }
@@ -115,19 +114,22 @@ extension Session {
         _ lookups: UnsafeMutablePointer<Lookup>, _ count: Int, _ state: StoreState, _ buckets: UInt64
     ) {
         for place in 0..<count {
-            prepare(lookups + place, state, buckets)
-            larder_prefetch(lookups[place].bucket)
+            prepare(lookups + place, state, buckets).prefetch()
         }
         for place in 0..<count { approach(lookups + place, state) }
     }
 
     /// Hashes a key, and finds its bucket.
-    @inline(__always)
-    private func prepare(_ lookup: UnsafeMutablePointer<Lookup>, _ state: StoreState, _ buckets: UInt64) {
+    @inline(__always) @discardableResult
+    private func prepare(
+        _ lookup: UnsafeMutablePointer<Lookup>, _ state: StoreState, _ buckets: UInt64
+    ) -> Shared<larder_bucket> {
         let hash = KeyHash.hash(lookup.pointee.key, count: lookup.pointee.keyLength, seed: state.hashSeed)
         lookup.pointee.hash = hash
         lookup.pointee.tag = KeyHash.tag(hash)
-        lookup.pointee.bucket = state.bucketAddress(state.bucketNumber(hash, count: buckets))
+        let bucket = state.bucketAddress(state.bucketNumber(hash, count: buckets))
+        lookup.pointee.bucket = bucket
+        return bucket
     }
 
     /// Fetches the first item of the bucket, which is near, that has the key's tag.
@@ -135,12 +137,12 @@ extension Session {
     private func approach(_ lookup: UnsafeMutablePointer<Lookup>, _ state: StoreState) {
         // SAFETY: the first round has put a bucket there.
         let bucket = lookup.pointee.bucket.unsafelyUnwrapped
-        lookup.pointee.version = larder_bucket_version(bucket)
-        let mask = larder_bucket_match(bucket, lookup.pointee.tag)
+        lookup.pointee.version = bucket.version
+        let mask = bucket.match(lookup.pointee.tag)
         lookup.pointee.base = nil
         guard mask != 0 else { return }
         let slot = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
-        let item = state.address(ofBlock: larder_bucket_block(bucket, slot))
+        let item = state.address(ofBlock: bucket.block(slot))
         lookup.pointee.base = item
         larder_prefetch(item)
     }
@@ -151,7 +153,7 @@ extension Session {
         let version = lookup.pointee.version
         guard let item = lookup.pointee.base, version & 1 == 0,
             state.keyMatches(item, lookup.pointee.key, lookup.pointee.keyLength),
-            larder_bucket_unchanged(lookup.pointee.bucket.unsafelyUnwrapped, version)
+            lookup.pointee.bucket.unsafelyUnwrapped.isUnchanged(since: version)
         else { return nil }
         return item
     }

@@ -357,7 +357,7 @@ extension Session {
     @inline(__always)
     private func putInPlace(
         of slot: IndexSlot, _ present: Item, _ place: Reservation, _ hash: UInt64,
-        _ bucket: UnsafeMutablePointer<larder_bucket>, keeping keptState: UInt8
+        _ bucket: Shared<larder_bucket>, keeping keptState: UInt8
     ) {
         // A key that is often asked for stays so when its value changes.
         let kept = larder_load_u8(present.stateField) & keptState
@@ -367,7 +367,7 @@ extension Session {
         }
         state.settle(place)
         state.crashPoint()
-        larder_bucket_publish(slot.line, slot.number, place.block)
+        slot.line.publish(slot.number, place.block)
         state.crashPoint()
         if let bounds = state.bounds {
             bounds.replaced(present, by: Item(state.address(ofBlock: place.block)), hash)
@@ -385,7 +385,7 @@ extension Session {
     /// it, when there is no room.
     @inline(__always)
     private func putInto(
-        _ bucket: UnsafeMutablePointer<larder_bucket>, _ tag: UInt8, _ place: Reservation, _ hash: UInt64
+        _ bucket: Shared<larder_bucket>, _ tag: UInt8, _ place: Reservation, _ hash: UInt64
     ) -> Bool {
         state.settle(place)
         state.crashPoint()
@@ -541,7 +541,7 @@ extension Session {
     /// Whether the item's slab is of the right time bucket for a new expiry.
     private func fitsInPlace(_ item: Item, _ expiry: Int64) -> Bool {
         guard item.form.contains(.expires), expiry != Int64.max else { return false }
-        let slab = state.slabs + state.slabIndex(ofBlock: state.block(ofItem: item.base))
+        let slab = state.slabs.record(state.slabIndex(ofBlock: state.block(ofItem: item.base)))
         if slab.pointee.run_slabs > 1 {
             // A run waits for its own item only: later is well, and found when its time comes.
             return expiry > state.expiry(of: item)
@@ -587,7 +587,7 @@ extension Session {
         state.crashPoint()
         state.settle(place)
         state.crashPoint()
-        larder_bucket_publish(slot.line, slot.number, place.block)
+        slot.line.publish(slot.number, place.block)
         state.crashPoint()
         state.release(block: slot.block, blockCount: state.blockCount(forBytes: item.totalBytes), self.slot)
         state.unlockBucket(bucket)

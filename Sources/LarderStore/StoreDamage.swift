@@ -46,7 +46,7 @@ extension StoreState {
 
     /// Waits while the store is being emptied. The session has just gone online.
     @inline(never)
-    func awaitRepair(_ session: UnsafeMutablePointer<SessionSlot>) {
+    func awaitRepair(_ session: Shared<SessionSlot>) {
         var step: UInt32 = 0
         while larder_load_u32(&process.pointee.isClosed) != 0 {
             larder_store_u64(&session.pointee.epoch, SessionSlot.offline)

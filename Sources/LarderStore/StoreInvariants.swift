@@ -74,7 +74,7 @@ struct InvariantCheck {
         if failures.count < 40 { failures.append(text) }
     }
 
-    func slabState(_ slab: Int) -> UInt32 { larder_load_u32(&state.slabs[slab].state) }
+    func slabState(_ slab: Int) -> SlabState { state.slabs.state(slab) }
 
     /// Calls `body` with each item that the index leads to.
     func forEachItem(_ body: (Item) -> Void) {
@@ -98,7 +98,7 @@ struct InvariantCheck {
         }
         for entry in 0..<directoryCount {
             let slab = Int(state.directory[entry])
-            guard slab < state.slabCount, slabState(slab) == LARDER_SLAB_INDEX.rawValue else {
+            guard slab < state.slabCount, slabState(slab) == .index else {
                 return fail("directory entry \(entry) names slab \(slab), which is not the index's")
             }
             if !directorySlabs.insert(slab).inserted { fail("slab \(slab) is twice in the directory") }
@@ -108,14 +108,14 @@ struct InvariantCheck {
 
     private mutating func checkChain(_ number: Int, count: UInt64) {
         let bucket = state.bucketAddress(number)
-        if larder_bucket_version(bucket) & 1 == 1 { fail("bucket \(number) is locked") }
+        if bucket.version & 1 == 1 { fail("bucket \(number) is locked") }
         let last = UInt32(LARDER_BUCKET_SLOTS) - 1
         var line = bucket
         chainKeys.removeAll(keepingCapacity: true)
         while true {
             for slot in 0..<UInt32(LARDER_BUCKET_SLOTS) {
-                let tag = larder_bucket_tag(line, slot)
-                let block = larder_bucket_block(line, slot)
+                let tag = line.tag(slot)
+                let block = line.block(slot)
                 if tag == UInt8(LARDER_TAG_EMPTY) {
                     if block != 0 { fail("bucket \(number): empty slot \(slot) has block \(block)") }
                 } else if tag != UInt8(LARDER_TAG_LINK) {
@@ -124,8 +124,8 @@ struct InvariantCheck {
                     fail("bucket \(number): a link in slot \(slot)")
                 }
             }
-            guard larder_bucket_tag(line, last) == UInt8(LARDER_TAG_LINK) else { return }
-            let next = larder_bucket_block(line, last)
+            guard line.tag(last) == UInt8(LARDER_TAG_LINK) else { return }
+            let next = line.block(last)
             guard isOverflowLine(next) else {
                 return fail("bucket \(number): link to \(next), no overflow line")
             }
@@ -138,7 +138,7 @@ struct InvariantCheck {
 
     func isOverflowLine(_ line: UInt32) -> Bool {
         let slab = Int(line) >> Int(state.slabShift - 6)
-        return slab < state.slabCount && slabState(slab) == LARDER_SLAB_INDEX.rawValue
+        return slab < state.slabCount && slabState(slab) == .index
             && !directorySlabs.contains(slab)
     }
 
@@ -147,11 +147,11 @@ struct InvariantCheck {
         guard slab < state.slabCount else {
             return fail("bucket \(bucket): block \(block) is beyond the arena")
         }
-        let record = state.slabs + slab
-        let isRun = slabState(slab) == LARDER_SLAB_RUN_HEAD.rawValue
-        let isOpen = slabState(slab) == LARDER_SLAB_OPEN.rawValue
-        guard isRun || isOpen || slabState(slab) == LARDER_SLAB_SEALED.rawValue else {
-            return fail("bucket \(bucket): block \(block) is in slab \(slab) of state \(slabState(slab))")
+        let record = state.slabs.record(slab)
+        let isRun = slabState(slab) == .runHead
+        let isOpen = slabState(slab) == .open
+        guard isRun || isOpen || slabState(slab) == .sealed else {
+            return fail("bucket \(bucket): block \(block) is in slab \(slab) of state \(slabState(slab).rawValue)")
         }
         guard !state.isFlushed(slab: slab) else {
             flushedItemCount += 1
@@ -205,20 +205,22 @@ struct InvariantCheck {
     /// Notes where a slab was found: in one place, and no other.
     private mutating func put(_ slab: Int, _ place: SlabPlace) {
         if places[slab] != .nowhere {
-            fail("slab \(slab) of state \(slabState(slab)) is in \(places[slab]) and in \(place)")
+            fail("slab \(slab) of state \(slabState(slab).rawValue) is in \(places[slab]) and in \(place)")
         }
         places[slab] = place
     }
 
     mutating func checkLists() {
         let process = state.process
-        checkList(process.pointee.freeSlabs, .free, LARDER_SLAB_FREE.rawValue)
-        checkList(process.pointee.limboSlabs, .limbo, LARDER_SLAB_LIMBO.rawValue)
-        checkList(process.pointee.freshSlabs, .fresh, LARDER_SLAB_SEALED.rawValue, or: LARDER_SLAB_RUN_HEAD.rawValue)
-        checkList(process.pointee.keptSlabs, .kept, LARDER_SLAB_SEALED.rawValue)
+        checkList(process.pointee.freeSlabs, .free, .free)
+        checkList(process.pointee.limboSlabs, .limbo, .limbo)
+        checkList(process.pointee.freshSlabs, .fresh, .sealed, or: .runHead)
+        checkList(process.pointee.keptSlabs, .kept, .sealed)
     }
 
-    private mutating func checkList(_ list: SlabList, _ name: SlabPlace, _ wanted: UInt32, or other: UInt32? = nil) {
+    private mutating func checkList(
+        _ list: SlabList, _ name: SlabPlace, _ wanted: SlabState, or other: SlabState? = nil
+    ) {
         var count = 0
         var previous = SlabList.none
         var next = list.head
@@ -231,9 +233,9 @@ struct InvariantCheck {
                 fail("the \(name) list is torn before slab \(slab)")
             }
             if slabState(slab) != wanted, slabState(slab) != other {
-                fail("slab \(slab) of state \(slabState(slab)) is on the \(name) list")
+                fail("slab \(slab) of state \(slabState(slab).rawValue) is on the \(name) list")
             }
-            if slabState(slab) == LARDER_SLAB_SEALED.rawValue,
+            if slabState(slab) == .sealed,
                 (state.slabs[slab].run_slabs == 1) != (name == .kept)
             {
                 fail("slab \(slab) is on the \(name) list by mistake")
@@ -256,9 +258,9 @@ struct InvariantCheck {
             }
             for index in 0..<session.pointee.openCount {
                 let open = session.pointee.open[index]
-                let slab = state.slabs + Int(open.slab)
+                let slab = state.slabs.record(Int(open.slab))
                 put(Int(open.slab), .lane)
-                if slabState(Int(open.slab)) != LARDER_SLAB_OPEN.rawValue {
+                if slabState(Int(open.slab)) != .open {
                     fail("slab \(open.slab) of lane \(place) is not open")
                 }
                 if slab.pointee.expiry_base_ms != open.bucket.start
@@ -275,10 +277,10 @@ struct InvariantCheck {
     mutating func checkSlabs() {
         for slab in 0..<state.slabCount {
             switch slabState(slab) {
-            case LARDER_SLAB_RUN_HEAD.rawValue: checkRun(slab)
-            case LARDER_SLAB_INDEX.rawValue: put(slab, .index)
-            case LARDER_SLAB_METADATA.rawValue: put(slab, .metadata)
-            case LARDER_SLAB_CLAIMED.rawValue: put(slab, .landing)
+            case .runHead: checkRun(slab)
+            case .index: put(slab, .index)
+            case .metadata: put(slab, .metadata)
+            case .claimed: put(slab, .landing)
             default: break
             }
         }
@@ -287,8 +289,8 @@ struct InvariantCheck {
             fail("\(landings) slabs are claimed for values that arrive, not \(state.process.pointee.landingSlabs)")
         }
         for slab in 0..<state.slabCount {
-            if places[slab] == .nowhere { fail("slab \(slab) of state \(slabState(slab)) is nowhere") }
-            if slabState(slab) != LARDER_SLAB_LIMBO.rawValue, !state.isFlushed(slab: slab) { checkBlocks(slab) }
+            if places[slab] == .nowhere { fail("slab \(slab) of state \(slabState(slab).rawValue) is nowhere") }
+            if slabState(slab) != .limbo, !state.isFlushed(slab: slab) { checkBlocks(slab) }
         }
     }
 
@@ -298,7 +300,7 @@ struct InvariantCheck {
             return fail("run \(head) has \(count) slabs")
         }
         for slab in head + 1..<head + count {
-            guard slabState(slab) == LARDER_SLAB_RUN_TAIL.rawValue,
+            guard slabState(slab) == .runTail,
                 Int(state.slabs[slab].run_slabs) == slab - head
             else { return fail("slab \(slab) is not the tail of run \(head)") }
             put(slab, .run)
@@ -306,29 +308,25 @@ struct InvariantCheck {
     }
 
     private mutating func checkBlocks(_ slab: Int) {
-        let counted = Int(larder_load_u32(&state.slabs[slab].live_blocks))
+        let counted = Int(state.slabs.liveBlocks(slab))
         if counted != liveBlocks[slab] {
             fail("slab \(slab) counts \(counted) live blocks and has \(liveBlocks[slab])")
         }
         if Int(state.slabs[slab].cursor_blocks) > state.blocksPerSlab {
             fail("slab \(slab): cursor beyond its end")
         }
-        let isRun = slabState(slab) == LARDER_SLAB_RUN_HEAD.rawValue
-        let first = Int(state.firstBlock(ofSlab: slab))
-        let end = isRun ? first + 1 : first + Int(state.slabs[slab].cursor_blocks)
-        var position = first
+        var items = SlabItems(state, of: slab)
         var reached = 0
-        while position < end, end - first <= state.blocksPerSlab {
-            let item = Item(state.address(ofBlock: UInt32(position)))
-            let isReached = starts[position >> 6] >> UInt64(position & 63) & 1 == 1
+        while Int(state.slabs[slab].cursor_blocks) <= state.blocksPerSlab, let item = items.next() {
+            let block = items.block
+            let isReached = starts[block >> 6] >> UInt64(block & 63) & 1 == 1
             if item.form.contains(.dead) == isReached {
-                return fail("slab \(slab): the item at \(position) is dead and in the index, or neither")
+                return fail("slab \(slab): the item at \(block) is dead and in the index, or neither")
             }
             if isReached { reached += 1 }
-            position += state.blockCount(forBytes: item.totalBytes)
         }
         if reached != itemsReached[slab] { fail("slab \(slab): slots lead into the middle of its items") }
-        if position != end, !isRun { fail("slab \(slab): its items end at \(position), not at \(end)") }
+        if !items.endsAtCursor { fail("slab \(slab): its items end at \(items.position), not at its cursor") }
     }
 }
 

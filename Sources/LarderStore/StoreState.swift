@@ -11,10 +11,10 @@ import Glibc
 /// lane's lock, or under `process.pointee.spaceLock`; each field says which.
 struct StoreState: @unchecked Sendable {
     let base: UnsafeMutableRawPointer
-    let superblock: UnsafeMutablePointer<larder_superblock>
-    let slabs: UnsafeMutablePointer<larder_slab>
-    let directory: UnsafeMutablePointer<UInt32>
-    let process: UnsafeMutablePointer<ProcessState>
+    let superblock: Shared<larder_superblock>
+    let slabs: SlabTable
+    let directory: SharedArray<UInt32>
+    let process: Shared<ProcessState>
     let blockShift: UInt32
     let slabShift: UInt32
     let slabCount: Int
@@ -23,19 +23,20 @@ struct StoreState: @unchecked Sendable {
     /// In files `ItemForm.checked`, else 0: the bit of items with a checksum.
     let checked: UInt8
     /// Where items and blocks are counted against limits; nil: the memory is the limit.
-    let bounds: UnsafeMutablePointer<Bounds>?
+    let bounds: Shared<Bounds>?
     /// Hits that an item keeps count of.
     let frequencyMax: UInt8
 
     /// - Parameter hashSeed: the superblock's, unless that is not to be trusted.
     init(
-        base: UnsafeMutableRawPointer, geometry: Geometry, process: UnsafeMutablePointer<ProcessState>,
+        base: UnsafeMutableRawPointer, geometry: Geometry, process: Shared<ProcessState>,
         hashSeed: UInt64? = nil
     ) {
         self.base = base
-        superblock = base.assumingMemoryBound(to: larder_superblock.self)
-        slabs = (base + geometry.slabTableOffset).assumingMemoryBound(to: larder_slab.self)
-        directory = (base + geometry.directoryOffset).assumingMemoryBound(to: UInt32.self)
+        superblock = Shared(base.assumingMemoryBound(to: larder_superblock.self))
+        slabs = SlabTable((base + geometry.slabTableOffset).assumingMemoryBound(to: larder_slab.self))
+        directory = SharedArray(
+            (base + geometry.directoryOffset).assumingMemoryBound(to: UInt32.self), count: geometry.slabCount)
         self.process = process
         blockShift = UInt32(geometry.blockShift)
         slabShift = UInt32(geometry.slabShift)
@@ -116,11 +117,11 @@ struct ProcessState {
     /// Slabs given back, in the order of their epochs.
     var limboSlabs = SlabList()
     /// Links of those lists, a pair for each slab.
-    var links: UnsafeMutablePointer<SlabLinks>
+    var links: SharedArray<SlabLinks>
     /// When each slab's youngest item was stored: see `SlabAge.swift`. Under the space lock.
-    var births: UnsafeMutablePointer<UInt64>
+    var births: SharedArray<UInt64>
     /// By slab: where `slabsWritten` stood when the large item in it was last left where it is since it is asked for.
-    var renewals: UnsafeMutablePointer<UInt64>
+    var renewals: SharedArray<UInt64>
     /// Slabs that new items were put in so far. Under the space lock.
     var slabsWritten: UInt64 = 0
     /// Where the search for adjacent slabs goes on in a large arena. Under the space lock.
@@ -128,14 +129,14 @@ struct ProcessState {
     /// Slabs that values are arriving in. Under the space lock.
     var landingSlabs = 0
     /// Pins of each slab: replies that are still being sent from it. Atomic.
-    var pins: UnsafeMutablePointer<UInt32>
+    var pins: SharedArray<UInt32>
     /// Slabs with a pin. Atomic.
     var pinnedSlabs: UInt32 = 0
     /// Slabs by the time when their time bucket wants attention.
     var expiryHeap: ExpiryHeap
     /// Sessions' epochs and lanes.
     /// Addresses of the sessions' slots, 0 where there is none. Atomic.
-    var sessions: UnsafeMutablePointer<UInt64>
+    var sessions: SharedArray<UInt64>
     /// Atomic; counts the givings back of slabs.
     var epoch: UInt64 = 1
     /// Free lines of overflow buckets, linked through their first block number. Under `overflowLock`.
@@ -145,7 +146,7 @@ struct ProcessState {
     /// Atomic; when a delayed flush falls due, `Int64.max` when none is.
     var flushAtMilliseconds: UInt64 = UInt64(Int64.max)
     /// The superblock's copy behind the arena of a file.
-    var secondSuperblock: UnsafeMutablePointer<larder_superblock>?
+    var secondSuperblock: Shared<larder_superblock>?
     /// Slabs opened up to this one were flushed. Atomic; changed under the space lock.
     var flushedSequence: UInt64 = 0
     /// How far the sweep after a flush has come. Under the space lock.
@@ -184,7 +185,7 @@ struct ProcessState {
     /// An earlier value of `cas_last`. Under the space lock.
     var casNoted: UInt64 = 0
     var configuration: StoreConfiguration
-    var bounds: UnsafeMutablePointer<Bounds>?
+    var bounds: Shared<Bounds>?
     /// Counters of sessions that have ended. Under `sessionLock`.
     var endedCounters = StoreCounters()
 }

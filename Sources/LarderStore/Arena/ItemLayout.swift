@@ -94,7 +94,7 @@ public struct Item {
 
     /// An item that a session has found. The session may use it until it goes offline.
     @inline(__always)
-    init(_ base: UnsafeMutableRawPointer, foundBy session: UnsafeMutablePointer<SessionSlot>) {
+    init(_ base: UnsafeMutableRawPointer, foundBy session: Shared<SessionSlot>) {
         address = base
         firstBytes = larder_load_head(base)
         guardOfView = ViewGuard(session)

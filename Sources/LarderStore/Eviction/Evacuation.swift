@@ -19,7 +19,7 @@ extension StoreState {
 
     /// - Returns: false when `.move` found no place for an item: what is left stays where it is.
     func evacuate(
-        _ slab: Int, _ purpose: Evacuation, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ slab: Int, _ purpose: Evacuation, _ session: Shared<SessionSlot>, now: Int64
     ) -> Bool {
         guard !isFlushed(slab: slab) else {
             takeFromIndex(flushed: slab)
@@ -29,16 +29,11 @@ extension StoreState {
         let isKept = slabs[slab].run_slabs == 1
         // What was stored of late and found at all never pays more: it is no more than half of the arena.
         let isYoung = isYoung(slab)
-        let isRun = larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue
-        let start = Int(firstBlock(ofSlab: slab))
-        let end = isRun ? start + 1 : start + Int(slabs[slab].cursor_blocks)
-        var position = start
-        while position < end, larder_load_u32(&slabs[slab].live_blocks) != 0 {
-            let item = Item(address(ofBlock: UInt32(truncatingIfNeeded: position)))
-            let count = blockCount(forBytes: item.totalBytes)
-            position += count
+        var items = SlabItems(self, of: slab)
+        while slabs.liveBlocks(slab) != 0, let item = items.next() {
             if item.form.contains(.dead) { continue }
-            if position < end { larder_prefetch(address(ofBlock: UInt32(truncatingIfNeeded: position))) }
+            items.prefetchNext()
+            let count = items.blockCount
             let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
             let keeps: Bool
             var price = 0
@@ -66,7 +61,7 @@ extension StoreState {
     }
 
     func dropFromIndex(
-        _ item: Item, _ hash: UInt64, _ count: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ item: Item, _ hash: UInt64, _ count: Int, _ session: Shared<SessionSlot>, now: Int64
     ) {
         let block = block(ofItem: item.base)
         let bucket = lockBucket(hash)
@@ -83,7 +78,7 @@ extension StoreState {
     }
 
     func countDropped(
-        _ item: Item, _ hash: UInt64, isDead: Bool, now: Int64, _ session: UnsafeMutablePointer<SessionSlot>
+        _ item: Item, _ hash: UInt64, isDead: Bool, now: Int64, _ session: Shared<SessionSlot>
     ) {
         if let bounds { bounds.removed(item, hash) }
         let fetched = larder_load_u8(item.stateField) & ItemState.fetched != 0
@@ -105,7 +100,7 @@ extension StoreState {
 
     /// Copies an item to the mover's slabs and points its slot there. It pays for it in hits.
     func move(
-        _ item: Item, _ hash: UInt64, price: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ item: Item, _ hash: UInt64, price: Int, _ session: Shared<SessionSlot>, now: Int64
     ) -> Bool {
         let old = block(ofItem: item.base)
         while true {
@@ -139,7 +134,7 @@ extension StoreState {
             sign(place)
             settle(place)
             crashPoint()
-            larder_bucket_publish(slot.line, slot.number, place.block)
+            slot.line.publish(slot.number, place.block)
             inheritAge(slabIndex(ofBlock: place.block), from: slabIndex(ofBlock: old))
             release(block: old, blockCount: blockCount(forBytes: item.totalBytes), session)
             unlockBucket(bucket)

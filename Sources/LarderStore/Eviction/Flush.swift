@@ -56,7 +56,7 @@ extension StoreState {
     func isFlushed(slab: Int) -> Bool { isFlushing && slabs[slab].sequence <= process.pointee.flushedSequence }
 
     /// Drops every item. Under the space lock.
-    func flush(_ session: UnsafeMutablePointer<SessionSlot>) {
+    func flush(_ session: Shared<SessionSlot>) {
         for place in 0..<SessionSlot.placesMax {
             guard let slot = sessionSlot(place) else { break }
             sealLane(slot)
@@ -79,14 +79,14 @@ extension StoreState {
     }
 
     /// Does a slice of what a flush has left to do. Under the space lock.
-    func sweepFlushed(_ session: UnsafeMutablePointer<SessionSlot>, bucketsMax: Int) {
+    func sweepFlushed(_ session: Shared<SessionSlot>, bucketsMax: Int) {
         guard isFlushing else { return }
         let end = process.pointee.flushSweep.bucketsEnd
         let all = UInt32(1) << UInt32(LARDER_BUCKET_SLOTS) - 1
         for _ in 0..<bucketsMax where process.pointee.flushSweep.bucket < end {
             let bucket = bucketAddress(process.pointee.flushSweep.bucket)
             process.pointee.flushSweep.bucket += 1
-            if larder_bucket_match(bucket, UInt8(LARDER_TAG_EMPTY)) == all { continue }
+            if bucket.match(UInt8(LARDER_TAG_EMPTY)) == all { continue }
             // To lock it clears it.
             lock(bucket)
             unlockBucket(bucket)
@@ -104,17 +104,17 @@ extension StoreState {
 
     /// Takes the slots of flushed items out of a locked bucket.
     @inline(never)
-    func clearFlushed(_ bucket: UnsafeMutablePointer<larder_bucket>) {
+    func clearFlushed(_ bucket: Shared<larder_bucket>) {
         var cleared: UInt64 = 0
-        var current: UnsafeMutablePointer<larder_bucket>? = bucket
+        var current: Shared<larder_bucket>? = bucket
         for _ in 0..<Self.chainLinesMax {
             guard let line = current else { break }
             // Taken before a slot's removal may give the line back.
             current = overflow(of: line)
             for number in 0..<UInt32(LARDER_BUCKET_SLOTS) {
-                let tag = larder_bucket_tag(line, number)
+                let tag = line.tag(number)
                 guard tag != UInt8(LARDER_TAG_EMPTY), tag != UInt8(LARDER_TAG_LINK) else { continue }
-                let block = larder_bucket_block(line, number)
+                let block = line.block(number)
                 guard isFlushed(block: block) else { continue }
                 removeSlot(IndexSlot(line: line, number: number, block: block), from: bucket)
                 cleared += 1
@@ -142,7 +142,7 @@ extension StoreState {
     }
 
     /// Takes a slab's items from the index, and sends it to limbo.
-    func dropFlushed(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
+    func dropFlushed(_ slab: Int, _ session: Shared<SessionSlot>) {
         takeFromIndex(flushed: slab)
         giveBack(flushed: slab, session)
     }
@@ -151,16 +151,11 @@ extension StoreState {
     /// - Returns: how many there are.
     @discardableResult
     func takeFromIndex(flushed slab: Int) -> Int {
-        let isRun = larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue
-        let start = Int(firstBlock(ofSlab: slab))
-        let end = isRun ? start + 1 : start + Int(slabs[slab].cursor_blocks)
-        var position = start
+        var items = SlabItems(self, of: slab)
         var count = 0
-        while position < end, larder_load_u32(&slabs[slab].live_blocks) != 0 {
-            let item = Item(address(ofBlock: UInt32(truncatingIfNeeded: position)))
-            position += blockCount(forBytes: item.totalBytes)
+        while slabs.liveBlocks(slab) != 0, let item = items.next() {
             if item.form.contains(.dead) { continue }
-            if position < end { larder_prefetch(address(ofBlock: UInt32(truncatingIfNeeded: position))) }
+            items.prefetchNext()
             count += 1
             // To lock it clears it.
             unlockBucket(lockBucket(KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)))
@@ -169,10 +164,10 @@ extension StoreState {
     }
 
     /// Sends a slab to limbo that no slot leads to. A run that is still being made is left to `finishRun`.
-    private func giveBack(flushed slab: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
-        switch larder_load_u32(&slabs[slab].state) {
-        case LARDER_SLAB_RUN_HEAD.rawValue: retireRun(slab, session)
-        case LARDER_SLAB_SEALED.rawValue:
+    private func giveBack(flushed slab: Int, _ session: Shared<SessionSlot>) {
+        switch slabs.state(slab) {
+        case .runHead: retireRun(slab, session)
+        case .sealed:
             removeSealed(slab)
             sendToLimbo(slab, session)
         default: break

@@ -22,7 +22,7 @@ extension StoreState {
 
     /// Empties one slab into limbo; false when there is none that may be.
     func reclaimSlab(
-        _ purpose: Evacuation, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ purpose: Evacuation, _ session: Shared<SessionSlot>, now: Int64
     ) -> Bool {
         if let flushed = oldestFlushedSlab() {
             dropFlushed(flushed, session)
@@ -58,9 +58,9 @@ extension StoreState {
     }
 
     private func evict(
-        _ slab: Int, _ purpose: Evacuation, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ slab: Int, _ purpose: Evacuation, _ session: Shared<SessionSlot>, now: Int64
     ) {
-        if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue {
+        if slabs.state(slab) == .runHead {
             return dropRun(slab, session, now: now)
         }
         removeSealed(slab)
@@ -69,8 +69,8 @@ extension StoreState {
     }
 
     /// Moves a slab's live items together elsewhere.
-    private func closeHoles(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
-        if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue {
+    private func closeHoles(_ slab: Int, _ session: Shared<SessionSlot>, now: Int64) -> Bool {
+        if slabs.state(slab) == .runHead {
             retireRun(slab, session)
             return true
         }
@@ -85,7 +85,7 @@ extension StoreState {
 
     /// Closes holes rather than use memory that never was used: to fault in and clear pages costs more than to copy
     /// as many bytes twice. Where items are small, it is their number that costs, and only what is mostly holes is closed.
-    func stayInUsedMemory(areItemsLarge: Bool, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) {
+    func stayInUsedMemory(areItemsLarge: Bool, _ session: Shared<SessionSlot>, now: Int64) {
         // Of large ones five are copied for three that are gained, of small ones three for thirteen.
         let holesMin = areItemsLarge ? blocksPerSlab * 3 / 8 : blocksPerSlab * 13 / 16
         for _ in 0..<Self.closingsMax {
@@ -165,24 +165,24 @@ extension StoreState {
     /// Blocks that moving a slab's live items together gains. What is free at the end of a sealed
     /// slab was too short for the next item, and would be again: it counts only where most is.
     private func holes(_ slab: Int) -> Int {
-        let live = Int(larder_load_u32(&slabs[slab].live_blocks))
-        switch larder_load_u32(&slabs[slab].state) {
-        case LARDER_SLAB_SEALED.rawValue:
+        let live = Int(slabs.liveBlocks(slab))
+        switch slabs.state(slab) {
+        case .sealed:
             return live <= blocksPerSlab / 2 ? blocksPerSlab - live : Int(slabs[slab].cursor_blocks) - live
-        case LARDER_SLAB_RUN_HEAD.rawValue: return live == 0 ? blocksPerSlab : 0
+        case .runHead: return live == 0 ? blocksPerSlab : 0
         default: return 0
         }
     }
 
     /// Sends slabs to limbo whose items were all deleted, a part of the slab table at a time.
-    func retireEmptied(_ session: UnsafeMutablePointer<SessionSlot>) {
+    func retireEmptied(_ session: Shared<SessionSlot>) {
         for _ in 0..<(slabCount + Self.tableParts - 1) / Self.tableParts {
             process.pointee.emptyHand = (process.pointee.emptyHand + 1) % slabCount
             let slab = process.pointee.emptyHand
-            guard larder_load_u32(&slabs[slab].live_blocks) == 0, holes(slab) == blocksPerSlab else {
+            guard slabs.liveBlocks(slab) == 0, holes(slab) == blocksPerSlab else {
                 continue
             }
-            if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue {
+            if slabs.state(slab) == .runHead {
                 retireRun(slab, session)
             } else {
                 removeSealed(slab)
@@ -191,12 +191,12 @@ extension StoreState {
         }
     }
 
-    func isPinned(_ slab: Int) -> Bool { larder_load_u32(process.pointee.pins + slab) != 0 }
+    func isPinned(_ slab: Int) -> Bool { larder_load_u32(&process.pointee.pins[slab]) != 0 }
 
     /// The open slab that was opened first, of any lane.
     private func oldestOpenSlab() -> Int? {
         (0..<slabCount)
-            .filter { larder_load_u32(&slabs[$0].state) == LARDER_SLAB_OPEN.rawValue && !isPinned($0) }
+            .filter { slabs.state($0) == .open && !isPinned($0) }
             .min { slabs[$0].sequence < slabs[$1].sequence }
     }
 
@@ -211,7 +211,7 @@ extension StoreState {
     /// A large item that was asked for goes to the end of the queue, once for each time. So does a
     /// pinned slab: to empty it would give no memory now.
     private func passOver(_ slab: Int) -> Bool {
-        let isRun = larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue
+        let isRun = slabs.state(slab) == .runHead
         if isRun {
             guard isPinned(slab) || payToStay(slab) else { return false }
             renew(slab)
@@ -226,7 +226,7 @@ extension StoreState {
 
     /// Takes from a large item the hits that its staying costs; false when it has too few.
     private func payToStay(_ run: Int) -> Bool {
-        let blockCount = Int(larder_load_u32(&slabs[run].live_blocks))
+        let blockCount = Int(slabs.liveBlocks(run))
         guard blockCount > 0 else { return false }
         let item = Item(address(ofBlock: firstBlock(ofSlab: run)))
         let state = larder_load_u8(item.stateField)
@@ -240,7 +240,7 @@ extension StoreState {
 
     /// Whether a large item was asked for often enough to stay.
     func canPayToStay(_ run: Int) -> Bool {
-        let blockCount = Int(larder_load_u32(&slabs[run].live_blocks))
+        let blockCount = Int(slabs.liveBlocks(run))
         guard blockCount > 0 else { return false }
         let state = larder_load_u8(Item(address(ofBlock: firstBlock(ofSlab: run))).stateField)
         let hits = Int(state & ItemState.frequencyMask)
@@ -253,7 +253,7 @@ extension StoreState {
         var youth: UInt64 = 0
         for slab in window {
             let owner = runHead(of: slab)
-            if larder_load_u32(&slabs[owner].live_blocks) > 0 { youth = max(youth, renewedYouth(owner)) }
+            if slabs.liveBlocks(owner) > 0 { youth = max(youth, renewedYouth(owner)) }
         }
         // Most windows are free, and nobody's turn.
         guard youth > 0 else { return }
@@ -261,7 +261,7 @@ extension StoreState {
         for _ in 0..<Self.waitingMax where next != SlabList.none {
             let slab = Int(next)
             next = process.pointee.links[slab].next
-            guard larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue,
+            guard slabs.state(slab) == .runHead,
                 !window.contains(slab), !isYoung(slab), renewedYouth(slab) < youth, payToStay(slab)
             else { continue }
             renew(slab)

@@ -41,7 +41,7 @@ extension StoreState {
     /// Looks after slabs whose time bucket is due: gives those back that are all dead, sorts coarse
     /// ones into finer buckets. Returns how many were emptied.
     func reclaimDue(
-        _ session: UnsafeMutablePointer<SessionSlot>, now: Int64, slabsMax: Int, _ budget: inout WorkBudget
+        _ session: Shared<SessionSlot>, now: Int64, slabsMax: Int, _ budget: inout WorkBudget
     ) -> Int {
         guard !process.pointee.configuration.keepsExpired else { return 0 }
         var emptied = 0
@@ -52,15 +52,15 @@ extension StoreState {
                 process.pointee.expiryHeap.pop()
                 continue
             }
-            if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_OPEN.rawValue { sealWherever(slab) }
-            switch larder_load_u32(&slabs[slab].state) {
-            case LARDER_SLAB_RUN_HEAD.rawValue:
+            if slabs.state(slab) == .open { sealWherever(slab) }
+            switch slabs.state(slab) {
+            case .runHead:
                 process.pointee.expiryHeap.pop()
                 guard isRunDue(slab, now: now) else { continue }
                 budget.items -= Int(slabs[slab].run_slabs)
                 dropRun(slab, session, now: now)
                 emptied += 1
-            case LARDER_SLAB_SEALED.rawValue:
+            case .sealed:
                 let isSorted = sort(slab, due.sequence, session, now: now, &budget)
                 if isSorted == nil { return emptied }
                 // The moving of items may have opened slabs, whose time comes later than this one's.
@@ -83,34 +83,30 @@ extension StoreState {
     /// Drops the dead items of a slab and moves the others on. True when it is empty, false when there is
     /// no room to move them to, nil when the budget is spent before.
     private func sort(
-        _ slab: Int, _ sequence: UInt64, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64,
+        _ slab: Int, _ sequence: UInt64, _ session: Shared<SessionSlot>, now: Int64,
         _ budget: inout WorkBudget
     ) -> Bool? {
         guard !isFlushed(slab: slab) else {
             budget.items -= takeFromIndex(flushed: slab)
             return true
         }
-        let start = Int(firstBlock(ofSlab: slab))
-        let end = start + Int(slabs[slab].cursor_blocks)
         let place = process.pointee.duePlace
-        var position = place.slab == slab && place.sequence == sequence ? place.position : start
-        while position < end, larder_load_u32(&slabs[slab].live_blocks) != 0 {
+        let isBegun = place.slab == slab && place.sequence == sequence
+        var items = SlabItems(self, of: slab, from: isBegun ? place.position : nil)
+        while !items.isAtEnd, slabs.liveBlocks(slab) != 0 {
             if budget.isSpent {
-                process.pointee.duePlace = DuePlace(slab: slab, sequence: sequence, position: position)
+                process.pointee.duePlace = DuePlace(slab: slab, sequence: sequence, position: items.position)
                 return nil
             }
             budget.items -= 1
-            let item = Item(address(ofBlock: UInt32(truncatingIfNeeded: position)))
-            let count = blockCount(forBytes: item.totalBytes)
-            position += count
-            if item.form.contains(.dead) { continue }
-            if position < end { larder_prefetch(address(ofBlock: UInt32(truncatingIfNeeded: position))) }
+            guard let item = items.next(), !item.form.contains(.dead) else { continue }
+            items.prefetchNext()
             let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
             if isDead(item, now: now) {
-                dropFromIndex(item, hash, count, session, now: now)
+                dropFromIndex(item, hash, items.blockCount, session, now: now)
             } else {
                 guard budget.allowsCopying(item.totalBytes) else {
-                    position -= count
+                    items.stepBack()
                     continue
                 }
                 guard move(item, hash, price: 0, session, now: now) else { return false }
@@ -121,7 +117,7 @@ extension StoreState {
 
     /// A touch may have changed a run's expiry in place.
     private func isRunDue(_ head: Int, now: Int64) -> Bool {
-        guard larder_load_u32(&slabs[head].live_blocks) > 0 else { return true }
+        guard slabs.liveBlocks(head) > 0 else { return true }
         let expiry = expiry(of: Item(address(ofBlock: firstBlock(ofSlab: head))))
         if expiry > now {
             awaitAttention(of: head, at: expiry)
@@ -137,9 +133,9 @@ extension StoreState {
             ExpiryHeap.Entry(time: time, slab: UInt32(slab), sequence: slabs[slab].sequence))
         guard process.pointee.expiryHeap.entries.count > 2 * slabCount else { return }
         process.pointee.expiryHeap.removeStale { entry in
-            let state = larder_load_u32(&slabs[Int(entry.slab)].state)
-            return slabs[Int(entry.slab)].sequence != entry.sequence || state == LARDER_SLAB_FREE.rawValue
-                || state == LARDER_SLAB_LIMBO.rawValue
+            let state = slabs.state(Int(entry.slab))
+            return slabs[Int(entry.slab)].sequence != entry.sequence || state == .free
+                || state == .limbo
         }
     }
 }

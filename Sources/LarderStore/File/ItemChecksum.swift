@@ -25,23 +25,10 @@ extension StoreState {
     @inline(never)
     private func writeChecksum(_ block: UInt32) {
         let item = Item(address(ofBlock: block))
-        item.base.storeBytes(
-            of: checksum(of: item, block: Int(block)), toByteOffset: item.form.checksumOffset, as: UInt32.self)
-    }
-
-    /// SAFETY: the caller has compared the item's lengths with the arena's bounds.
-    func checksum(of item: Item, block: Int) -> UInt32 {
-        let slab = slabs + slabIndex(ofBlock: UInt32(truncatingIfNeeded: block))
-        let cas =
-            item.form.contains(.wideCas) ? item.base.load(fromByteOffset: 8, as: UInt64.self) : 0
-        return larder_item_checksum(
-            larder_item_seed(slab, hashSeed, UInt64(block)), item.head, cas, item.clientFlags, item.key,
-            item.keyLength &+ item.valueLength)
-    }
-
-    /// The checksum that an item carries; its form says that it has one.
-    func storedChecksum(of item: Item) -> UInt32 {
-        item.base.loadUnaligned(fromByteOffset: item.form.checksumOffset, as: UInt32.self)
+        let image = ItemImage(writtenBy: item)
+        let checksum = image.checksum(
+            of: image.content, in: slabs[slabIndex(ofBlock: block)], hashSeed: hashSeed, block: Int(block))
+        item.base.storeBytes(of: checksum, toByteOffset: item.form.checksumOffset, as: UInt32.self)
     }
 
     // MARK: Numbers that outlive the process. Under the space lock.
@@ -50,15 +37,15 @@ extension StoreState {
         larder_store_u64(&process.pointee.flushedSequence, sequence)
         // The first superblock, then the second, so that one of the two is whole at any instant.
         guard let second = process.pointee.secondSuperblock else { return }
-        larder_durable_write(larder_flush_sequence(superblock), sequence, hashSeed)
-        larder_durable_write(larder_flush_sequence(second), sequence, hashSeed)
+        larder_durable_write(larder_flush_sequence(superblock.pointer), sequence, hashSeed)
+        larder_durable_write(larder_flush_sequence(second.pointer), sequence, hashSeed)
     }
 
     /// - Parameter time: when the flush falls due, `Int64.max` for never.
     func writeFlushTime(_ time: Int64) {
         if let second = process.pointee.secondSuperblock {
-            larder_durable_write(larder_flush_at(superblock), UInt64(bitPattern: time), hashSeed)
-            larder_durable_write(larder_flush_at(second), UInt64(bitPattern: time), hashSeed)
+            larder_durable_write(larder_flush_at(superblock.pointer), UInt64(bitPattern: time), hashSeed)
+            larder_durable_write(larder_flush_at(second.pointer), UInt64(bitPattern: time), hashSeed)
         }
         larder_store_u64(&process.pointee.flushAtMilliseconds, UInt64(bitPattern: time))
     }

@@ -89,7 +89,7 @@ struct Rebuild {
     }
 
     private mutating func judgeItems(_ slab: Int) {
-        let record = state.slabs + slab
+        let record = state.slabs.record(slab)
         let end = Int(state.firstBlock(ofSlab: slab)) + Int(record.pointee.cursor_blocks)
         var live = 0
         scan.forEachItem(in: slab) { kind, block, count in
@@ -121,23 +121,20 @@ struct Rebuild {
         return true
     }
 
-    private mutating func note(_ kind: ArenaScan.Kind, _ block: Int, _ count: Int) {
+    private mutating func note(_ kind: ItemImage.Verdict, _ block: Int, _ count: Int) {
         switch kind {
         case .live:
             report.items += 1
             let order = state.order(of: Item(state.address(ofBlock: UInt32(block))))
             if order < Self.numberMax { casLast = max(casLast, order) }
-        case .dead: break
+        case .dead, .hole: break
         case .expired:
             report.expiredItems += 1
             markDead(block)
         case .pending: markDead(block)
         case .damaged:
             report.droppedItems += 1
-            state.writeDeadItem(
-                Reservation(
-                    block: UInt32(block), blockCount: count, cas: 0, order: 0, form: ItemForm(rawValue: 0),
-                    holdsLane: false))
+            state.writeDeadItem(block: UInt32(block), blockCount: count)
         }
     }
 
@@ -218,40 +215,38 @@ struct Rebuild {
     /// Makes every slab's record what its role asks for.
     private func resetRecords() {
         for slab in 0..<state.slabCount {
-            let record = state.slabs + slab
+            let record = state.slabs.record(slab)
             if slab < geometry.metadataSlabCount {
-                larder_store_u32(&record.pointee.live_blocks, 0)
+                state.slabs.setLiveBlocks(slab, 0)
                 record.pointee.cursor_blocks = 0
                 record.pointee.run_slabs = 0
-                larder_store_u32(&record.pointee.state, LARDER_SLAB_METADATA.rawValue)
+                state.slabs.make(slab, .metadata)
                 continue
             }
             switch roles[slab] {
             case .items:
                 record.pointee.run_slabs = record.pointee.run_slabs == 1 ? 1 : 0
-                larder_store_u32(&record.pointee.live_blocks, UInt32(liveBlocks[slab]))
-                larder_store_u32(&record.pointee.state, LARDER_SLAB_SEALED.rawValue)
+                state.slabs.setLiveBlocks(slab, liveBlocks[slab])
+                state.slabs.make(slab, .sealed)
             case .run(0):
-                larder_store_u32(&record.pointee.live_blocks, 0)
+                state.slabs.setLiveBlocks(slab, 0)
                 record.pointee.cursor_blocks = 0
-                larder_store_u32(&record.pointee.state, LARDER_SLAB_RUN_TAIL.rawValue)
+                state.slabs.make(slab, .runTail)
             case .run:
                 record.pointee.cursor_blocks = 0
-                larder_store_u32(&record.pointee.live_blocks, UInt32(liveBlocks[slab]))
-                larder_store_u32(&record.pointee.state, LARDER_SLAB_RUN_HEAD.rawValue)
+                state.slabs.setLiveBlocks(slab, liveBlocks[slab])
+                state.slabs.make(slab, .runHead)
             case .index, .nothing: makeFree(slab)
             }
         }
     }
 
     private func makeFree(_ slab: Int) {
-        let record = state.slabs + slab
-        larder_store_u32(&record.pointee.live_blocks, 0)
+        let record = state.slabs.record(slab)
+        state.slabs.setLiveBlocks(slab, 0)
         record.pointee.cursor_blocks = 0
         record.pointee.run_slabs = 0
-        larder_store_u32(
-            &record.pointee.state,
-            roles[slab] == .index ? LARDER_SLAB_INDEX.rawValue : LARDER_SLAB_FREE.rawValue)
+        state.slabs.make(slab, roles[slab] == .index ? .index : .free)
         if roles[slab] == .index { clear(slab) }
     }
 
@@ -286,24 +281,19 @@ struct Rebuild {
 
     private mutating func addToIndex(_ slab: Int) {
         guard liveBlocks[slab] > 0 else { return }
-        let start = Int(state.firstBlock(ofSlab: slab))
-        let isRun = state.slabs[slab].state == LARDER_SLAB_RUN_HEAD.rawValue
-        let end = isRun ? start + 1 : start + Int(state.slabs[slab].cursor_blocks)
+        // Judged before: the lengths are right.
+        var items = SlabItems(state, of: slab)
         withUnsafeTemporaryAllocation(of: Candidate.self, capacity: Self.batch) { batch in
             var count = 0
-            var position = start
-            while position < end {
-                // Judged before: its lengths are right.
-                let item = Item(state.address(ofBlock: UInt32(position)))
-                let blocks = state.blockCount(forBytes: item.totalBytes)
+            while let item = items.next() {
                 if !item.form.contains(.dead) {
                     let hash = KeyHash.hash(item.key, count: item.keyLength, seed: state.hashSeed)
                     state.prefetchBucket(hash)
-                    batch.initializeElement(at: count, to: Candidate(block: position, blocks: blocks, hash: hash))
+                    batch.initializeElement(
+                        at: count, to: Candidate(block: items.block, blocks: items.blockCount, hash: hash))
                     count += 1
                 }
-                position += blocks
-                if count == Self.batch || position >= end {
+                if count == Self.batch || items.isAtEnd {
                     for place in 0..<count { add(batch[place]) }
                     count = 0
                 }
@@ -328,7 +318,7 @@ struct Rebuild {
             guard state.order(of: other) <= state.order(of: item) else {
                 return drop(candidate.block, candidate.blocks)
             }
-            larder_bucket_publish(slot.line, slot.number, UInt32(candidate.block))
+            slot.line.publish(slot.number, UInt32(candidate.block))
             return drop(Int(slot.block), state.blockCount(forBytes: other.totalBytes))
         }
         if !state.insert(block: UInt32(candidate.block), tag: tag, into: bucket) {
@@ -348,7 +338,7 @@ struct Rebuild {
         markDead(block)
         let slab = state.slabIndex(ofBlock: UInt32(block))
         liveBlocks[slab] -= blocks
-        larder_store_u32(&state.slabs[slab].live_blocks, UInt32(liveBlocks[slab]))
+        state.slabs.setLiveBlocks(slab, liveBlocks[slab])
     }
 
     // MARK: Lists, heap and counters

@@ -100,7 +100,7 @@ extension Store {
         {
             for superblock in superblocks {
                 var value: UInt64 = 0
-                if larder_durable_read(field(superblock), state.hashSeed, &value) { return value }
+                if larder_durable_read(field(superblock.pointer), state.hashSeed, &value) { return value }
             }
             return nil
         }

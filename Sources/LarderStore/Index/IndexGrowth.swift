@@ -26,9 +26,9 @@ extension StoreState {
             return nil
         }
         let taken = line(number)
-        process.pointee.overflowFree = larder_bucket_block(taken, 0)
+        process.pointee.overflowFree = taken.block(0)
         larder_store_u64(&process.pointee.overflowLineCount, process.pointee.overflowLineCount &- 1)
-        larder_bucket_publish(taken, 0, 0)
+        taken.publish(0, 0)
         return number
     }
 
@@ -36,7 +36,7 @@ extension StoreState {
         let free = line(number)
         lock(.overflow, &process.pointee.overflowLock)
         // A reader may still look at it: tags stay empty, only the link below changes.
-        larder_bucket_publish(free, 0, process.pointee.overflowFree)
+        free.publish(0, process.pointee.overflowFree)
         process.pointee.overflowFree = number
         larder_store_u64(&process.pointee.overflowLineCount, process.pointee.overflowLineCount &+ 1)
         unlock(.overflow, &process.pointee.overflowLock)
@@ -46,7 +46,7 @@ extension StoreState {
     var hasOverflowReserve: Bool { larder_load_u64(&process.pointee.overflowLineCount) >= overflowReserve }
 
     /// Makes the lines of one more slab available for overflow. Under the space lock.
-    func addOverflowSlab(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
+    func addOverflowSlab(_ session: Shared<SessionSlot>, now: Int64) -> Bool {
         guard let slab = takeIndexSlab(session, now: now) else { return false }
         let first = slab << Int(slabShift - 6)
         for number in first..<first + (1 << Int(slabShift - 6)) {
@@ -57,7 +57,7 @@ extension StoreState {
 
     /// Divides buckets until the index is as dense as it should be, or as often as one go allows.
     /// Under the space lock.
-    func growIndex(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) {
+    func growIndex(_ session: Shared<SessionSlot>, now: Int64) {
         let wanted = itemCount() / Self.itemsPerBucket
         for _ in 0..<Self.splitsAtOnceMax {
             let count = larder_load_u64(&superblock.pointee.bucket_count)
@@ -105,7 +105,7 @@ extension StoreState {
 
     /// Moves what belongs to the new bucket `count` out of the bucket that it splits from; false,
     /// and nothing moved, when the halves could need more overflow lines than there are to spare.
-    private func splitBucket(count: UInt64, _ session: UnsafeMutablePointer<SessionSlot>) -> Bool {
+    private func splitBucket(count: UInt64, _ session: Shared<SessionSlot>) -> Bool {
         let low = (1 as UInt64) << UInt64(63 - count.leadingZeroBitCount)
         let source = bucketAddress(Int(count & (low - 1)))
         let target = bucketAddress(Int(count))
@@ -118,15 +118,15 @@ extension StoreState {
             return false
         }
         // Nobody can reach the new bucket before the count says so.
-        var current: UnsafeMutablePointer<larder_bucket>? = source
+        var current: Shared<larder_bucket>? = source
         for _ in 0..<Self.chainLinesMax {
             guard let lineOfChain = current else { break }
             // Taken before a slot's removal may give the line back.
             let next = overflow(of: lineOfChain)
             for number in 0..<UInt32(LARDER_BUCKET_SLOTS) {
-                let tag = larder_bucket_tag(lineOfChain, number)
+                let tag = lineOfChain.tag(number)
                 guard tag != UInt8(LARDER_TAG_EMPTY), tag != UInt8(LARDER_TAG_LINK) else { continue }
-                let block = larder_bucket_block(lineOfChain, number)
+                let block = lineOfChain.block(number)
                 let item = Item(address(ofBlock: block))
                 let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
                 guard hash & (2 * low - 1) == count else { continue }
@@ -149,7 +149,7 @@ extension StoreState {
     }
 
     /// Overflow lines in a locked bucket's chain.
-    private func lineCount(after bucket: UnsafeMutablePointer<larder_bucket>) -> UInt64 {
+    private func lineCount(after bucket: Shared<larder_bucket>) -> UInt64 {
         var count: UInt64 = 0
         var current = bucket
         while count < Self.chainLinesMax, let next = overflow(of: current) {
@@ -160,10 +160,10 @@ extension StoreState {
     }
 
     /// The items' keys are read for their hashes: fetch them together.
-    private func prefetchItems(of bucket: UnsafeMutablePointer<larder_bucket>) {
+    private func prefetchItems(of bucket: Shared<larder_bucket>) {
         for number in 0..<UInt32(LARDER_BUCKET_SLOTS) {
-            let block = larder_bucket_block(bucket, number)
-            if block != 0, larder_bucket_tag(bucket, number) != UInt8(LARDER_TAG_LINK) {
+            let block = bucket.block(number)
+            if block != 0, bucket.tag(number) != UInt8(LARDER_TAG_LINK) {
                 larder_prefetch(address(ofBlock: block))
             }
         }

@@ -22,7 +22,7 @@ struct Bounds {
     /// Where `limits.purgesLeastRecentlyUsed`.
     var recency: RecencyList?
 
-    static func make(_ limits: StoreLimits) throws(StoreError) -> UnsafeMutablePointer<Bounds> {
+    static func make(_ limits: StoreLimits) throws(StoreError) -> Shared<Bounds> {
         var bounds = Bounds(limits: limits)
         if limits.purgesLeastRecentlyUsed {
             guard let list = RecencyList(itemsMax: limits.itemsMax) else {
@@ -30,18 +30,16 @@ struct Bounds {
             }
             bounds.recency = list
         }
-        let made = UnsafeMutablePointer<Bounds>.allocate(capacity: 1)
-        made.initialize(to: bounds)
+        let made = Shared(allocating: bounds)
         pthread_mutex_init(&made.pointee.writing, nil)
         return made
     }
 }
 
-extension UnsafeMutablePointer<Bounds> {
+extension Shared<Bounds> {
     func destroy() {
         pthread_mutex_destroy(&pointee.writing)
         pointee.recency?.deallocate()
-        deinitialize(count: 1)
         deallocate()
     }
 

@@ -9,15 +9,15 @@ extension StoreState {
     private static let slabsLookedAt = 32
 
     /// Closes the holes of one slab if live items fill less than half of what is in use.
-    func keepCompact(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) {
+    func keepCompact(_ session: Shared<SessionSlot>, now: Int64) {
         let inUse = process.pointee.freshSlabs.count + process.pointee.keptSlabs.count
         let filled = Int(liveBlockCount()) / blocksPerSlab
         guard inUse > 2 * filled + Self.slabsToSpare else { return }
         for _ in 0..<min(Self.slabsLookedAt, process.pointee.freshSlabs.count) {
             guard let slab = process.pointee.freshSlabs.first else { return }
-            if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_SEALED.rawValue,
-                Int(larder_load_u32(&slabs[slab].live_blocks)) < blocksPerSlab / 2,
-                larder_load_u32(process.pointee.pins + slab) == 0
+            if slabs.state(slab) == .sealed,
+                Int(slabs.liveBlocks(slab)) < blocksPerSlab / 2,
+                !isPinned(slab)
             {
                 removeSealed(slab)
                 guard evacuate(slab, .move, session, now: now) else { return appendSealed(slab) }
@@ -31,9 +31,9 @@ extension StoreState {
 
     /// What it costs to empty a slab whose items must not be lost: nil when it is a run's.
     func compactionCost(_ slab: Int) -> UInt64? {
-        switch larder_load_u32(&slabs[slab].state) {
-        case LARDER_SLAB_SEALED.rawValue, LARDER_SLAB_OPEN.rawValue:
-            UInt64(larder_load_u32(&slabs[slab].live_blocks)) + 2
+        switch slabs.state(slab) {
+        case .sealed, .open:
+            UInt64(slabs.liveBlocks(slab)) + 2
         default: nil
         }
     }

@@ -45,13 +45,13 @@ extension StoreState {
 
     private func forEachItem(_ body: (_ item: Item, _ block: UInt32) -> Void) {
         for number in 0..<Int(larder_load_u64(&superblock.pointee.bucket_count)) {
-            var current: UnsafeMutablePointer<larder_bucket>? = bucketAddress(number)
+            var current: Shared<larder_bucket>? = bucketAddress(number)
             while let line = current {
                 current = overflow(of: line)
                 for slot in 0..<UInt32(LARDER_BUCKET_SLOTS) {
-                    let tag = larder_bucket_tag(line, slot)
+                    let tag = line.tag(slot)
                     guard tag != UInt8(LARDER_TAG_EMPTY), tag != UInt8(LARDER_TAG_LINK) else { continue }
-                    let block = larder_bucket_block(line, slot)
+                    let block = line.block(slot)
                     body(Item(address(ofBlock: block)), block)
                 }
             }

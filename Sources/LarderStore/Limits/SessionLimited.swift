@@ -6,7 +6,7 @@ import Glibc
 extension Session {
     /// Waits between turns, so that whoever holds the lock may wait for this turn's end. Items found
     /// before are no longer valid.
-    func lockWriting(_ bounds: UnsafeMutablePointer<Bounds>) {
+    func lockWriting(_ bounds: Shared<Bounds>) {
         state.endViews(slot)
         guard !state.tryLockWriting(bounds) else { return }
         state.goOffline(slot)
@@ -14,17 +14,17 @@ extension Session {
         state.goOnline(slot)
     }
 
-    func unlockWriting(_ bounds: UnsafeMutablePointer<Bounds>) { state.unlockWriting(bounds) }
+    func unlockWriting(_ bounds: Shared<Bounds>) { state.unlockWriting(bounds) }
 
     /// - Parameter now: absolute milliseconds.
-    private func noteChange(_ bounds: UnsafeMutablePointer<Bounds>, now: Int64) {
+    private func noteChange(_ bounds: Shared<Bounds>, now: Int64) {
         guard bounds.pointee.limits.notesLastModified else { return }
         larder_count(&bounds.pointee.lastModifiedMilliseconds, now - bounds.pointee.lastModifiedMilliseconds)
     }
 
     @inline(never)
     func storeWithin(
-        _ bounds: UnsafeMutablePointer<Bounds>, _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer,
+        _ bounds: Shared<Bounds>, _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer,
         valueLength: Int, clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
     ) -> StoreResult {
         lockWriting(bounds)
@@ -57,7 +57,7 @@ extension Session {
     }
 
     func deleteWithin(
-        _ bounds: UnsafeMutablePointer<Bounds>, _ key: HashedKey, cas: UInt64?, now: Int64
+        _ bounds: Shared<Bounds>, _ key: HashedKey, cas: UInt64?, now: Int64
     ) -> StoreOutcome {
         lockWriting(bounds)
         defer { unlockWriting(bounds) }
@@ -67,7 +67,7 @@ extension Session {
     }
 
     func touchWithin(
-        _ bounds: UnsafeMutablePointer<Bounds>, _ key: HashedKey, expiry: Int64, now: Int64
+        _ bounds: Shared<Bounds>, _ key: HashedKey, expiry: Int64, now: Int64
     ) -> StoreOutcome {
         lockWriting(bounds)
         defer { unlockWriting(bounds) }
@@ -81,7 +81,7 @@ extension Session {
 
     /// What was found counts as used, where that decides who goes.
     @inline(never)
-    func noteOrder(_ item: Item, _ bounds: UnsafeMutablePointer<Bounds>) {
+    func noteOrder(_ item: Item, _ bounds: Shared<Bounds>) {
         guard bounds.pointee.limits.purgesLeastRecentlyUsed else { return }
         let hash = KeyHash.hash(item.key, count: item.keyLength, seed: state.hashSeed)
         bounds.withRecency { $0.touch(hash) }
@@ -99,7 +99,7 @@ extension Session {
 
     /// Takes the next step to make room; false when there is none left.
     private func makeRoom(
-        _ bounds: UnsafeMutablePointer<Bounds>, _ search: inout RoomSearch, sparing spared: UInt64, now: Int64
+        _ bounds: Shared<Bounds>, _ search: inout RoomSearch, sparing spared: UInt64, now: Int64
     ) -> Bool {
         let limits = bounds.pointee.limits
         if !search.isCounted {

@@ -94,7 +94,7 @@ extension StoreState {
     func slabCount(forBytes bytes: Int) -> Int { (bytes + (1 << Int(slabShift)) - 1) >> Int(slabShift) }
 
     fileprivate func claimLanding(
-        _ count: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ count: Int, _ session: Shared<SessionSlot>, now: Int64
     ) -> Int? {
         recycleLimbo(session)
         guard process.pointee.landingSlabs + count <= slabCount / Self.landingsDivisor,
@@ -110,7 +110,7 @@ extension StoreState {
 
     /// The head of the landing that the session's write was offered, if the item is what it was made for.
     func takeLanding(
-        _ shape: ItemShape, _ form: ItemForm, slabs count: Int, _ session: UnsafeMutablePointer<SessionSlot>
+        _ shape: ItemShape, _ form: ItemForm, slabs count: Int, _ session: Shared<SessionSlot>
     ) -> Int? {
         let offered = session.pointee.offered
         guard offered.head != 0, !offered.isTaken, offered.slabCount == count,
@@ -123,13 +123,13 @@ extension StoreState {
     }
 
     /// Makes a landing again of a run whose item is not to be, as long as its value may be asked for once more.
-    func giveUpLanding(_ reservation: Reservation, _ session: UnsafeMutablePointer<SessionSlot>) -> Bool {
+    func giveUpLanding(_ reservation: Reservation, _ session: Shared<SessionSlot>) -> Bool {
         let offered = session.pointee.offered
         let head = slabIndex(ofBlock: reservation.block)
         guard offered.isTaken, offered.head == head else { return false }
         goOffline(session)
         lockSpace()
-        larder_store_u32(&slabs[head].live_blocks, 0)
+        slabs.setLiveBlocks(head, 0)
         larder_count(&session.pointee.counters.liveBlocks, -Int64(reservation.blockCount))
         process.pointee.landingSlabs += offered.slabCount
         session.pointee.offered.isTaken = false
@@ -138,7 +138,7 @@ extension StoreState {
         return true
     }
 
-    fileprivate func freeLanding(_ head: Int, count: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
+    fileprivate func freeLanding(_ head: Int, count: Int, _ session: Shared<SessionSlot>) {
         process.pointee.landingSlabs -= count
         for slab in head..<head + count {
             resetSlab(slab, session)

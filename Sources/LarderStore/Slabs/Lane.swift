@@ -16,7 +16,7 @@ extension StoreState {
     /// of slabs to itself) until `publish` or `giveUp`. Items found before are no longer valid.
     func reserve(
         _ shape: ItemShape, kept: Bool, now: Int64, spaceIsLocked: Bool,
-        _ session: UnsafeMutablePointer<SessionSlot>
+        _ session: Shared<SessionSlot>
     ) -> Reservation? {
         if !spaceIsLocked { endViews(session) }
         if blockCount(forBytes: shape.totalBytes(wideCas: shape.cas != nil)) > blocksPerSlab {
@@ -58,7 +58,7 @@ extension StoreState {
     /// The narrowest time bucket open in a lane that an expiry belongs to: better than to seal a slab
     /// that is almost empty for one more bucket.
     private func narrowestOpen(
-        _ expiry: Int64, levelMax: Int32, _ kept: Bool, _ session: UnsafeMutablePointer<SessionSlot>
+        _ expiry: Int64, levelMax: Int32, _ kept: Bool, _ session: Shared<SessionSlot>
     ) -> TimeBucket? {
         var best: TimeBucket?
         for place in 0..<session.pointee.openCount {
@@ -75,7 +75,7 @@ extension StoreState {
     /// locked.
     @inline(__always)
     func reserveInLane(
-        _ shape: ItemShape, _ bucket: TimeBucket, _ kept: Bool, _ session: UnsafeMutablePointer<SessionSlot>
+        _ shape: ItemShape, _ bucket: TimeBucket, _ kept: Bool, _ session: Shared<SessionSlot>
     ) -> Reservation? {
         var place = session.pointee.openCount &- 1
         while place >= 0 {
@@ -85,7 +85,7 @@ extension StoreState {
         }
         guard place >= 0 else { return nil }
         let number = Int(session.pointee.open[place].slab)
-        let slab = slabs + number
+        let slab = slabs.record(number)
 
         var order = slab.pointee.cas_base
         if let kept = shape.order {
@@ -105,7 +105,7 @@ extension StoreState {
         guard cursor &+ count <= blocksPerSlab else { return nil }
         slab.pointee.cursor_blocks = UInt32(truncatingIfNeeded: cursor &+ count)
         let block = firstBlock(ofSlab: number) &+ UInt32(truncatingIfNeeded: cursor)
-        _ = larder_add_u32(&slab.pointee.live_blocks, UInt32(truncatingIfNeeded: count))
+        slabs.addLiveBlocks(number, count)
         larder_count(&session.pointee.counters.liveBlocks, Int64(count))
         if shape.order == nil { order = larder_add_u64(&superblock.pointee.cas_last, 1) &+ 1 }
         session.pointee.useCount &+= 1
@@ -121,7 +121,7 @@ extension StoreState {
         _ reservation: Reservation, _ shape: ItemShape, key: UnsafeRawPointer
     ) -> UnsafeMutableRawPointer {
         let item = address(ofBlock: reservation.block)
-        let slab = slabs + slabIndex(ofBlock: reservation.block)
+        let slab = slabs.record(slabIndex(ofBlock: reservation.block))
         let form = reservation.form
         let wide = form.rawValue & ItemForm.wideCas.rawValue != 0
         let delta = (reservation.order &- slab.pointee.cas_base) & 0xff_ffff
@@ -155,7 +155,7 @@ extension StoreState {
     /// Unlocks the lane after the item was published, or given up. A run of slabs joins the lists.
     @inline(__always)
     func finish(
-        _ reservation: Reservation, _ session: UnsafeMutablePointer<SessionSlot>
+        _ reservation: Reservation, _ session: Shared<SessionSlot>
     ) {
         if reservation.holdsLane {
             unlock(.lane, &session.pointee.laneLock)
@@ -165,9 +165,9 @@ extension StoreState {
     }
 
     /// Gives a reservation back: the item will not be stored after all.
-    func giveUp(_ reservation: Reservation, _ session: UnsafeMutablePointer<SessionSlot>) {
+    func giveUp(_ reservation: Reservation, _ session: Shared<SessionSlot>) {
         if !reservation.holdsLane, giveUpLanding(reservation, session) { return }
-        writeDeadItem(reservation)
+        writeDeadItem(block: reservation.block, blockCount: reservation.blockCount)
         release(block: reservation.block, blockCount: reservation.blockCount, session)
         finish(reservation, session)
     }
@@ -178,7 +178,7 @@ extension StoreState {
     /// - Parameter first: the item that is to be put there first.
     private func openSlab(
         for bucket: TimeBucket, kept: Bool, holding first: ItemShape, now: Int64,
-        _ session: UnsafeMutablePointer<SessionSlot>
+        _ session: Shared<SessionSlot>
     ) -> Bool {
         let areItemsLarge = first.valueLength >= 1 << Int(slabShift) / Self.largeItemDivisor
         guard let number = takeFreeSlab(forKept: kept, areItemsLarge: areItemsLarge, session, now: now) else {
@@ -195,7 +195,7 @@ extension StoreState {
             replaced = leastUsed(session)
         }
         if let replaced { sealOpenSlab(at: replaced, session) }
-        let slab = slabs + number
+        let slab = slabs.record(number)
         superblock.pointee.slab_sequence += 1
         crashPoint()
         slab.pointee.sequence = superblock.pointee.slab_sequence
@@ -211,7 +211,7 @@ extension StoreState {
         slab.pointee.run_slabs = kept ? 1 : 0
         slab.pointee.level = UInt32(bitPattern: bucket.level)
         crashPoint()
-        larder_store_u32(&slab.pointee.state, LARDER_SLAB_OPEN.rawValue)
+        slabs.transition(number, to: .open)
         // Whoever reads a byte of the new life in place finds the new sequence afterwards.
         larder_full_fence()
         crashPoint()
@@ -226,20 +226,20 @@ extension StoreState {
     }
 
     /// The place of the lane's slab that was not written to for the longest.
-    private func leastUsed(_ session: UnsafeMutablePointer<SessionSlot>) -> Int? {
+    private func leastUsed(_ session: Shared<SessionSlot>) -> Int? {
         (0..<session.pointee.openCount).min {
             session.pointee.open[$0].lastUse < session.pointee.open[$1].lastUse
         }
     }
 
     /// Seals the lane's slab at `place`. Under the space lock and the lane's lock.
-    func sealOpenSlab(at place: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
+    func sealOpenSlab(at place: Int, _ session: Shared<SessionSlot>) {
         let open = session.pointee.open[place]
         for following in place + 1..<max(place + 1, session.pointee.openCount) {
             session.pointee.open[following - 1] = session.pointee.open[following]
         }
         session.pointee.openCount -= 1
-        larder_store_u32(&slabs[Int(open.slab)].state, LARDER_SLAB_SEALED.rawValue)
+        slabs.transition(Int(open.slab), to: .sealed)
         appendSealed(Int(open.slab))
     }
 
@@ -260,7 +260,7 @@ extension StoreState {
     /// Whether a sealed slab holds items that eviction passed over. `run_slabs` says so, which
     /// slabs that are no runs have no other use for.
     private func isKept(_ slab: Int) -> Bool {
-        larder_load_u32(&slabs[slab].state) == LARDER_SLAB_SEALED.rawValue && slabs[slab].run_slabs == 1
+        slabs.state(slab) == .sealed && slabs[slab].run_slabs == 1
     }
 
     /// Seals an open slab, whichever lane it is in.
@@ -277,7 +277,7 @@ extension StoreState {
     }
 
     /// Seals every open slab of a lane.
-    func sealLane(_ session: UnsafeMutablePointer<SessionSlot>) {
+    func sealLane(_ session: Shared<SessionSlot>) {
         lock(.lane, &session.pointee.laneLock)
         while session.pointee.openCount > 0 { sealOpenSlab(at: 0, session) }
         unlock(.lane, &session.pointee.laneLock)

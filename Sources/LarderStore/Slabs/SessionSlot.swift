@@ -26,7 +26,7 @@ struct SessionSlot {
     /// Counts the items put in the lane. Under `laneLock`.
     var useCount: UInt64 = 0
     /// The slabs of the lane, the most recently opened last. Under `laneLock`.
-    var open: UnsafeMutablePointer<OpenSlab>
+    var open: SharedArray<OpenSlab>
     var counters = StoreCounters()
     /// The run whose item the session took out of the index last; 0: none since it looked. The session's own.
     var emptiedRun: UInt32 = 0
@@ -99,13 +99,13 @@ public struct StoreCounters: Sendable {
 /// 1998). A reply that outlives its turn pins the slab instead.
 extension StoreState {
     @inline(__always)
-    func goOnline(_ session: UnsafeMutablePointer<SessionSlot>) {
+    func goOnline(_ session: Shared<SessionSlot>) {
         noteOnline(session)
         larder_announce_u64(&session.pointee.epoch, larder_load_u64(&process.pointee.epoch))
         if larder_load_u32(&process.pointee.isClosed) != 0 { awaitRepair(session) }
     }
     @inline(__always)
-    func goOffline(_ session: UnsafeMutablePointer<SessionSlot>) {
+    func goOffline(_ session: Shared<SessionSlot>) {
         noteOffline(session)
         endViews(session)
         larder_store_u64(&session.pointee.epoch, SessionSlot.offline)
@@ -124,17 +124,17 @@ extension StoreState {
 
     /// The lane that items are moved to, whichever session moves them: only one does at a time,
     /// under the space lock, and so has fewer slabs open than a lane for each would.
-    var mover: UnsafeMutablePointer<SessionSlot> {
+    var mover: Shared<SessionSlot> {
         // SAFETY: the store puts a slot at place 0 before there is any session.
-        UnsafeMutablePointer(bitPattern: UInt(larder_load_u64(process.pointee.sessions))).unsafelyUnwrapped
+        sessionSlot(0).unsafelyUnwrapped
     }
 
     /// The slot at `place`, in use or not; nil where none was ever made. Slots are never freed
     /// while the store lives.
     @inline(__always)
-    func sessionSlot(_ place: Int) -> UnsafeMutablePointer<SessionSlot>? {
+    func sessionSlot(_ place: Int) -> Shared<SessionSlot>? {
         // SAFETY: the table has `placesMax` entries, each zero or a pointer stored with release.
-        let bits = larder_load_u64(process.pointee.sessions + place)
-        return UnsafeMutablePointer(bitPattern: UInt(bits))
+        let bits = larder_load_u64(&process.pointee.sessions[place])
+        return UnsafeMutablePointer(bitPattern: UInt(bits)).map { Shared($0) }
     }
 }

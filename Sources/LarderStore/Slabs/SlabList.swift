@@ -11,7 +11,7 @@ struct SlabList {
     private(set) var tail = SlabList.none
     private(set) var count = 0
 
-    mutating func append(_ slab: Int, _ links: UnsafeMutablePointer<SlabLinks>) {
+    mutating func append(_ slab: Int, _ links: SharedArray<SlabLinks>) {
         let number = UInt32(truncatingIfNeeded: slab)
         links[slab] = SlabLinks(next: Self.none, previous: tail)
         if tail == Self.none { head = number } else { links[Int(tail)].next = number }
@@ -20,7 +20,7 @@ struct SlabList {
     }
 
     /// Puts a slab before all others.
-    mutating func prepend(_ slab: Int, _ links: UnsafeMutablePointer<SlabLinks>) {
+    mutating func prepend(_ slab: Int, _ links: SharedArray<SlabLinks>) {
         let number = UInt32(truncatingIfNeeded: slab)
         links[slab] = SlabLinks(next: head, previous: Self.none)
         if head == Self.none { tail = number } else { links[Int(head)].previous = number }
@@ -28,7 +28,7 @@ struct SlabList {
         count += 1
     }
 
-    mutating func remove(_ slab: Int, _ links: UnsafeMutablePointer<SlabLinks>) {
+    mutating func remove(_ slab: Int, _ links: SharedArray<SlabLinks>) {
         let link = links[slab]
         if link.previous == Self.none { head = link.next } else { links[Int(link.previous)].next = link.next }
         if link.next == Self.none {

@@ -16,7 +16,7 @@ extension StoreState {
     private static let freeShareDivisor = 8
 
     func reserveRun(
-        _ shape: ItemShape, now: Int64, _ session: UnsafeMutablePointer<SessionSlot>
+        _ shape: ItemShape, now: Int64, _ session: Shared<SessionSlot>
     ) -> Reservation? {
         let form = shape.form(wideCas: shape.cas != nil)
         let bytes = form.headerBytes + shape.keyLength + shape.valueLength
@@ -41,7 +41,7 @@ extension StoreState {
             slabs[slab].sequence = superblock.pointee.slab_sequence
             slabs[slab].run_slabs = UInt32(slab == head ? count : slab - head)
             // Until the item is published nobody but this session may touch the run.
-            larder_store_u32(&slabs[slab].state, LARDER_SLAB_CLAIMED.rawValue)
+            slabs.transition(slab, to: .claimed)
         }
         let expires = shape.expiryMilliseconds != Int64.max
         slabs[head].expiry_base_ms = expires ? shape.expiryMilliseconds - 1 : 0
@@ -53,7 +53,7 @@ extension StoreState {
         larder_full_fence()
         let blocks = blockCount(forBytes: bytes)
         let block = firstBlock(ofSlab: head)
-        larder_store_u32(&slabs[head].live_blocks, UInt32(truncatingIfNeeded: blocks))
+        slabs.setLiveBlocks(head, blocks)
         larder_count(&session.pointee.counters.liveBlocks, Int64(blocks))
         return Reservation(
             block: block, blockCount: blocks, cas: shape.cas ?? order, order: order, form: form,
@@ -61,7 +61,7 @@ extension StoreState {
     }
 
     /// Lets a published run (or one given up) join the others.
-    func finishRun(_ reservation: Reservation, _ session: UnsafeMutablePointer<SessionSlot>) {
+    func finishRun(_ reservation: Reservation, _ session: Shared<SessionSlot>) {
         let head = slabIndex(ofBlock: reservation.block)
         goOffline(session)
         lockSpace()
@@ -72,13 +72,13 @@ extension StoreState {
         // The store was emptied meanwhile, so the run's slabs may have another owner now.
         guard reservation.life == process.pointee.life else { return }
         for slab in head + 1..<head + Int(slabs[head].run_slabs) {
-            larder_store_u32(&slabs[slab].state, LARDER_SLAB_RUN_TAIL.rawValue)
+            slabs.transition(slab, to: .runTail)
         }
         crashPoint()
-        larder_store_u32(&slabs[head].state, LARDER_SLAB_RUN_HEAD.rawValue)
+        slabs.transition(head, to: .runHead)
         crashPoint()
         process.pointee.freshSlabs.append(head, process.pointee.links)
-        if larder_load_u32(&slabs[head].live_blocks) == 0 || !isInIndex(reservation.block) {
+        if slabs.liveBlocks(head) == 0 || !isInIndex(reservation.block) {
             retireRun(head, session)
         } else if slabs[head].sequence <= process.pointee.flushedSequence {
             // The flush passed before the slot was there: it counts for this item as well.
@@ -90,14 +90,12 @@ extension StoreState {
     }
 
     /// Gives back the run of the item that a session replaced, for the next large one: its memory is there already.
-    private func retireEmptiedRun(_ session: UnsafeMutablePointer<SessionSlot>) {
+    private func retireEmptiedRun(_ session: Shared<SessionSlot>) {
         let run = Int(session.pointee.emptiedRun)
         guard run != 0 else { return }
         session.pointee.emptiedRun = 0
         // Others may have been faster, and may have used its slabs for something else.
-        guard larder_load_u32(&slabs[run].state) == LARDER_SLAB_RUN_HEAD.rawValue,
-            larder_load_u32(&slabs[run].live_blocks) == 0
-        else { return }
+        guard slabs.state(run) == .runHead, slabs.liveBlocks(run) == 0 else { return }
         retireRun(run, session)
     }
 
@@ -112,18 +110,17 @@ extension StoreState {
     }
 
     func runHead(of slab: Int) -> Int {
-        larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_TAIL.rawValue
-            ? slab - Int(slabs[slab].run_slabs) : slab
+        slabs.state(slab) == .runTail ? slab - Int(slabs[slab].run_slabs) : slab
     }
 
     /// Takes a run's item from the index, and the run to limbo.
-    func dropRun(_ head: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) {
+    func dropRun(_ head: Int, _ session: Shared<SessionSlot>, now: Int64) {
         _ = evacuate(head, .drop, session, now: now)
         retireRun(head, session)
     }
 
     /// Sends the slabs of an emptied run to limbo.
-    func retireRun(_ head: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
+    func retireRun(_ head: Int, _ session: Shared<SessionSlot>) {
         process.pointee.freshSlabs.remove(head, process.pointee.links)
         let count = Int(slabs[head].run_slabs)
         // The live count belongs to the head; the tails have none.
@@ -137,7 +134,7 @@ extension StoreState {
 
     /// Claims `count` adjacent slabs; returns the first.
     private func claimWindow(
-        _ count: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ count: Int, _ session: Shared<SessionSlot>, now: Int64
     ) -> Int? {
         recycleLimbo(session)
         for _ in 0..<Self.windowsTriedMax {
@@ -149,18 +146,16 @@ extension StoreState {
     }
 
     /// Claims all slabs of a window, or none.
-    func claim(_ window: Range<Int>, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
+    func claim(_ window: Range<Int>, _ session: Shared<SessionSlot>, now: Int64) -> Bool {
         // Free slabs first, so that what eviction keeps is not moved into the window.
-        let free = LARDER_SLAB_FREE.rawValue
-        for slab in window where larder_load_u32(&slabs[slab].state) == free {
+        for slab in window where slabs.state(slab) == .free {
             _ = claim(slab, session, now: now)
         }
-        let claimedState = LARDER_SLAB_CLAIMED.rawValue
         let complete = window.allSatisfy { slab in
-            larder_load_u32(&slabs[slab].state) == claimedState || claim(slab, session, now: now)
+            slabs.state(slab) == .claimed || claim(slab, session, now: now)
         }
         if complete { return true }
-        for slab in window where larder_load_u32(&slabs[slab].state) == claimedState {
+        for slab in window where slabs.state(slab) == .claimed {
             resetSlab(slab, session)
             process.pointee.freeSlabs.append(slab, process.pointee.links)
         }
@@ -174,13 +169,11 @@ extension StoreState {
         guard process.pointee.freeSlabs.count > slabCount / Self.freeShareDivisor,
             let first = cheapestWindow(count)
         else { return nil }
-        let free = LARDER_SLAB_FREE.rawValue
-        return (first..<first + count).allSatisfy { larder_load_u32(&slabs[$0].state) == free } ? first : nil
+        return (first..<first + count).allSatisfy { slabs.state($0) == .free } ? first : nil
     }
 
     /// A window of free slabs among those that were in use until lately, which come first in their list.
     private func windowLastFreed(_ count: Int) -> Int? {
-        let free = LARDER_SLAB_FREE.rawValue
         var next = process.pointee.freeSlabs.head
         for _ in 0..<Self.freeSlabsTried where next != SlabList.none {
             let slab = Int(next)
@@ -188,10 +181,9 @@ extension StoreState {
             guard slabs[slab].sequence != 0 else { return nil }
             var first = slab
             var end = slab + 1
-            while end - first < count, first > 0, larder_load_u32(&slabs[first - 1].state) == free { first -= 1 }
-            while end - first < count, end < slabCount, larder_load_u32(&slabs[end].state) == free { end += 1 }
-            let isPinned = (first..<end).contains { larder_load_u32(process.pointee.pins + $0) != 0 }
-            if end - first == count, !isPinned { return first }
+            while end - first < count, first > 0, slabs.state(first - 1) == .free { first -= 1 }
+            while end - first < count, end < slabCount, slabs.state(end) == .free { end += 1 }
+            if end - first == count, !(first..<end).contains(where: isPinned) { return first }
         }
         return nil
     }
@@ -252,23 +244,14 @@ extension StoreState {
     /// What it costs to empty a slab; nil when it can't be.
     private func evictionCost(_ slab: Int) -> UInt64? {
         let owner = runHead(of: slab)
-        if larder_load_u32(process.pointee.pins + slab) != 0
-            || larder_load_u32(process.pointee.pins + owner) != 0
-        {
-            return nil
-        }
-        switch larder_load_u32(&slabs[slab].state) {
-        case LARDER_SLAB_FREE.rawValue: return 0
+        if isPinned(slab) || isPinned(owner) { return nil }
+        switch slabs.state(slab) {
+        case .free: return 0
         // Whoever takes it waits for others.
-        case LARDER_SLAB_LIMBO.rawValue: return 1
-        case LARDER_SLAB_SEALED.rawValue, LARDER_SLAB_OPEN.rawValue,
-            LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
+        case .limbo: return 1
+        case .sealed, .open, .runHead, .runTail:
             // An open one may get an item at any moment.
-            if isEmpty(owner),
-                larder_load_u32(&slabs[slab].state) != LARDER_SLAB_OPEN.rawValue
-            {
-                return 1
-            }
+            if isEmpty(owner), slabs.state(slab) != .open { return 1 }
             guard process.pointee.configuration.evicts else {
                 return bounds == nil ? nil : compactionCost(slab)
             }
@@ -276,7 +259,7 @@ extension StoreState {
             // Whatever has to be emptied, if nothing in it lives, is cheaper than one slab of items.
             let cost = (youth * youth * youth + 1) << 12
             if isYoung(owner) { return cost + Self.youngCost }
-            let isRun = larder_load_u32(&slabs[owner].state) == LARDER_SLAB_RUN_HEAD.rawValue
+            let isRun = slabs.state(owner) == .runHead
             return isRun && canPayToStay(owner) ? cost + Self.usedCost : cost
         default: return nil
         }

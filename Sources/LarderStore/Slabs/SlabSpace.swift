@@ -17,14 +17,14 @@ extension StoreState {
     /// A slab to open; nil when nothing can be dropped.
     /// - Parameter areItemsLarge: whether items that are as large as what the slab is for are soon moved.
     func takeFreeSlab(
-        forKept: Bool, areItemsLarge: Bool, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        forKept: Bool, areItemsLarge: Bool, _ session: Shared<SessionSlot>, now: Int64
     ) -> Int? {
         forKept || makeRoom(areItemsLarge: areItemsLarge, session, now: now) ? popFree() : nil
     }
 
     /// Sees to it that a slab is free beside the one that eviction itself may need.
     private func makeRoom(
-        areItemsLarge: Bool = false, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        areItemsLarge: Bool = false, _ session: Shared<SessionSlot>, now: Int64
     ) -> Bool {
         var mayReclaim = true
         // Emptying a slab may fill another, so that going on could move the same items for ever.
@@ -81,10 +81,10 @@ extension StoreState {
     }
 
     /// Puts a slab that no item can be reached in any more into limbo. It is on no list.
-    func sendToLimbo(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
+    func sendToLimbo(_ slab: Int, _ session: Shared<SessionSlot>) {
         larder_full_fence()
         slabs[slab].limbo_epoch = larder_add_u64(&process.pointee.epoch, 1) + 1
-        larder_store_u32(&slabs[slab].state, LARDER_SLAB_LIMBO.rawValue)
+        slabs.transition(slab, to: .limbo)
         process.pointee.limboSlabs.append(slab, process.pointee.links)
         larder_count(&session.pointee.counters.slabsReclaimed, 1)
     }
@@ -92,7 +92,7 @@ extension StoreState {
     /// Frees the slabs of limbo that no session can still be reading.
     /// - Returns: whether there may be more of them than `slabsMax`.
     @discardableResult
-    func recycleLimbo(_ session: UnsafeMutablePointer<SessionSlot>, slabsMax: Int = Int.max) -> Bool {
+    func recycleLimbo(_ session: Shared<SessionSlot>, slabsMax: Int = Int.max) -> Bool {
         guard process.pointee.limboSlabs.count > 0 else {
             noteLimboIsEmpty()
             return false
@@ -104,7 +104,7 @@ extension StoreState {
             let slab = Int(next)
             next = process.pointee.links[slab].next
             guard slabs[slab].limbo_epoch <= oldest else { return false }
-            guard larder_load_u32(process.pointee.pins + slab) == 0 else { continue }
+            guard !isPinned(slab) else { continue }
             process.pointee.limboSlabs.remove(slab, process.pointee.links)
             recycled += 1
             resetSlab(slab, session)
@@ -120,7 +120,7 @@ extension StoreState {
         var count = 0
         var next = process.pointee.limboSlabs.head
         while next != SlabList.none {
-            if larder_load_u32(process.pointee.pins + Int(next)) == 0 { count += 1 }
+            if !isPinned(Int(next)) { count += 1 }
             next = process.pointee.links[Int(next)].next
         }
         return count
@@ -128,24 +128,24 @@ extension StoreState {
 
     /// Makes a slab as new. What is left of its live count are items that a flush took from the
     /// index without looking at them.
-    func resetSlab(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
-        let left = larder_load_u32(&slabs[slab].live_blocks)
+    func resetSlab(_ slab: Int, _ session: Shared<SessionSlot>) {
+        let left = slabs.liveBlocks(slab)
         if left != 0 {
             larder_count(&session.pointee.counters.liveBlocks, -Int64(left))
             noteReset(slab, blocks: Int64(left))
         }
-        larder_store_u32(&slabs[slab].live_blocks, 0)
+        slabs.setLiveBlocks(slab, 0)
         slabs[slab].cursor_blocks = 0
         slabs[slab].run_slabs = 0
         crashPoint()
-        larder_store_u32(&slabs[slab].state, LARDER_SLAB_FREE.rawValue)
+        slabs.transition(slab, to: .free)
     }
 
     // MARK: Slabs at a given place
 
     /// A slab for the index: the last one that is not the index's already, emptied if need be, so
     /// that the index does not stand in the way of long runs.
-    func takeIndexSlab(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Int? {
+    func takeIndexSlab(_ session: Shared<SessionSlot>, now: Int64) -> Int? {
         guard makeRoom(session, now: now) else { return nil }
         let wanted = lastSlabForIndex()
         guard let slab = claim(wanted, session, now: now) ? wanted : popFree() else { return nil }
@@ -155,7 +155,7 @@ extension StoreState {
             as: UInt8.self, repeating: 0, count: 1 << Int(slabShift))
         slabs[slab].expiry_end_ms = Int64.max
         crashPoint()
-        larder_store_u32(&slabs[slab].state, LARDER_SLAB_INDEX.rawValue)
+        slabs.transition(slab, to: .index)
         return slab
     }
 
@@ -164,9 +164,9 @@ extension StoreState {
     private func lastSlabForIndex() -> Int {
         let isShort = process.pointee.freeSlabs.count < Self.slabsAhead
         return (1..<slabCount).last { slab in
-            switch larder_load_u32(&slabs[slab].state) {
-            case LARDER_SLAB_INDEX.rawValue, LARDER_SLAB_CLAIMED.rawValue, LARDER_SLAB_METADATA.rawValue: return false
-            case LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
+            switch slabs.state(slab) {
+            case .index, .claimed, .metadata: return false
+            case .runHead, .runTail:
                 let head = runHead(of: slab)
                 return isEmpty(head) || isShort && !isYoung(head)
             default: return true
@@ -175,11 +175,11 @@ extension StoreState {
     }
 
     /// Whether nothing in a slab is an item any more.
-    func isEmpty(_ slab: Int) -> Bool { larder_load_u32(&slabs[slab].live_blocks) == 0 || isFlushed(slab: slab) }
+    func isEmpty(_ slab: Int) -> Bool { slabs.liveBlocks(slab) == 0 || isFlushed(slab: slab) }
 
     /// Waits until there is room to move what a slab holds, or nothing is left to wait for: rather than drop what
     /// there will be room for when the other sessions' turns end.
-    private func awaitLimbo(_ session: UnsafeMutablePointer<SessionSlot>) {
+    private func awaitLimbo(_ session: Shared<SessionSlot>) {
         var wait = BoundedWait()
         checkMayAwaitSections()
         while process.pointee.freeSlabs.count < Self.slabsAhead, unpinnedLimboCount() > 0 {
@@ -190,15 +190,15 @@ extension StoreState {
 
     /// Empties a slab, wherever it is, waits for its readers, and takes it for the caller; false
     /// when it can't be had now. It is reset and on no list.
-    func claim(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
-        guard larder_load_u32(process.pointee.pins + slab) == 0 else { return false }
-        if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_OPEN.rawValue { sealWherever(slab) }
-        switch larder_load_u32(&slabs[slab].state) {
-        case LARDER_SLAB_FREE.rawValue:
+    func claim(_ slab: Int, _ session: Shared<SessionSlot>, now: Int64) -> Bool {
+        guard !isPinned(slab) else { return false }
+        if slabs.state(slab) == .open { sealWherever(slab) }
+        switch slabs.state(slab) {
+        case .free:
             process.pointee.freeSlabs.remove(slab, process.pointee.links)
-            larder_store_u32(&slabs[slab].state, LARDER_SLAB_CLAIMED.rawValue)
+            slabs.transition(slab, to: .claimed)
             return true
-        case LARDER_SLAB_SEALED.rawValue:
+        case .sealed:
             guard process.pointee.configuration.evicts || isEmpty(slab) else {
                 // Nothing may be dropped; where there is room by contract, it can be moved.
                 guard bounds != nil else { return false }
@@ -217,24 +217,24 @@ extension StoreState {
                 _ = evacuate(slab, .evict(surcharge: 0), session, now: now)
             }
             sendToLimbo(slab, session)
-        case LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
+        case .runHead, .runTail:
             let head = runHead(of: slab)
             guard process.pointee.configuration.evicts || isEmpty(head),
-                larder_load_u32(process.pointee.pins + head) == 0
+                !isPinned(head)
             else { return false }
             dropRun(head, session, now: now)
-        case LARDER_SLAB_LIMBO.rawValue: break
+        case .limbo: break
         default: return false
         }
         var wait = BoundedWait()
         checkMayAwaitSections()
-        while larder_load_u32(&slabs[slab].state) == LARDER_SLAB_LIMBO.rawValue {
+        while slabs.state(slab) == .limbo {
             recycleLimbo(session)
-            guard larder_load_u32(process.pointee.pins + slab) == 0, wait.goesOn(until: .sectionsEnd, self) else {
+            guard !isPinned(slab), wait.goesOn(until: .sectionsEnd, self) else {
                 return false
             }
         }
-        return larder_load_u32(&slabs[slab].state) == LARDER_SLAB_FREE.rawValue
+        return slabs.state(slab) == .free
             && claim(slab, session, now: now)
     }
 }
