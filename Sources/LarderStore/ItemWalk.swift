@@ -1,5 +1,7 @@
 import CLarderArena
 
+// SAFETY: `items` has room for `ItemWalk.itemsMax`, as many as a chain may have.
+
 /// A place in a walk over everything that a store holds, which may take as many turns as it likes.
 ///
 /// The walk goes through the hashes in the order of their reversed bits. A bucket's hashes are those
@@ -28,13 +30,13 @@ extension Session {
         let hash = walk.position.bitsReversed
         var wait = BoundedWait()
         while true {
-            let count = larder_load_u64(&state.superblock.pointee.bucket_count)
+            let count = atomicLoad(&state.superblock.pointee.bucket_count)
             let number = state.bucketNumber(hash, count: count)
             let bucket = state.bucketAddress(number)
             let version = bucket.version
             if version & 1 == 0, let found = collect(bucket, version, into: items),
                 bucket.isUnchanged(since: version),
-                larder_load_u64(&state.superblock.pointee.bucket_count) == count
+                atomicLoad(&state.superblock.pointee.bucket_count) == count
             {
                 walk.advance(overBits: state.hashBits(ofBucket: number, count: count))
                 return found
@@ -59,7 +61,7 @@ extension Session {
             let count = min(itemsMax, nextItems(&walk, into: items))
             var removed = 0
             for place in 0..<count where isDead(items[place], now: now) {
-                let key = hashed(items[place].key, length: items[place].keyLength)
+                let key = state.key(of: items[place])
                 if remove(key, onlyDeadAt: now) == .stored { removed += 1 }
             }
             return (count, removed)

@@ -127,37 +127,24 @@ extension StoreState {
 
     // MARK: Locks
 
-    @inline(__always)
+    /// SAFETY: the word is lent with `&` for the length of the call.
+    @safe @inline(__always)
     func lock(_ lock: StoreLocks, _ word: UnsafeMutablePointer<UInt32>) {
         checkMayTake(lock)
-        larder_spin_lock(word)
+        spinLock(word)
         noteTaken(lock)
     }
 
-    @inline(__always)
+    @safe @inline(__always)
     func unlock(_ lock: StoreLocks, _ word: UnsafeMutablePointer<UInt32>) {
         noteReleased(lock)
-        larder_spin_unlock(word)
+        spinUnlock(word)
     }
 
-    /// Locks `space`. The session must be offline.
-    func lockSpace() {
-        checkMayTake(.space, waits: true)
-        pthread_mutex_lock(&process.pointee.spaceLock)
-        noteTaken(.space)
-    }
-
-    func tryLockSpace() -> Bool {
-        checkMayTake(.space)
-        guard pthread_mutex_trylock(&process.pointee.spaceLock) == 0 else { return false }
-        noteTaken(.space)
-        return true
-    }
-
-    func unlockSpace() {
-        noteReleased(.space)
-        pthread_mutex_unlock(&process.pointee.spaceLock)
-    }
+    @inline(__always)
+    func lockLane(_ session: Shared<SessionSlot>) { lock(.lane, &session.pointee.laneLock) }
+    @inline(__always)
+    func unlockLane(_ session: Shared<SessionSlot>) { unlock(.lane, &session.pointee.laneLock) }
 
     /// Locks `writing`. The session must be offline.
     func lockWriting(_ bounds: Shared<Bounds>) {

@@ -44,15 +44,15 @@ public final class Store: Sendable {
         // Place 0 is for what is moved: see `StoreState.mover`.
         let mover = makeSlot(sharedBy: 1)
         mover.pointee.isUsed = true
-        larder_store_u64(&state.process.pointee.sessions[0], UInt64(UInt(bitPattern: mover.pointer)))
+        atomicStore(&state.process.pointee.sessions[0], UInt64(UInt(bitPattern: mover.pointer)))
         guard let file else {
-            Self.fillFreeList(state, geometry)
+            Self.fillFreeList(Space(locking: state), geometry)
             return
         }
         process.pointee.secondSuperblock = Shared(file.secondSuperblock)
         file.watchForChanges(&process.pointee.attention.damage)
-        larder_store_u32(&process.pointee.isReady, 0)
-        larder_store_u64(&process.pointee.nextTickMilliseconds, UInt64.max)
+        atomicStore(&process.pointee.isReady, 0)
+        atomicStore(&process.pointee.nextTickMilliseconds, UInt64.max)
         if !configuration.defersRecovery { recover() }
     }
 
@@ -65,14 +65,12 @@ public final class Store: Sendable {
             slot.pointee.open.deallocate()
             slot.deallocate()
         }
-        process.pointee.links.deallocate()
-        process.pointee.births.deallocate()
-        process.pointee.renewals.deallocate()
+        process.pointee.space.pointee.deallocate()
+        process.pointee.space.deallocate()
         process.pointee.pins.deallocate()
         process.pointee.sessions.deallocate()
         pthread_mutex_destroy(&process.pointee.spaceLock)
         process.pointee.bounds?.destroy()
-        process.pointee.droppedKeys?.deallocate()
         process.deallocate()
         if file == nil {
             munmap(state.base, geometry.arenaBytes)
@@ -106,21 +104,19 @@ public final class Store: Sendable {
         let slabs = geometry.slabCount
         let process = Shared(
             allocating: ProcessState(
-                links: SharedArray(allocating: SlabLinks(), count: slabs),
-                births: SharedArray(allocating: 0, count: slabs), renewals: SharedArray(allocating: 0, count: slabs),
-                pins: SharedArray(allocating: 0, count: slabs), expiryHeap: ExpiryHeap(),
+                space: Shared(allocating: SpaceState(slabCount: slabs)), pins: SharedArray(allocating: 0, count: slabs),
                 sessions: SharedArray(allocating: 0, count: SessionSlot.placesMax), configuration: configuration,
                 bounds: bounds))
         if configuration.isSizeAware {
-            process.pointee.droppedKeys = DroppedKeys(arenaBytes: geometry.arenaBytes)
+            process.pointee.space.pointee.droppedKeys = DroppedKeys(arenaBytes: geometry.arenaBytes)
         }
         pthread_mutex_init(&process.pointee.spaceLock, nil)
         return process
     }
 
-    static func fillFreeList(_ state: StoreState, _ geometry: Geometry) {
+    static func fillFreeList(_ space: borrowing Space, _ geometry: Geometry) {
         for slab in geometry.metadataSlabCount..<geometry.slabCount - 1 {
-            state.process.pointee.freeSlabs.append(slab, state.process.pointee.links)
+            space.owned.freeSlabs.append(slab, space.owned.links)
         }
     }
 
@@ -137,7 +133,7 @@ public final class Store: Sendable {
             }
             let slot = makeSlot(sharedBy: state.process.pointee.configuration.sessionsExpected)
             slot.pointee.isUsed = true
-            larder_store_u64(&state.process.pointee.sessions[place], UInt64(UInt(bitPattern: slot.pointer)))
+            atomicStore(&state.process.pointee.sessions[place], UInt64(UInt(bitPattern: slot.pointer)))
             return Session(self, slot)
         }
         throw .tooManySessions(limit: SessionSlot.sessionsMax)
@@ -187,16 +183,16 @@ public final class Store: Sendable {
             }
             // Others have no blocks of items.
             if state.slabs.liveBlocks(slab) > 0 {
-                oldest = min(oldest, larder_load_u32(&state.slabs[slab].opened_seconds))
+                oldest = min(oldest, atomicLoad(&state.slabs[slab].opened_seconds))
             }
         }
         return StoreStatistics(
             counters: counters, slabs: slabs, slabBytes: geometry.slabBytes,
             blockBytes: 1 << geometry.blockShift,
-            bucketCount: Int(larder_load_u64(&state.superblock.pointee.bucket_count)),
+            bucketCount: Int(atomicLoad(&state.superblock.pointee.bucket_count)),
             arenaBytes: geometry.arenaBytes, limitUse: state.bounds?.use,
             oldestItemsTime: oldest == UInt32.max ? nil : Int64(oldest),
-            lastEvictionIdleSeconds: Int64(larder_load_u32(&state.process.pointee.lastEvictionIdleSeconds)))
+            lastEvictionIdleSeconds: Int64(atomicLoad(&state.process.pointee.lastEvictionIdleSeconds)))
     }
 }
 

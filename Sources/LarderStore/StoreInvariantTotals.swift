@@ -27,8 +27,8 @@ extension InvariantCheck {
     }
 
     /// Whatever expires is waited for: its memory comes back without anyone reading it.
-    mutating func checkHeap() {
-        let entries = state.process.pointee.expiryHeap.entries
+    mutating func checkHeap(_ space: borrowing Space) {
+        let entries = space.owned.expiryHeap.entries
         var awaited: [Int64?] = Array(repeating: nil, count: state.slabCount)
         for (place, entry) in entries.enumerated() {
             if entries[(max(place, 1) - 1) / 2].time > entry.time {

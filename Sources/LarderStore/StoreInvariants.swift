@@ -7,15 +7,14 @@ extension Store {
     ///
     /// Call it only while no session is in a turn: it reads what turns change.
     public func checkInvariants() -> [String] {
-        state.lockSpace()
-        defer { state.unlockSpace() }
+        let space = Space(locking: state)
         var check = InvariantCheck(state, geometry)
         check.checkIndex()
-        check.checkLists()
+        check.checkLists(space)
         check.checkLanes()
-        check.checkSlabs()
+        check.checkSlabs(space)
         check.checkOverflowLines()
-        check.checkHeap()
+        check.checkHeap(space)
         check.checkCounters()
         check.checkBounds()
         return check.failures
@@ -81,7 +80,7 @@ struct InvariantCheck {
         for (place, word) in starts.enumerated() {
             var left = word
             while left != 0 {
-                body(Item(state.address(ofBlock: UInt32(truncatingIfNeeded: place * 64 + left.trailingZeroBitCount))))
+                body(state.item(ofBlock: UInt32(truncatingIfNeeded: place * 64 + left.trailingZeroBitCount)))
                 left &= left - 1
             }
         }
@@ -90,7 +89,7 @@ struct InvariantCheck {
     // MARK: Index
 
     mutating func checkIndex() {
-        let count = Int(larder_load_u64(&state.superblock.pointee.bucket_count))
+        let count = Int(atomicLoad(&state.superblock.pointee.bucket_count))
         let slabsNeeded = (count + geometry.bucketsPerSlab - 1) / geometry.bucketsPerSlab
         let directoryCount = Int(state.superblock.pointee.index_slab_count)
         if slabsNeeded > directoryCount || directoryCount > state.slabCount {
@@ -160,7 +159,7 @@ struct InvariantCheck {
             }
             return
         }
-        let item = Item(state.address(ofBlock: block))
+        let item = state.item(ofBlock: block)
         let blocks = state.blockCount(forBytes: item.totalBytes)
         let start = Int(block) - Int(state.firstBlock(ofSlab: slab))
         let end =
@@ -170,15 +169,13 @@ struct InvariantCheck {
                 "block \(block): \(blocks) blocks of an item go beyond the \(end) in use of slab \(slab)")
         }
         if isRun, start != 0 { fail("run \(slab): its item starts at \(start)") }
-        let hash = KeyHash.hash(item.key, count: item.keyLength, seed: state.hashSeed)
+        let hash = state.hash(of: item)
         if state.bucketNumber(hash, count: count) != bucket {
             fail("block \(block) is not of bucket \(bucket)")
         }
         if KeyHash.tag(hash) != tag { fail("block \(block) is not of tag \(tag)") }
-        let key = UnsafeRawBufferPointer(start: item.key, count: item.keyLength)
         for other in chainKeys where other.hash == hash {
-            let otherKey = UnsafeRawBufferPointer(start: other.item.key, count: other.item.keyLength)
-            if otherKey.elementsEqual(key) { fail("two slots for the key of block \(block)") }
+            if state.haveSameKey(item, other.item) { fail("two slots for the key of block \(block)") }
         }
         chainKeys.append((hash, item))
         let startBit: UInt64 = 1 << UInt64(block & 63)
@@ -210,16 +207,17 @@ struct InvariantCheck {
         places[slab] = place
     }
 
-    mutating func checkLists() {
-        let process = state.process
-        checkList(process.pointee.freeSlabs, .free, .free)
-        checkList(process.pointee.limboSlabs, .limbo, .limbo)
-        checkList(process.pointee.freshSlabs, .fresh, .sealed, or: .runHead)
-        checkList(process.pointee.keptSlabs, .kept, .sealed)
+    mutating func checkLists(_ space: borrowing Space) {
+        let links = space.owned.links
+        checkList(links, space.owned.freeSlabs, .free, .free)
+        checkList(links, space.owned.limboSlabs, .limbo, .limbo)
+        checkList(links, space.owned.freshSlabs, .fresh, .sealed, or: .runHead)
+        checkList(links, space.owned.keptSlabs, .kept, .sealed)
     }
 
     private mutating func checkList(
-        _ list: SlabList, _ name: SlabPlace, _ wanted: SlabState, or other: SlabState? = nil
+        _ links: SharedArray<SlabLinks>, _ list: SlabList, _ name: SlabPlace, _ wanted: SlabState,
+        or other: SlabState? = nil
     ) {
         var count = 0
         var previous = SlabList.none
@@ -229,7 +227,7 @@ struct InvariantCheck {
                 return fail("the \(name) list leads out of the slab table")
             }
             let slab = Int(next)
-            if state.process.pointee.links[slab].previous != previous {
+            if links[slab].previous != previous {
                 fail("the \(name) list is torn before slab \(slab)")
             }
             if slabState(slab) != wanted, slabState(slab) != other {
@@ -243,7 +241,7 @@ struct InvariantCheck {
             put(slab, name)
             count += 1
             previous = next
-            next = state.process.pointee.links[slab].next
+            next = links[slab].next
         }
         if previous != list.tail { fail("the \(name) list ends before its tail") }
         if count != list.count { fail("the \(name) list counts \(list.count) and has \(count)") }
@@ -252,7 +250,7 @@ struct InvariantCheck {
     mutating func checkLanes() {
         for place in 0..<SessionSlot.placesMax {
             guard let session = state.sessionSlot(place) else { return }
-            if larder_load_u32(&session.pointee.laneLock) != 0 { fail("lane \(place) is locked") }
+            if atomicLoad(&session.pointee.laneLock) != 0 { fail("lane \(place) is locked") }
             if session.pointee.openCount > session.pointee.openLimit {
                 fail("lane \(place) has too many slabs open")
             }
@@ -274,7 +272,7 @@ struct InvariantCheck {
         }
     }
 
-    mutating func checkSlabs() {
+    mutating func checkSlabs(_ space: borrowing Space) {
         for slab in 0..<state.slabCount {
             switch slabState(slab) {
             case .runHead: checkRun(slab)
@@ -285,8 +283,8 @@ struct InvariantCheck {
             }
         }
         let landings = places.count { $0 == .landing }
-        if landings != state.process.pointee.landingSlabs {
-            fail("\(landings) slabs are claimed for values that arrive, not \(state.process.pointee.landingSlabs)")
+        if landings != space.owned.landingSlabs {
+            fail("\(landings) slabs are claimed for values that arrive, not \(space.owned.landingSlabs)")
         }
         for slab in 0..<state.slabCount {
             if places[slab] == .nowhere { fail("slab \(slab) of state \(slabState(slab).rawValue) is nowhere") }

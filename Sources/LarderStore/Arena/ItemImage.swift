@@ -121,3 +121,108 @@ import CLarderArena
         return expiry <= now ? .expired : .live
     }
 }
+
+/// The bytes of a slab, or of a run of slabs, that nobody vouches for: in an arena that is being opened, or in a copy.
+///
+/// SAFETY: `start` has all the bytes of the slabs that `record` speaks for, and nothing behind them is read.
+@safe struct SlabImage {
+    /// Where the slab's first block is.
+    let start: UnsafeRawPointer
+    let record: larder_slab
+    /// The number of that block.
+    let firstBlock: Int
+    /// Blocks that items may cover.
+    let blockCount: Int
+    let blockShift: Int
+    let hashSeed: UInt64
+    /// Absolute milliseconds: what expires up to now is dead.
+    let now: Int64
+
+    /// Blocks between two items that are too few to be made a hole go with the second one.
+    let holeBlocksMin: Int
+
+    /// In an arena that is open.
+    init(_ state: StoreState, of slab: Int, blocks: Int, now: Int64, holeBlocksMin: Int) {
+        let first = state.firstBlock(ofSlab: slab)
+        self.init(
+            start: UnsafeRawPointer(state.address(ofBlock: first)), record: state.slabs[slab], firstBlock: Int(first),
+            blockCount: blocks, blockShift: Int(state.blockShift), hashSeed: state.hashSeed, now: now,
+            holeBlocksMin: holeBlocksMin)
+    }
+
+    init(
+        start: UnsafeRawPointer, record: larder_slab, firstBlock: Int, blockCount: Int, blockShift: Int,
+        hashSeed: UInt64, now: Int64, holeBlocksMin: Int = 0
+    ) {
+        self.start = start
+        self.record = record
+        self.firstBlock = firstBlock
+        self.blockCount = blockCount
+        self.blockShift = blockShift
+        self.hashSeed = hashSeed
+        self.now = now
+        self.holeBlocksMin = holeBlocksMin
+    }
+
+    /// Visits the items in their order, and what lies between them.
+    /// - Parameter wrongBytesMax: bytes that checksums may be wrong over before the rest is given up: what was made to
+    ///   look like items would otherwise be read again and again.
+    func forEachItem(
+        wrongBytesMax: Int, _ visit: (ItemImage.Verdict, _ block: Int, _ blockCount: Int, ItemImage?) -> Void
+    ) {
+        var damagedFrom: Int?
+        var wrongBytesLeft = wrongBytesMax
+        var position = 0
+        while position < blockCount, wrongBytesLeft > 0 {
+            let (verdict, count, image) = judge(at: position, &wrongBytesLeft)
+            if count == 0 {
+                damagedFrom = damagedFrom ?? position
+                position += 1
+                continue
+            }
+            if let from = damagedFrom {
+                guard position - from >= holeBlocksMin else {
+                    position += count
+                    continue
+                }
+                visit(.damaged, firstBlock + from, position - from, nil)
+                damagedFrom = nil
+            }
+            visit(verdict, firstBlock + position, count, image)
+            position += count
+        }
+        if damagedFrom != nil || position < blockCount {
+            let from = damagedFrom ?? position
+            visit(.damaged, firstBlock + from, blockCount - from, nil)
+        }
+    }
+
+    /// The item of a run of slabs, if it is there and reaches into the last of them.
+    func run(slabs count: Int) -> (verdict: ItemImage.Verdict, blockCount: Int, image: ItemImage)? {
+        var wrongBytesLeft = 0
+        let (verdict, blocks, image) = judge(at: 0, &wrongBytesLeft)
+        guard let image, blocks > (count - 1) * (blockCount / count) else { return nil }
+        return (verdict, blocks, image)
+    }
+
+    /// What starts at a block; no block at all when it is no item.
+    private func judge(
+        at position: Int, _ wrongBytesLeft: inout Int
+    ) -> (verdict: ItemImage.Verdict, blockCount: Int, image: ItemImage?) {
+        let offset = position << blockShift
+        guard let image = ItemImage(start + offset, room: blockCount << blockShift - offset) else {
+            return (.damaged, 0, nil)
+        }
+        let total = image.totalBytes
+        let count = (total + 1 << blockShift - 1) >> blockShift
+        if image.isHole { return (.hole, count, image) }
+        guard image.isCandidate else { return (.damaged, 0, nil) }
+        let checksum = image.checksum(
+            of: image.content, in: record, hashSeed: hashSeed, block: firstBlock + position)
+        guard checksum == image.carriedChecksum else {
+            wrongBytesLeft -= total
+            return (.damaged, 0, nil)
+        }
+        return (image.verdict(in: record, now: now), count, image)
+    }
+}

@@ -64,6 +64,13 @@
         #endif
     }
 
+    /// One of the values, in its place.
+    @inline(__always)
+    func at(_ place: Int) -> Shared<Element> {
+        check(place)
+        return Shared(start + place)
+    }
+
     @inline(__always)
     subscript(place: Int) -> Element {
         @inline(__always) unsafeAddress {

@@ -74,7 +74,7 @@ extension larder_slab {
     // MARK: State
 
     @inline(__always)
-    func state(_ slab: Int) -> SlabState { SlabState(rawValue: larder_load_u32(&self[slab].state)) }
+    func state(_ slab: Int) -> SlabState { SlabState(rawValue: atomicLoad(&self[slab].state)) }
 
     /// Changes a slab's state, with everything that was written to its record before. Under the space lock.
     @inline(__always)
@@ -82,30 +82,30 @@ extension larder_slab {
         assert(
             next.predecessors.contains(state(slab)),
             "slab \(slab) goes from state \(state(slab).rawValue) to \(next.rawValue)")
-        larder_store_u32(&self[slab].state, next.rawValue)
+        atomicStore(&self[slab].state, next.rawValue)
     }
 
     /// Gives a slab its state in a new arena, or after a recovery has judged it, whatever its record said before.
-    func make(_ slab: Int, _ state: SlabState) { larder_store_u32(&self[slab].state, state.rawValue) }
+    func make(_ slab: Int, _ state: SlabState) { atomicStore(&self[slab].state, state.rawValue) }
 
     // MARK: Blocks of live items
 
     @inline(__always)
-    func liveBlocks(_ slab: Int) -> UInt32 { larder_load_u32(&self[slab].live_blocks) }
+    func liveBlocks(_ slab: Int) -> UInt32 { atomicLoad(&self[slab].live_blocks) }
 
     @inline(__always)
     func addLiveBlocks(_ slab: Int, _ count: Int) {
-        _ = larder_add_u32(&self[slab].live_blocks, UInt32(truncatingIfNeeded: count))
+        _ = atomicAdd(&self[slab].live_blocks, UInt32(truncatingIfNeeded: count))
     }
 
     @inline(__always)
     func takeLiveBlocks(_ slab: Int, _ count: Int) {
-        let before = larder_add_u32(&self[slab].live_blocks, 0 &- UInt32(truncatingIfNeeded: count))
+        let before = atomicAdd(&self[slab].live_blocks, 0 &- UInt32(truncatingIfNeeded: count))
         assert(Int(before) >= count, "slab \(slab) loses \(count) live blocks of \(before)")
     }
 
     @inline(__always)
     func setLiveBlocks(_ slab: Int, _ count: Int) {
-        larder_store_u32(&self[slab].live_blocks, UInt32(truncatingIfNeeded: count))
+        atomicStore(&self[slab].live_blocks, UInt32(truncatingIfNeeded: count))
     }
 }

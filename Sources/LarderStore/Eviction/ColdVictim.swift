@@ -1,7 +1,7 @@
 import CLarderArena
 
 /// Whom to empty when the queues' heads are all in use. Under the space lock.
-extension StoreState {
+extension Space {
     /// Slabs, and items of each, that are looked at.
     private static let slabsLookedAt = 16
     private static let itemsLookedAt = 16
@@ -20,24 +20,24 @@ extension StoreState {
     }
 
     private func firstOldSlab() -> Int? {
-        for list in [process.pointee.keptSlabs, process.pointee.freshSlabs] {
+        for list in [owned.keptSlabs, owned.freshSlabs] {
             var next = list.head
             while next != SlabList.none {
                 if isOldAndSealed(Int(next)) { return Int(next) }
-                next = process.pointee.links[Int(next)].next
+                next = owned.links[Int(next)].next
             }
         }
         return nil
     }
 
     private func isOldAndSealed(_ slab: Int) -> Bool {
-        let state = slabs.state(slab)
-        return (state == .sealed || state == .runHead) && !isYoung(slab) && !isPinned(slab)
+        let kind = slabs.state(slab)
+        return (kind == .sealed || kind == .runHead) && !isYoung(slab) && !state.isPinned(slab)
     }
 
     /// How many of a slab's first live items were found of late, of a hundred.
     private func foundPercent(_ slab: Int) -> Int {
-        var items = SlabItems(self, of: slab)
+        var items = SlabItems(state, of: slab)
         var live = 0
         var found = 0
         for _ in 0..<2 * Self.itemsLookedAt where live < Self.itemsLookedAt {

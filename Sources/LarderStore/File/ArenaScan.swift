@@ -70,12 +70,8 @@ struct ArenaScan {
         image(of: head, blocks: count * state.blocksPerSlab).run(slabs: count).map { ($0.verdict, $0.blockCount) }
     }
 
-    /// SAFETY: `blocks` from the slab's start lie inside the arena: `role` has compared them with its bounds.
+    /// `blocks` from the slab's start lie inside the arena: `role` has compared them with its bounds.
     private func image(of slab: Int, blocks: Int) -> SlabImage {
-        let first = state.firstBlock(ofSlab: slab)
-        return SlabImage(
-            start: UnsafeRawPointer(state.address(ofBlock: first)), record: state.slabs[slab], firstBlock: Int(first),
-            blockCount: blocks, blockShift: Int(state.blockShift), hashSeed: state.hashSeed, now: now,
-            holeBlocksMin: Self.holeBlocksMin(state))
+        SlabImage(state, of: slab, blocks: blocks, now: now, holeBlocksMin: Self.holeBlocksMin(state))
     }
 }

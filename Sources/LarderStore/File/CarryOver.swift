@@ -186,7 +186,7 @@ struct CarryOver {
     }
 
     private func forEachItem(_ scan: ArenaScan, _ slab: Slab, _ visit: (ItemImage.Verdict, Item) -> Void) {
-        func item(_ block: Int) -> Item { Item(scan.state.address(ofBlock: UInt32(block))) }
+        func item(_ block: Int) -> Item { scan.state.item(ofBlock: UInt32(block)) }
         if slab.runSlabs > 0 {
             let start = Int(scan.state.firstBlock(ofSlab: slab.number))
             guard let (kind, _) = scan.run(at: slab.number, slabs: slab.runSlabs) else {

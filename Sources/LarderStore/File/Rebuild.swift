@@ -1,5 +1,7 @@
 import CLarderArena
 
+// SAFETY: an index within the batch; an item's key, while nobody else uses the arena.
+
 /// Makes a store of what a file holds: the slab table and the items are the truth, all else is made anew.
 ///
 /// First each slab is gone through and its items are judged: what is not to be served is marked dead, so
@@ -40,9 +42,9 @@ struct Rebuild {
 
     /// - Parameter isStopped: asked between slabs; what is left then is no store yet.
     /// - Returns: false when it was stopped.
-    mutating func run(isStopped: (_ slabsDone: Int) -> Bool) -> Bool {
+    mutating func run(_ space: borrowing Space, isStopped: (_ slabsDone: Int) -> Bool) -> Bool {
         let superblock = state.superblock
-        larder_store_u64(&superblock.pointee.index_epoch, superblock.pointee.index_epoch | 1)
+        atomicStore(&superblock.pointee.index_epoch, superblock.pointee.index_epoch | 1)
         // Readers must see it before any change of what they read.
         larder_full_fence()
         var slab = geometry.metadataSlabCount
@@ -57,12 +59,12 @@ struct Rebuild {
             if isStopped(state.slabCount) { return false }
             addToIndex(slab)
         }
-        makeLists()
+        makeLists(space)
         let bySuperblock = superblock.pointee.cas_last
         superblock.pointee.cas_last =
             bySuperblock >= casLast && bySuperblock < Self.numberMax ? bySuperblock : casLast + Self.orderMargin
         superblock.pointee.slab_sequence = sequenceLast
-        larder_store_u64(&superblock.pointee.index_epoch, superblock.pointee.index_epoch &+ 1)
+        atomicStore(&superblock.pointee.index_epoch, superblock.pointee.index_epoch &+ 1)
         return true
     }
 
@@ -125,7 +127,7 @@ struct Rebuild {
         switch kind {
         case .live:
             report.items += 1
-            let order = state.order(of: Item(state.address(ofBlock: UInt32(block))))
+            let order = state.order(of: state.item(ofBlock: UInt32(block)))
             if order < Self.numberMax { casLast = max(casLast, order) }
         case .dead, .hole: break
         case .expired:
@@ -138,11 +140,7 @@ struct Rebuild {
         }
     }
 
-    private func markDead(_ block: Int) {
-        // SAFETY: the first byte of an item is its form.
-        let form = state.address(ofBlock: UInt32(block)).assumingMemoryBound(to: UInt8.self)
-        larder_store_u8(form, larder_load_u8(form) | ItemForm.dead.rawValue)
-    }
+    private func markDead(_ block: Int) { state.markDead(UInt32(block)) }
 
     // MARK: Slabs
 
@@ -247,15 +245,7 @@ struct Rebuild {
         record.pointee.cursor_blocks = 0
         record.pointee.run_slabs = 0
         state.slabs.make(slab, roles[slab] == .index ? .index : .free)
-        if roles[slab] == .index { clear(slab) }
-    }
-
-    private func clear(_ slab: Int) {
-        larder_full_fence()
-        // SAFETY: the slab is nobody's; the index needs its lines empty.
-        (state.base + slab << Int(state.slabShift)).initializeMemory(
-            as: UInt8.self, repeating: 0, count: geometry.slabBytes)
-        state.slabs[slab].expiry_end_ms = Int64.max
+        if roles[slab] == .index { state.clear(slab: slab) }
     }
 
     // MARK: Index
@@ -263,7 +253,7 @@ struct Rebuild {
     private mutating func makeIndex() {
         for (entry, slab) in indexSlabs.enumerated() { state.directory[entry] = UInt32(slab) }
         state.superblock.pointee.index_slab_count = UInt64(indexSlabs.count)
-        larder_store_u64(&state.superblock.pointee.bucket_count, UInt64(buckets))
+        atomicStore(&state.superblock.pointee.bucket_count, UInt64(buckets))
         for slab in overflowSlabs { giveLines(of: slab) }
         freeSlabs = roles.indices.filter { $0 >= geometry.metadataSlabCount && roles[$0] == .nothing }
         report.items = 0
@@ -287,7 +277,7 @@ struct Rebuild {
             var count = 0
             while let item = items.next() {
                 if !item.form.contains(.dead) {
-                    let hash = KeyHash.hash(item.key, count: item.keyLength, seed: state.hashSeed)
+                    let hash = state.hash(of: item)
                     state.prefetchBucket(hash)
                     batch.initializeElement(
                         at: count, to: Candidate(block: items.block, blocks: items.blockCount, hash: hash))
@@ -308,20 +298,21 @@ struct Rebuild {
     }
 
     private mutating func add(_ candidate: Candidate) {
-        let item = Item(state.address(ofBlock: UInt32(candidate.block)))
-        let tag = KeyHash.tag(candidate.hash)
-        let count = larder_load_u64(&state.superblock.pointee.bucket_count)
-        let bucket = state.bucketAddress(state.bucketNumber(candidate.hash, count: count))
-        if let slot = state.slot(of: item.key, item.keyLength, tag, in: bucket) {
+        let item = state.item(ofBlock: UInt32(candidate.block))
+        let key = HashedKey(bytes: item.key, length: item.keyLength, hash: candidate.hash)
+        let count = atomicLoad(&state.superblock.pointee.bucket_count)
+        // Nobody reads the index before it is complete.
+        let bucket = LockedBucket(unreachable: state.bucketAddress(state.bucketNumber(candidate.hash, count: count)))
+        if let slot = state.slot(of: key, in: bucket) {
             // A kill between two stores left both: neither answer is wrong, the later is the better.
-            let other = Item(state.address(ofBlock: slot.block))
+            let other = state.item(ofBlock: slot.block)
             guard state.order(of: other) <= state.order(of: item) else {
                 return drop(candidate.block, candidate.blocks)
             }
             slot.line.publish(slot.number, UInt32(candidate.block))
             return drop(Int(slot.block), state.blockCount(forBytes: other.totalBytes))
         }
-        if !state.insert(block: UInt32(candidate.block), tag: tag, into: bucket) {
+        if !state.insert(block: UInt32(candidate.block), tag: key.tag, into: bucket) {
             guard let slab = freeSlabs.popLast() else {
                 report.droppedItems += 1
                 return drop(candidate.block, candidate.blocks)
@@ -329,6 +320,7 @@ struct Rebuild {
             roles[slab] = .index
             makeFree(slab)
             giveLines(of: slab)
+            bucket.unlock()
             return add(candidate)
         }
         report.items += 1
@@ -343,17 +335,17 @@ struct Rebuild {
 
     // MARK: Lists, heap and counters
 
-    private func makeLists() {
+    private func makeLists(_ space: borrowing Space) {
         let process = state.process
         for slab in geometry.metadataSlabCount..<state.slabCount where roles[slab] == .nothing {
-            process.pointee.freeSlabs.append(slab, process.pointee.links)
+            space.owned.freeSlabs.append(slab, space.owned.links)
         }
         let used = roles.indices.filter { slab in
             if case .run(let count) = roles[slab] { return count > 0 }
             return roles[slab] == .items
         }
         for slab in used.sorted(by: { state.slabs[$0].sequence < state.slabs[$1].sequence }) {
-            state.appendSealed(slab)
+            space.appendSealed(slab)
             let record = state.slabs[slab]
             guard record.expiry_end_ms != Int64.max else { continue }
             if roles[slab] == .items {
@@ -361,13 +353,13 @@ struct Rebuild {
                     start: record.expiry_base_ms, end: record.expiry_end_ms, level: Int32(bitPattern: record.level))
                 // A coarse one whose time has begun is sorted at once: what it holds may be about to expire.
                 let time = bucket.level > 0 ? min(bucket.end, max(bucket.start, scan.now)) : bucket.end
-                state.awaitAttention(of: slab, at: time)
+                space.awaitAttention(of: slab, at: time)
             } else {
-                state.awaitAttention(
-                    of: slab, at: state.expiry(of: Item(state.address(ofBlock: state.firstBlock(ofSlab: slab)))))
+                space.awaitAttention(
+                    of: slab, at: state.expiry(of: state.item(ofBlock: state.firstBlock(ofSlab: slab))))
             }
         }
-        state.restoreAges()
+        space.restoreAges()
         process.pointee.endedCounters.items = Int64(report.items)
         process.pointee.endedCounters.liveBlocks = Int64(liveBlocks.reduce(0, +))
     }

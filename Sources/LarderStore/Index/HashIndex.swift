@@ -36,12 +36,13 @@ extension StoreState {
 
     @inline(__always)
     func line(_ number: UInt32) -> Shared<larder_bucket> {
-        Shared((base + (Int(number) &<< 6)).assumingMemoryBound(to: larder_bucket.self))
+        assert(Int(number) < slabCount << Int(slabShift - 6) || checked != 0, "line \(number) is beyond the arena")
+        return Shared((base + (Int(number) &<< 6)).assumingMemoryBound(to: larder_bucket.self))
     }
 
     @inline(__always)
     func prefetchBucket(_ hash: UInt64) {
-        bucketAddress(bucketNumber(hash, count: larder_load_u64(&superblock.pointee.bucket_count))).prefetch()
+        bucketAddress(bucketNumber(hash, count: atomicLoad(&superblock.pointee.bucket_count))).prefetch()
     }
 
     @inline(__always)
@@ -52,19 +53,26 @@ extension StoreState {
         return larder_keys_equal(UnsafeRawPointer(item) + headerBytes, key, UInt64(truncatingIfNeeded: keyLength))
     }
 
+    @inline(__always)
+    func keyMatches(_ block: UInt32, _ key: HashedKey) -> Bool {
+        keyMatches(address(ofBlock: block), key.bytes, key.length)
+    }
+
+    func haveSameKey(_ one: Item, _ other: Item) -> Bool { keyMatches(one.base, other.key, other.keyLength) }
+
     /// The item stored under a key, dead or alive; nil if there is none. No lock, no shared write.
     @inline(__always)
     func find(_ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64) -> UnsafeMutableRawPointer? {
         let tag = KeyHash.tag(hash)
         var wait = BoundedWait()
         while true {
-            let count = larder_load_u64(&superblock.pointee.bucket_count)
+            let count = atomicLoad(&superblock.pointee.bucket_count)
             let bucket = bucketAddress(bucketNumber(hash, count: count))
             let version = bucket.version
             if version & 1 == 0 {
                 let found = findInChain(bucket, version, tag, key, keyLength)
                 if bucket.isUnchanged(since: version),
-                    found != nil || larder_load_u64(&superblock.pointee.bucket_count) == count
+                    found != nil || atomicLoad(&superblock.pointee.bucket_count) == count
                 {
                     return found
                 }
@@ -75,6 +83,10 @@ extension StoreState {
             }
         }
     }
+
+    /// The item stored under a key, dead or alive.
+    @inline(__always)
+    func find(_ key: HashedKey) -> Item? { find(key.bytes, key.length, hash: key.hash).map { Item($0) } }
 
     @inline(__always)
     private func findInChain(
@@ -127,120 +139,19 @@ extension StoreState {
         }
         if version & 1 == 0,
             bucket.tag(UInt32(LARDER_BUCKET_SLOTS) &- 1) != UInt8(LARDER_TAG_LINK),
-            bucket.isUnchanged(since: version), larder_load_u64(&superblock.pointee.bucket_count) == count
+            bucket.isUnchanged(since: version), atomicLoad(&superblock.pointee.bucket_count) == count
         {
             return nil
         }
         return findAnew(key, keyLength, hash: hash)
     }
 
+    /// Whether an item that the index leads to is one: the store is sound, and the item was not flushed.
+    func isValid(_ item: UnsafeMutableRawPointer) -> Bool { isValid(block: block(ofItem: item)) }
+
     @inline(never)
     private func findAnew(_ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64) -> UnsafeMutableRawPointer? {
         find(key, keyLength, hash: hash)
-    }
-
-    // MARK: Under a bucket's lock
-
-    /// Locks the bucket of a hash and returns it.
-    @inline(__always)
-    func lockBucket(_ hash: UInt64) -> Shared<larder_bucket> {
-        checkMayTake(.bucket)
-        var wait = BoundedWait()
-        while true {
-            let count = larder_load_u64(&superblock.pointee.bucket_count)
-            let number = bucketNumber(hash, count: count)
-            let bucket = bucketAddress(number)
-            if bucket.tryLock() {
-                noteTaken(.bucket)
-                // A split may have moved the key's home while we waited.
-                let now = larder_load_u64(&superblock.pointee.bucket_count)
-                if now == count || bucketNumber(hash, count: now) == number {
-                    if isFlushing { clearFlushed(bucket) }
-                    return bucket
-                }
-                unlockBucket(bucket)
-            }
-            if !wait.goesOn(until: .bucketIsFree, self) {
-                if checked != 0 { return breakLock(of: bucket) }
-                wait = BoundedWait()
-            }
-        }
-    }
-
-    /// Locks a bucket under the space lock, so that the bucket cannot be divided meanwhile.
-    func lock(_ bucket: Shared<larder_bucket>) {
-        checkMayTake(.bucket)
-        var wait = BoundedWait()
-        while !bucket.tryLock() {
-            if wait.goesOn(until: .bucketIsFree, self) { continue }
-            if checked != 0 {
-                _ = breakLock(of: bucket)
-                return
-            }
-            wait = BoundedWait()
-        }
-        noteTaken(.bucket)
-        if isFlushing { clearFlushed(bucket) }
-    }
-
-    @inline(__always)
-    func unlockBucket(_ bucket: Shared<larder_bucket>) {
-        noteReleased(.bucket)
-        bucket.unlock()
-    }
-
-    /// Takes a bucket that stays locked, since its page in the file was damaged. The store is emptied after the current
-    /// sections have ended, so the bucket's contents do not matter.
-    @inline(never)
-    private func breakLock(of bucket: Shared<larder_bucket>) -> Shared<larder_bucket> {
-        condemn(.lockedForEver)
-        noteTaken(.bucket)
-        return bucket
-    }
-
-    /// The slot that holds a key.
-    @inline(__always)
-    func slot(
-        of key: UnsafeRawPointer, _ keyLength: Int, _ tag: UInt8,
-        in bucket: Shared<larder_bucket>
-    ) -> IndexSlot? {
-        var current = bucket
-        for _ in 0..<Self.chainLinesMax {
-            var mask = current.match(tag)
-            while mask != 0 {
-                let number = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
-                let block = current.block(number)
-                if block != 0, keyMatches(address(ofBlock: block), key, keyLength) {
-                    return IndexSlot(line: current, number: number, block: block)
-                }
-                mask &= mask &- 1
-            }
-            guard let next = overflow(of: current) else { return nil }
-            current = next
-        }
-        condemn(.fileChanged)
-        return nil
-    }
-
-    /// The slot that leads to a block.
-    func slot(
-        ofBlock block: UInt32, _ tag: UInt8, in bucket: Shared<larder_bucket>
-    ) -> IndexSlot? {
-        var current = bucket
-        for _ in 0..<Self.chainLinesMax {
-            var mask = current.match(tag)
-            while mask != 0 {
-                let number = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
-                if current.block(number) == block {
-                    return IndexSlot(line: current, number: number, block: block)
-                }
-                mask &= mask &- 1
-            }
-            guard let next = overflow(of: current) else { return nil }
-            current = next
-        }
-        condemn(.fileChanged)
-        return nil
     }
 
     @inline(__always)
@@ -255,76 +166,4 @@ extension StoreState {
         }
         return line(number)
     }
-
-    /// The most lines of a chain. A longer chain is damaged: its links lead in a circle.
-    static var chainLinesMax: Int { 4096 }
-
-    /// Puts an item into the first empty slot of a locked bucket's chain; false when the chain is
-    /// full and there is no overflow line left.
-    func insert(block: UInt32, tag: UInt8, into bucket: Shared<larder_bucket>) -> Bool {
-        var current = bucket
-        var lines = 0
-        while true {
-            let empty = current.match(UInt8(LARDER_TAG_EMPTY))
-            if empty != 0 {
-                let number = UInt32(truncatingIfNeeded: empty.trailingZeroBitCount)
-                current.setTag(number, tag)
-                current.publish(number, block)
-                return true
-            }
-            guard let next = overflow(of: current) else { break }
-            current = next
-            lines &+= 1
-            guard lines < Self.chainLinesMax else {
-                condemn(.fileChanged)
-                return false
-            }
-        }
-        guard let number = takeOverflowLine() else { return false }
-        let last = UInt32(LARDER_BUCKET_SLOTS) &- 1
-        let fresh = line(number)
-        // The last slot's item moves to the new line; its place becomes the link.
-        fresh.publish(0, current.block(last))
-        fresh.setTag(0, current.tag(last))
-        fresh.publish(1, block)
-        fresh.setTag(1, tag)
-        current.setTag(last, UInt8(LARDER_TAG_EMPTY))
-        current.publish(last, number)
-        current.setTag(last, UInt8(LARDER_TAG_LINK))
-        return true
-    }
-
-    /// Empties a slot of a locked bucket's chain, and gives back the chain's last lines if that
-    /// leaves them empty.
-    func removeSlot(_ slot: IndexSlot, from bucket: Shared<larder_bucket>) {
-        slot.line.setTag(slot.number, UInt8(LARDER_TAG_EMPTY))
-        slot.line.publish(slot.number, 0)
-        guard slot.line != bucket else { return }
-        unlinkIfEmpty(slot.line, from: bucket)
-    }
-
-    /// A line in the middle holds a link and so is not empty: it goes after those behind it.
-    private func unlinkIfEmpty(
-        _ line: Shared<larder_bucket>, from bucket: Shared<larder_bucket>
-    ) {
-        let all = UInt32(1) << UInt32(LARDER_BUCKET_SLOTS) - 1
-        let last = UInt32(LARDER_BUCKET_SLOTS) - 1
-        var emptied = line
-        while emptied != bucket, emptied.match(UInt8(LARDER_TAG_EMPTY)) == all {
-            var previous = bucket
-            while let next = overflow(of: previous), next != emptied { previous = next }
-            let number = previous.block(last)
-            previous.setTag(last, UInt8(LARDER_TAG_EMPTY))
-            previous.publish(last, 0)
-            giveBackOverflowLine(number)
-            emptied = previous
-        }
-    }
-}
-
-/// A slot of the index, found under its bucket's lock.
-struct IndexSlot {
-    var line: Shared<larder_bucket>
-    var number: UInt32
-    var block: UInt32
 }

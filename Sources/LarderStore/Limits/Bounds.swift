@@ -1,6 +1,8 @@
 import CLarderArena
 import Glibc
 
+// SAFETY: the mutex is part of `Bounds`, which stays where it is until `destroy`.
+
 /// What a limited store keeps beside its arena: how much of its limits is taken, to the item and the
 /// block, and the order of use where that decides who goes.
 ///
@@ -46,8 +48,8 @@ extension Shared<Bounds> {
     // MARK: Counting. Under `writing`.
 
     func inserted(_ item: Item, _ hash: UInt64) {
-        larder_count(&pointee.items, 1)
-        larder_count(&pointee.blocks, pointee.limits.blocks(forValueBytes: item.valueLength))
+        changeCount(&pointee.items, 1)
+        changeCount(&pointee.blocks, pointee.limits.blocks(forValueBytes: item.valueLength))
         withRecency { $0.insert(hash) }
     }
 
@@ -55,19 +57,20 @@ extension Shared<Bounds> {
         let change =
             pointee.limits.blocks(forValueBytes: new.valueLength)
             - pointee.limits.blocks(forValueBytes: old.valueLength)
-        larder_count(&pointee.blocks, change)
+        changeCount(&pointee.blocks, change)
         withRecency { $0.touch(hash) }
     }
 
     func removed(_ item: Item, _ hash: UInt64) {
-        larder_count(&pointee.items, -1)
-        larder_count(&pointee.blocks, -pointee.limits.blocks(forValueBytes: item.valueLength))
+        changeCount(&pointee.items, -1)
+        changeCount(&pointee.blocks, -pointee.limits.blocks(forValueBytes: item.valueLength))
+        assert(pointee.items >= 0 && pointee.blocks >= 0, "less than nothing is counted against a limit")
         withRecency { $0.remove(hash) }
     }
 
     func removedAll() {
-        larder_count(&pointee.items, -pointee.items)
-        larder_count(&pointee.blocks, -pointee.blocks)
+        changeCount(&pointee.items, -pointee.items)
+        changeCount(&pointee.blocks, -pointee.blocks)
         withRecency { $0.removeAll() }
     }
 
@@ -84,11 +87,11 @@ extension Shared<Bounds> {
     func withRecency(_ body: (inout RecencyList) -> Void) {
         guard pointee.limits.purgesLeastRecentlyUsed else { return }
         StoreLocks.recency.checkMayBeTaken(of: nil)
-        larder_spin_lock(&pointee.recencyLock)
+        spinLock(&pointee.recencyLock)
         StoreLocks.recency.noteTaken(of: nil)
         if pointee.recency != nil { body(&pointee.recency!) }
         StoreLocks.recency.noteReleased(of: nil)
-        larder_spin_unlock(&pointee.recencyLock)
+        spinUnlock(&pointee.recencyLock)
     }
 
     func leastRecent(except spared: UInt64) -> UInt64? {
@@ -99,8 +102,8 @@ extension Shared<Bounds> {
 
     var use: StoreLimitUse {
         StoreLimitUse(
-            items: larder_counted(&pointee.items), blocks: larder_counted(&pointee.blocks),
-            full: larder_counted(&pointee.full),
-            lastModifiedMilliseconds: larder_counted(&pointee.lastModifiedMilliseconds))
+            items: counted(&pointee.items), blocks: counted(&pointee.blocks),
+            full: counted(&pointee.full),
+            lastModifiedMilliseconds: counted(&pointee.lastModifiedMilliseconds))
     }
 }

@@ -6,8 +6,8 @@ extension StoreState {
     func dropItems(hash: UInt64, _ session: Shared<SessionSlot>, now: Int64) -> Bool {
         var dropped = false
         while let block = block(ofHash: hash) {
-            let item = Item(address(ofBlock: block))
-            dropFromIndex(item, hash, blockCount(forBytes: item.totalBytes), session, now: now)
+            let item = item(ofBlock: block)
+            dropFromIndex(item, hash, session, now: now)
             dropped = true
         }
         return dropped
@@ -16,23 +16,24 @@ extension StoreState {
     private func block(ofHash hash: UInt64) -> UInt32? {
         let tag = KeyHash.tag(hash)
         let bucket = lockBucket(hash)
-        defer { unlockBucket(bucket) }
-        var current: Shared<larder_bucket>? = bucket
+        var current: Shared<larder_bucket>? = bucket.first
         for _ in 0..<Self.chainLinesMax {
             guard let line = current else { break }
             var mask = line.match(tag)
             while mask != 0 {
                 let number = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
                 let block = line.block(number)
-                let item = Item(address(ofBlock: block))
-                if block != 0, KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed) == hash { return block }
+                let item = item(ofBlock: block)
+                if block != 0, self.hash(of: item) == hash { return block }
                 mask &= mask &- 1
             }
             current = overflow(of: line)
         }
         return nil
     }
+}
 
+extension Space {
     /// Drops the dead items of a slab; true when there were some. Under the space lock.
     func dropDead(in slab: Int, _ session: Shared<SessionSlot>, now: Int64) -> Bool {
         guard slabs[slab].expiry_end_ms != Int64.max, slabs[slab].expiry_base_ms < now else { return false }

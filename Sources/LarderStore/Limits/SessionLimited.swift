@@ -1,6 +1,8 @@
 import CLarderArena
 import Glibc
 
+// SAFETY: the value's address is handed on; its length comes with it.
+
 /// What a session does in a limited store: the same as in any other, one writer at a time, and after
 /// room was made within the limits.
 extension Session {
@@ -19,7 +21,7 @@ extension Session {
     /// - Parameter now: absolute milliseconds.
     private func noteChange(_ bounds: Shared<Bounds>, now: Int64) {
         guard bounds.pointee.limits.notesLastModified else { return }
-        larder_count(&bounds.pointee.lastModifiedMilliseconds, now - bounds.pointee.lastModifiedMilliseconds)
+        changeCount(&bounds.pointee.lastModifiedMilliseconds, now - bounds.pointee.lastModifiedMilliseconds)
     }
 
     @inline(never)
@@ -83,7 +85,7 @@ extension Session {
     @inline(never)
     func noteOrder(_ item: Item, _ bounds: Shared<Bounds>) {
         guard bounds.pointee.limits.purgesLeastRecentlyUsed else { return }
-        let hash = KeyHash.hash(item.key, count: item.keyLength, seed: state.hashSeed)
+        let hash = state.hash(of: item)
         bounds.withRecency { $0.touch(hash) }
     }
 
@@ -104,7 +106,7 @@ extension Session {
         let limits = bounds.pointee.limits
         if !search.isCounted {
             search.isCounted = true
-            larder_count(&bounds.pointee.full, 1)
+            changeCount(&bounds.pointee.full, 1)
         }
         if !search.hasReclaimed {
             search.hasReclaimed = true
@@ -121,7 +123,7 @@ extension Session {
         }
         if limits.clearsOnFull, !search.hasCleared {
             search.hasCleared = true
-            withSpace { state.flush(slot) }
+            state.withSpace(slot) { $0.flush(slot) }
             return true
         }
         return false
@@ -129,27 +131,16 @@ extension Session {
 
     /// Gives back what whole time buckets have left behind.
     private func reclaimWhatIsDue(now: Int64) -> Bool {
-        var emptied = 0
         var budget = WorkBudget.unlimited
-        withSpace { emptied = state.reclaimDue(slot, now: now, slabsMax: 1, &budget) }
-        return emptied > 0
+        return state.withSpace(slot) { $0.reclaimDue(slot, now: now, slabsMax: 1, &budget) } > 0
     }
 
     /// Drops every expired item, wherever it lies.
     private func sweepExpired(now: Int64) -> Bool {
         var dropped = false
-        withSpace {
-            for slab in 0..<state.slabCount where state.dropDead(in: slab, slot, now: now) { dropped = true }
+        state.withSpace(slot) { space in
+            for slab in 0..<state.slabCount where space.dropDead(in: slab, slot, now: now) { dropped = true }
         }
         return dropped
-    }
-
-    /// With the space lock, and between turns.
-    private func withSpace(_ body: () -> Void) {
-        state.goOffline(slot)
-        state.lockSpace()
-        body()
-        state.unlockSpace()
-        state.goOnline(slot)
     }
 }

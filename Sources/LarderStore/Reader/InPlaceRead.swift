@@ -110,7 +110,7 @@ struct InPlaceRead<Source: ArenaSource> {
         let shift = geometry.slabShift &- 6
         let entry = geometry.directoryOffset &+ (number &>> shift) &* 4
         guard let directory = source.bytes(at: entry, count: 4, .directory) else { return .changing }
-        let slab = Int(larder_load_u32(directory.assumingMemoryBound(to: UInt32.self)))
+        let slab = Int(atomicLoad(directory.assumingMemoryBound(to: UInt32.self)))
         guard slab >= geometry.metadataSlabCount, slab < geometry.slabCount else { return .changing }
         let start = slab &<< geometry.slabShift &+ (number & (1 &<< shift &- 1)) &<< 6
         guard let version = version(at: start), version & 1 == 0, let bucket = line(at: start) else {
@@ -138,7 +138,7 @@ struct InPlaceRead<Source: ArenaSource> {
     @inline(__always)
     private func version(at start: Int) -> UInt32? {
         source.bytes(at: start, count: 4, .directory).map {
-            larder_load_u32($0.assumingMemoryBound(to: UInt32.self))
+            atomicLoad($0.assumingMemoryBound(to: UInt32.self))
         }
     }
 
@@ -260,6 +260,7 @@ struct CopyBuffer {
     @inline(__always)
     mutating func room(_ count: Int) -> UnsafeMutableRawPointer {
         if count > capacity { grow(to: count) }
+        assert(count >= 0 && count <= capacity)
         return start
     }
 

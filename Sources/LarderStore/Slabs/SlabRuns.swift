@@ -1,7 +1,9 @@
 import CLarderArena
 
+// SAFETY: `place` stays within the `count` costs.
+
 /// Runs: an item larger than a slab takes as many adjacent slabs as it needs.
-extension StoreState {
+extension Space {
     /// Times that another window is tried when a reader's pin turned up in the chosen one.
     private static let windowsTriedMax = 8
     /// Slabs looked at for a window, at least.
@@ -14,81 +16,23 @@ extension StoreState {
     private static let youngCost: UInt64 = 1 << 50
     /// Share of the slabs that has to be free for a search to go on where it would cost an item.
     private static let freeShareDivisor = 8
+}
 
+extension StoreState {
     func reserveRun(
         _ shape: ItemShape, now: Int64, _ session: Shared<SessionSlot>
     ) -> Reservation? {
-        let form = shape.form(wideCas: shape.cas != nil)
-        let bytes = form.headerBytes + shape.keyLength + shape.valueLength
-        let count = slabCount(forBytes: bytes)
-        goOffline(session)
-        lockSpace()
-        defer {
-            unlockSpace()
-            goOnline(session)
-        }
-        guard
-            let head = takeLanding(shape, form, slabs: count, session)
-                ?? claimWindow(count, session, now: now)
-        else {
-            larder_count(&session.pointee.counters.outOfMemory, 1)
-            return nil
-        }
-        superblock.pointee.slab_sequence += 1
-        beginAge(head, count: count)
-        let order = shape.order ?? larder_add_u64(&superblock.pointee.cas_last, 1) + 1
-        for slab in head..<head + count {
-            slabs[slab].sequence = superblock.pointee.slab_sequence
-            slabs[slab].run_slabs = UInt32(slab == head ? count : slab - head)
-            // Until the item is published nobody but this session may touch the run.
-            slabs.transition(slab, to: .claimed)
-        }
-        let expires = shape.expiryMilliseconds != Int64.max
-        slabs[head].expiry_base_ms = expires ? shape.expiryMilliseconds - 1 : 0
-        slabs[head].expiry_end_ms = shape.expiryMilliseconds
-        slabs[head].level = 0
-        slabs[head].cas_base = order
-        slabs[head].opened_seconds = UInt32(truncatingIfNeeded: now / 1000)
-        // As in `openSlab`.
-        larder_full_fence()
-        let blocks = blockCount(forBytes: bytes)
-        let block = firstBlock(ofSlab: head)
-        slabs.setLiveBlocks(head, blocks)
-        larder_count(&session.pointee.counters.liveBlocks, Int64(blocks))
-        return Reservation(
-            block: block, blockCount: blocks, cas: shape.cas ?? order, order: order, form: form,
-            holdsLane: false, life: process.pointee.life)
+        withSpace(session) { $0.reserveRun(shape, now: now, session) }
     }
 
     /// Lets a published run (or one given up) join the others.
-    func finishRun(_ reservation: Reservation, _ session: Shared<SessionSlot>) {
-        let head = slabIndex(ofBlock: reservation.block)
-        goOffline(session)
-        lockSpace()
-        defer {
-            unlockSpace()
-            goOnline(session)
-        }
-        // The store was emptied meanwhile, so the run's slabs may have another owner now.
-        guard reservation.life == process.pointee.life else { return }
-        for slab in head + 1..<head + Int(slabs[head].run_slabs) {
-            slabs.transition(slab, to: .runTail)
-        }
-        crashPoint()
-        slabs.transition(head, to: .runHead)
-        crashPoint()
-        process.pointee.freshSlabs.append(head, process.pointee.links)
-        if slabs.liveBlocks(head) == 0 || !isInIndex(reservation.block) {
-            retireRun(head, session)
-        } else if slabs[head].sequence <= process.pointee.flushedSequence {
-            // The flush passed before the slot was there: it counts for this item as well.
-            dropRun(head, session, now: Int64.min)
-        } else if slabs[head].expiry_end_ms != Int64.max {
-            awaitAttention(of: head, at: slabs[head].expiry_end_ms)
-        }
-        retireEmptiedRun(session)
+    /// - Parameter life: `ProcessState.life` when the run was taken.
+    func finishRun(block: UInt32, life: UInt32, _ session: Shared<SessionSlot>) {
+        withSpace(session) { $0.finishRun(slabIndex(ofBlock: block), block: block, life: life, session) }
     }
+}
 
+extension Space {
     /// Gives back the run of the item that a session replaced, for the next large one: its memory is there already.
     private func retireEmptiedRun(_ session: Shared<SessionSlot>) {
         let run = Int(session.pointee.emptiedRun)
@@ -98,21 +42,24 @@ extension StoreState {
         guard slabs.state(run) == .runHead, slabs.liveBlocks(run) == 0 else { return }
         retireRun(run, session)
     }
+}
 
+extension StoreState {
     /// Whether a slot leads to a run's item. A flush that came before the run was on a list has
     /// taken the one without the other.
-    private func isInIndex(_ block: UInt32) -> Bool {
-        let item = Item(address(ofBlock: block))
-        let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
+    fileprivate func isInIndex(_ block: UInt32) -> Bool {
+        let item = item(ofBlock: block)
+        let hash = hash(of: item)
         let bucket = lockBucket(hash)
-        defer { unlockBucket(bucket) }
         return slot(ofBlock: block, KeyHash.tag(hash), in: bucket) != nil
     }
 
     func runHead(of slab: Int) -> Int {
         slabs.state(slab) == .runTail ? slab - Int(slabs[slab].run_slabs) : slab
     }
+}
 
+extension Space {
     /// Takes a run's item from the index, and the run to limbo.
     func dropRun(_ head: Int, _ session: Shared<SessionSlot>, now: Int64) {
         _ = evacuate(head, .drop, session, now: now)
@@ -121,12 +68,13 @@ extension StoreState {
 
     /// Sends the slabs of an emptied run to limbo.
     func retireRun(_ head: Int, _ session: Shared<SessionSlot>) {
-        process.pointee.freshSlabs.remove(head, process.pointee.links)
+        owned.freshSlabs.remove(head, owned.links)
         let count = Int(slabs[head].run_slabs)
+        assert(slabs.state(head) == .runHead && count > 1 && head + count <= slabCount)
         // The live count belongs to the head; the tails have none.
         for slab in head..<head + count {
             sendToLimbo(slab, session)
-            crashPoint()
+            state.crashPoint()
         }
     }
 
@@ -157,7 +105,7 @@ extension StoreState {
         if complete { return true }
         for slab in window where slabs.state(slab) == .claimed {
             resetSlab(slab, session)
-            process.pointee.freeSlabs.append(slab, process.pointee.links)
+            owned.freeSlabs.append(slab, owned.links)
         }
         return false
     }
@@ -166,7 +114,7 @@ extension StoreState {
     func freeWindow(_ count: Int) -> Int? {
         if let first = windowLastFreed(count) { return first }
         // The search for another is long where there may be none.
-        guard process.pointee.freeSlabs.count > slabCount / Self.freeShareDivisor,
+        guard owned.freeSlabs.count > slabCount / Self.freeShareDivisor,
             let first = cheapestWindow(count)
         else { return nil }
         return (first..<first + count).allSatisfy { slabs.state($0) == .free } ? first : nil
@@ -174,16 +122,16 @@ extension StoreState {
 
     /// A window of free slabs among those that were in use until lately, which come first in their list.
     private func windowLastFreed(_ count: Int) -> Int? {
-        var next = process.pointee.freeSlabs.head
+        var next = owned.freeSlabs.head
         for _ in 0..<Self.freeSlabsTried where next != SlabList.none {
             let slab = Int(next)
-            next = process.pointee.links[slab].next
+            next = owned.links[slab].next
             guard slabs[slab].sequence != 0 else { return nil }
             var first = slab
             var end = slab + 1
             while end - first < count, first > 0, slabs.state(first - 1) == .free { first -= 1 }
             while end - first < count, end < slabCount, slabs.state(end) == .free { end += 1 }
-            if end - first == count, !(first..<end).contains(where: isPinned) { return first }
+            if end - first == count, !(first..<end).contains(where: state.isPinned) { return first }
         }
         return nil
     }
@@ -198,15 +146,15 @@ extension StoreState {
         guard count <= slabCount else { return nil }
         let span = max(Self.slabsSearched, 4 * count)
         guard span < slabCount else { return cheapestWindow(count, in: 0..<slabCount)?.first }
-        let muchIsFree = process.pointee.freeSlabs.count > slabCount / Self.freeShareDivisor
+        let muchIsFree = owned.freeSlabs.count > slabCount / Self.freeShareDivisor
         var best: (cost: UInt64, first: Int)?
         for _ in 0...slabCount / span {
             // The last part is as long as the others, so that what comes and goes is not at the very end,
             // where the index grows.
-            let start = min(process.pointee.windowHand, slabCount - span)
+            let start = min(owned.windowHand, slabCount - span)
             let end = start + span
             // The next part begins with the windows that reach over the end of this one.
-            process.pointee.windowHand = end == slabCount ? 0 : end - count + 1
+            owned.windowHand = end == slabCount ? 0 : end - count + 1
             guard let found = cheapestWindow(count, in: start..<end) else { continue }
             if best.map({ found.cost < $0.cost }) ?? true { best = found }
             if found.cost == 0 || !muchIsFree { break }
@@ -243,15 +191,15 @@ extension StoreState {
 
     /// What it costs to empty a slab; nil when it can't be.
     private func evictionCost(_ slab: Int) -> UInt64? {
-        let owner = runHead(of: slab)
-        if isPinned(slab) || isPinned(owner) { return nil }
+        let owner = state.runHead(of: slab)
+        if state.isPinned(slab) || state.isPinned(owner) { return nil }
         switch slabs.state(slab) {
         case .free: return 0
         // Whoever takes it waits for others.
         case .limbo: return 1
         case .sealed, .open, .runHead, .runTail:
             // An open one may get an item at any moment.
-            if isEmpty(owner), slabs.state(slab) != .open { return 1 }
+            if state.isEmpty(owner), slabs.state(slab) != .open { return 1 }
             guard process.pointee.configuration.evicts else {
                 return bounds == nil ? nil : compactionCost(slab)
             }
@@ -263,5 +211,67 @@ extension StoreState {
             return isRun && canPayToStay(owner) ? cost + Self.usedCost : cost
         default: return nil
         }
+    }
+
+    // MARK: Making a run
+
+    fileprivate func reserveRun(
+        _ shape: ItemShape, now: Int64, _ session: Shared<SessionSlot>
+    ) -> Reservation? {
+        let form = shape.form(wideCas: shape.cas != nil)
+        let bytes = form.headerBytes + shape.keyLength + shape.valueLength
+        let count = state.slabCount(forBytes: bytes)
+        guard
+            let head = takeLanding(shape, form, slabs: count, session)
+                ?? claimWindow(count, session, now: now)
+        else {
+            changeCount(&session.pointee.counters.outOfMemory, 1)
+            return nil
+        }
+        superblock.pointee.slab_sequence += 1
+        beginAge(head, count: count)
+        let order = shape.order ?? atomicAdd(&superblock.pointee.cas_last, 1) + 1
+        for slab in head..<head + count {
+            slabs[slab].sequence = superblock.pointee.slab_sequence
+            slabs[slab].run_slabs = UInt32(slab == head ? count : slab - head)
+            // Until the item is published nobody but this session may touch the run.
+            slabs.transition(slab, to: .claimed)
+        }
+        let expires = shape.expiryMilliseconds != Int64.max
+        slabs[head].expiry_base_ms = expires ? shape.expiryMilliseconds - 1 : 0
+        slabs[head].expiry_end_ms = shape.expiryMilliseconds
+        slabs[head].level = 0
+        slabs[head].cas_base = order
+        slabs[head].opened_seconds = UInt32(truncatingIfNeeded: now / 1000)
+        // As in `openSlab`.
+        larder_full_fence()
+        let blocks = state.blockCount(forBytes: bytes)
+        let block = state.firstBlock(ofSlab: head)
+        slabs.setLiveBlocks(head, blocks)
+        changeCount(&session.pointee.counters.liveBlocks, Int64(blocks))
+        return Reservation(
+            session: session, block: block, blockCount: blocks, cas: shape.cas ?? order, order: order,
+            form: form, holdsLane: false, life: process.pointee.life)
+    }
+
+    fileprivate func finishRun(_ head: Int, block: UInt32, life: UInt32, _ session: Shared<SessionSlot>) {
+        // The store was emptied meanwhile, so the run's slabs may have another owner now.
+        guard life == process.pointee.life else { return }
+        for slab in head + 1..<head + Int(slabs[head].run_slabs) {
+            slabs.transition(slab, to: .runTail)
+        }
+        state.crashPoint()
+        slabs.transition(head, to: .runHead)
+        state.crashPoint()
+        owned.freshSlabs.append(head, owned.links)
+        if slabs.liveBlocks(head) == 0 || !state.isInIndex(block) {
+            retireRun(head, session)
+        } else if slabs[head].sequence <= process.pointee.flushedSequence {
+            // The flush passed before the slot was there: it counts for this item as well.
+            dropRun(head, session, now: Int64.min)
+        } else if slabs[head].expiry_end_ms != Int64.max {
+            awaitAttention(of: head, at: slabs[head].expiry_end_ms)
+        }
+        retireEmptiedRun(session)
     }
 }

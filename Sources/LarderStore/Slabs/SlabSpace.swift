@@ -1,7 +1,7 @@
 import CLarderArena
 
 /// Free slabs, limbo, and the search for room. Everything here is under the space lock.
-extension StoreState {
+extension Space {
     /// Free slabs that only eviction itself may use, for the items that it keeps.
     private static let keptReserve = 1
     /// Slabs, free or in limbo, below which a session makes room ahead of need, so that the next
@@ -32,7 +32,7 @@ extension StoreState {
         var wait = BoundedWait()
         let evicts = process.pointee.configuration.evicts
         func reclaim() {
-            let before = process.pointee.freeSlabs.count + unpinnedLimboCount()
+            let before = owned.freeSlabs.count + unpinnedLimboCount()
             let purpose: Evacuation =
                 !evicts
                 ? .evict(surcharge: 0)
@@ -40,10 +40,10 @@ extension StoreState {
                     ? .evict(surcharge: vainReclaims / Self.reclaimsBeforeSurcharge) : .drop
             mayReclaim =
                 reclaimSlab(purpose, session, now: now) && (evicts || vainReclaims < Self.reclaimsBeforeRefusing)
-            let after = process.pointee.freeSlabs.count + unpinnedLimboCount()
+            let after = owned.freeSlabs.count + unpinnedLimboCount()
             vainReclaims = after > before ? 0 : vainReclaims + 1
         }
-        if process.pointee.freeSlabs.count > Self.slabsAhead {
+        if owned.freeSlabs.count > Self.slabsAhead {
             if bounds != nil {
                 keepCompact(session, now: now)
             } else {
@@ -52,7 +52,7 @@ extension StoreState {
         }
         while true {
             recycleLimbo(session)
-            let free = process.pointee.freeSlabs.count
+            let free = owned.freeSlabs.count
             let coming = unpinnedLimboCount()
             // Where nothing may be dropped, room ahead of need is not worth much copying.
             let isWorthIt = evicts || vainReclaims < Self.reclaimsBeforeSurcharge || free <= Self.keptReserve
@@ -67,61 +67,63 @@ extension StoreState {
                 continue
             }
             // What is in limbo comes free when the other sessions' turns end.
-            checkMayAwaitSections()
-            guard wait.goesOn(until: .sectionsEnd, self) else { break }
+            state.checkMayAwaitSections()
+            guard wait.goesOn(until: .sectionsEnd, state) else { break }
         }
-        larder_count(&session.pointee.counters.outOfMemory, 1)
+        changeCount(&session.pointee.counters.outOfMemory, 1)
         return false
     }
 
     private func popFree() -> Int? {
-        guard let slab = process.pointee.freeSlabs.first else { return nil }
-        process.pointee.freeSlabs.remove(slab, process.pointee.links)
+        guard let slab = owned.freeSlabs.first else { return nil }
+        assert(slabs.state(slab) == .free)
+        owned.freeSlabs.remove(slab, owned.links)
         return slab
     }
 
     /// Puts a slab that no item can be reached in any more into limbo. It is on no list.
     func sendToLimbo(_ slab: Int, _ session: Shared<SessionSlot>) {
         larder_full_fence()
-        slabs[slab].limbo_epoch = larder_add_u64(&process.pointee.epoch, 1) + 1
+        assert(slab >= 0 && slab < slabCount)
+        slabs[slab].limbo_epoch = atomicAdd(&process.pointee.epoch, 1) + 1
         slabs.transition(slab, to: .limbo)
-        process.pointee.limboSlabs.append(slab, process.pointee.links)
-        larder_count(&session.pointee.counters.slabsReclaimed, 1)
+        owned.limboSlabs.append(slab, owned.links)
+        changeCount(&session.pointee.counters.slabsReclaimed, 1)
     }
 
     /// Frees the slabs of limbo that no session can still be reading.
     /// - Returns: whether there may be more of them than `slabsMax`.
     @discardableResult
     func recycleLimbo(_ session: Shared<SessionSlot>, slabsMax: Int = Int.max) -> Bool {
-        guard process.pointee.limboSlabs.count > 0 else {
+        guard owned.limboSlabs.count > 0 else {
             noteLimboIsEmpty()
             return false
         }
-        let oldest = oldestEpoch()
-        var next = process.pointee.limboSlabs.head
+        let oldest = state.oldestEpoch()
+        var next = owned.limboSlabs.head
         var recycled = 0
         while next != SlabList.none, recycled < slabsMax {
             let slab = Int(next)
-            next = process.pointee.links[slab].next
+            next = owned.links[slab].next
             guard slabs[slab].limbo_epoch <= oldest else { return false }
-            guard !isPinned(slab) else { continue }
-            process.pointee.limboSlabs.remove(slab, process.pointee.links)
+            guard !state.isPinned(slab) else { continue }
+            owned.limboSlabs.remove(slab, owned.links)
             recycled += 1
             resetSlab(slab, session)
             // The next to be used: its pages are there already, and may be in the cache.
-            process.pointee.freeSlabs.prepend(slab, process.pointee.links)
+            owned.freeSlabs.prepend(slab, owned.links)
         }
-        if process.pointee.limboSlabs.count == 0 { noteLimboIsEmpty() }
+        if owned.limboSlabs.count == 0 { noteLimboIsEmpty() }
         return recycled == slabsMax
     }
 
     /// Slabs of limbo that waiting alone will free.
     private func unpinnedLimboCount() -> Int {
         var count = 0
-        var next = process.pointee.limboSlabs.head
+        var next = owned.limboSlabs.head
         while next != SlabList.none {
-            if !isPinned(Int(next)) { count += 1 }
-            next = process.pointee.links[Int(next)].next
+            if !state.isPinned(Int(next)) { count += 1 }
+            next = owned.links[Int(next)].next
         }
         return count
     }
@@ -131,13 +133,13 @@ extension StoreState {
     func resetSlab(_ slab: Int, _ session: Shared<SessionSlot>) {
         let left = slabs.liveBlocks(slab)
         if left != 0 {
-            larder_count(&session.pointee.counters.liveBlocks, -Int64(left))
+            changeCount(&session.pointee.counters.liveBlocks, -Int64(left))
             noteReset(slab, blocks: Int64(left))
         }
         slabs.setLiveBlocks(slab, 0)
         slabs[slab].cursor_blocks = 0
         slabs[slab].run_slabs = 0
-        crashPoint()
+        state.crashPoint()
         slabs.transition(slab, to: .free)
     }
 
@@ -149,12 +151,8 @@ extension StoreState {
         guard makeRoom(session, now: now) else { return nil }
         let wanted = lastSlabForIndex()
         guard let slab = claim(wanted, session, now: now) ? wanted : popFree() else { return nil }
-        larder_full_fence()
-        // SAFETY: the slab is nobody's; the index needs its lines empty.
-        (base + slab << Int(slabShift)).initializeMemory(
-            as: UInt8.self, repeating: 0, count: 1 << Int(slabShift))
-        slabs[slab].expiry_end_ms = Int64.max
-        crashPoint()
+        state.clear(slab: slab)
+        state.crashPoint()
         slabs.transition(slab, to: .index)
         return slab
     }
@@ -162,44 +160,48 @@ extension StoreState {
     /// The last slab that can be emptied without the loss of a large item, which is never moved: where
     /// memory is short, an old one is no loss.
     private func lastSlabForIndex() -> Int {
-        let isShort = process.pointee.freeSlabs.count < Self.slabsAhead
+        let isShort = owned.freeSlabs.count < Self.slabsAhead
         return (1..<slabCount).last { slab in
             switch slabs.state(slab) {
             case .index, .claimed, .metadata: return false
             case .runHead, .runTail:
-                let head = runHead(of: slab)
-                return isEmpty(head) || isShort && !isYoung(head)
+                let head = state.runHead(of: slab)
+                return state.isEmpty(head) || isShort && !isYoung(head)
             default: return true
             }
         } ?? slabCount - 1
     }
+}
 
+extension StoreState {
     /// Whether nothing in a slab is an item any more.
     func isEmpty(_ slab: Int) -> Bool { slabs.liveBlocks(slab) == 0 || isFlushed(slab: slab) }
+}
 
+extension Space {
     /// Waits until there is room to move what a slab holds, or nothing is left to wait for: rather than drop what
     /// there will be room for when the other sessions' turns end.
     private func awaitLimbo(_ session: Shared<SessionSlot>) {
         var wait = BoundedWait()
-        checkMayAwaitSections()
-        while process.pointee.freeSlabs.count < Self.slabsAhead, unpinnedLimboCount() > 0 {
+        state.checkMayAwaitSections()
+        while owned.freeSlabs.count < Self.slabsAhead, unpinnedLimboCount() > 0 {
             recycleLimbo(session)
-            guard wait.goesOn(until: .sectionsEnd, self) else { return }
+            guard wait.goesOn(until: .sectionsEnd, state) else { return }
         }
     }
 
     /// Empties a slab, wherever it is, waits for its readers, and takes it for the caller; false
     /// when it can't be had now. It is reset and on no list.
     func claim(_ slab: Int, _ session: Shared<SessionSlot>, now: Int64) -> Bool {
-        guard !isPinned(slab) else { return false }
+        guard !state.isPinned(slab) else { return false }
         if slabs.state(slab) == .open { sealWherever(slab) }
         switch slabs.state(slab) {
         case .free:
-            process.pointee.freeSlabs.remove(slab, process.pointee.links)
+            owned.freeSlabs.remove(slab, owned.links)
             slabs.transition(slab, to: .claimed)
             return true
         case .sealed:
-            guard process.pointee.configuration.evicts || isEmpty(slab) else {
+            guard process.pointee.configuration.evicts || state.isEmpty(slab) else {
                 // Nothing may be dropped; where there is room by contract, it can be moved.
                 guard bounds != nil else { return false }
                 removeSealed(slab)
@@ -211,26 +213,26 @@ extension StoreState {
                 break
             }
             awaitLimbo(session)
-            let isWorthMoving = process.pointee.freeSlabs.count >= Self.slabsAhead || isYoung(slab)
+            let isWorthMoving = owned.freeSlabs.count >= Self.slabsAhead || isYoung(slab)
             removeSealed(slab)
             if !isWorthMoving || !evacuate(slab, .move, session, now: now) {
                 _ = evacuate(slab, .evict(surcharge: 0), session, now: now)
             }
             sendToLimbo(slab, session)
         case .runHead, .runTail:
-            let head = runHead(of: slab)
-            guard process.pointee.configuration.evicts || isEmpty(head),
-                !isPinned(head)
+            let head = state.runHead(of: slab)
+            guard process.pointee.configuration.evicts || state.isEmpty(head),
+                !state.isPinned(head)
             else { return false }
             dropRun(head, session, now: now)
         case .limbo: break
         default: return false
         }
         var wait = BoundedWait()
-        checkMayAwaitSections()
+        state.checkMayAwaitSections()
         while slabs.state(slab) == .limbo {
             recycleLimbo(session)
-            guard !isPinned(slab), wait.goesOn(until: .sectionsEnd, self) else {
+            guard !state.isPinned(slab), wait.goesOn(until: .sectionsEnd, state) else {
                 return false
             }
         }
