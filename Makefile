@@ -36,7 +36,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format check lint clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
+.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format check lint tidy clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -107,10 +107,14 @@ install: build ## install the server under $(DESTDIR)$(PREFIX); it needs no Swif
 format: ## lay the Swift sources out as .swift-format says
 	$(SWIFT) format format --in-place --recursive --parallel $(SOURCES)
 
-check: lint ## run the checks that need no build
+check: lint tidy ## run the checks that need no build
 
 lint: ## report where the layout differs from .swift-format
 	$(SWIFT) format lint --strict --recursive --parallel $(SOURCES)
+
+tidy: ## hold the sources against the house rules: Tests/Tidy
+	$(PYTHON) -m unittest discover -q -s Tests/Tidy
+	$(PYTHON) Tests/Tidy/tidy.py
 
 bench: generator ## build the load generator, Benchmarks/.build/release/larder-bench, and print its options
 	@Benchmarks/.build/release/larder-bench --help
