@@ -36,7 +36,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format check lint clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
+.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format check lint tidy public-api clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -68,6 +68,7 @@ test: setup-test ## check the layout, build both ways, warnings being errors, th
 CLIENT_TESTS := LarderClientTests|LarderTestServerTests|LarderHummingbirdTests|LarderGRDBTests
 
 test-swift: debug ## run the Swift tests
+	$(PYTHON) Tests/PublicAPI/public_api.py check
 	$(SWIFT) test $(SWIFT_FLAGS) $(ALL_TRAITS) --skip-build --skip "$(CLIENT_TESTS)"
 	$(SWIFT) test $(SWIFT_FLAGS) $(ALL_TRAITS) --skip-build --no-parallel --filter "$(CLIENT_TESTS)"
 	$(SWIFT) test $(SWIFT_FLAGS) --package-path Benchmarks
@@ -107,10 +108,18 @@ install: build ## install the server under $(DESTDIR)$(PREFIX); it needs no Swif
 format: ## lay the Swift sources out as .swift-format says
 	$(SWIFT) format format --in-place --recursive --parallel $(SOURCES)
 
-check: lint ## run the checks that need no build
+check: lint tidy ## run the checks that need no build
 
 lint: ## report where the layout differs from .swift-format
 	$(SWIFT) format lint --strict --recursive --parallel $(SOURCES)
+
+tidy: ## hold the sources against the house rules: Tests/Tidy
+	$(PYTHON) -m unittest discover -q -s Tests/Tidy
+	$(PYTHON) -m unittest discover -q -s Tests/PublicAPI
+	$(PYTHON) Tests/Tidy/tidy.py
+
+public-api: debug ## write the public symbols of the libraries anew: Tests/PublicAPI
+	$(PYTHON) Tests/PublicAPI/public_api.py write
 
 bench: generator ## build the load generator, Benchmarks/.build/release/larder-bench, and print its options
 	@Benchmarks/.build/release/larder-bench --help
