@@ -4,6 +4,12 @@ SWIFT ?= swift
 PYTHON ?= python3
 PREFIX ?= /usr/local
 DESTDIR ?=
+# Debug builds optimise the store, the parsers and the server, since tests compute for minutes in them. All assertions
+# stay. To step through them in a debugger: make debug LARDER_OPTIMIZED_DEBUG=
+export LARDER_OPTIMIZED_DEBUG ?= 1
+ifeq ($(LARDER_OPTIMIZED_DEBUG),)
+unexport LARDER_OPTIMIZED_DEBUG
+endif
 # What `make run` hands to the server: make run ARGS="-m 1024 -vv"
 ARGS ?=
 # How many compile jobs at once.
@@ -74,7 +80,7 @@ test-swift: debug ## run the Swift tests
 	$(SWIFT) test $(SWIFT_FLAGS) --package-path Benchmarks
 
 test-clients: setup-test build readers generator client-probe qsets-demo ## run real clients and the container's script against the optimised server
-	$(VENV)/bin/python -m pytest -q -rs Tests/Clients
+	$(VENV)/bin/python -m pytest -q -rs -n 2 --dist loadfile Tests/Clients
 
 readers: setup
 	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-readers
