@@ -138,8 +138,6 @@ extension StoreState {
 extension Space {
     // MARK: Under the space lock
 
-    /// Opens a slab for a time bucket in the session's lane, and seals the one that it replaces.
-    /// - Parameter first: the item that is to be put there first.
     /// Takes blocks for an item that is moved. On success the mover's lane is locked.
     func reserveKept(_ shape: ItemShape, now: Int64) -> Reservation? {
         // Kept runs stay where they are.
@@ -149,6 +147,8 @@ extension Space {
         }
     }
 
+    /// Opens a slab for a time bucket in the session's lane, and seals the one that it replaces.
+    /// - Parameter first: the item that is to be put there first.
     fileprivate func openSlab(
         for bucket: TimeBucket, kept: Bool, holding first: ItemShape, now: Int64,
         _ session: Shared<SessionSlot>
