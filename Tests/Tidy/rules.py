@@ -13,13 +13,11 @@ FUNCTION_LINES_MAX = 60
 LONG_FILES = {
     "Sources/LarderServer/Connection/Connection.swift": 468,
     "Sources/LarderServer/Worker/Client.swift": 466,
-    "Sources/LarderStore/SessionWriting.swift": 597,
 }
 
 # Functions that are longer than they may be, and how long they may be until they are split. A number may only fall.
 LONG_FUNCTIONS = {
     ("Sources/LarderServer/Connection/ConnectionRetrieval.swift", "retrieve"): 67,
-    ("Sources/LarderStore/SessionWriting.swift", "storeInArena"): 66,
     ("Sources/LarderWire/Text/TextEncoder.swift", "bytes"): 68,
 }
 
