@@ -1,6 +1,6 @@
 import CLarderArena
 
-/// What starts at a block of an arena that nobody vouches for: the one definition of a valid item.
+/// The bytes at a block of an arena, read as an item. This is the one definition of a valid item.
 ///
 /// The bytes may be anything at all: left by a process that was killed in the middle of any instruction, truncated, or
 /// made up. So no length is used before it was compared with the room that there is, and an item counts only with the
@@ -9,7 +9,7 @@ import CLarderArena
 /// SAFETY: `start` has as many bytes as the `room` that was given with it, or as many as a header may have where the
 /// content is handed over apart.
 @safe struct ItemImage {
-    /// What an item is worth, in the order in which it is found out.
+    /// The result of the checks, in the order of the checks.
     enum Verdict {
         /// No item, or not one of this place in this life of the slab.
         case damaged
@@ -113,7 +113,7 @@ import CLarderArena
         return expiry <= record.expiry_end_ms || record.run_slabs > 1 ? expiry : nil
     }
 
-    /// What a whole item is worth at a time.
+    /// The verdict on an item with a right checksum, at a time.
     func verdict(in record: larder_slab, now: Int64) -> Verdict {
         if form.contains(.dead) { return .dead }
         if state & ItemState.pending != 0 { return .pending }
@@ -122,7 +122,7 @@ import CLarderArena
     }
 }
 
-/// The bytes of a slab, or of a run of slabs, that nobody vouches for: in an arena that is being opened, or in a copy.
+/// The bytes of a slab or of a run of slabs, not yet checked: in an arena that is being opened, or in a copy.
 ///
 /// SAFETY: `start` has all the bytes of the slabs that `record` speaks for, and nothing behind them is read.
 @safe struct SlabImage {
@@ -135,7 +135,7 @@ import CLarderArena
     let blockCount: Int
     let blockShift: Int
     let hashSeed: UInt64
-    /// Absolute milliseconds: what expires up to now is dead.
+    /// Absolute milliseconds. An item is dead if its expiry is not later.
     let now: Int64
 
     /// Blocks between two items that are too few to be made a hole go with the second one.
@@ -164,7 +164,7 @@ import CLarderArena
         self.holeBlocksMin = holeBlocksMin
     }
 
-    /// Visits the items in their order, and what lies between them.
+    /// Visits the items in their order, and the damaged bytes between them.
     /// - Parameter wrongBytesMax: bytes that checksums may be wrong over before the rest is given up: what was made to
     ///   look like items would otherwise be read again and again.
     func forEachItem(
@@ -210,7 +210,7 @@ import CLarderArena
         return (verdict, blocks, image)
     }
 
-    /// What starts at a block; no block at all when it is no item.
+    /// The item that starts at a block, and its blocks; 0 blocks if it is no item.
     private func judge(
         at position: Int, _ wrongBytesLeft: inout Int
     ) -> (verdict: ItemImage.Verdict, blockCount: Int, image: ItemImage?) {

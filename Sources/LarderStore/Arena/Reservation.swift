@@ -15,7 +15,7 @@ struct Reservation: ~Copyable {
     let session: Shared<SessionSlot>
     let block: UInt32
     let blockCount: Int
-    /// What clients see.
+    /// The cas that clients see.
     let cas: UInt64
     let order: UInt64
     let form: ItemForm
@@ -174,8 +174,8 @@ struct Reservation: ~Copyable {
 
 /// An item that is no more has `dead` set in its form, so that a walk can pass it over.
 ///
-/// The flag is set once, by whoever took the item's slot, while the slot's bucket is still locked: so
-/// when a file is opened again it tells what was deleted. No other thread writes that byte.
+/// The thread that empties the item's slot sets the flag, once, while the slot's bucket is locked. So the flag tells
+/// recovery that the item was deleted. No other thread writes that byte.
 extension StoreState {
     // MARK: 3. Removing
 

@@ -1,4 +1,4 @@
-/// One value in memory that several threads share, and that outlives all who hold this.
+/// A value in memory that several threads share. It lives longer than every copy of this pointer.
 ///
 /// It is a pointer and no more: to copy it or to hand it on costs no reference counting. Which lock, or which atomic
 /// access, a field of the value needs is said where the field is.
@@ -17,7 +17,7 @@
         pointer.initialize(to: value)
     }
 
-    /// Ends the value and frees its memory. Nobody uses it any more.
+    /// Deinitializes the value and frees its memory. No thread may use the value afterwards.
     func deallocate() {
         pointer.deinitialize(count: 1)
         UnsafeMutableRawPointer(pointer).deallocate()

@@ -1,6 +1,6 @@
 import CLarderArena
 
-/// What a slab is for: `larder_slab.state`. A damaged file may have any other number, which is none of these.
+/// The use of a slab: `larder_slab.state`. A damaged file may have any other number, which is none of these.
 struct SlabState: Equatable {
     let rawValue: UInt32
 
@@ -85,7 +85,7 @@ extension larder_slab {
         atomicStore(&self[slab].state, next.rawValue)
     }
 
-    /// Gives a slab its state in a new arena, or after a recovery has judged it, whatever its record said before.
+    /// Writes a slab's state without a check of the former one: in a new arena, and during recovery.
     func make(_ slab: Int, _ state: SlabState) { atomicStore(&self[slab].state, state.rawValue) }
 
     // MARK: Blocks of live items

@@ -34,7 +34,7 @@ struct Space: ~Copyable {
         pthread_mutex_unlock(&state.process.pointee.spaceLock)
     }
 
-    /// What the lock guards.
+    /// The values that the lock guards.
     @inline(__always)
     var owned: SpaceState {
         @inline(__always) unsafeAddress { UnsafePointer(state.process.pointee.space.pointer) }
@@ -42,7 +42,7 @@ struct Space: ~Copyable {
     }
 }
 
-/// What the store keeps beside the arena under the space lock: it ends with the process.
+/// The part of the store that is outside the arena and under the space lock. It ends with the process.
 struct SpaceState {
     /// Slabs ready for use.
     var freeSlabs = SlabList()
@@ -72,7 +72,7 @@ struct SpaceState {
     var sampleState: UInt64 = 1
     /// Blocks of an item that a hit pays for, in a size-aware store.
     var blocksPerHit = Space.blocksPerHitInitial
-    /// What eviction dropped of late, in a size-aware store.
+    /// Keys that eviction dropped recently, in a size-aware store.
     var droppedKeys: DroppedKeys?
     /// A rotating hand over the slab table, for the slab with the most holes.
     var holeHand = 0
@@ -111,8 +111,8 @@ extension Space {
 }
 
 extension StoreState {
-    /// Does something under the space lock, with the session offline meanwhile: who has the lock may wait for sections
-    /// to end. Items found before are no longer valid.
+    /// Calls `body` under the space lock. The session is offline meanwhile, because the lock's holder may wait for
+    /// sections to end. Items found before are no longer valid.
     @inline(__always)
     func withSpace<Result: ~Copyable>(
         _ session: Shared<SessionSlot>, _ body: (borrowing Space) -> Result

@@ -68,7 +68,7 @@ extension StoreState {
     ) {
         let block = block(of: item)
         let bucket = lockBucket(hash)
-        // If it is not there it was deleted or replaced a moment ago: whoever did it gives the blocks back.
+        // Without a slot, another thread has just deleted or replaced the item, and gives the blocks back.
         guard let slot = slot(ofBlock: block, KeyHash.tag(hash), in: bucket) else { return }
         countDropped(item, hash, isDead: isDead(item, now: now), now: now, session)
         remove(slot, from: bucket, session)

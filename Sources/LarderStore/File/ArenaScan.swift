@@ -9,7 +9,7 @@ struct ArenaScan {
     let state: StoreState
     /// Slabs opened up to this one were flushed.
     let flushedSequence: UInt64
-    /// Absolute milliseconds: what expires up to now is dead.
+    /// Absolute milliseconds. An item is dead if its expiry is not later.
     let now: Int64
 
     /// What a slab holds.

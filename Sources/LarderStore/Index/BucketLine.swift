@@ -12,7 +12,7 @@ extension Shared<larder_bucket> {
     @inline(__always)
     func block(_ slot: UInt32) -> UInt32 { larder_bucket_block(pointer, slot) }
 
-    /// Even while nobody changes the bucket.
+    /// Even while no thread changes the bucket.
     @inline(__always)
     var version: UInt32 { larder_bucket_version(pointer) }
     @inline(__always)

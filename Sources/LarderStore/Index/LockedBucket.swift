@@ -5,7 +5,7 @@ struct LockedBucket: ~Copyable {
     /// The bucket's own line; its overflow lines are changed under the same lock.
     let first: Shared<larder_bucket>
     #if DEBUG
-        /// nil: nobody else can reach the bucket, so that it counts for no lock of the thread.
+        /// nil if no other thread can reach the bucket. It then counts for no lock of the thread.
         private let store: Shared<ProcessState>?
     #endif
 

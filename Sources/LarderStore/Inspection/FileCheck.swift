@@ -165,7 +165,7 @@ struct FileCheck {
             case .dead, .hole: inspection.items.dead += 1
             case .pending: noteUnfinished(block)
             case .damaged:
-                // The end of a slab that is open is what was being written.
+                // At the end of an open slab an item was being written.
                 let isWrittenTo = record.slabState == .open || record.slabState == .claimed
                 if isWrittenTo, image == nil, block + count == end(of: slab, record, bytes) {
                     noteUnfinished(block)

@@ -234,7 +234,7 @@ extension Space {
         for slab in head..<head + count {
             slabs[slab].sequence = superblock.pointee.slab_sequence
             slabs[slab].run_slabs = UInt32(slab == head ? count : slab - head)
-            // Until the item is published nobody but this session may touch the run.
+            // Until the item is published, only this session may use the run.
             slabs.transition(slab, to: .claimed)
         }
         let expires = shape.expiryMilliseconds != Int64.max
