@@ -81,10 +81,12 @@ enum Execute {
     }
 
     /// Refuses a value whose request is read; a `set` must not leave the old value to be read.
+    ///
+    /// - Returns: the answer, which the caller gives when all of the value is there; nil: the client wants none.
     static func refuse(
         _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
         key: UnsafePointer<UInt8>, _ reply: Reply, counting counter: Counter
-    ) {
+    ) -> Reply? {
         if case .metaStore = request.verb { return refuseMeta(&connection, &context, request, key: key, reply) }
         context.counters.add(counter)
         let hashed = context.session.hashed(key, length: request.keyLength)
@@ -94,7 +96,7 @@ enum Execute {
         if case .set = request.storeMode {
             _ = context.session.delete(hashed, now: context.now)
         }
-        if !request.options.noReply { connection.reply(reply, &context) }
+        return request.options.noReply ? nil : reply
     }
 
     // MARK: Retrieval
@@ -179,7 +181,9 @@ enum Execute {
         _ key: UnsafePointer<UInt8>, _ value: UnsafePointer<UInt8>
     ) {
         if isTooLarge(request, context) {
-            return refuse(&connection, &context, request, key: key, .tooLarge, counting: .storeTooLarge)
+            let refusal = refuse(&connection, &context, request, key: key, .tooLarge, counting: .storeTooLarge)
+            if let refusal { connection.reply(refusal, &context) }
+            return
         }
         context.counters.add(.cmdSet)
         let hashed = context.session.hashed(key, length: request.keyLength)

@@ -26,6 +26,7 @@ extension Execute {
                 $0.hotFactor = hotFactor
                 $0.warmFactor = warmFactor
             }
+        case .reassignSlab(let answer): reply = state.settings.showsSlabMover ? answer : .slabReassignDisabled
         case .setAutomove(let setting): reply = setAutomove(state, setting)
         case .moveClock(let move): reply = moveClock(state, move)
         case .watch(let streams): reply = watch(&connection, &context, streams)

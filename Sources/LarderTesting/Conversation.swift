@@ -28,6 +28,8 @@ package struct Conversation: Sendable {
     package enum Step: Sendable {
         case send(ConversationText, line: Int)
         case expect(Expectation)
+        /// Nothing has been answered since the last answer: checked where the test is the server's only client.
+        case expectNothing
         /// Time passes: only where the test holds the clock.
         case advance(milliseconds: Int)
         /// The steps that follow are on the connection of this number (the first is 1).
@@ -87,6 +89,8 @@ extension Conversation {
                 current.input.append(text)
             case .expect(let expectation):
                 current.expectations.append(expectation)
+            case .expectNothing:
+                finish(connection: current.connection)
             case .advance(let milliseconds):
                 finish(connection: current.connection)
                 current.advanceMilliseconds = milliseconds

@@ -75,6 +75,8 @@ package struct ConversationParser {
             try readPeer(rest, into: &conversation)
         } else if let reason = argument(of: "larder only:", in: line) {
             conversation.larderOnlyReason = String(reason)
+        } else if line == "nothing yet" {
+            conversation.steps.append(.expectNothing)
         } else if let time = argument(of: "advance:", in: line) {
             conversation.steps.append(.advance(milliseconds: try parseTime(time)))
         } else if let number = argument(of: "connection:", in: line) {

@@ -55,6 +55,9 @@ package struct ConversationRunner {
             try client().send(text.bytes(bindings: bindings, unixTime: unixTime))
         case .expect(let expectation):
             for answer in expectation.answers(of: server) { try expect(answer, line: expectation.line) }
+        case .expectNothing:
+            // An answer may be on its way: only a server inside the test can be asked.
+            break
         case .switchTo(let connection):
             current = connection
         case .advance:

@@ -23,6 +23,8 @@ package enum Administration: Sendable, Equatable {
     case setMemoryLimit(megabytes: UInt32)
     /// `lru tune`: shares in percent, and factors.
     case tuneEviction(hot: UInt32, warm: UInt32, hotFactor: Double, warmFactor: Double)
+    /// `slabs reassign`, and its answer where that is not switched off.
+    case reassignSlab(Reply)
     /// `slabs automove`
     case setAutomove(Automove)
 

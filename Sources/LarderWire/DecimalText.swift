@@ -1,38 +1,37 @@
 /// Decimal numbers as text: how the protocol spells them, and how it reads them.
 ///
 /// There are two readings, since memcached has two. The lenient one (`unsigned64`,
-/// `unsigned32`, `signed64`) is the C library's: white space or a plus in front, and
-/// anything at all after a white space; client flags, the exptime of a store or a touch,
-/// the cas, the delta and the number held by a value are read so. The exact one
-/// (`exactInt32`, `exactUInt32`) takes digits only and at most eleven bytes; lengths, the
-/// exptime of a retrieval or a flush, and levels are read so.
+/// `signed64`) is the C library's: white space or a sign in front, and anything at all
+/// after a white space. The client flags and the exptime of a store, and the number held by
+/// a value are read so. The exact one (`exactInt32`, `exactUInt32`, `exactUInt64`) takes
+/// digits only, with a minus where it is signed. All other numbers are read so.
 package enum DecimalText {
     /// The most bytes that `write` puts down: the digits of 2^64 - 1.
     package static let lengthMax = 20
 
-    /// The longest number that the exact reading looks at: the digits of 2^32 - 1 and one more.
+    /// The longest number of 32 bits that the exact reading looks at: the digits of 2^32 - 1 and one more.
     private static let exactLengthMax = 11
+    /// The same for 64 bits: the digits of 2^64 - 1 and two more.
+    private static let exactLengthMax64 = 22
 
     // MARK: Reading
 
     /// The lenient reading of a number from 0 to 2^64 - 1; nil when it is none.
     ///
-    /// This is also the rule of `incr` for the value held: `" 5 "`, `"+5"` and
-    /// `"5 apples"` are five; `""`, `"-5"`, `"5x"` and 2^64 are no numbers.
+    /// This is also the rule of `incr` for the value held: `" 5 "`, `"+5"`, `"-0"` and
+    /// `"5 apples"` are numbers; `""`, `"-5"`, `"5x"` and 2^64 are none.
     package static func unsigned64(_ bytes: UnsafePointer<UInt8>, _ length: Int) -> UInt64? {
         let start = skipWhiteSpace(bytes, length)
-        // A minus is refused, even in "-0".
-        if start < length, bytes[start] == UInt8(ascii: "-") { return nil }
-        return magnitude(bytes, length, from: start)
-    }
-
-    /// The lenient reading of a number from 0 to 2^32 - 1; nil when it is none.
-    ///
-    /// memcached cuts a larger number down to its low 32 bits, so that the client reads back
-    /// flags it never stored. Refusing is kinder.
-    package static func unsigned32(_ bytes: UnsafePointer<UInt8>, _ length: Int) -> UInt32? {
-        guard let value = unsigned64(bytes, length) else { return nil }
-        return UInt32(exactly: value)
+        guard start < length, bytes[start] == UInt8(ascii: "-") else {
+            return magnitude(bytes, length, from: start)
+        }
+        // "-+5" is no number.
+        if start &+ 1 < length, bytes[start &+ 1] == UInt8(ascii: "+") { return nil }
+        guard let negated = magnitude(bytes, length, from: start &+ 1) else { return nil }
+        // As strtoull does it: the negative number counts from 2^64 down. memcached refuses what is
+        // then 2^63 or more.
+        let value = 0 &- negated
+        return value >> 63 == 0 ? value : nil
     }
 
     /// The lenient reading of a number from -2^63 to 2^63 - 1; nil when it is none.
@@ -64,6 +63,12 @@ package enum DecimalText {
         guard length > 0, length <= exactLengthMax else { return nil }
         guard let value = digits(bytes, length, from: 0) else { return nil }
         return UInt32(exactly: value)
+    }
+
+    /// The exact reading of a number from 0 to 2^64 - 1; nil when it is none.
+    package static func exactUInt64(_ bytes: UnsafePointer<UInt8>, _ length: Int) -> UInt64? {
+        guard length > 0, length <= exactLengthMax64 else { return nil }
+        return digits(bytes, length, from: 0)
     }
 
     // MARK: Writing

@@ -40,9 +40,6 @@ package enum Reply: UInt8, Sendable, CaseIterable {
     case shutdownNotEnabled
     /// `CLIENT_ERROR invalid shutdown mode`
     case invalidShutdownMode
-    /// `CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]`: `delete`
-    /// with an argument that is neither 0 nor noreply.
-    case badDeleteLine
 
     // MARK: Logging in
 
@@ -101,6 +98,12 @@ package enum Reply: UInt8, Sendable, CaseIterable {
 
     /// `CLIENT_ERROR slab reassignment disabled`
     case slabReassignDisabled
+    /// `NOSPARE source class has no spare pages`
+    case noSparePages
+    /// `SAME src and dst class are identical`
+    case sameSlabClass
+    /// `BADCLASS invalid src or dst class id`
+    case badReassignClass
     /// `CLIENT_ERROR automove window too low or too high`
     case automoveWindowOutOfRange
     /// `CLIENT_ERROR lru crawler disabled`

@@ -8,25 +8,20 @@ import Testing
             ("0", 0), ("7", 7), ("007", 7), ("+7", 7), (" 7", 7), ("\t\n\u{b}\u{c}\r 7", 7), ("7 ", 7),
             ("7\t", 7),
             ("7 apples", 7), ("7\u{0}x", 7), ("18446744073709551615", UInt64.max),
-            ("00000000000000000000000005", 5),
+            ("00000000000000000000000005", 5), ("-0", 0), (" -0 x", 0),
+            // As strtoull has it.
+            ("-18446744073709551615", 1), ("-9223372036854775809", UInt64(Int64.max)),
         ] as [(String, UInt64)])
     func lenientUnsigned(text: String, value: UInt64) {
         #expect(read(text, DecimalText.unsigned64) == value)
     }
 
     @Test(arguments: [
-        "", " ", "-", "+", "-1", "-0", "+-1", "- 1", "x", "7x", "7.5", "0x10", "18446744073709551616",
+        "", " ", "-", "+", "-1", "-+1", "+-1", "- 1", "-9223372036854775808", "-18446744073709551616", "x", "7x", "7.5", "0x10", "18446744073709551616",
         "99999999999999999999999", "\u{0}7",
     ])
     func notLenientUnsigned(text: String) {
         #expect(read(text, DecimalText.unsigned64) == nil)
-        #expect(read(text, DecimalText.unsigned32) == nil)
-    }
-
-    @Test func lenientUnsignedOf32Bits() {
-        #expect(read("4294967295", DecimalText.unsigned32) == UInt32.max)
-        #expect(read("4294967296", DecimalText.unsigned32) == nil)
-        #expect(read("18446744073709551615", DecimalText.unsigned32) == nil)
     }
 
     @Test(
@@ -70,6 +65,14 @@ import Testing
         for text in ["", "-", "-1", "+1", "4294967296", "99999999999", "000000000001", "1 "] {
             #expect(read(text, DecimalText.exactUInt32) == nil, "\(text)")
         }
+    }
+
+    @Test func exactUnsignedOf64Bits() {
+        #expect(read("0", DecimalText.exactUInt64) == 0)
+        #expect(read("18446744073709551615", DecimalText.exactUInt64) == UInt64.max)
+        #expect(read("0000000000000000000007", DecimalText.exactUInt64) == 7)
+        let wrong = ["", "-", "-0", "+1", " 1", "1 ", "1\u{0}", "18446744073709551616", "00000000000000000000007"]
+        for text in wrong { #expect(read(text, DecimalText.exactUInt64) == nil, "\(text)") }
     }
 
     @Test func writesEveryLength() {

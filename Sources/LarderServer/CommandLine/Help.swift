@@ -7,6 +7,7 @@ package enum Help {
     /// What `-h` prints.
     package static let text: String = {
         var text = """
+            memcached \(Version.memcached)
             Larder \(Version.larder), a cache server that speaks memcached's protocol.
 
             usage: larder [options]         serve

@@ -65,6 +65,9 @@ struct Connection {
     var bodyFilled = 0
     var bodyNeeded = 0
     var bytesToSkip = 0
+    /// The answer to a request whose value is thrown away: it follows the value's last byte, since clients and proxies
+    /// take an answer that comes before for one to an earlier request.
+    var replyAfterSkip: Reply?
     /// Of a request that is parked: whether its value is still to be read.
     var parksBeforeValue = false
     /// What a connection that is `.streaming` writes. Unmanaged, so that a connection stays a plain
@@ -210,7 +213,7 @@ struct Connection {
                 input.start &+= skipped
                 bytesToSkip &-= skipped
                 guard bytesToSkip == 0 else { return idle(&context) }
-                phase = .readingCommand
+                finishSkip(&context)
             case .streaming:
                 if output.isFull { return .send }
                 guard budget > 0 else { return .yield }
@@ -336,18 +339,27 @@ struct Connection {
     }
 
     private mutating func reject(_ rejection: Rejection, _ context: inout WorkerContext) {
-        if !rejection.isSilent { reply(rejection.reply, &context) }
         if rejection.closes {
+            reply(rejection.reply, &context)
             phase = .closing
         } else {
-            skip(rejection.swallowBytes)
+            skip(rejection.swallowBytes, then: rejection.isSilent ? nil : rejection.reply, &context)
         }
     }
 
-    mutating func skip(_ count: Int) {
-        guard count > 0 else { return }
+    /// Throws away the next `count` bytes, and then answers.
+    private mutating func skip(_ count: Int, then reply: Reply?, _ context: inout WorkerContext) {
         bytesToSkip = count
+        replyAfterSkip = reply
         phase = .skipping
+        if count == 0 { finishSkip(&context) }
+    }
+
+    private mutating func finishSkip(_ context: inout WorkerContext) {
+        phase = .readingCommand
+        guard let reply = replyAfterSkip else { return }
+        replyAfterSkip = nil
+        self.reply(reply, &context)
     }
 
     // MARK: Values in pieces
@@ -357,8 +369,8 @@ struct Connection {
         let needed = request.valueLength + dialect.valueTerminatorLength
         if case .store = request.verb, Execute.isTooLarge(request, context) {
             let key = UnsafePointer(input.base) + request.keyStart
-            Execute.refuse(&self, &context, request, key: key, .tooLarge, counting: .storeTooLarge)
-            return skip(needed)
+            let refusal = Execute.refuse(&self, &context, request, key: key, .tooLarge, counting: .storeTooLarge)
+            return skip(needed, then: refusal, &context)
         }
         // The name of a routed key comes along: the answer may repeat it.
         let keyLength = routePrefixLength + request.keyLength
@@ -371,8 +383,9 @@ struct Connection {
             dropLanding(&context)
             context.counters.add(.readBufferOutOfMemory)
             let key = UnsafePointer(input.base) + request.keyStart
-            Execute.refuse(&self, &context, request, key: key, .outOfMemoryStoring, counting: .storeNoMemory)
-            return skip(needed)
+            let refusal = Execute.refuse(
+                &self, &context, request, key: key, .outOfMemoryStoring, counting: .storeNoMemory)
+            return skip(needed, then: refusal, &context)
         }
         let bytes = memory.assumingMemoryBound(to: UInt8.self)
         memcpy(bytes, input.base + request.keyStart - routePrefixLength, keyLength)

@@ -8,14 +8,9 @@ import LarderWire
 final class KeyDump: AnswerStream {
     /// Buckets for one piece: some hundred items, in less than a tenth of a millisecond.
     private static let bucketsMax = 32
-    /// The lines of `stats cachedump`: memcached makes its whole answer in 2 MB and keeps six bytes of them, for the
-    /// closing line and a zero (items.c, item_cachedump).
-    private static let cachedumpBytesMax = (2 << 20) - 6
-
     private let form: KeyDumpForm
     private var walk = ItemWalk()
     private var itemsLeft: Int
-    private var bytesLeft: Int
     private var hasBegun = false
     private let isEmpty: Bool
 
@@ -24,7 +19,6 @@ final class KeyDump: AnswerStream {
         self.form = form
         self.isEmpty = isEmpty
         itemsLeft = itemsMax > 0 ? itemsMax : Int.max
-        bytesLeft = form == .cachedump ? Self.cachedumpBytesMax : Int.max
     }
 
     override func writePiece(_ connection: inout Connection, _ context: inout WorkerContext) -> Progress {
@@ -49,6 +43,9 @@ final class KeyDump: AnswerStream {
     private func write(_ item: Item, _ connection: inout Connection, _ context: inout WorkerContext) {
         let expiry = context.session.expiry(of: item)
         guard expiry > context.now else { return }
+        // The line of `stats cachedump` has the key as it is, so a key that could end the line is left out; and so is a
+        // binary key, as in memcached. The other forms encode such keys.
+        if form == .cachedump, item.keyIsBinary || !KeyText.isPlain(item.key, item.keyLength) { return }
         guard let out = connection.output.room(TextDump.lineLengthMax, &context.pool) else {
             return connection.outOfReplyMemory(&context)
         }
@@ -62,12 +59,7 @@ final class KeyDump: AnswerStream {
                 valueBytes: item.valueLength, clientFlags: item.clientFlags,
                 keyIsBinary: item.keyIsBinary),
             at: out)
-        guard length <= bytesLeft else {
-            itemsLeft = 0
-            return
-        }
         connection.output.didWrite(length)
-        bytesLeft -= length
         itemsLeft -= 1
     }
 }

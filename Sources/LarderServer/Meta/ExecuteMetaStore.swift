@@ -17,7 +17,10 @@ extension Execute {
         _ value: UnsafePointer<UInt8>
     ) {
         let hashed = context.session.hashed(key.bytes, length: key.length)
-        if isTooLarge(request, context) { return refuse(&connection, &context, request, hashed, .tooLarge) }
+        if isTooLarge(request, context) {
+            recordRefusal(connection, &context, request, hashed, .tooLarge)
+            return connection.reply(.tooLarge, &context)
+        }
         context.counters.add(.cmdSet)
         let write = MetaWrite(request, context, keyIsBinary: key.isBinary)
         if context.isWatched { _ = context.logLookup(hashed, connection.number) }
@@ -27,7 +30,8 @@ extension Execute {
         if write.mode == .compareAndSwap { countCas(context, result.outcome) }
         guard let code = write.code(of: result.outcome) else {
             let reply: Reply = result.outcome == .tooLarge ? .tooLarge : .outOfMemoryStoring
-            return refuse(&connection, &context, request, hashed, reply)
+            recordRefusal(connection, &context, request, hashed, reply)
+            return connection.reply(reply, &context)
         }
         if context.isWatched { logMetaStore(hashed, request, result.outcome, connection, &context) }
         if code == .done, request.meta.flags.has(UInt8(ascii: "q")) { return }
@@ -44,8 +48,8 @@ extension Execute {
     /// Whatever its mode, an `ms` that cannot be stored leaves no old value to be read; and `q` does not
     /// hide it.
     @inline(never)
-    private static func refuse(
-        _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request, _ key: HashedKey,
+    private static func recordRefusal(
+        _ connection: borrowing Connection, _ context: inout WorkerContext, _ request: Request, _ key: HashedKey,
         _ reply: Reply
     ) {
         if context.isWatched {
@@ -53,7 +57,6 @@ extension Execute {
         }
         context.counters.add(reply == .tooLarge ? .storeTooLarge : .storeNoMemory)
         _ = context.session.delete(key, now: context.now)
-        connection.reply(reply, &context)
     }
 
     @inline(never)
@@ -73,15 +76,16 @@ extension Execute {
         context.logStore(key, request, outcome, connection.number)
     }
 
-    /// Refuses a value of which not all has arrived.
+    /// Refuses a value of which not all has arrived. Returns the answer.
     static func refuseMeta(
         _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
         key: UnsafePointer<UInt8>, _ reply: Reply
-    ) {
+    ) -> Reply {
         withMetaKey(&connection, &context, request, key) { connection, context, key in
             let hashed = context.session.hashed(key.bytes, length: key.length)
-            refuse(&connection, &context, request, hashed, reply)
+            recordRefusal(connection, &context, request, hashed, reply)
         }
+        return reply
     }
 }
 

@@ -89,7 +89,7 @@ enum SettingsStatistics {
         lines.add("item_size_max", cache.sizeMax)
         lines.add("maxconns_fast", settings.refusesConnectionsOverLimit)
         lines.add("hashpower_init", settings.hashPowerInit)
-        lines.add("slab_reassign", "no")
+        lines.add("slab_reassign", settings.showsSlabMover ? "yes" : "no")
         lines.add("slab_automove", tunables.automoveLevel)
         lines.add("slab_automove_ratio", decimal(tunables.automoveRatio, places: 2))
         lines.add("slab_automove_window", tunables.automoveWindow)

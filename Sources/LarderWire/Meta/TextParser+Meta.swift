@@ -165,7 +165,7 @@ extension TextParser {
             request.meta.newCas = cas
         case UInt8(ascii: "F"):
             // It has no text of its own: that of an earlier wrong flag stays.
-            guard let flags = DecimalText.unsigned32(argument.start, argument.length) else {
+            guard let flags = DecimalText.exactUInt32(argument.start, argument.length) else {
                 return earlier ?? .badCommandLine
             }
             request.clientFlags = flags
@@ -190,10 +190,10 @@ extension TextParser {
     }
 
     private func number(_ token: TextTokens.Token) -> UInt64? {
-        DecimalText.unsigned64(token.start, token.length)
+        DecimalText.exactUInt64(token.start, token.length)
     }
     private func exptime(_ token: TextTokens.Token) -> Int32? {
-        DecimalText.signed64(token.start, token.length).flatMap { Int32(exactly: $0) }
+        DecimalText.exactInt32(token.start, token.length)
     }
 
     private func decodedLength(_ key: TextTokens.Token) -> UInt8 {

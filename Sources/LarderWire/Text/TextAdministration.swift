@@ -1,9 +1,9 @@
 /// Reads the commands about the server's machinery.
 ///
-/// What Larder does not have (pages of slab classes, segmented LRU lists, flash storage) is answered
-/// as a memcached answers in which the feature is switched off. A setting of such a feature is checked
+/// Larder has no pages of slab classes and no segmented LRU lists. Commands about them are answered as by a
+/// memcached in which the feature is on and has nothing to do. A setting of such a feature is checked
 /// and then taken with `OK`, as memcached takes it, since operators' scripts send these at start and
-/// look for `OK`.
+/// look for `OK`. Flash storage (`extstore`) is answered as by a memcached built without it.
 package enum TextAdministration {
     /// The command in the line of an `.administration` request.
     ///
@@ -33,8 +33,9 @@ package enum TextAdministration {
         let subcommand = words.next()
         let first = words.next()
         if subcommand.equals("reassign") {
-            let hasTwoClasses = !words.next().isAbsent && words.next().isAbsent
-            return .answered(hasTwoClasses ? .slabReassignDisabled : .unknownCommand)
+            let second = words.next()
+            guard !second.isAbsent, words.next().isAbsent else { return .answered(.unknownCommand) }
+            return .reassignSlab(reassignment(from: first, to: second))
         }
         guard subcommand.equals("automove"), !first.isAbsent else { return .answered(.unknownCommand) }
         if first.equals("ratio") || first.equals("freeratio") {
@@ -52,13 +53,36 @@ package enum TextAdministration {
         return level <= 2 ? .setAutomove(.level(level)) : .answered(.unknownCommand)
     }
 
+    /// The highest number of a class with memcached's default sizes.
+    private static let reassignableClassMax: Int32 = 39
+
+    /// No class has a page to spare, since there are no pages of classes.
+    private static func reassignment(from source: TextTokens.Token, to destination: TextTokens.Token) -> Reply {
+        guard let source = DecimalText.exactInt32(source.start, source.length),
+            let destination = DecimalText.exactInt32(destination.start, destination.length)
+        else { return .badCommandLine }
+        if source == destination { return .sameSlabClass }
+        let classes = 0...reassignableClassMax
+        return classes.contains(source) && classes.contains(destination) ? .noSparePages : .badReassignClass
+    }
+
     // MARK: lru
 
-    /// `lru tune <hot %> <warm %> <hot factor> <warm factor>`. `mode` and `temp_ttl` are for a thread
-    /// that keeps segmented lists.
+    /// `lru tune <hot %> <warm %> <hot factor> <warm factor>`, `lru mode <flat|segmented>`,
+    /// `lru temp_ttl <seconds>`.
     private static func lru(_ arguments: TextTokens) -> Administration {
         var words = arguments
-        guard words.next().equals("tune"), let hot = words.nextExactUInt32(),
+        let subcommand = words.next()
+        if subcommand.equals("mode") {
+            let mode = words.next()
+            return .answered(mode.equals("flat") || mode.equals("segmented") ? .ok : .unknownCommand)
+        }
+        if subcommand.equals("temp_ttl") {
+            let seconds = words.next()
+            return .answered(
+                DecimalText.exactInt32(seconds.start, seconds.length) == nil ? .unknownCommand : .ok)
+        }
+        guard subcommand.equals("tune"), let hot = words.nextExactUInt32(),
             let warm = words.nextExactUInt32(), let hotFactor = words.nextDecimal(),
             let warmFactor = words.nextDecimal()
         else { return .answered(.unknownCommand) }
@@ -104,10 +128,11 @@ package enum TextAdministration {
         let text = UnsafeBufferPointer(start: token.start, count: token.length)
         for number in text.split(separator: UInt8(ascii: ",")) {
             guard let start = number.base.baseAddress,
-                let slabClass = DecimalText.exactUInt32(start + number.startIndex, number.count),
-                slabClasses.contains(slabClass)
+                let slabClass = DecimalText.unsigned64(start + number.startIndex, number.count),
+                // Of which memcached keeps 32 bits.
+                slabClasses.contains(UInt32(truncatingIfNeeded: slabClass))
             else { return .invalid }
-            if slabClass == 1 { list = .everything }
+            if UInt32(truncatingIfNeeded: slabClass) == 1 { list = .everything }
         }
         return list
     }

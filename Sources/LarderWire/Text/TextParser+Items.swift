@@ -51,7 +51,7 @@ extension TextParser {
         return .request
     }
 
-    /// `delete <key> [0] [noreply]`
+    /// `delete <key> [anything] [noreply]`: some clients send a time, which memcached 1.6.45 does not read.
     mutating func delete(
         _ base: UnsafePointer<UInt8>, _ line: TextLine, _ arguments: UnsafePointer<UInt8>,
         _ request: inout Request
@@ -61,12 +61,6 @@ extension TextParser {
         guard !key.isAbsent else { return reject(.badCommandLine) }
         let isSilent = line.endsWithNoReply
         guard key.length <= Self.keyLengthMax else { return reject(.badCommandLine, silently: isSilent) }
-        // Here memcached 1.6.45 takes anything. Until 1.6.39 it took a delay of 0 only, and
-        // test tools of its clients still insist on that.
-        let delay = tokens.next()
-        guard delay.isAbsent || delay.equals("0") || delay.equals("noreply") else {
-            return reject(.badDeleteLine, silently: isSilent)
-        }
         fill(&request, .delete, base, key, isSilent: isSilent)
         return .request
     }
@@ -98,9 +92,12 @@ extension TextParser {
         guard tokens.skipSpaces() else { return reject(.badCommandLine) }
         let isSilent = line.endsWithNoReply
         guard key.length <= Self.keyLengthMax else { return reject(.badCommandLine, silently: isSilent) }
-        guard let exptime = tokens.nextExptime() else { return reject(.invalidExptime, silently: isSilent) }
+        let exptime = tokens.next()
+        guard let seconds = DecimalText.exactInt32(exptime.start, exptime.length) else {
+            return reject(.invalidExptime, silently: isSilent)
+        }
         fill(&request, .touch, base, key, isSilent: isSilent)
-        request.exptime = exptime
+        request.exptime = Int64(seconds)
         return .request
     }
 
@@ -123,27 +120,32 @@ extension TextTokens {
         let plain = nextPlainNumber()
         if plain >= 0 { return UInt64(plain) }
         let token = next()
-        return DecimalText.unsigned64(token.start, token.length)
+        return DecimalText.exactUInt64(token.start, token.length)
     }
 
-    /// nil when the next word is no number of 32 bits, or missing.
+    /// nil when the next word is no number of 64 bits, or missing. Only 32 bits count, as in memcached.
     @inline(__always)
     mutating func nextClientFlags() -> UInt32? {
         let plain = nextPlainNumber()
-        if plain >= 0 { return UInt32(exactly: plain) }
+        if plain >= 0 { return UInt32(truncatingIfNeeded: plain) }
         let token = next()
-        return DecimalText.unsigned32(token.start, token.length)
+        return DecimalText.unsigned64(token.start, token.length).map { UInt32(truncatingIfNeeded: $0) }
     }
 
-    /// nil when the next word is no signed number of 64 bits, or missing. Only 32 bits count, as in
-    /// memcached: libmemcached sends -1 as 4294967295.
+    /// nil when the next word is no signed number of 64 bits, or missing. Only 32 bits count, as in memcached.
     @inline(__always)
     mutating func nextExptime() -> Int64? {
         let plain = nextPlainNumber()
-        if plain >= 0 { return Int64(Int32(truncatingIfNeeded: plain)) }
+        if plain >= 0 { return plain <= Int64(Int32.max) ? plain : Self.wrapped(plain) }
         let token = next()
-        guard let seconds = DecimalText.signed64(token.start, token.length) else { return nil }
-        return Int64(Int32(truncatingIfNeeded: seconds))
+        return DecimalText.signed64(token.start, token.length).map { Self.wrapped($0) }
+    }
+
+    /// A Unix time from 2038 on is taken as it is, which memcached reads as negative: there the item is dead at
+    /// once. The last numbers of 32 bits are negative here too: libmemcached sends -1 as 4294967295.
+    private static func wrapped(_ seconds: Int64) -> Int64 {
+        let negativeMin: Int64 = 0xffff_0000
+        return (Int64(Int32.max)..<negativeMin).contains(seconds) ? seconds : Int64(Int32(truncatingIfNeeded: seconds))
     }
 
     /// nil when the next word is no length from 0 to 2^31 - 3, or missing.
