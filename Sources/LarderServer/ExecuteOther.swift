@@ -121,7 +121,9 @@ extension Execute {
         options.keepsMarks = true
         options.setsExpiry = expiry != nil
         return withText(of: number, paddedTo: item.valueLength) { text, length in
-            context.session.store(
+            // memcached writes such a number over the old one.
+            options.isCountedAsChange = length == item.valueLength
+            return context.session.store(
                 .replace, key, value: text, valueLength: length, clientFlags: 0, expiry: expiry ?? Int64.max,
                 options, now: context.now)
         }

@@ -19,12 +19,13 @@ private let lastLinesMilliseconds: Int64 = 1_000
 private func serve(_ settings: Settings, _ deadline: StopDeadline) -> Int32 {
     do {
         larder_tune_malloc()
-        let settings = try settings.withAbsolutePaths()
+        var settings = try settings.withAbsolutePaths()
         // Read before the process gives up root: some of these files may be readable by root only.
         let access = try Access(settings)
-        try ProcessSetup.prepare(settings)
+        let notice = try ProcessSetup.prepare(&settings)
         try deadline.begin()
         try StandardError.beginThread()
+        if let notice { StandardError.write(notice) }
         let server = try Server(settings, access)
         try server.run(.host(deadline))
         return ExitCode.success
@@ -104,12 +105,14 @@ final class Server: ConnectionSink {
         for listener in listeners {
             state.connectionTable.set(listener.fd, .listening, atMilliseconds: state.clock.startMilliseconds)
         }
+        var losses = ClientLossReport()
         let ticker = Timer(on: loop) { [unowned self] in
             for worker in workers { worker.tick() }
             for cache in state.caches {
                 cache.reportIfFull()
                 cache.reportDamage()
             }
+            losses.report(state)
         }
         ticker.start(afterMilliseconds: 1000, repeats: true)
         // Where expired memory is to come back sooner than a tick may be late.
@@ -119,8 +122,10 @@ final class Server: ConnectionSink {
 
         while !isStopping { loop.turn(block: true) }
 
+        let clientCount = state.connectionLimit.current
         acceptor?.stop()
         stopWorkers()
+        if case .host = role { losses.reportEnd(state, clientCount: clientCount) }
         if state.settings.daemonizes, let path = state.settings.pidFilePath { PidFile.remove(at: path) }
         withExtendedLifetime((signals, stopped, ticker, tender)) {}
     }
@@ -146,7 +151,9 @@ final class Server: ConnectionSink {
             return []
         case .host:
             // Watched even when there is nothing to read again: without a handler it would end the server.
-            let hangup = try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in state.access.reload() }
+            let hangup = try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in
+                if let line = state.access.reload() { StandardError.write(line) }
+            }
             announce()
             adoptDatagramSockets()
             if let path = state.settings.pidFilePath { PidFile.write(to: path) }

@@ -115,6 +115,7 @@ package struct Settings: Sendable {
     package var tlsWriteBufferBytes = 16 << 10
     /// `-Y`: the file of names and passwords.
     package var userFilePath: String?
+    package var userFileForm = UserFileForm.lines
     /// Whether the memory of caches asks for large pages.
     package var hugePages = HugePageUse.whereThereAre
     /// `-D`: the character that ends a key's prefix in `stats detail`.

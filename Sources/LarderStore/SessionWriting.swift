@@ -34,6 +34,8 @@ public struct WriteOptions: Sendable {
     public var setsExpiry = true
     /// `.replace`: the client flags, and the marks of an item whose length stays the same, stay.
     public var keepsMarks = false
+    /// The write changes an item that is there, so it does not count as a stored item (`total_items`).
+    package var isCountedAsChange = false
     /// The key was given in base64.
     public var keyIsBinary = false
     /// `.add`: what the item begins with.
@@ -209,6 +211,7 @@ extension Session {
         }
         let cas = place.cas
         guard publish(place, slot, in: bucket, key, keeping: keptState) else { return nil }
+        if options.isCountedAsChange { changeCount(&self.slot.pointee.counters.itemsStored, -1) }
         return StoreResult(.stored, cas: cas)
     }
 

@@ -13,7 +13,8 @@ struct Larder {
 
     private static func request() -> CommandLineRequest {
         do throws(Ending) {
-            return parseCommandLine(try ProgramStart.arguments())
+            // SAFETY: there is no other thread yet that could change the environment.
+            return parseCommandLine(try ProgramStart.arguments()) { name in getenv(name).map { String(cString: $0) } }
         } catch {
             return .end(error)
         }

@@ -40,8 +40,10 @@ private func askInText(_ channel: PingChannel) throws(PingFailure) -> String {
         throw PingFailure(message: "the answer does not end")
     }
     let line = String(decoding: answer.prefix { $0 != 13 && $0 != 10 }, as: UTF8.self)
-    // A server that wants a password first is there all the same.
-    let isThere = line.hasPrefix("VERSION ") || line == "CLIENT_ERROR unauthenticated"
+    // A server that wants a password first is there all the same, and so is one that has all the clients it may have.
+    let isThere =
+        line.hasPrefix("VERSION ") || line == "CLIENT_ERROR unauthenticated"
+        || line == "ERROR Too many open connections"
     guard isThere, answer.last == UInt8(ascii: "\n") else {
         throw PingFailure(
             message: line.isEmpty ? "the connection was closed without an answer" : "it answered: \(line)")

@@ -8,11 +8,16 @@ import pytest
 from server import poll
 
 
-@pytest.fixture(params=["plain", "sasl"])
-def client(request, start_server, tmp_path):
+@pytest.fixture(params=["plain", "sasl", "password-database"])
+def client(request, start_server, tmp_path, monkeypatch):
     if request.param == "plain":
         server = start_server(threads=4)
         client = bmemcached.Client((server.text_address,))
+    elif request.param == "password-database":
+        (tmp_path / "users").write_text("user:password:::::::\n")
+        monkeypatch.setenv("MEMCACHED_SASL_PWDB", str(tmp_path / "users"))
+        server = start_server("-S", threads=4, binary_only=True)
+        client = bmemcached.Client((server.text_address,), "user", "password")
     else:
         (tmp_path / "users").write_text("user:password\n")
         server = start_server("-S", "-Y", tmp_path / "users", threads=4, binary_only=True)

@@ -106,7 +106,7 @@ def test_unix_socket(tmp_path):
 
 
 @pytest.mark.parametrize("pieces, reason", [
-    ([b"ERROR Too many open connections\r\n"], "ERROR Too many open connections"),
+    ([b"ERROR Out of everything\r\n"], "ERROR Out of everything"),
     ([b"HTTP/1.1 400 Bad Request\r\n"], "HTTP/1.1"),
     ([b"VERSION 1.6.45"], "VERSION"),
     ([], "without an answer"),

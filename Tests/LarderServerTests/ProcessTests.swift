@@ -52,21 +52,32 @@ import Testing
     @Test func theLimitOnOpenFilesIsNeverLowered() throws {
         var before = rlimit()
         #expect(getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &before) == 0)
-        try ResourceLimits.raiseOpenFiles(to: 16)
+        let limit = try ResourceLimits.raiseOpenFiles(to: 16)
+        #expect(limit >= 16)
         var after = rlimit()
         #expect(getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &after) == 0)
         #expect(after.rlim_cur == before.rlim_cur)
     }
 
-    @Test func whatCannotBeRaisedIsRefusedInMemcachedsWords() {
-        let error = #expect(throws: StartupError.openFileLimit) {
-            // More than the kernel lets anybody have.
-            try ResourceLimits.raiseOpenFiles(to: 1 << 40)
-        }
-        #expect(error?.exitCode == 71)
+    @Test func clientsBecomeAsManyAsFit() throws {
+        var settings = Settings()
+        // More than the kernel lets anybody have.
+        settings.connectionLimit = 1 << 40
+        let notice = try ResourceLimits.allowClients(&settings)
+        var limit = rlimit()
+        #expect(getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
+        #expect(settings.connectionLimit == Int(limit.rlim_cur) - settings.threadCount * 3 - 64)
+        #expect(notice?.hasPrefix("larder: -c is \(settings.connectionLimit), not \(1 << 40): ") == true)
+        #expect(try ResourceLimits.allowClients(&settings) == nil)
+    }
+
+    @Test func withoutRoomForOneClientItIsRefusedInMemcachedsWords() {
+        let error = StartupError.openFileLimit(allowed: 70, needed: 1100)
+        #expect(error.exitCode == 71)
         #expect(
-            error?.message == "failed to set rlimit for open files. "
-                + "Try starting as root or requesting smaller maxconns value.")
+            error.message == "failed to set rlimit for open files. "
+                + "Try starting as root or requesting smaller maxconns value. "
+                + "(1100 open files are needed, and the limit is 70.)")
     }
 
     @Test func eachClientAndWorkerHasItsDescriptors() {

@@ -6,6 +6,22 @@ import Testing
 
 /// The file of `-Y`, and asking it.
 @Suite struct UserTableTests {
+    @Test func aPasswordDatabaseIsReadAsMemcachedReadsIt() throws {
+        let text = "\nnobody\nuser:password:::::::\nother:pass:word\n"
+        let table = try UserTable(contents: text.utf8, path: "users", form: .passwordDatabase)
+        func accepts(_ name: String, _ password: String) -> Bool {
+            Array(name.utf8).withUnsafeBytes { name in
+                Array(password.utf8).withUnsafeBytes { table.accepts(name: name, password: $0) }
+            }
+        }
+        #expect(accepts("user", "password") && accepts("other", "pass:word"))
+        #expect(!accepts("user", "password:::::::") && !accepts("nobody", "") && !accepts("user", "pass"))
+        #expect(throws: UserFileError.malformed(path: "users")) { try UserTable(contents: text.utf8, path: "users") }
+        #expect(throws: UserFileError.empty(path: "users")) {
+            try UserTable(contents: "nobody\n".utf8, path: "users", form: .passwordDatabase)
+        }
+    }
+
     private func table(_ text: String) throws -> UserTable {
         try UserTable(contents: Array(text.utf8), path: "f")
     }

@@ -12,9 +12,14 @@ package struct Access: Sendable {
         tls = try TLSEndpoint(settings)
     }
 
-    /// Reads the files again. One that cannot be used changes nothing, and is worth a line.
-    func reload() {
-        authenticator?.reload()
-        tls?.reload()
+    /// Reads the files again. One that cannot be used changes nothing, and is worth a line of its own.
+    ///
+    /// - Returns: the line that says which files were read; nil: none could be.
+    func reload() -> String? {
+        if authenticator == nil, tls == nil { return "larder: SIGHUP: there is no file to read again" }
+        var read: [String] = []
+        if authenticator?.reload() == true { read.append("users") }
+        if tls?.reload() == true { read.append("certificates") }
+        return read.isEmpty ? nil : "larder: SIGHUP: read again: " + read.joined(separator: ", ")
     }
 }

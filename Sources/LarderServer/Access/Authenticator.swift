@@ -4,31 +4,35 @@ import Synchronization
 /// Who may log in, read from a file and read again on SIGHUP. Any thread may ask.
 package final class Authenticator: Sendable {
     private let path: String
+    private let form: UserFileForm
     private let users: Mutex<UserTable>
 
     /// Reads the file that the settings name; nil when they name none.
     package convenience init?(_ settings: Settings) throws(StartupError) {
         guard let path = settings.userFilePath else { return nil }
         do throws(UserFileError) {
-            try self.init(path: path, calledBy: settings.givenPaths?.userFile)
+            try self.init(path: path, calledBy: settings.givenPaths?.userFile, form: settings.userFileForm)
         } catch {
             throw .userFile(error)
         }
     }
 
     /// - Parameter name: the file's name on the command line, for messages; nil: the path.
-    init(path: String, calledBy name: String? = nil) throws(UserFileError) {
+    init(path: String, calledBy name: String? = nil, form: UserFileForm = .lines) throws(UserFileError) {
         self.path = path
-        users = Mutex(try Self.read(path, calledBy: name ?? path))
+        self.form = form
+        users = Mutex(try Self.read(path, calledBy: name ?? path, form))
     }
 
-    /// Reads the file again. One that cannot be used changes nothing, and is worth a line.
-    func reload() {
+    /// Reads the file again. One that cannot be used changes nothing, and is worth a line. True: it was read.
+    func reload() -> Bool {
         do throws(UserFileError) {
-            let table = try Self.read(path, calledBy: path)
+            let table = try Self.read(path, calledBy: path, form)
             users.withLock { $0 = table }
+            return true
         } catch {
             StandardError.write("\(error.message); the users stay as they were.")
+            return false
         }
     }
 
@@ -52,7 +56,9 @@ package final class Authenticator: Sendable {
     /// More than so many users can take.
     private static let fileBytesMax = UserTable.usersMax * 2 * (UserTable.fieldLengthMax + 1)
 
-    private static func read(_ path: String, calledBy name: String) throws(UserFileError) -> UserTable {
+    private static func read(
+        _ path: String, calledBy name: String, _ form: UserFileForm
+    ) throws(UserFileError) -> UserTable {
         // Not blocking: a pipe in the place of the file must not hold the server up.
         let fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard fd >= 0 else { throw .unreadable(path: name, error: errno) }
@@ -68,6 +74,6 @@ package final class Authenticator: Sendable {
             contents += piece[..<count]
             guard contents.count <= fileBytesMax else { throw .tooLarge(path: name) }
         }
-        return try UserTable(contents: contents, path: name)
+        return try UserTable(contents: contents, path: name, form: form)
     }
 }

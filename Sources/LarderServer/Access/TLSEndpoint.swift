@@ -41,12 +41,14 @@ final class TLSEndpoint: Sendable {
         refreshed.store(larder_milliseconds(true), ordering: .relaxed)
     }
 
-    /// As `refresh`, for a signal: what is wrong is worth a line.
-    func reload() {
+    /// As `refresh`, for a signal: what is wrong is worth a line. True: the files were read.
+    func reload() -> Bool {
         do throws(TLSError) {
             try refresh()
+            return true
         } catch {
             StandardError.write("\(error.message); the certificates stay as they were.")
+            return false
         }
     }
 

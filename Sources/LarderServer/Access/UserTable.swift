@@ -22,6 +22,15 @@ package enum UserFileError: Error, Equatable {
     }
 }
 
+/// How a file of users is read.
+package enum UserFileForm: Sendable {
+    /// `-Y`: each line is `name:password`. Any other line is an error.
+    case lines
+    /// `MEMCACHED_SASL_PWDB`: the same, but a line without a colon is nobody's, and colons at a line's end are no part of
+    /// a password, as memcached has it.
+    case passwordDatabase
+}
+
 /// Names and passwords, laid out so that looking one up takes the same time whatever is asked: every user is
 /// compared, every byte of each, and nothing but the outcome of all of it decides.
 struct UserTable: Sendable {
@@ -36,17 +45,21 @@ struct UserTable: Sendable {
 
     /// - Throws: when a line is not `name:password`, or when the file has no user. The last line may lack its line end
     ///   if it has a password. Without a line end, a line that ends behind its colon may have been cut off.
-    init(contents: some Sequence<UInt8>, path: String) throws(UserFileError) {
+    init(
+        contents: some Sequence<UInt8>, path: String, form: UserFileForm = .lines
+    ) throws(UserFileError) {
         var records: [UInt64] = []
         var lines = contents.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         let isEnded = lines.last?.isEmpty ?? true
         if isEnded { lines.removeLast() }
+        if form == .passwordDatabase { lines = lines.filter { $0.contains(UInt8(ascii: ":")) } }
         if lines.isEmpty { throw .empty(path: path) }
         for (number, line) in lines.enumerated() {
             guard records.count < Self.usersMax * Self.recordWords else { throw .tooLarge(path: path) }
             let line = line.prefix { $0 != UInt8(ascii: "\r") }
             let name = line.prefix { $0 != UInt8(ascii: ":") }
-            let password = line.dropFirst(name.count + 1)
+            var password = line.dropFirst(name.count + 1)
+            if form == .passwordDatabase { while password.last == UInt8(ascii: ":") { password.removeLast() } }
             let isCutOff = !isEnded && number == lines.count - 1 && password.isEmpty
             guard !isCutOff, name.count < line.count, name.count <= Self.fieldLengthMax,
                 password.count <= Self.fieldLengthMax, !line.contains(0)

@@ -11,7 +11,11 @@ package enum CommandLineRequest {
 }
 
 /// Reads a command line, without the program's own name. Touches nothing outside its arguments.
-package func parseCommandLine(_ arguments: [String]) -> CommandLineRequest {
+///
+/// - Parameter environment: the value of an environment variable.
+package func parseCommandLine(
+    _ arguments: [String], environment: (String) -> String? = { _ in nil }
+) -> CommandLineRequest {
     var words = arguments[...]
     // `docker run IMAGE memcached -m 64` and `docker run IMAGE larder -m 64` both work.
     if let first = words.first, first == "larder" || first == "memcached" { words.removeFirst() }
@@ -22,7 +26,7 @@ package func parseCommandLine(_ arguments: [String]) -> CommandLineRequest {
         case "help": return .end(.printed(Help.text))
         case "version": return .end(.printed(Version.line))
         default:
-            let draft = try parseServing(Array(words))
+            let draft = try parseServing(Array(words), environment)
             return .serve(draft.settings, warnings: draft.warnings)
         }
     } catch {
@@ -30,7 +34,7 @@ package func parseCommandLine(_ arguments: [String]) -> CommandLineRequest {
     }
 }
 
-private func parseServing(_ arguments: [String]) throws(Ending) -> Draft {
+private func parseServing(_ arguments: [String], _ environment: (String) -> String?) throws(Ending) -> Draft {
     var draft = Draft()
     for event in getOptLong(arguments, options: Option.all) {
         switch event {
@@ -39,11 +43,12 @@ private func parseServing(_ arguments: [String]) throws(Ending) -> Draft {
             // Blanks before a value are skipped, as memcached does: a file of options often has them.
             try option.effect(&draft, String((argument ?? "").drop { $0.isWhitespace }))
         case .wrong(let message):
-            throw .badValue("larder: \(message)\nIllegal argument \"?\"")
+            throw .badValue("larder: \(message)\nIllegal argument \"?\"\nlarder -h lists all options.")
         case .word(let word):
             throw .usage("There is no command and no option \"\(word)\"; larder -h lists all of them.")
         }
     }
+    applyPasswordDatabase(environment, to: &draft)
     try applyProtocol(to: &draft)
     try applyCaches(to: &draft)
     // memcached's too: -U alone moves both.
@@ -53,6 +58,15 @@ private func parseServing(_ arguments: [String]) throws(Ending) -> Draft {
     return draft
 }
 
+/// memcached's variable for the users of `-S`.
+private func applyPasswordDatabase(_ environment: (String) -> String?, to draft: inout Draft) {
+    guard draft.settings.saslEnabled, draft.settings.userFilePath == nil,
+        let path = environment("MEMCACHED_SASL_PWDB"), !path.isEmpty
+    else { return }
+    draft.settings.userFilePath = path
+    draft.settings.userFileForm = .passwordDatabase
+}
+
 /// `-B`, and what `-S` and `-Y` make of it: each of them is a way in for one protocol only.
 private func applyProtocol(to draft: inout Draft) throws(Ending) {
     if draft.settings.saslEnabled {
@@ -60,7 +74,9 @@ private func applyProtocol(to draft: inout Draft) throws(Ending) {
             throw .usage("ERROR: You cannot allow the ASCII protocol while using SASL.")
         }
         guard draft.settings.userFilePath != nil else {
-            throw .usage("-S takes its users from the file of -Y, with a line name:password for each: give -Y FILE.")
+            throw .usage(
+                "-S takes its users from a file with a line name:password for each: give -Y FILE, or set "
+                    + "MEMCACHED_SASL_PWDB=FILE. Larder does not read a sasldb.")
         }
         draft.settings.bindingProtocol = .binary
     } else if draft.settings.userFilePath != nil {
@@ -83,7 +99,10 @@ private func checkTogether(_ draft: Draft) throws(Ending) {
     }
     if settings.maxItemSizeBytes < 1024 { throw .usage("Item max size cannot be less than 1024 bytes.") }
     if settings.maxItemSizeBytes > settings.memoryLimitBytes / 2 {
-        throw .usage("Cannot set item size limit higher than 1/2 of memory max.")
+        throw .usage(
+            "Cannot set item size limit higher than 1/2 of memory max.\n"
+                + "-I is \(settings.maxItemSizeBytes) bytes, and half of -m \(settings.memoryLimitBytes >> 20) is "
+                + "\(settings.memoryLimitBytes / 2).")
     }
     if settings.maxItemSizeBytes > 1 << 30 {
         throw .usage("Cannot set item size limit higher than a gigabyte.")

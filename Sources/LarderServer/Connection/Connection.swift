@@ -165,6 +165,17 @@ struct Connection {
     /// Whether a request has begun and is not complete.
     var isInRequest: Bool { phase == .readingValue || phase == .skipping || input.count > 0 }
 
+    /// Whether a request has begun, and no more of it has come than the first packet may hold.
+    var isBeginningOfRequest: Bool {
+        let packetBytes = 1400
+        switch phase {
+        case .readingCommand, .loggingIn: return input.count > 0 && input.count < packetBytes
+        case .readingValue: return bodyFilled < packetBytes
+        case .skipping: return bytesToSkip < packetBytes
+        default: return false
+        }
+    }
+
     // MARK: Requests
 
     /// What a request takes of its client's share of a turn. A key of a longer retrieval takes 1.

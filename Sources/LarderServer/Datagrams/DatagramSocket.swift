@@ -18,7 +18,7 @@ package struct DatagramSocket: Sendable {
             ? Listener.loopback.map { Settings.ListenAddress(host: $0) } : settings.listenAddresses
         var opened: [DatagramSocket] = []
         do throws(StartupError) {
-            for address in addresses {
+            for address in addresses where HostPresence.mayListen(on: address.host, of: settings.listenAddresses) {
                 // Without -l one of the two is enough, as with TCP.
                 let mayBeMissing = settings.listenAddresses.isEmpty && !opened.isEmpty
                 let port = address.port ?? shared(settings.udpPort, with: opened)

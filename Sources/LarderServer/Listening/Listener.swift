@@ -42,6 +42,10 @@ package struct Listener: Sendable {
         }
         for address in settings.listenAddresses {
             let port = address.port ?? settings.tcpPort
+            guard HostPresence.mayListen(on: address.host, of: settings.listenAddresses) else {
+                StandardError.write("larder: not listening on \(address.host) of -l: this machine has no IPv6")
+                continue
+            }
             var listeners = try openTCP(hosts: [address.host], port: port, settings)
             for index in listeners.indices { listeners[index].bindingProtocol = address.bindingProtocol }
             for index in listeners.indices where settings.tlsEnabled {
@@ -167,8 +171,12 @@ package struct Listener: Sendable {
         guard let address = SocketAddress(unixPath: path) else {
             throw .unixListener(path: path, error: ENAMETOOLONG)
         }
-        // What a server that died left behind. Anything but a socket is somebody's file: bind fails.
-        if larder_is_socket(path) { unlink(path) }
+        // What a server that died left behind. Anything but a socket is somebody's file: bind fails. A server that lives
+        // keeps its socket: it would lose its clients and not know why.
+        if larder_is_socket(path) {
+            guard !isServed(address) else { throw .unixListener(path: path, error: EADDRINUSE) }
+            unlink(path)
+        }
         let fd = socket(AF_UNIX, socketType, 0)
         guard fd >= 0 else { throw .unixListener(path: path, error: errno) }
         // The file gets the socket's mode, less the process's mask, and then exactly what it should have: so it
@@ -186,6 +194,15 @@ package struct Listener: Sendable {
             throw .unixListener(path: path, error: error)
         }
         return Listener(fd: fd, isUnixSocket: true)
+    }
+
+    /// Whether a server accepts connections at a socket file.
+    private static func isServed(_ address: SocketAddress) -> Bool {
+        let fd = socket(AF_UNIX, socketType, 0)
+        guard fd >= 0 else { return false }
+        defer { close(fd) }
+        // EAGAIN: its queue is full.
+        return address.withSockaddr { connect(fd, $0, $1) } == 0 || errno == EAGAIN
     }
 
     // MARK: - Sockets

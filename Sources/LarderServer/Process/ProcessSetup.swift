@@ -5,11 +5,14 @@ import Glibc
 package enum ProcessSetup {
     /// Applies everything that `settings` ask for, in the order that makes it possible: limits while
     /// still root, then the user, then the fork (whose child inherits both, but no locked memory).
-    package static func prepare(_ settings: Settings) throws(StartupError) {
+    ///
+    /// - Parameter settings: `-c` becomes lower where the process may not open as many files.
+    /// - Returns: a sentence about that, for the log.
+    package static func prepare(_ settings: inout Settings) throws(StartupError) -> String? {
         ignoreBrokenPipes()
         if case .required = settings.hugePages { try HugePages.check() }
         if settings.raisesCoreLimit { try ResourceLimits.raiseCoreSize() }
-        try ResourceLimits.raiseOpenFiles(to: ResourceLimits.openFiles(for: settings))
+        let notice = try ResourceLimits.allowClients(&settings)
         if settings.locksMemory { ResourceLimits.raiseLockedMemory() }
         try dropPrivileges(to: settings.userName)
         if settings.daemonizes {
@@ -17,6 +20,7 @@ package enum ProcessSetup {
                 keepsDirectory: settings.raisesCoreLimit, keepsOutput: settings.verbosity > 0)
         }
         if settings.locksMemory { lockMemory() }
+        return notice
     }
 
     /// A client that is gone shows as an error of the write, not as the end of the process.

@@ -4,19 +4,43 @@ import Glibc
 package enum ResourceLimits {
     /// Descriptors for every client, each worker's loop and wake-up, and the few that all share.
     package static func openFiles(for settings: Settings) -> Int {
-        settings.connectionLimit + settings.threadCount * 3 + 64
+        settings.connectionLimit + openFilesBesideClients(settings)
     }
 
-    /// Raises the limit on open files to at least `count`; a higher one stays.
-    package static func raiseOpenFiles(to count: Int) throws(StartupError) {
+    private static func openFilesBesideClients(_ settings: Settings) -> Int { settings.threadCount * 3 + 64 }
+
+    /// Raises the limit on open files, so that `-c` clients fit. Where the system does not allow that, `-c` becomes as
+    /// many as fit.
+    ///
+    /// - Returns: the sentence that says so, for the log; nil: all of them fit.
+    package static func allowClients(_ settings: inout Settings) throws(StartupError) -> String? {
+        let needed = openFiles(for: settings)
+        let allowed = try raiseOpenFiles(to: needed)
+        guard allowed < needed else { return nil }
+        let asked = settings.connectionLimit
+        let fits = allowed - openFilesBesideClients(settings)
+        guard fits > 0 else { throw .openFileLimit(allowed: allowed, needed: needed) }
+        settings.connectionLimit = fits
+        return "larder: -c is \(fits), not \(asked): \(asked) clients need \(needed) open files, and the limit is \(allowed)"
+            + " (raise it with ulimit -n, or LimitNOFILE= of systemd)"
+    }
+
+    /// Raises the limit on open files to `count`, or as near to it as the system allows; a higher one stays.
+    ///
+    /// - Returns: the limit.
+    package static func raiseOpenFiles(to count: Int) throws(StartupError) -> Int {
         var limit = rlimit()
-        // SAFETY: both calls read or write the one local struct.
-        guard getrlimit(openFiles, &limit) == 0 else { throw .openFileLimit }
+        // SAFETY: every call reads or writes the one local struct.
+        guard getrlimit(openFiles, &limit) == 0 else { throw .openFileLimit(allowed: 0, needed: count) }
         let wanted = rlim_t(count)
-        if limit.rlim_cur >= wanted { return }
+        if limit.rlim_cur >= wanted { return Int(clamping: limit.rlim_cur) }
+        let before = limit
         limit.rlim_cur = wanted
         limit.rlim_max = max(limit.rlim_max, wanted)
-        guard setrlimit(openFiles, &limit) == 0 else { throw .openFileLimit }
+        if setrlimit(openFiles, &limit) == 0 { return count }
+        limit = before
+        limit.rlim_cur = limit.rlim_max
+        return setrlimit(openFiles, &limit) == 0 ? Int(clamping: limit.rlim_cur) : Int(clamping: before.rlim_cur)
     }
 
     /// `-r`: no limit on the core file, or else the highest there is.

@@ -13,7 +13,8 @@ package enum StartupError: Error, Equatable {
     /// The name given to `-l` has no address; the resolver's reason.
     case unresolvedHost(port: Int, host: String, reason: String)
     case unixListener(path: String, error: Int32)
-    case openFileLimit
+    /// Not even one client fits into the limit on open files.
+    case openFileLimit(allowed: Int, needed: Int)
     case coreLimit
     case unknownUser(String)
     case supplementaryGroups(error: Int32)
@@ -44,9 +45,10 @@ package enum StartupError: Error, Equatable {
             "failed to listen on TCP port \(port): cannot resolve \"\(host)\": \(reason)"
         case .unixListener(let path, let error):
             "failed to listen on UNIX socket: \(path): \(describe(error: error))"
-        case .openFileLimit:
+        case .openFileLimit(let allowed, let needed):
             "failed to set rlimit for open files. "
-                + "Try starting as root or requesting smaller maxconns value."
+                + "Try starting as root or requesting smaller maxconns value. "
+                + "(\(needed) open files are needed, and the limit is \(allowed).)"
         case .coreLimit:
             "failed to ensure corefile creation"
         case .unknownUser(let name):

@@ -29,7 +29,9 @@ final class StopDeadline: @unchecked Sendable {
         for signal in Self.signals { sigaddset(&set, signal) }
         pthread_sigmask(SIG_BLOCK, &set, nil)
         _ = try SystemThread(name: "larder-stop", stackBytes: Self.stackBytes) { [self] in
-            Self.waitForSignal()
+            let signal = Self.waitForSignal()
+            // SAFETY: strsignal never returns null for a signal that exists, and the text is copied at once.
+            if signal != SIGUSR1 { StandardError.write("Signal handled: \(String(cString: strsignal(signal))).") }
             monitor.withLock { isStopping = true }
             callStop()
             endInTime()
@@ -59,12 +61,13 @@ final class StopDeadline: @unchecked Sendable {
         monitor.signalAll()
     }
 
-    private static func waitForSignal() {
+    private static func waitForSignal() -> Int32 {
         var set = sigset_t()
         var signal: Int32 = 0
         sigemptyset(&set)
         for signal in signals { sigaddset(&set, signal) }
         while sigwait(&set, &signal) != 0 {}
+        return signal
     }
 
     private func endInTime() {

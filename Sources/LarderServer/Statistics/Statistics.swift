@@ -56,6 +56,9 @@ enum Statistics {
         lines.add("login_timeouts", state.loginTimeouts.load(ordering: .relaxed))
         lines.add("unread_bytes", state.unreadBytes.load(ordering: .relaxed))
         lines.add("unread_closed", state.unreadClosed.load(ordering: .relaxed))
+        lines.add("request_bytes", state.heldBytes.load(ordering: .relaxed))
+        lines.add("requests_dropped_memory", state.droppedForMemory.load(ordering: .relaxed))
+        lines.add("requests_dropped_stalled", state.droppedAsStalled.load(ordering: .relaxed))
     }
 
     /// What became of the file that the items lie in.

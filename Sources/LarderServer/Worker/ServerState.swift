@@ -28,6 +28,10 @@ package final class ServerState: Sendable {
     let unreadBytesMax: Int
     /// Clients closed because they did not read.
     let unreadClosed = Atomic(0)
+    /// Clients closed because half-sent requests held too much memory.
+    let droppedForMemory = Atomic(0)
+    /// Clients closed because a half-sent request stood still.
+    let droppedAsStalled = Atomic(0)
     let spareBody: SpareBody
     /// What each descriptor is doing.
     let connectionTable: ConnectionTable

@@ -343,7 +343,10 @@ final class Worker: Sendable {
             } else if client.pointee.isSending {
                 core.closeIfUnread(client, silentMilliseconds: silent)
             } else if client.pointee.connection.pointee.heldBytes > 0 {
-                if silent > Self.stallMillisecondsMax { core.close(client) }
+                if silent > Self.stallMillisecondsMax {
+                    state.droppedAsStalled.add(1, ordering: .relaxed)
+                    core.close(client)
+                }
             } else if idleMax > 0, silent > idleMax, isIdle(client) {
                 core.pointee.context.counters.add(.idleKicks)
                 core.close(client, .idleTimeout)
