@@ -139,15 +139,15 @@ import Testing
         }
         try "c:d\n".write(toFile: path, atomically: true, encoding: .utf8)
         #expect(accepts("a", "b") && !accepts("c", "d"))
-        authenticator.reload()
+        #expect(authenticator.reload())
         #expect(!accepts("a", "b") && accepts("c", "d"))
         for wrong in ["nonsense", "a:b\nnonsense\n"] {
             try wrong.write(toFile: path, atomically: true, encoding: .utf8)
-            authenticator.reload()
+            #expect(!authenticator.reload())
             #expect(!accepts("a", "b") && accepts("c", "d"))
         }
         unlink(path)
-        authenticator.reload()
+        #expect(!authenticator.reload())
         #expect(accepts("c", "d"))
         #expect(throws: UserFileError.unreadable(path: path, error: ENOENT)) { try Authenticator(path: path) }
         #expect(throws: UserFileError.unreadable(path: "/", error: EISDIR)) { try Authenticator(path: "/") }

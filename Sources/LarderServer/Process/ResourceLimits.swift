@@ -21,8 +21,8 @@ package enum ResourceLimits {
         let fits = allowed - openFilesBesideClients(settings)
         guard fits > 0 else { throw .openFileLimit(allowed: allowed, needed: needed) }
         settings.connectionLimit = fits
-        return "larder: -c is \(fits), not \(asked): \(asked) clients need \(needed) open files, and the limit is \(allowed)"
-            + " (raise it with ulimit -n, or LimitNOFILE= of systemd)"
+        return "larder: -c is \(fits), not \(asked): \(asked) clients need \(needed) open files, "
+            + "and the limit is \(allowed) (raise it with ulimit -n, or LimitNOFILE= of systemd)"
     }
 
     /// Raises the limit on open files to `count`, or as near to it as the system allows; a higher one stays.

@@ -129,17 +129,6 @@ extension UnsafeMutablePointer<WorkerCore> {
         }
     }
 
-    /// Tells the client's system at once that the first bytes of a request have arrived. A client without TCP_NODELAY
-    /// that sends a request in two pieces sends the second when the first is acknowledged; the system would wait 40 ms
-    /// for an answer to send the acknowledgement with.
-    @inline(never)
-    private func acknowledge(_ client: ClientPointer) {
-        guard !client.pointee.isUnixSocket else { return }
-        var isOn: Int32 = 1
-        // SAFETY: the call reads the local number.
-        setsockopt(client.pointee.fd, Int32(IPPROTO_TCP), TCP_QUICKACK, &isOn, socklen_t(MemoryLayout<Int32>.size))
-    }
-
     /// Leaves a client alone until the store is there.
     private func park(_ client: ClientPointer) {
         note(client)
@@ -452,31 +441,5 @@ extension UnsafeMutablePointer<WorkerCore> {
         }
         pointee.connectionTable.set(
             client.pointee.fd, state, atMilliseconds: client.pointee.lastActivityMilliseconds)
-    }
-
-    /// Adds what this worker's half-sent requests hold to what all hold, and makes room if that is
-    /// too much.
-    private func reportHeldBytes(except current: ClientPointer) {
-        let change = pointee.context.heldBytes - pointee.heldBytesReported
-        pointee.heldBytesReported = pointee.context.heldBytes
-        let state = pointee.context.state
-        let total = state.heldBytes.add(change, ordering: .relaxed).newValue
-        let others = pointee.context.heldBytes - current.pointee.connection.pointee.heldBytes
-        if total > state.heldBytesMax, others > 0 { dropStalestRequest(except: current) }
-    }
-
-    /// Half-sent requests hold more memory than they may: the one that has waited longest goes.
-    private func dropStalestRequest(except current: ClientPointer) {
-        var stalest: ClientPointer?
-        var next = pointee.clients
-        while let client = next {
-            next = client.pointee.next
-            guard client != current, client.pointee.connection.pointee.heldBytes > 0 else { continue }
-            let time = client.pointee.lastActivityMilliseconds
-            if stalest.map({ time < $0.pointee.lastActivityMilliseconds }) ?? true { stalest = client }
-        }
-        guard let stalest else { return }
-        pointee.context.state.droppedForMemory.add(1, ordering: .relaxed)
-        close(stalest)
     }
 }
