@@ -35,6 +35,8 @@ struct LinkEnd: Sendable {
 
 /// What a link tells the connection whose link it is.
 struct LinkEvents: Sendable {
+    /// The server has answered a request, for the first time.
+    let answered: @Sendable () -> Void
     let ended: @Sendable (LinkEnd) -> Void
     /// Of this request nothing was sent.
     let resend: @Sendable (PendingBatch) -> Void
