@@ -47,6 +47,9 @@ public struct CacheError: Error, CustomStringConvertible {
 
     /// The message.
     public var description: String { message }
+
+    /// Whether the cache could not be asked: it is down, or lets nobody in. A value that can be made is made then.
+    public var isOutage: Bool { code == .unavailable }
 }
 
 extension CacheError {
