@@ -160,6 +160,8 @@ public final class MemcacheConnection: Sendable {
     }
 
     private func ended(_ end: LinkEnd, _ attempt: ReconnectGate.Attempt) {
+        // A server that was well may be tried at once, whatever befell other connections before.
+        if end.hasAnswered { gate.succeeded() }
         if let error = end.error, error.code != .closed {
             if !end.hasAnswered { gate.failed(attempt) }
             observer.lost(error)

@@ -54,7 +54,7 @@ extension Cached {
         while true {
             do {
                 switch try await cache.lease(key, duration: timeout, namespace: namespace) {
-                case .found(let value): return .value(try value.decoded(as: type))
+                case .found(let value): return .value(try value.decoded(as: type, key))
                 case .won(let ticket): return .ticket(ticket)
                 case .lost: break
                 }

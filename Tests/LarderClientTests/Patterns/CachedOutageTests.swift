@@ -31,7 +31,8 @@ import Testing
     private static let ways = ["getOrSet", "getOrAdd", "getOrCreate", "getOrSetMulti", "wrapped"]
 
     private func make(
-        _ way: String, _ cached: Cached, dependsOn masterKey: String? = nil, _ create: @escaping @Sendable () async throws -> Int
+        _ way: String, _ cached: Cached, dependsOn masterKey: String? = nil,
+        _ create: @escaping @Sendable () async throws -> Int
     ) async throws -> Int? {
         let wrapped = cached.wrapped("k", creation: .onePass) { (_: Int) in try await create() }
         return switch way {
