@@ -9,7 +9,7 @@ extension Cache {
     public func get<Value: Codable & Sendable>(
         _ key: String, as type: Value.Type = Value.self, namespace: String? = nil
     ) async throws(CacheError) -> Value? {
-        try await values(of: [key], namespace: namespace)[key]?.decoded(as: type)
+        try await values(of: [key], namespace: namespace)[key]?.decoded(as: type, key)
     }
 
     /// The value under a key and how long it has left, or nil.
@@ -18,7 +18,7 @@ extension Cache {
         _ key: String, as type: Value.Type = Value.self, namespace: String? = nil
     ) async throws(CacheError) -> Timed<Value>? {
         guard let found = try await timedValue(of: key, namespace: namespace) else { return nil }
-        return Timed(try found.value.decoded(as: type), left: found.left)
+        return Timed(try found.value.decoded(as: type, key), left: found.left)
     }
 
     /// The values of those keys that have one.
@@ -27,7 +27,7 @@ extension Cache {
     ) async throws(CacheError) -> [String: Value] {
         var decoded: [String: Value] = [:]
         for (key, value) in try await values(of: keys, namespace: namespace) {
-            decoded[key] = try value.decoded(as: type)
+            decoded[key] = try value.decoded(as: type, key)
         }
         return decoded
     }
@@ -154,5 +154,12 @@ extension Cache {
         var encoded: [String: EncodedValue] = [:]
         for (key, value) in values { encoded[key] = try EncodedValue(encoding: value) }
         return try await store(mode, encoded, expiration: expiration, namespace: namespace).sorted()
+    }
+}
+
+extension EncodedValue {
+    /// The value under a key, which an error names.
+    func decoded<Value: Codable & Sendable>(as type: Value.Type, _ key: String) throws(CacheError) -> Value {
+        do { return try decoded(as: type) } catch { throw error.about(key) }
     }
 }

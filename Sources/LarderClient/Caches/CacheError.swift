@@ -7,6 +7,7 @@ public struct CacheError: Error, CustomStringConvertible {
             case unknownNamespace, badKey, cannotEncode, cannotDecode, notANumber, badConfiguration,
                 unavailable
             case cancelled, tooLarge
+            case timedOut, closed, authenticationFailed, tls, notSupported
         }
         private let kind: Kind
         private init(_ kind: Kind) { self.kind = kind }
@@ -23,8 +24,18 @@ public struct CacheError: Error, CustomStringConvertible {
         public static let notANumber = Code(.notANumber)
         /// A cache cannot be made like this.
         public static let badConfiguration = Code(.badConfiguration)
-        /// The servers, or the file, did not answer.
+        /// The servers, or the file, did not do it, for a reason that has no code of its own.
         public static let unavailable = Code(.unavailable)
+        /// The servers did not answer in time; whether it was done is not known.
+        public static let timedOut = Code(.timedOut)
+        /// The connection, pool or group was closed by its owner.
+        public static let closed = Code(.closed)
+        /// The servers want another name or password.
+        public static let authenticationFailed = Code(.authenticationFailed)
+        /// No encrypted connection could be made: a certificate that is not trusted, or is another server's.
+        public static let tls = Code(.tls)
+        /// The servers' dialect has no word for it.
+        public static let notSupported = Code(.notSupported)
         /// The task was cancelled meanwhile.
         public static let cancelled = Code(.cancelled)
         /// A value that a level of a `LayeredCache` never takes.
@@ -47,9 +58,19 @@ public struct CacheError: Error, CustomStringConvertible {
 
     /// The message.
     public var description: String { message }
+
+    /// Whether the cache could not be asked: it is down, or lets nobody in. A value that can be made is made then.
+    public var isOutage: Bool {
+        [.unavailable, .timedOut, .closed, .authenticationFailed, .tls].contains(code)
+    }
 }
 
 extension CacheError {
+    /// The same error, saying which key's value it is about.
+    func about(_ key: String) -> CacheError {
+        CacheError(code, "\(key.prefix(40).debugDescription): \(message)", underlying: underlying)
+    }
+
     static func badKey(_ key: String) -> CacheError {
         CacheError(
             .badKey, "a key has 1 to 250 bytes, and \(key.prefix(40).debugDescription) has \(key.utf8.count)")

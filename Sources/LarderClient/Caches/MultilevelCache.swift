@@ -5,6 +5,9 @@
 /// reading it at that moment. The near cache may be behind changes that others make, and behind the end of a value,
 /// by as much as `nearDuration`.
 ///
+/// While the near cache is down, values are read far. What is changed then throws when it is done: the near cache may
+/// have what was there before, for as long as `nearDuration`.
+///
 /// Any number of levels are caches of this kind inside one another, as far ones.
 public struct MultilevelCache: Cache {
     private let near: any Cache
@@ -30,7 +33,7 @@ public struct MultilevelCache: Cache {
         var tickets: [String: LeaseTicket] = [:]
         for key in keys {
             // A lease, so that a value that is changed while it is on its way is not kept near.
-            switch try await near.lease(key, duration: nearDuration, namespace: namespace) {
+            switch try await nearLease(key, namespace) {
             case .found(let value): found[key] = value
             case .won(let ticket):
                 tickets[key] = ticket
@@ -44,21 +47,37 @@ public struct MultilevelCache: Cache {
             try await keep(fetched, tickets, namespace)
             return found.merging(fetched) { _, value in value }
         } catch {
-            try await keep([:], tickets, namespace)
+            try? await keep([:], tickets, namespace)
             throw error
         }
     }
 
+    /// Where the near cache is down, as where somebody else reads the value: it is read far, and not kept near.
+    private func nearLease(_ key: String, _ namespace: String?) async throws(CacheError) -> Lease<EncodedValue> {
+        do {
+            return try await near.lease(key, duration: nearDuration, namespace: namespace)
+        } catch {
+            guard error.isOutage else { throw error }
+            return .lost
+        }
+    }
+
+    /// Values are there whether they can be kept near or not.
     private func keep(
         _ values: [String: EncodedValue], _ tickets: [String: LeaseTicket], _ namespace: String?
     ) async throws(CacheError) {
         for (key, ticket) in tickets {
-            guard let value = values[key] else {
-                try await near.abandon(ticket, key, namespace: namespace)
-                continue
+            do {
+                guard let value = values[key] else {
+                    try await near.abandon(ticket, key, namespace: namespace)
+                    continue
+                }
+                _ = try await near.fulfil(
+                    ticket, key, value, expiration: .after(nearDuration), namespace: namespace)
+            } catch {
+                guard error.isOutage else { throw error }
+                // The lease ends by itself.
             }
-            _ = try await near.fulfil(
-                ticket, key, value, expiration: .after(nearDuration), namespace: namespace)
         }
     }
 
@@ -98,7 +117,14 @@ public struct MultilevelCache: Cache {
     }
 
     public func flushAll() async throws(CacheError) -> Bool {
-        let isFarFlushed = try await far.flushAll()
+        let isFarFlushed: Bool
+        do {
+            isFarFlushed = try await far.flushAll()
+        } catch {
+            // It may be done all the same, at some servers.
+            _ = try? await near.flushAll()
+            throw error
+        }
         let isNearFlushed = try await near.flushAll()
         return isFarFlushed && isNearFlushed
     }
@@ -107,7 +133,7 @@ public struct MultilevelCache: Cache {
         -> Lease<EncodedValue>
     {
         // A lease, so that a value that is changed while it is on its way is not kept near.
-        switch try await near.lease(key, duration: nearDuration, namespace: namespace) {
+        switch try await nearLease(key, namespace) {
         case .found(let value): return .found(value)
         case .lost: return try await far.lease(key, duration: duration, namespace: namespace)
         case .won(let ticket):
@@ -115,7 +141,7 @@ public struct MultilevelCache: Cache {
             do {
                 lease = try await far.lease(key, duration: duration, namespace: namespace)
             } catch {
-                try await keep([:], [key: ticket], namespace)
+                try? await keep([:], [key: ticket], namespace)
                 throw error
             }
             var found: [String: EncodedValue] = [:]
@@ -147,7 +173,7 @@ public struct MultilevelCache: Cache {
         do {
             answer = try await body()
         } catch {
-            _ = try await near.remove(keys, namespace: namespace)
+            _ = try? await near.remove(keys, namespace: namespace)
             throw error
         }
         _ = try await near.remove(keys, namespace: namespace)

@@ -1,3 +1,5 @@
+import NIOSSL
+
 /// A cache on servers: one of them or many, over one connection or a pool.
 ///
 /// Numbers, text and bytes are stored as pylibmc and python-memcached store them, so programs in other languages
@@ -36,7 +38,7 @@ public struct RemoteCache: Cache {
                 found[key] = try await emptyValue(key)
                 continue
             }
-            found[key] = try packing.unpack(item)
+            do { found[key] = try packing.unpack(item) } catch { throw error.about(key) }
         }
         return found
     }
@@ -167,6 +169,22 @@ extension CacheError {
         if error is CancellationError {
             return CacheError(.cancelled, "the task was cancelled", underlying: error)
         }
-        return CacheError(.unavailable, "the servers did not do it: \(error)", underlying: error)
+        let code = (error as? MemcacheError)?.cacheCode ?? .unavailable
+        return CacheError(code, "the servers did not do it: \(error)", underlying: error)
+    }
+}
+
+extension MemcacheError {
+    fileprivate var cacheCode: CacheError.Code {
+        switch code {
+        case .timedOut: .timedOut
+        case .closed: .closed
+        case .invalidKey: .badKey
+        case .authenticationFailed: .authenticationFailed
+        case .notSupported: .notSupported
+        default:
+            underlying is NIOSSLError || underlying is NIOSSLExtraError || underlying is BoringSSLError
+                ? .tls : .unavailable
+        }
     }
 }

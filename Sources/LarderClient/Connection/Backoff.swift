@@ -19,6 +19,11 @@ public struct Backoff: Sendable, Hashable {
     func span(
         afterFailures count: Int, using random: inout some RandomNumberGenerator
     ) -> Duration {
+        span(afterFailures: count, chance: Double.random(in: 0...1, using: &random))
+    }
+
+    /// - Parameter chance: from 0 to 1.
+    func span(afterFailures count: Int, chance: Double) -> Duration {
         guard initial > .zero else { return .zero }
         var span = initial
         var doublings = count - 1
@@ -28,6 +33,6 @@ public struct Backoff: Sendable, Hashable {
         }
         span = min(span, longest)
         let part = min(max(jitter, 0), 1)
-        return part > 0 ? span * (1 - Double.random(in: 0...part, using: &random)) : span
+        return part > 0 ? span * (1 - part * chance) : span
     }
 }

@@ -65,7 +65,8 @@ public struct ConnectionConfiguration: Sendable {
 
     /// From the first packet to the server's first answer: TLS and the login are within it.
     public var connectTimeout: Duration = .seconds(1)
-    /// How long an answer may take; also how long a server may be silent before its connection is given up.
+    /// How long an answer may take; also how long a server may be silent before its connection is given up. Requests
+    /// for many keys go out in pieces, each of which has as long: `withDeadline` limits all of it.
     public var requestTimeout: Duration = .seconds(1)
     /// After so long without a request the connection closes, until the next one; nil keeps it open.
     public var idleTimeout: Duration?

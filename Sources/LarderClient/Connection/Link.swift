@@ -35,6 +35,8 @@ struct LinkEnd: Sendable {
 
 /// What a link tells the connection whose link it is.
 struct LinkEvents: Sendable {
+    /// The server has answered a request, for the first time.
+    let answered: @Sendable () -> Void
     let ended: @Sendable (LinkEnd) -> Void
     /// Of this request nothing was sent.
     let resend: @Sendable (PendingBatch) -> Void
@@ -61,14 +63,6 @@ struct Link: Sendable {
         let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .connectTimeout(settings.connectTimeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelInitializer { channel in
-                // A host may have many addresses, of which the fastest is taken: what there is one of comes later.
-                channel.eventLoop.makeCompletedFuture {
-                    guard case .tls(let context, let name) = settings.security else { return }
-                    try channel.pipeline.syncOperations.addHandler(
-                        tlsHandler(context, name, settings.address))
-                }
-            }
         let deadline = NIODeadline.now() + settings.connectTimeout
         let connected: EventLoopFuture<any Channel> =
             switch settings.address {
@@ -93,9 +87,16 @@ struct Link: Sendable {
             bound.value.end(MemcacheError(.cannotConnect, "\(settings.address) does not answer in time"))
         }
         do {
-            try channel.pipeline.syncOperations.addHandler(handler)
+            // A host may have many addresses, of which the fastest is taken: only now there is one channel. TLS comes
+            // together with what hears of its errors: before, it would refuse a certificate and nobody would know why.
+            var handlers: [any ChannelHandler] = [handler]
+            if case .tls(let context, let name) = settings.security {
+                handlers.insert(try tlsHandler(context, name, settings.address), at: 0)
+            }
+            try channel.pipeline.syncOperations.addHandlers(handlers)
         } catch {
             isReady.fail(error)
+            channel.close(promise: nil)
         }
         return isReady.futureResult.map { Link(channel: channel, handler: bound) }.always { _ in
             limit.cancel()

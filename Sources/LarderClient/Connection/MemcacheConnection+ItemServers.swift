@@ -4,10 +4,9 @@ extension MemcacheConnection: ItemServers {
     public func items(for keys: [String]) async throws -> [String: StoredItem] {
         guard !keys.isEmpty else { return [:] }
         return try await observed(.get, keys.count, instead: [:]) {
-            let answers = try await self.answers(commandCount: keys.count) { encoder in
-                for key in keys { try encoder.get(key) }
-            }
+            let answers = try await self.answers(to: keys) { encoder, key in try encoder.get(key) }
             var found: [String: StoredItem] = [:]
+            found.reserveCapacity(keys.count)
             for (key, answer) in zip(keys, answers) {
                 switch answer.code {
                 case .value:
@@ -42,8 +41,8 @@ extension MemcacheConnection: ItemServers {
         if expiration == .kept, mode != .add { return try await storeKeepingEnds(mode, items) }
         let seconds = expiration.wireSeconds(now: Self.now)
         return try await observed(mode.operation, items.count, instead: items.map(\.key)) {
-            let answers = try await self.answers(commandCount: items.count) { encoder in
-                for item in items { try encoder.store(mode, item, seconds: seconds, cas: nil) }
+            let answers = try await self.answers(to: items) { encoder, item in
+                try encoder.store(mode, item, seconds: seconds, cas: nil)
             }
             var failed: [String] = []
             for (item, answer) in zip(items, answers) {
@@ -83,9 +82,7 @@ extension MemcacheConnection: ItemServers {
     public func delete(_ keys: [String]) async throws -> Set<String> {
         guard !keys.isEmpty else { return [] }
         return try await observer.observing(.delete, keyCount: keys.count) {
-            let answers = try await self.answers(commandCount: keys.count) { encoder in
-                for key in keys { try encoder.delete(key) }
-            }
+            let answers = try await self.answers(to: keys) { encoder, key in try encoder.delete(key) }
             var deleted: Set<String> = []
             for (key, answer) in zip(keys, answers) {
                 switch answer.code {

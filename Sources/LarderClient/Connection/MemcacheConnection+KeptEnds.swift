@@ -19,13 +19,21 @@ extension MemcacheConnection {
         let all = items.map { KeptWrite($0, mode) }
         return try await observed(mode.operation, items.count, instead: items.map(\.key)) {
             var failed: [String] = []
-            var left = all
-            for _ in 0..<Self.attemptsMax {
-                if left.isEmpty { return failed }
-                left = try await self.storeOnce(left, isReplace: mode == .replace, &failed)
+            for first in stride(from: 0, to: all.count, by: Self.pieceCommandsMax) {
+                let piece = all[first..<min(all.count, first + Self.pieceCommandsMax)]
+                try await self.storeAll(Array(piece), isReplace: mode == .replace, &failed)
             }
-            throw MemcacheError(.serverError, "\(self.address): others keep changing the item")
+            return failed
         }
+    }
+
+    private func storeAll(_ items: [KeptWrite], isReplace: Bool, _ failed: inout [String]) async throws {
+        var left = items
+        for _ in 0..<Self.attemptsMax {
+            if left.isEmpty { return }
+            left = try await storeOnce(left, isReplace: isReplace, &failed)
+        }
+        throw MemcacheError(.serverError, "\(address): others keep changing the item")
     }
 
     /// - Returns: what has to be tried again.
@@ -128,10 +136,8 @@ extension MemcacheConnection {
 
     private func carryOut(_ writes: [KeptWrite]) async throws -> [Outcome] {
         guard !writes.isEmpty else { return [] }
-        let answers = try await answers(commandCount: writes.count) { encoder in
-            for write in writes {
-                try encoder.store(write.mode, write.item, seconds: write.seconds, cas: write.cas)
-            }
+        let answers = try await answers(to: writes) { encoder, write in
+            try encoder.store(write.mode, write.item, seconds: write.seconds, cas: write.cas)
         }
         return try answers.map { answer in
             switch answer.code {

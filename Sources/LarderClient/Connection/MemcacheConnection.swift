@@ -8,13 +8,6 @@ import Synchronization
 /// It connects when it is first used, and again after it was lost. Whoever cancels a request, or runs out of time, leaves
 /// at once; the answer that still comes is dropped.
 public final class MemcacheConnection: Sendable {
-    private enum Phase {
-        case unconnected(isLost: Bool)
-        case connecting([PendingBatch])
-        case open(Link)
-        case closed
-    }
-
     /// Where the server listens.
     public let address: ServerAddress
     /// How the connection is made, kept and watched.
@@ -22,7 +15,7 @@ public final class MemcacheConnection: Sendable {
     let observer: RequestObserver
     private let settings: LinkSettings
     private let gate: ReconnectGate
-    private let phase = Mutex(Phase.unconnected(isLost: false))
+    private let state = Mutex(ConnectionState())
     private let opaqueCount = Atomic<UInt64>(0)
 
     /// A connection that opens when it is first used.
@@ -44,8 +37,8 @@ public final class MemcacheConnection: Sendable {
     }
 
     deinit {
-        phase.withLock { phase in
-            if case .open(let link) = phase {
+        state.withLock { state in
+            if case .open(let link) = state.phase {
                 link.end(MemcacheError(.closed, "nobody holds the connection"))
             }
         }
@@ -72,8 +65,8 @@ public final class MemcacheConnection: Sendable {
 
     /// Whether the server could not be reached when last tried, or the connection was lost or closed.
     public var isBroken: Bool {
-        phase.withLock { phase in
-            switch phase {
+        state.withLock { state in
+            switch state.phase {
             case .unconnected(let isLost): isLost
             case .connecting, .open: false
             case .closed: true
@@ -83,22 +76,15 @@ public final class MemcacheConnection: Sendable {
 
     /// Whether it is connected now.
     var isOpen: Bool {
-        phase.withLock { phase in
-            if case .open = phase { true } else { false }
+        state.withLock { state in
+            if case .open = state.phase { true } else { false }
         }
     }
 
     /// Closes it for good: who waits for an answer, or asks from now on, gets an error.
     public func close() async {
         let error = MemcacheError(.closed, "the connection to \(address) was closed")
-        let (link, waiting) = phase.withLock { phase -> (Link?, [PendingBatch]) in
-            defer { phase = .closed }
-            return switch phase {
-            case .open(let link): (link, [])
-            case .connecting(let waiting): (nil, waiting)
-            case .unconnected, .closed: (nil, [])
-            }
-        }
+        let (link, waiting) = state.withLock { $0.close() }
         for batch in waiting { batch.finish(.failure(error)) }
         link?.end(error)
         try? await link?.channel.closeFuture.get()
@@ -108,11 +94,15 @@ public final class MemcacheConnection: Sendable {
     func answers(
         commandCount: Int, _ encode: (inout any RequestEncoder) throws -> Void
     ) async throws -> [Answer] {
-        // A command has two answers at most.
-        let first = opaqueCount.wrappingAdd(2 * UInt64(commandCount), ordering: .relaxed).oldValue
-        var encoder = settings.dialect.makeEncoder(firstOpaque: first, commandCount: commandCount)
+        var encoder = encoder(commandCount: commandCount)
         try encode(&encoder)
         return try await PendingBatch(encoder).answers(submit)
+    }
+
+    func encoder(commandCount: Int) -> any RequestEncoder {
+        // A command has two answers at most.
+        let first = opaqueCount.wrappingAdd(2 * UInt64(commandCount), ordering: .relaxed).oldValue
+        return settings.dialect.makeEncoder(firstOpaque: first, commandCount: commandCount)
     }
 
     /// What the answers to a lease come to.
@@ -121,41 +111,24 @@ public final class MemcacheConnection: Sendable {
         throw observer.unexpected(answers.first { $0.isRefusal } ?? answers.first)
     }
 
-    private func submit(_ batch: PendingBatch) {
-        enum Step {
-            case send(Link)
-            case wait, open
-            case fail(MemcacheError)
-        }
-        let step = phase.withLock { phase -> Step in
-            switch phase {
-            case .open(let link): return .send(link)
-            case .connecting(var waiting):
-                waiting.append(batch)
-                phase = .connecting(waiting)
-                return .wait
-            case .unconnected:
-                guard gate.mayTry() else {
-                    return .fail(MemcacheError(.backingOff, "\(address) could not be reached a moment ago"))
-                }
-                phase = .connecting([batch])
-                return .open
-            case .closed:
-                return .fail(MemcacheError(.closed, "the connection to \(address) was closed"))
-            }
-        }
-        switch step {
+    func submit(_ batch: PendingBatch) {
+        switch state.withLock({ $0.submit(batch, gate) }) {
         case .send(let link): link.send(batch)
         case .wait: break
-        case .open: open()
-        case .fail(let error): batch.finish(.failure(error))
+        case .open(let attempt): open(attempt)
+        case .leave:
+            batch.finish(
+                .failure(MemcacheError(.backingOff, "\(address) could not be reached a moment ago")))
+        case .refuse:
+            batch.finish(.failure(MemcacheError(.closed, "the connection to \(address) was closed")))
         }
     }
 
-    private func open() {
+    private func open(_ attempt: ReconnectGate.Attempt) {
         let begin = ContinuousClock.now
         let events = LinkEvents(
-            ended: { [weak self] end in self?.ended(end) },
+            answered: { [gate] in gate.succeeded() },
+            ended: { [weak self] end in self?.ended(end, attempt) },
             resend: { [weak self] batch in
                 guard let self else {
                     return batch.finish(.failure(MemcacheError(.closed, "nobody holds the connection")))
@@ -167,38 +140,32 @@ public final class MemcacheConnection: Sendable {
             case .success(let link):
                 observer.opened(after: begin.duration(to: .now))
                 opened(link)
-            case .failure(let error): couldNotOpen(error)
+            case .failure(let error): couldNotOpen(error, attempt)
             }
         }
     }
 
     private func opened(_ link: Link) {
-        let waiting = phase.withLock { phase -> [PendingBatch]? in
-            guard case .connecting(let waiting) = phase else { return nil }
-            phase = .open(link)
-            return waiting
+        guard let waiting = state.withLock({ $0.opened(link) }) else {
+            return link.end(MemcacheError(.closed, "the connection was closed"))
         }
-        guard let waiting else { return link.end(MemcacheError(.closed, "the connection was closed")) }
         for batch in waiting { link.send(batch) }
     }
 
-    private func couldNotOpen(_ cause: any Error) {
-        gate.failed()
+    private func couldNotOpen(_ cause: any Error, _ attempt: ReconnectGate.Attempt) {
+        gate.failed(attempt)
         let error = cause as? MemcacheError ?? MemcacheError(.cannotConnect, "\(address)", underlying: cause)
         observer.couldNotOpen(error)
-        let waiting = phase.withLock { phase -> [PendingBatch] in
-            guard case .connecting(let waiting) = phase else { return [] }
-            phase = .unconnected(isLost: true)
-            return waiting
-        }
-        for batch in waiting { batch.finish(.failure(error)) }
+        for batch in state.withLock({ $0.couldNotOpen() }) { batch.finish(.failure(error)) }
     }
 
-    private func ended(_ end: LinkEnd) {
-        if end.hasAnswered { gate.succeeded() } else if end.error != nil { gate.failed() }
-        if let error = end.error, error.code != .closed { observer.lost(error) }
-        phase.withLock { phase in
-            if case .open = phase { phase = .unconnected(isLost: end.error != nil) }
+    private func ended(_ end: LinkEnd, _ attempt: ReconnectGate.Attempt) {
+        // A server that was well may be tried at once, whatever befell other connections before.
+        if end.hasAnswered { gate.succeeded() }
+        if let error = end.error, error.code != .closed {
+            if !end.hasAnswered { gate.failed(attempt) }
+            observer.lost(error)
         }
+        state.withLock { $0.ended(isLost: end.error != nil) }
     }
 }

@@ -21,7 +21,7 @@ public struct MemcacheError: Error, Sendable, CustomStringConvertible {
         public static let serverError = Code(description: "server error")
         /// The server says that the request is wrong.
         public static let clientError = Code(description: "client error")
-        /// Keys have 1 to 250 bytes; in the meta dialect those with spaces or control characters up to 187.
+        /// Keys have 1 to 250 bytes; in the meta dialect those with spaces or control characters up to 186.
         public static let invalidKey = Code(description: "invalid key")
         /// The dialect has no word for it.
         public static let notSupported = Code(description: "not supported")

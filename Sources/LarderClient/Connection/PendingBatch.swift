@@ -8,6 +8,8 @@ final class PendingBatch: Sendable {
     private enum State {
         case new
         case waiting(CheckedContinuation<[Answer], any Error>)
+        /// Before anybody waited for it.
+        case early(Result<[Answer], any Error>)
         case finished
     }
 
@@ -21,9 +23,13 @@ final class PendingBatch: Sendable {
         expected = encoder.expected
     }
 
+    /// Whether the answers that are still to come are for nobody.
     var isFinished: Bool {
         state.withLock { state in
-            if case .finished = state { true } else { false }
+            switch state {
+            case .new, .waiting: false
+            case .early, .finished: true
+            }
         }
     }
 
@@ -44,12 +50,40 @@ final class PendingBatch: Sendable {
         }
     }
 
+    /// Waits for the answers of commands that are on their way.
+    func answers() async throws -> [Answer] {
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let result = state.withLock { state -> Result<[Answer], any Error>? in
+                    switch state {
+                    case .new:
+                        state = .waiting(continuation)
+                        return nil
+                    case .early(let result):
+                        state = .finished
+                        return result
+                    case .waiting, .finished: return .failure(CancellationError())
+                    }
+                }
+                if let result { continuation.resume(with: result) }
+            }
+        } onCancel: {
+            finish(.failure(CancellationError()))
+        }
+    }
+
     /// Gives the caller its answers, or the error; only the first call counts.
     func finish(_ result: Result<[Answer], any Error>) {
         let continuation = state.withLock { state -> CheckedContinuation<[Answer], any Error>? in
-            defer { state = .finished }
-            guard case .waiting(let continuation) = state else { return nil }
-            return continuation
+            switch state {
+            case .new:
+                state = .early(result)
+                return nil
+            case .waiting(let continuation):
+                state = .finished
+                return continuation
+            case .early, .finished: return nil
+            }
         }
         continuation?.resume(with: result)
     }

@@ -8,13 +8,6 @@ final class PipelineHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    private struct InFlight {
-        let batch: PendingBatch
-        let deadline: NIODeadline
-        var answers: [Answer] = []
-        var answerCount = 0
-    }
-
     private enum Phase: Equatable {
         /// Waits for the socket, and for TLS.
         case connecting
@@ -31,9 +24,7 @@ final class PipelineHandler: ChannelInboundHandler {
     private var decoder: any AnswerDecoder
     private var phase = Phase.connecting
     private var context: ChannelHandlerContext?
-    private var inFlight = CircularBuffer<InFlight>()
-    /// How many at the front of `inFlight` have been told that their time is over.
-    private var overdueCount = 0
+    private var inFlight = InFlightRequests()
     private var failure: MemcacheError?
     private var hasAnswered = false
     /// When the server last sent anything.
@@ -65,7 +56,7 @@ final class PipelineHandler: ChannelInboundHandler {
         guard !batch.isFinished else { return armIdle() }
         let now = NIODeadline.now()
         lastRequest = now
-        inFlight.append(InFlight(batch: batch, deadline: now + settings.requestTimeout))
+        inFlight.append(batch, deadline: now + settings.requestTimeout)
         context.write(wrapOutboundOut(batch.bytes), promise: nil)
         scheduleFlush(context)
         arm(now + settings.requestTimeout)
@@ -158,12 +149,10 @@ final class PipelineHandler: ChannelInboundHandler {
             ?? MemcacheError(
                 wasOpen ? .connectionLost : .cannotConnect, "\(settings.address) closed the connection")
         failure = error
-        let waiting = inFlight
-        inFlight = []
-        for (place, request) in waiting.enumerated() {
+        for (place, batch) in inFlight.takeAll().enumerated() {
             // Only the oldest asked for what the server calls wrong.
             let isInnocent = place > 0 && error.code == .clientError
-            request.batch.finish(
+            batch.finish(
                 .failure(
                     isInnocent
                         ? MemcacheError(.connectionLost, "\(settings.address)", underlying: error) : error))
@@ -200,24 +189,12 @@ final class PipelineHandler: ChannelInboundHandler {
     }
 
     private func deliver(_ answer: Answer) throws(MemcacheError) {
-        guard let batch = inFlight.first?.batch else {
-            throw MemcacheError(.protocolViolation, "an answer that nobody asked for")
+        let isWhole = try inFlight.receive(answer)
+        if !hasAnswered {
+            hasAnswered = true
+            events.answered()
         }
-        let index = inFlight.startIndex
-        let number = inFlight[index].answerCount
-        guard number < batch.expected.count else {
-            throw MemcacheError(.protocolViolation, "an answer too many")
-        }
-        try batch.expected[number].check(answer)
-        hasAnswered = true
-        inFlight[index].answerCount += 1
-        if !batch.isFinished { inFlight[index].answers.append(answer) }
-        guard inFlight[index].answerCount == batch.expected.count else { return }
-        let answers = inFlight[index].answers
-        inFlight.removeFirst()
-        if overdueCount > 0 { overdueCount -= 1 }
-        batch.finish(.success(answers))
-        armIdle()
+        if isWhole { armIdle() }
     }
 
     // MARK: Time
@@ -242,18 +219,13 @@ final class PipelineHandler: ChannelInboundHandler {
     private func look() {
         timer = nil
         let now = NIODeadline.now()
-        while overdueCount < inFlight.count {
-            let request = inFlight[inFlight.index(inFlight.startIndex, offsetBy: overdueCount)]
-            guard request.deadline <= now else {
-                arm(request.deadline)
-                break
-            }
-            overdueCount += 1
-            request.batch.finish(.failure(MemcacheError(.timedOut, "no answer from \(settings.address)")))
+        while let batch = inFlight.takeOverdue(at: now) {
+            batch.finish(.failure(MemcacheError(.timedOut, "no answer from \(settings.address)")))
         }
-        if let oldest = inFlight.first {
+        if let next = inFlight.nextDeadline { arm(next) }
+        if let oldest = inFlight.firstDeadline {
             // One that answers others is slow; one that says nothing is gone.
-            let patience = max(oldest.deadline, lastRead + settings.requestTimeout)
+            let patience = max(oldest, lastRead + settings.requestTimeout)
             guard patience > now else {
                 return end(MemcacheError(.timedOut, "\(settings.address) is silent"))
             }

@@ -92,7 +92,9 @@ enum WireKey {
     static func check(bytes count: Int, of key: String) throws(MemcacheError) {
         guard count > 0 else { throw MemcacheError(.invalidKey, "the key is empty") }
         guard count <= bytesMax else {
-            throw MemcacheError(.invalidKey, "a key of \(key.utf8.count) bytes is too long")
+            throw MemcacheError(
+                .invalidKey,
+                "the key \(key.prefix(40).debugDescription)... of \(key.utf8.count) bytes is too long")
         }
     }
 

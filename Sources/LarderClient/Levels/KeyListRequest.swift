@@ -13,7 +13,7 @@ struct KeyListRequest {
     }
 
     func keys(withPrefix prefix: String) async throws -> [String] {
-        let events = LinkEvents(ended: { _ in }, resend: { _ in })
+        let events = LinkEvents(answered: {}, ended: { _ in }, resend: { _ in })
         let link: Link
         do {
             link = try await Link.open(settings, events).get()

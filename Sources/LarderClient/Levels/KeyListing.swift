@@ -33,7 +33,7 @@ extension ServerGroup: KeyListing {
     public func keys(withPrefix prefix: String) async throws -> [String] {
         var found: Set<String> = []
         for server in servers {
-            let keys = try await server.ask { one in
+            let keys = try await server.ask(server.visit) { one in
                 guard let one = one as? any KeyListing else {
                     throw MemcacheError(.clientError, "\(server.address) is reached by what cannot list keys")
                 }

@@ -9,9 +9,12 @@ extension Cached {
         _ key: String, dependsOn masterKey: (Value) -> String? = { _ in nil },
         create: () async throws -> Value
     ) async throws -> Value {
-        if let value = try await cache.get(key, as: Value.self, namespace: namespace) { return value }
+        if let value = try await present(key, as: Value.self) { return value }
         let value = try await create()
-        if !isNil(value) { try await set(key, value, dependsOn: masterKey(value)) }
+        guard !isNil(value) else { return value }
+        try await keep(key, dependsOn: masterKey(value)) { () async throws(CacheError) in
+            try await cache.set(key, value, expiration: expiration, namespace: namespace)
+        }
         return value
     }
 
@@ -24,9 +27,12 @@ extension Cached {
         _ key: String, dependsOn masterKey: (Value) -> String? = { _ in nil },
         create: () async throws -> Value
     ) async throws -> Value {
-        if let value = try await cache.get(key, as: Value.self, namespace: namespace) { return value }
+        if let value = try await present(key, as: Value.self) { return value }
         let value = try await create()
-        if !isNil(value) { try await add(key, value, dependsOn: masterKey(value)) }
+        guard !isNil(value) else { return value }
+        try await keep(key, dependsOn: masterKey(value)) { () async throws(CacheError) in
+            try await cache.add(key, value, expiration: expiration, namespace: namespace)
+        }
         return value
     }
 
@@ -53,7 +59,13 @@ extension Cached {
         create: ([Argument]) async throws -> [Argument: Value]
     ) async throws -> [Argument: Value] {
         if arguments.isEmpty { return [:] }
-        let found = try await cache.getMulti(arguments.map(key), as: Value.self, namespace: namespace)
+        let found: [String: Value]
+        do {
+            found = try await cache.getMulti(arguments.map(key), as: Value.self, namespace: namespace)
+        } catch {
+            guard error.isOutage else { throw error }
+            found = [:]
+        }
         var values: [Argument: Value] = [:]
         var missing: [Argument] = []
         for argument in Set(arguments) {
@@ -64,8 +76,40 @@ extension Cached {
         if made.isEmpty { return values }
         var stored: [String: Value] = [:]
         for (argument, value) in made { stored[key(argument)] = value }
-        try await cache.setMulti(stored, expiration: expiration, namespace: namespace)
+        do {
+            try await cache.setMulti(stored, expiration: expiration, namespace: namespace)
+        } catch {
+            guard error.isOutage else { throw error }
+            // They are made anew the next time.
+        }
         return values.merging(made) { _, new in new }
+    }
+
+    /// The value in the cache; nil also where the cache is down.
+    private func present<Value: Codable & Sendable>(
+        _ key: String, as type: Value.Type
+    ) async throws(CacheError) -> Value? {
+        do {
+            return try await cache.get(key, as: type, namespace: namespace)
+        } catch {
+            guard error.isOutage else { throw error }
+            return nil
+        }
+    }
+
+    /// Stores what was made, and lets its key depend on a master key; where the cache is down neither is done.
+    /// - Parameter store: whether it was stored.
+    func keep(
+        _ key: String, dependsOn masterKey: String?, _ store: () async throws(CacheError) -> Bool
+    ) async throws(CacheError) {
+        do {
+            guard try await store() else { return }
+        } catch {
+            guard error.isOutage else { throw error }
+            return
+        }
+        guard let failure = try await tryDepend(key, masterKey) else { return }
+        guard failure.error.isOutage, failure.isRemoved else { throw failure.error }
     }
 }
 

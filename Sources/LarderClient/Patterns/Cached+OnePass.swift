@@ -5,7 +5,7 @@ extension Cached {
     ///
     /// Nobody waits longer than `timeout`: one who crashed while making the value loses the right to by then, and the next one makes
     /// it. A maker that throws, or makes nil, gives the right back at once. Over RemoteCache and MemoryCache what was
-    /// made is not stored when the key was deleted or stored meanwhile.
+    /// made is not stored when the key was deleted or stored meanwhile. Where the cache is down everybody makes it.
     /// - Parameters:
     ///   - masterKey: names, for a value that was made, the master key that it depends on.
     ///   - create: makes the value; nil is not stored.
@@ -16,6 +16,7 @@ extension Cached {
         switch try await onePass(key, as: Value.self) {
         case .value(let value): return value
         case .late: return try await getOrSet(key, dependsOn: masterKey, create: create)
+        case .down: return try await create()
         case .ticket(let ticket):
             do {
                 let value = try await create()
@@ -37,6 +38,8 @@ extension Cached {
         case ticket(LeaseTicket)
         /// Another one is at it still.
         case late
+        /// The cache cannot be asked.
+        case down
     }
 
     private static var firstWait: Duration { .milliseconds(50) }
@@ -49,10 +52,15 @@ extension Cached {
         let end = Expiration.after(timeout).milliseconds(now: clock.now())
         var wait = Self.firstWait
         while true {
-            switch try await cache.lease(key, duration: timeout, namespace: namespace) {
-            case .found(let value): return .value(try value.decoded(as: type))
-            case .won(let ticket): return .ticket(ticket)
-            case .lost: break
+            do {
+                switch try await cache.lease(key, duration: timeout, namespace: namespace) {
+                case .found(let value): return .value(try value.decoded(as: type, key))
+                case .won(let ticket): return .ticket(ticket)
+                case .lost: break
+                }
+            } catch {
+                guard error.isOutage else { throw error }
+                return .down
             }
             let left = end - clock.now()
             guard left > 0 else { return .late }
@@ -65,9 +73,9 @@ extension Cached {
         _ ticket: LeaseTicket, _ key: String, _ value: Value, _ masterKey: String?
     ) async throws(CacheError) {
         let encoded = try EncodedValue(encoding: value)
-        let isStored = try await cache.fulfil(
-            ticket, key, encoded, expiration: expiration, namespace: namespace)
-        if isStored { try await depend(key, masterKey) }
+        try await keep(key, dependsOn: masterKey) { () async throws(CacheError) in
+            try await cache.fulfil(ticket, key, encoded, expiration: expiration, namespace: namespace)
+        }
     }
 
     /// A cancelled task gives its lease back as well. If the cache cannot be reached, the lease ends by itself.

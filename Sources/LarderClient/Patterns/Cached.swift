@@ -4,6 +4,10 @@
 ///     let team = try await cached.getOrCreate("team:5") { try await loadTeam(5) }
 ///
 /// What is made as nil is given back and not stored. A value may depend on a master key: see `CacheDependency`.
+///
+/// Where the cache is down, what is missing is made all the same, and not stored: only `set`, `add` and `setOrAdd` throw
+/// then. Of a value that was stored, and could then neither be made to depend on its master key nor be removed, all
+/// throw: it may stay.
 public struct Cached: Sendable {
     /// The cache.
     public let cache: any Cache
@@ -64,13 +68,26 @@ public struct Cached: Sendable {
 
     /// A value whose key could not be made to depend on what it depends on must not stay.
     func depend(_ key: String, _ masterKey: String?) async throws(CacheError) {
-        guard let masterKey else { return }
+        if let failure = try await tryDepend(key, masterKey) { throw failure.error }
+    }
+
+    /// Why a key could not be made to depend on a master key.
+    struct DependencyFailure {
+        let error: CacheError
+        /// Whether its value has gone for that reason.
+        let isRemoved: Bool
+    }
+
+    /// - Returns: nil when it depends, or when its value has gone because the cache did not take that.
+    func tryDepend(_ key: String, _ masterKey: String?) async throws(CacheError) -> DependencyFailure? {
+        guard let masterKey else { return nil }
         do {
-            if try await dependency(masterKey).add(key, namespace: namespace) { return }
+            if try await dependency(masterKey).add(key, namespace: namespace) { return nil }
         } catch {
-            _ = try? await cache.delete(key, namespace: namespace)
-            throw error
+            let removal = try? await cache.delete(key, namespace: namespace)
+            return DependencyFailure(error: error, isRemoved: removal != nil)
         }
         try await cache.delete(key, namespace: namespace)
+        return nil
     }
 }

@@ -44,9 +44,9 @@ public final class LazyPool<Resource: Sendable>: ResourcePool {
     /// How many borrowers wait.
     public var waiterCount: Int { keeper.slots.waiterCount }
 
-    public func acquire() async throws -> Resource { try await keeper.acquire() }
-
-    public func giveBack(_ resource: Resource) { keeper.giveBack(resource) }
+    public func acquire() async throws -> Borrowed<Resource> {
+        Borrowed(try await keeper.acquire(), takeBack: keeper.giveBack)
+    }
 
     public func close() async { await keeper.close() }
 }

@@ -110,6 +110,7 @@ final class PoolSlots<Resource: Sendable>: Sendable {
             guard !state.isClosed else { return .refuse }
             defer { state.tidy() }
             if let waiter = state.nextWaiter() { return .lend(waiter) }
+            assert(state.free.count < size, "a place that was not lent came back")
             // Room for one comes last, where those in use come first.
             if slot == nil, order == .latest {
                 state.free.insert(slot, at: 0)

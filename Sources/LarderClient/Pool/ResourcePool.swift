@@ -3,11 +3,8 @@ public protocol ResourcePool<Resource>: Sendable {
     /// What is lent.
     associatedtype Resource: Sendable
 
-    /// Borrows one; who finds none free waits, and is served in order. What was borrowed has to be given back, once:
-    /// `withConnection` does so whatever happens.
-    func acquire() async throws -> Resource
-    /// Gives back what `acquire` lent.
-    func giveBack(_ resource: Resource)
+    /// Borrows one; who finds none free waits, and is served in order. It goes back when what is returned ends.
+    func acquire() async throws -> Borrowed<Resource>
     /// Closes all that are free now, and the others as they come back; who waits gets an error.
     func close() async
 }
@@ -17,9 +14,15 @@ extension ResourcePool {
     nonisolated(nonsending) public func withConnection<Result>(
         _ body: nonisolated(nonsending) (Resource) async throws -> Result
     ) async throws -> Result {
-        let resource = try await acquire()
-        defer { giveBack(resource) }
-        return try await body(resource)
+        let borrowed = try await acquire()
+        do {
+            let result = try await body(borrowed.resource)
+            borrowed.giveBack()
+            return result
+        } catch {
+            borrowed.giveBack()
+            throw error
+        }
     }
 }
 

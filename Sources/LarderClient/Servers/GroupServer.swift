@@ -17,13 +17,17 @@ final class GroupServer: Sendable {
 
     var isEjected: Bool { health.withLock { $0.isEjected } }
 
-    func admits() -> Bool {
-        health.withLock { $0.admits(at: .now) }
+    /// - Returns: nil while the server is left out.
+    func admit() -> ServerHealth.Admission? {
+        health.withLock { $0.admit(at: .now) }
     }
+
+    /// For what concerns a server also while it is left out.
+    var visit: ServerHealth.Admission { health.withLock { $0.visit } }
 
     /// Asks the server, and notes how it fared.
     func ask<Result: Sendable>(
-        _ body: (any ItemServers) async throws -> Result
+        _ admission: ServerHealth.Admission, _ body: (any ItemServers) async throws -> Result
     ) async throws -> Result {
         do {
             let result = try await body(servers)
@@ -32,9 +36,10 @@ final class GroupServer: Sendable {
         } catch let error as MemcacheError {
             switch error.code {
             case .cannotConnect, .connectionLost, .timedOut, .protocolViolation:
-                note(health.withLock { $0.failed(at: .now) })
+                note(health.withLock { $0.failed(admission, at: .now) })
             // Nobody has tried the server.
-            case .backingOff, .closed, .invalidKey, .notSupported: break
+            case .backingOff, .closed: break
+            case .invalidKey, .notSupported: health.withLock { $0.passed(admission, at: .now) }
             // It has answered.
             default: note(health.withLock { $0.succeeded() })
             }

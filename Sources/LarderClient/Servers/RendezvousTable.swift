@@ -13,10 +13,17 @@ struct RendezvousTable: Sendable {
 
     /// The usable member with the highest number for the key.
     func member(for key: String, where isUsable: (Int) -> Bool) -> Int? {
-        let ranked = members.indices.filter { members[$0].weight > 0 }
+        var left = members.indices.filter { members[$0].weight > 0 }
             .map { (index: $0, score: score($0, key)) }
-            .sorted { ($0.score, members[$0.index].name) > ($1.score, members[$1.index].name) }
-        return ranked.first { isUsable($0.index) }?.index
+        // The first one is usable nearly always: no need to sort the others.
+        while let best = left.indices.max(by: { lower, higher in
+            (left[lower].score, members[left[lower].index].name)
+                < (left[higher].score, members[left[higher].index].name)
+        }) {
+            let index = left.remove(at: best).index
+            if isUsable(index) { return index }
+        }
+        return nil
     }
 
     /// The hash as a number between 0 and 1, to the power of 1 / weight (as its logarithm, which keeps the order).

@@ -61,7 +61,9 @@ extension ServerGroup: ItemServers {
 
     /// - Throws: also where failures are misses: what was to go may still be there. The other servers have done it.
     public func flushAll() async throws {
-        let everybody = servers.map { (server: $0, places: [Int]()) }
+        let everybody = servers.map {
+            GroupPart(asked: AdmittedServer(server: $0, admission: $0.visit), places: [])
+        }
         _ = try await inParallel(everybody, failed: nil) { servers, _ in try await servers.flushAll() }
     }
 
@@ -92,12 +94,12 @@ extension ServerGroup: ItemServers {
 
     /// A server that fails keeps none of the others from doing what it is asked.
     private func inParallel<Result: Sendable>(
-        _ parts: [(server: GroupServer, places: [Int])], failed: (@Sendable ([Int]) -> Result)?,
+        _ parts: [GroupPart], failed: (@Sendable ([Int]) -> Result)?,
         _ body: @escaping @Sendable (any ItemServers, [Int]) async throws -> Result
     ) async throws -> [Result] {
-        @Sendable func ask(_ part: (server: GroupServer, places: [Int])) async throws -> Result {
+        @Sendable func ask(_ part: GroupPart) async throws -> Result {
             do {
-                return try await part.server.ask { try await body($0, part.places) }
+                return try await part.asked.ask { try await body($0, part.places) }
             } catch let error as MemcacheError {
                 guard let failed, self.isMiss(error) else { throw error }
                 return failed(part.places)

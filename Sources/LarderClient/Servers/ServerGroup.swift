@@ -115,36 +115,62 @@ public final class ServerGroup: Sendable {
     var servers: [GroupServer] { membership.withLock { $0.servers } }
 
     /// The server that a request for the key goes to now.
-    func server(for key: String) throws(MemcacheError) -> GroupServer {
+    func server(for key: String) throws(MemcacheError) -> AdmittedServer {
         let current = membership.withLock { $0 }
-        guard let index = current.router.member(for: key, where: { current.servers[$0].admits() }) else {
-            throw noServer
+        var admission: ServerHealth.Admission?
+        let index = current.router.member(for: key) { index in
+            admission = current.servers[index].admit()
+            return admission != nil
         }
-        return current.servers[index]
+        guard let index, let admission else { throw noServer }
+        return AdmittedServer(server: current.servers[index], admission: admission)
     }
 
     /// The keys of each server, as their places among `keys`.
-    func split(_ keys: [String]) throws(MemcacheError) -> [(server: GroupServer, places: [Int])] {
+    func split(_ keys: [String]) throws(MemcacheError) -> [GroupPart] {
         let current = membership.withLock { $0 }
         // A server that is tried again gets all of its keys.
-        var admitted: [Int: Bool] = [:]
+        var admissions: [Int: ServerHealth.Admission?] = [:]
         var places: [Int: [Int]] = [:]
         for (place, key) in keys.enumerated() {
             let index = current.router.member(for: key) { index in
-                if let isAdmitted = admitted[index] { return isAdmitted }
-                let isAdmitted = current.servers[index].admits()
-                admitted[index] = isAdmitted
-                return isAdmitted
+                if let known = admissions[index] { return known != nil }
+                let admission = current.servers[index].admit()
+                admissions[index] = .some(admission)
+                return admission != nil
             }
             guard let index else { throw noServer }
             places[index, default: []].append(place)
         }
-        return places.map { (current.servers[$0.key], $0.value) }
+        return places.compactMap { index, places in
+            guard let admission = admissions[index] ?? nil else { return nil }
+            return GroupPart(
+                asked: AdmittedServer(server: current.servers[index], admission: admission), places: places)
+        }
     }
 
     private var noServer: MemcacheError {
         MemcacheError(.noServer, "no server of the group can be asked")
     }
+}
+
+/// A server of a group, and the leave to ask it.
+struct AdmittedServer: Sendable {
+    let server: GroupServer
+    let admission: ServerHealth.Admission
+
+    func ask<Result: Sendable>(
+        _ body: (any ItemServers) async throws -> Result
+    ) async throws -> Result {
+        try await server.ask(admission, body)
+    }
+}
+
+/// What one server of a group is asked of a request for many keys.
+struct GroupPart: Sendable {
+    let asked: AdmittedServer
+    /// Where its keys are among all.
+    let places: [Int]
 }
 
 extension ServerGroup: Poolable {

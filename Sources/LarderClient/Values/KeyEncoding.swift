@@ -8,7 +8,7 @@ public struct KeyEncoding: Sendable {
     /// As they are, in UTF-8.
     public static let plain = KeyEncoding { $0 }
 
-    /// Base64 with the alphabet for URLs: any key of up to 187 bytes.
+    /// Base64 with the alphabet for URLs: any key of up to 186 bytes.
     public static let base64 = KeyEncoding { Base64URL.encode(Array($0.utf8)) }
 
     /// The SHA-256 of the key, in base64: any key of any length becomes one of 44 bytes.

@@ -103,4 +103,38 @@ import Testing
         servers.fail(with: nil)
         #expect(try await cache.get("k", as: Int.self) == nil)
     }
+
+    /// Values that are far are read while the near cache is down.
+    @Test func aNearCacheThatIsDownIsReadPast() async throws {
+        struct Down: Error {}
+        let nearServers = MapServers(clock: clock)
+        let cache = MultilevelCache(near: RemoteCache(nearServers), far: RemoteCache(servers))
+        try await RemoteCache(servers).setMulti(["a": 1, "b": 2])
+        nearServers.fail(with: Down())
+        #expect(try await cache.getMulti(["a", "b", "c"]) == ["a": 1, "b": 2])
+        // It goes on the way: between the first lease and the second, and before the value is kept.
+        for count in 1...3 {
+            nearServers.fail(with: Down(), after: count)
+            #expect(try await cache.getMulti(["a", "b", "c"]) == ["a": 1, "b": 2])
+            nearServers.fail(with: nil)
+            try await nearServers.flushAll()
+        }
+        nearServers.fail(with: Down())
+        guard case .found = try await cache.lease("a", duration: .seconds(5), namespace: nil) else {
+            Issue.record("not found")
+            return
+        }
+        // Of what is changed the near one may have what was there before.
+        await #expect(throws: CacheError.self) { try await cache.set("a", 3) }
+        #expect(try await RemoteCache(servers).get("a") == 3)
+    }
+
+    /// A far cache that could not be flushed may be empty all the same, in part.
+    @Test func theNearCacheIsFlushedThoughTheFarOneFails() async throws {
+        struct Down: Error {}
+        try await near.set("k", 1)
+        servers.fail(with: Down())
+        await #expect(throws: CacheError.self) { try await cache.flushAll() }
+        #expect(try await near.get("k", as: Int.self) == nil)
+    }
 }

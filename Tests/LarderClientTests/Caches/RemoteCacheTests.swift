@@ -1,5 +1,6 @@
-import LarderClient
 import Testing
+
+@testable import LarderClient
 
 @Suite struct RemoteCacheTests {
     private let servers = MapServers(clock: TestClock())
@@ -58,6 +59,37 @@ import Testing
         servers.fail(with: CancellationError())
         let cancelled = await #expect(throws: CacheError.self) { try await cache.incr("k") }
         #expect(cancelled?.code == .cancelled)
+    }
+
+    /// What a caller may want to tell from a server that is down.
+    @Test func errorsHaveCodesOfTheirOwn() async throws {
+        let codes: [(MemcacheError.Code, CacheError.Code)] = [
+            (.timedOut, .timedOut), (.closed, .closed), (.invalidKey, .badKey),
+            (.authenticationFailed, .authenticationFailed), (.notSupported, .notSupported),
+            (.cannotConnect, .unavailable), (.connectionLost, .unavailable), (.noServer, .unavailable),
+        ]
+        for (code, expected) in codes {
+            servers.fail(with: MemcacheError(code, "a server by name"))
+            let error = await #expect(throws: CacheError.self) {
+                try await RemoteCache(servers).get("k", as: Int.self)
+            }
+            #expect(error?.code == expected)
+            #expect(error?.message.contains("a server by name") == true)
+            #expect(error?.isOutage == ![.badKey, .notSupported].contains(expected))
+        }
+    }
+
+    @Test func aValueThatCannotBeReadIsNamed() async throws {
+        let cache = RemoteCache(servers)
+        try await cache.setMulti(["good": "1", "bad": "no number"])
+        let one = await #expect(throws: CacheError.self) { try await cache.get("bad", as: Int.self) }
+        let many = await #expect(throws: CacheError.self) {
+            try await cache.getMulti(["good", "bad"], as: Int.self)
+        }
+        for error in [one, many] {
+            #expect(error?.code == .cannotDecode)
+            #expect(error?.message.contains("\"bad\"") == true)
+        }
     }
 
     @Test func encodedKeysComeBackAsTheyWere() async throws {

@@ -1,3 +1,4 @@
+import Glibc
 import LarderTesting
 import Synchronization
 import Testing
@@ -222,7 +223,9 @@ private final class Count: Sendable {
     /// In base64 they are longer.
     @Test func keysWithSpacesAreShorterInTheMetaDialect() async throws {
         let server = try TestServer()
-        let item = NewItem(key: String(repeating: " ", count: 188), bytes: [1])
+        let longest = NewItem(key: String(repeating: " ", count: 186), bytes: [1])
+        #expect(try await server.connection().store(.set, [longest], expiration: .never) == [])
+        let item = NewItem(key: String(repeating: " ", count: 187), bytes: [1])
         let error = await #expect(throws: MemcacheError.self) {
             try await server.connection().store(.set, [item], expiration: .never)
         }
@@ -250,17 +253,83 @@ private final class Count: Sendable {
         #expect(Set(spans).count > 900)
     }
 
-    @Test func theGateOpensWhenTheSpanIsOver() {
+    @Test func theGateOpensWhenTheSpanIsOver() throws {
         var random = SeededRandom(seed: 3)
         let gate = ReconnectGate(Backoff(initial: .seconds(1), longest: .seconds(4), jitter: 0))
         let begin = ContinuousClock.now
-        #expect(gate.mayTry(at: begin))
-        gate.failed(at: begin, using: &random)
-        #expect(!gate.mayTry(at: begin + .milliseconds(999)))
-        #expect(gate.mayTry(at: begin + .seconds(1)))
-        gate.failed(at: begin + .seconds(1), using: &random)
-        #expect(!gate.mayTry(at: begin + .milliseconds(2999)))
+        gate.failed(try #require(gate.begin(at: begin)), at: begin, using: &random)
+        #expect(gate.begin(at: begin + .milliseconds(999)) == nil)
+        let second = try #require(gate.begin(at: begin + .seconds(1)))
+        gate.failed(second, at: begin + .seconds(1), using: &random)
+        #expect(gate.begin(at: begin + .milliseconds(2999)) == nil)
         gate.succeeded()
-        #expect(gate.mayTry(at: begin))
+        #expect(gate.begin(at: begin) != nil)
+    }
+
+    /// Ten connections lose their server at once, and cannot get it back: that is one outage.
+    @Test func attemptsOfOneOutageCountOnce() throws {
+        var random = SeededRandom(seed: 3)
+        let gate = ReconnectGate(Backoff(initial: .seconds(1), longest: .seconds(3600), jitter: 0))
+        let begin = ContinuousClock.now
+        var now = begin
+        for failureCount in 1...4 {
+            let attempts = try (0..<10).map { _ in try #require(gate.begin(at: now)) }
+            for attempt in attempts { gate.failed(attempt, at: now, using: &random) }
+            #expect(gate.failureCount == failureCount)
+            let span = Duration.seconds(1 << (failureCount - 1))
+            #expect(gate.begin(at: now + span - .milliseconds(1)) == nil)
+            now += span
+        }
+        // One that is still under way when the server answers another says nothing about what comes then.
+        let slow = try #require(gate.begin(at: now))
+        gate.succeeded()
+        gate.failed(slow, at: now, using: &random)
+        #expect(gate.failureCount == 0)
+        #expect(gate.begin(at: now) != nil)
+    }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct SharedGateTests {
+    /// A server that takes ten connections and greets none of them.
+    @Test func tenConnectionsThatFailTogetherAreOneFailure() async throws {
+        let heard = Count()
+        let server = try FakeServer(greets: false) { line in
+            if line == "version" { heard.add() }
+            while heard.value < 10 { sched_yield() }
+            return .hangUp
+        }
+        var configuration = ConnectionConfiguration()
+        configuration.connectTimeout = .seconds(30)
+        configuration.silence()
+        let address = ServerAddress.unixSocket(path: server.path)
+        let gate = ReconnectGate(Backoff(initial: .seconds(3600), longest: .seconds(36_000_000), jitter: 0))
+        let observer = RequestObserver(address, configuration)
+        await withTaskGroup(of: Void.self) { [configuration] group in
+            for _ in 0..<10 {
+                group.addTask {
+                    let connection = MemcacheConnection(
+                        to: address, configuration: configuration, gate: gate, observer: observer)
+                    await #expect(throws: MemcacheError.self) { try await connection.ping() }
+                }
+            }
+        }
+        #expect(heard.value == 10)
+        #expect(gate.failureCount == 1)
+    }
+
+    /// The first answer after an outage ends it for all that share the gate.
+    @Test func anAnswerEndsTheOutage() async throws {
+        let server = try FakeServer { _ in .say("MN\r\n") }
+        var configuration = ConnectionConfiguration()
+        configuration.connectTimeout = .seconds(30)
+        configuration.requestTimeout = .seconds(30)
+        let address = ServerAddress.unixSocket(path: server.path)
+        let gate = ReconnectGate(Backoff(initial: .seconds(3600), longest: .seconds(3600), jitter: 0))
+        let connection = MemcacheConnection(
+            to: address, configuration: configuration, gate: gate,
+            observer: RequestObserver(address, configuration))
+        gate.failed(try #require(gate.begin()), at: .now - .seconds(3600))
+        try await connection.ping()
+        await until { gate.failureCount == 0 }
     }
 }

@@ -48,11 +48,11 @@ import Tracing
         #expect(last("db.client.connection.count", "used") == 1)
         #expect(last("db.client.connection.count", "idle") == 1)
         let second = try await pool.acquire()
-        let third = Task { try await pool.acquire() }
+        let third = Task { try await pool.withConnection { _ in } }
         await until { last("db.client.connection.pending_requests") == 1 && pool.waiterCount == 1 }
-        pool.giveBack(first)
-        pool.giveBack(try await third.value)
-        pool.giveBack(second)
+        first.giveBack()
+        try await third.value
+        second.giveBack()
         #expect(last("db.client.connection.pending_requests") == 0)
         #expect(last("db.client.connection.count", "used") == 0)
         #expect(last("db.client.connection.count", "idle") == 2)

@@ -46,7 +46,7 @@ import Testing
             await until { clock.sleepers == 1 && pool.waiterCount == 1 }
             clock.advance(.seconds(5))
             await #expect(throws: MemcacheError.self) { try await queued.value }
-            pool.giveBack(borrowed)
+            borrowed.giveBack()
             server.resumeAnswering()
             // Nobody's answer came to anybody else.
             #expect(try await cache.get("k") == 1)

@@ -80,7 +80,7 @@ private final class Workshop: Sendable {
         #expect(workshop.made == 10 && pool.freeCount == 10)
         await pool.close()
         #expect(workshop.open == 0)
-        await #expect(throws: MemcacheError.self) { try await pool.acquire() }
+        await #expect(throws: MemcacheError.self) { _ = try await pool.acquire() }
     }
 
     @Test func aLazyPoolOpensWhatIsNeeded() async throws {
@@ -88,10 +88,12 @@ private final class Workshop: Sendable {
         let pool = LazyPool(size: 10) { try workshop.make() }
         #expect(workshop.made == 0)
         for _ in 0..<5 { try await pool.withConnection { #expect($0.number == 1) } }
-        let two = [try await pool.acquire(), try await pool.acquire()]
+        let first = try await pool.acquire()
+        let second = try await pool.acquire()
         #expect(workshop.made == 2)
-        two[0].damage()
-        for tool in two { pool.giveBack(tool) }
+        first.resource.damage()
+        first.giveBack()
+        second.giveBack()
         await until { pool.freeCount == 10 }
         // Not the room that the broken one left: the one that works.
         try await pool.withConnection { #expect($0.number == 2) }
@@ -101,12 +103,59 @@ private final class Workshop: Sendable {
     @Test func theEleventhWaitsAndGetsWhatIsFreed() async throws {
         let workshop = Workshop()
         let pool = try await EagerPool(size: 10) { try workshop.make() }
-        var lent: [Tool] = []
-        for _ in 0..<10 { lent.append(try await pool.acquire()) }
-        let eleventh = Task { try await pool.acquire().number }
+        let isOver = Shared(false)
+        let nine = (0..<9).map { _ in
+            Task { try await pool.withConnection { _ in await until { isOver.value } } }
+        }
+        await until { pool.freeCount == 1 }
+        let tenth = try await pool.acquire()
+        let number = tenth.resource.number
+        let eleventh = Task { try await pool.withConnection { $0.number } }
         await until { pool.waiterCount == 1 }
-        pool.giveBack(lent[3])
-        #expect(try await eleventh.value == lent[3].number)
+        tenth.giveBack()
+        #expect(try await eleventh.value == number)
+        isOver.change { $0 = true }
+        for task in nine { try await task.value }
+    }
+
+    /// Once for each that was lent, whatever the borrower does: a pool of ten never has eleven.
+    @Test func whatIsForgottenComesBackOnce() async throws {
+        let workshop = Workshop()
+        let pool = try await EagerPool(size: 10) { try workshop.make() }
+        func forget() async throws { _ = try await pool.acquire() }
+        func drop(early: Bool) async throws {
+            let borrowed = try await pool.acquire()
+            #expect(pool.freeCount == 9)
+            if early { return borrowed.giveBack() }
+            #expect(borrowed.resource.number > 0)
+        }
+        for _ in 0..<20 {
+            try await forget()
+            try await drop(early: true)
+            try await drop(early: false)
+            #expect(pool.freeCount == 10)
+        }
+        try await pool.withConnection { _ in #expect(pool.freeCount == 9) }
+        #expect(pool.freeCount == 10 && workshop.made == 10)
+        await pool.close()
+        #expect(workshop.open == 0)
+    }
+
+    /// The value that a pool of one's own lends is given back once.
+    @Test func aPoolOfOnesOwn() async throws {
+        struct Box: ResourcePool {
+            let returned = Shared<[Int]>([])
+            func acquire() async throws -> Borrowed<Int> {
+                Borrowed(5) { [returned] number in returned.change { $0.append(number) } }
+            }
+            func close() async {}
+        }
+        let box = Box()
+        #expect(try await Pooled(box).withConnection { $0 } == 5)
+        let borrowed = try await box.acquire()
+        #expect(box.returned.value == [5])
+        borrowed.giveBack()
+        #expect(box.returned.value == [5, 5])
     }
 
     @Test func waitersAreServedInTheOrderOfTheirArrival() async throws {
@@ -124,7 +173,7 @@ private final class Workshop: Sendable {
         // Those who leave are passed over.
         for number in [0, 7, 20, 49] { tasks[number].cancel() }
         await until { pool.waiterCount == 46 }
-        pool.giveBack(tool)
+        tool.giveBack()
         for task in tasks { _ = await task.result }
         #expect(order.numbers == (0..<50).filter { ![0, 7, 20, 49].contains($0) })
         #expect(pool.freeCount == 1)
@@ -165,8 +214,9 @@ private final class Workshop: Sendable {
     @Test func aBrokenOneIsReplacedBeforeItIsLent() async throws {
         let workshop = Workshop()
         let pool = try await EagerPool(size: 1) { try workshop.make() }
-        let tool = try await pool.acquire()
-        pool.giveBack(tool)
+        let borrowed = try await pool.acquire()
+        let tool = borrowed.resource
+        borrowed.giveBack()
         tool.damage()
         try await pool.withConnection { #expect($0.number == 2) }
         #expect(workshop.open == 1 && workshop.most == 1)
@@ -179,8 +229,8 @@ private final class Workshop: Sendable {
         let waiters = (0..<3).map { _ in Task { try await pool.withConnection { $0.number } } }
         await until { pool.waiterCount == 3 }
         workshop.isOnStrike = true
-        tool.damage()
-        pool.giveBack(tool)
+        tool.resource.damage()
+        tool.giveBack()
         // None waits for ever: each tries for itself.
         for waiter in waiters { await #expect(throws: Strike.self) { try await waiter.value } }
         workshop.isOnStrike = false
@@ -208,14 +258,16 @@ private final class Workshop: Sendable {
     @Test func whatIsLentWhenThePoolClosesIsClosedWhenItComesBack() async throws {
         let workshop = Workshop()
         let pool = try await EagerPool(size: 2) { try workshop.make() }
-        let tools = [try await pool.acquire(), try await pool.acquire()]
-        let waiter = Task { try await pool.acquire() }
+        let first = try await pool.acquire()
+        let second = try await pool.acquire()
+        let waiter = Task { try await pool.withConnection { _ in } }
         await until { pool.waiterCount == 1 }
         await pool.close()
         await #expect(throws: MemcacheError.self) { try await waiter.value }
         #expect(workshop.open == 2)
-        tools[1].damage()
-        for tool in tools { pool.giveBack(tool) }
+        second.resource.damage()
+        first.giveBack()
+        second.giveBack()
         await until { workshop.open == 0 }
     }
 
@@ -266,8 +318,8 @@ private final class Workshop: Sendable {
         #expect(try await Pooled(pool).items(for: ["a"])["a"]?.bytes == [1])
         // A connection that was lost is not lent.
         let lost = try await pool.acquire()
-        await lost.close()
-        pool.giveBack(lost)
+        await lost.resource.close()
+        lost.giveBack()
         await until { pool.freeCount == 10 }
         for _ in 0..<10 { try await pool.withConnection { try await $0.ping() } }
         // The server notices in its own time that one has gone.

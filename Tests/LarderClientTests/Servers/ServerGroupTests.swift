@@ -141,26 +141,90 @@ import Testing
         #expect(group.ejectedServers.isEmpty)
     }
 
-    @Test func oneRequestAloneTriesAServerThatIsOut() {
+    @Test func oneRequestAloneTriesAServerThatIsOut() throws {
         var health = ServerHealth(
             Ejection(
                 failureCount: 1, absence: Backoff(initial: .seconds(1), longest: .seconds(60), jitter: 0)))
         let begin = ContinuousClock.now
-        func admits(afterMilliseconds span: Int) -> Bool { health.admits(at: begin + .milliseconds(span)) }
-        func change(afterMilliseconds span: Int) -> ServerHealth.Change {
-            health.failed(at: begin + .milliseconds(span))
+        func admission(afterMilliseconds span: Int) -> ServerHealth.Admission? {
+            health.admit(at: begin + .milliseconds(span))
         }
-        #expect(change(afterMilliseconds: 0) == .ejected)
-        #expect(!admits(afterMilliseconds: 999))
-        #expect(admits(afterMilliseconds: 1000))
-        #expect(!admits(afterMilliseconds: 1000))
+        func change(_ admission: ServerHealth.Admission, afterMilliseconds span: Int) -> ServerHealth.Change {
+            health.failed(admission, at: begin + .milliseconds(span))
+        }
+        #expect(change(try #require(admission(afterMilliseconds: 0)), afterMilliseconds: 0) == .ejected)
+        #expect(admission(afterMilliseconds: 999) == nil)
+        let trial = try #require(admission(afterMilliseconds: 1000))
+        #expect(trial.isTrial)
+        #expect(admission(afterMilliseconds: 1000) == nil)
         // It failed again: twice as long.
-        #expect(change(afterMilliseconds: 1000) == .none)
-        #expect(!admits(afterMilliseconds: 2999))
-        #expect(admits(afterMilliseconds: 3000))
+        #expect(change(trial, afterMilliseconds: 1000) == .none)
+        #expect(admission(afterMilliseconds: 2999) == nil)
+        // What could not be asked for at all leaves the trial to the next one.
+        let idle = try #require(admission(afterMilliseconds: 3000))
+        health.passed(idle, at: begin + .milliseconds(3000))
+        #expect(admission(afterMilliseconds: 3000) != nil)
         let last = health.succeeded()
         #expect(last == .returned)
-        #expect(admits(afterMilliseconds: 3000) && !health.isEjected)
+        #expect(admission(afterMilliseconds: 3000) != nil && !health.isEjected)
+    }
+
+    /// Fifty requests that were on their way when the server went fail one after another; and fifty more, while it is out,
+    /// that had to go to every server.
+    @Test func oneOutageCountsOnce() throws {
+        var health = ServerHealth(
+            Ejection(absence: Backoff(initial: .seconds(1), longest: .seconds(60), jitter: 0)))
+        let begin = ContinuousClock.now
+        var now = begin
+        var changes: [ServerHealth.Change] = []
+        for _ in 0..<2 {
+            let admissions = (0..<50).compactMap { _ in health.admit(at: now) }
+            #expect(admissions.count == 50)
+            for admission in admissions {
+                now += .milliseconds(1)
+                changes.append(health.failed(admission, at: now))
+            }
+        }
+        for _ in 0..<50 {
+            let visit = health.visit
+            changes.append(health.failed(visit, at: now))
+        }
+        #expect(changes.filter { $0 == .ejected }.count == 1)
+        let early = health.admit(at: begin + .milliseconds(100))
+        #expect(early == nil)
+        let first = health.admit(at: begin + .milliseconds(1500))
+        let trial = try #require(first)
+        #expect(trial.isTrial)
+        // A late one of before says nothing of the trial.
+        let back = health.succeeded()
+        #expect(back == .returned)
+        let late = health.failed(trial, at: now)
+        #expect(late == .none && !health.isEjected)
+    }
+
+    /// As many failures as are needed to put it out, all of one moment: it is still in.
+    @Test func requestsThatFailTogetherAreOneFailure() async throws {
+        let flaky = FlakyServers()
+        let group = ServerGroup(
+            [GroupMember(.host("a"))],
+            ejection: Ejection(
+                failureCount: 2, absence: Backoff(initial: .seconds(3600), longest: .seconds(3600)))
+        ) { _, _ in flaky }
+        flaky.isDown = true
+        flaky.hold(50)
+        await withTaskGroup(of: Void.self) { tasks in
+            for _ in 0..<50 {
+                tasks.addTask {
+                    await #expect(throws: MemcacheError.self) {
+                        _ = try await group.store(.set, [NewItem(key: "k", bytes: [])], expiration: .never)
+                    }
+                }
+            }
+        }
+        #expect(flaky.askedCount == 50)
+        #expect(group.ejectedServers == [])
+        await #expect(throws: MemcacheError.self) { try await group.touch("k", expiration: .never) }
+        #expect(group.ejectedServers == [.host("a")])
     }
 
     @Test func serversComeAndGo() async throws {
@@ -183,6 +247,10 @@ import Testing
 /// A server that can be switched off.
 private final class FlakyServers: ItemServers {
     private let state = Mutex((isDown: false, askedCount: 0))
+    private let held = Shared(0)
+
+    /// Lets no store end before so many are asked for.
+    func hold(_ count: Int) { held.change { $0 = count } }
 
     var isDown: Bool {
         get { state.withLock { $0.isDown } }
@@ -202,6 +270,8 @@ private final class FlakyServers: ItemServers {
         return [:]
     }
     func store(_ mode: StoreMode, _ items: [NewItem], expiration: Expiration) async throws -> [String] {
+        held.change { $0 -= 1 }
+        while held.value > 0 { await Task.yield() }
         try ask()
         return []
     }

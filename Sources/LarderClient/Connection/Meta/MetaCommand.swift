@@ -23,7 +23,7 @@ public struct MetaCommand: Sendable, Hashable {
 
     /// What is done.
     public var verb: Verb
-    /// 1 to 250 bytes; with spaces or control characters 187.
+    /// 1 to 250 bytes; with spaces or control characters 186.
     public var key: String
     /// Each a letter and what belongs to it, as the protocol writes them: `v`, `N30`, `MA`.
     public var flags: [String]

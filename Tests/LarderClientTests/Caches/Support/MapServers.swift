@@ -18,6 +18,8 @@ final class MapServers: ItemServers {
         var lastCas: UInt64 = 0
         var requests = 0
         var failure: (any Error)?
+        /// How many requests are answered before that.
+        var patience = 0
 
         mutating func live(_ key: String, _ now: Int64) -> Entry? {
             if let entry = entries[key], entry.end <= now { entries[key] = nil }
@@ -43,15 +45,23 @@ final class MapServers: ItemServers {
     }
     /// As stored, whether it has ended or not.
     func stored(_ key: String) -> StoredItem? { state.withLock { $0.entries[key]?.item } }
-    /// What every request throws from now on.
-    func fail(with error: (any Error)?) { state.withLock { $0.failure = error } }
+    /// What every request throws from now on, or after some more.
+    func fail(with error: (any Error)?, after count: Int = 0) {
+        state.withLock { state in
+            state.failure = error
+            state.patience = count
+        }
+    }
 
     private func asked<Answer>(_ body: (inout State, Int64) throws -> Answer) async throws -> Answer {
         await Task.yield()
         let now = clock.now
         return try state.withLock { state in
             state.requests += 1
-            if let failure = state.failure { throw failure }
+            if let failure = state.failure {
+                guard state.patience > 0 else { throw failure }
+                state.patience -= 1
+            }
             return try body(&state, now)
         }
     }
