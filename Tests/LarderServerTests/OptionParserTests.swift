@@ -196,7 +196,16 @@ private func warnings(_ line: String) -> [String]? {
         ),
     ])
     func refusesAsMemcached(line: String, message: String, code: Int32) throws {
-        #expect(try #require(ended(line)) == Ending(text: message + "\n", exitCode: code))
+        // memcached says no more; here one line follows with what helps.
+        let help =
+            if line == "-I 40m" {
+                "-I is 41943040 bytes, and half of -m 64 is 33554432.\n"
+            } else if line == "-m 0" {
+                "-I is 1048576 bytes, and half of -m 0 is 0.\n"
+            } else {
+                message.hasSuffix("Illegal argument \"?\"") ? "larder -h lists all options.\n" : ""
+            }
+        #expect(try #require(ended(line)) == Ending(text: message + "\n" + help, exitCode: code))
     }
 
     /// What memcached takes in silence, or has and Larder has not: a sentence that names the option.
