@@ -49,7 +49,7 @@ public struct Lookup {
 
 extension Session {
     /// Looks for many keys at once: what a later key needs of memory is fetched while an earlier one is
-    /// compared. Those found are marked as asked for.
+    /// compared. What is answered is then marked as used by `markUsed`.
     ///
     /// In three rounds: the buckets, then the items that their tags point to, then the items themselves
     /// (Chen et al., "Improving Hash Join Performance through Prefetching", ICDE 2004: group prefetching).
@@ -194,7 +194,14 @@ extension Session {
         lookup.pointee.value = UnsafeRawPointer(found) + (headerBytes &+ keyLength)
         lookup.pointee.base = found
         lookup.pointee.isMarked = item.isOutOfTheOrdinary
-        markUsed(item, now: now)
+    }
+
+    /// Marks the first `count` items found as asked for: those that were answered, each once. Their values are still valid.
+    @inline(never)
+    public func markUsed(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, now: Int64) {
+        for place in 0..<count where lookups[place].value != nil {
+            if let base = lookups[place].base { markUsed(Item(base), now: now) }
+        }
     }
 
     /// The item that a lookup found. Only for one whose `value` is not nil.

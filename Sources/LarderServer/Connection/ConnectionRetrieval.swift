@@ -129,6 +129,7 @@ extension Connection {
             giveBack(batch.keys[0], kind)
             return false
         }
+        context.session.markUsed(batch.lookups, count: place, now: context.now)
         budget &-= place &* cost
         context.counters.add(.cmdGet, Int64(place))
         context.counters.add(.getHits, Int64(hits))
