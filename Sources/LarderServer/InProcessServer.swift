@@ -27,6 +27,12 @@ package final class InProcessServer {
         context.deallocate()
     }
 
+    /// How many keys, or values to be stored, are taken from the input together, where nothing is logged: 1 to 16.
+    package var batchMax: Int {
+        get { context.pointee.batchMaxUnobserved }
+        set { context.pointee.batchMaxUnobserved = min(max(newValue, 1), RequestBatch.countMax) }
+    }
+
     /// Lets time pass for all connections.
     package func advanceClock(milliseconds: Int64) { shift.move(milliseconds: milliseconds) }
 

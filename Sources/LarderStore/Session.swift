@@ -143,6 +143,13 @@ public struct Session: ~Copyable {
         if let bounds = self.state.bounds { noteOrder(item, bounds) }
     }
 
+    /// Whether `markUsed` changes anything.
+    @inline(__always)
+    func useIsNew(_ item: Item) -> Bool {
+        let state = larder_load_u8(item.stateField)
+        return used(state) != state || self.state.bounds != nil
+    }
+
     @inline(__always)
     private func used(_ old: UInt8) -> UInt8 {
         (old & ItemState.frequencyMask >= state.frequencyMax ? old : old &+ 1) | ItemState.fetched

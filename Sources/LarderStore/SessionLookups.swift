@@ -27,6 +27,8 @@ public struct Lookup {
     public internal(set) var cas: UInt64 = 0
     /// Of a live item: its key was given in base64, or it is stale, or somebody was told to make it anew.
     public internal(set) var isMarked = false
+    /// Of a live item: whether `markUsed` would change anything.
+    public internal(set) var isUseNew = false
     /// Where there is no live one: whether there is one that has expired.
     public internal(set) var isDead = false
     /// The item of that value; before that the one that probably is it.
@@ -43,6 +45,12 @@ public struct Lookup {
 
     /// Whether the key had an expired item. May be asked after the value has become invalid.
     public var foundDead: Bool { address == nil && isDead }
+
+    /// Makes it that of a key that was not found: its item is marked already, or may have moved.
+    public mutating func forget() {
+        address = nil
+        isDead = false
+    }
 
     public var hashedKey: HashedKey { HashedKey(bytes: key, length: keyLength, hash: hash) }
 }
@@ -194,6 +202,7 @@ extension Session {
         lookup.pointee.value = UnsafeRawPointer(found) + (headerBytes &+ keyLength)
         lookup.pointee.base = found
         lookup.pointee.isMarked = item.isOutOfTheOrdinary
+        lookup.pointee.isUseNew = useIsNew(item)
     }
 
     /// Marks the first `count` items found as asked for: those that were answered, each once. Their values are still valid.

@@ -51,18 +51,40 @@ extension Session {
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
         clientFlags: UInt32, expiry: Int64, cas: UInt64 = 0, now: Int64
     ) -> StoreResult {
+        if mode == .set,
+            let result = setInOpenSlab(
+                key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, now: now)
+        {
+            return result
+        }
         var options = WriteOptions()
         if mode != .set {
             if cas != 0 { options.cas = cas }
             if mode == .append || mode == .prepend { options.setsExpiry = false }
         }
-        return store(
+        return storeByWay(
             mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry,
             options, now: now)
     }
 
     /// As above, with conditions and marks. All of it is one step for every other session.
     public func store(
+        _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
+        clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
+    ) -> StoreResult {
+        if mode == .set, options.newCas == nil, !options.keyIsBinary,
+            let result = setInOpenSlab(
+                key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, now: now)
+        {
+            return result
+        }
+        return storeByWay(
+            mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, options,
+            now: now)
+    }
+
+    /// With or without limits.
+    private func storeByWay(
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
         clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
     ) -> StoreResult {
@@ -76,30 +98,16 @@ extension Session {
             now: now)
     }
 
-    /// A plain `set`, as most writes are: `store(.set, …)` in fewer steps. What is out of the ordinary, an open
-    /// slab that is full or limits that are to be kept, is left to that. Who has many to store calls
-    /// `approach` for all of them first.
-    @inline(__always)
-    public func set(
-        _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64
-    ) -> StoreOutcome {
-        if let outcome = setInOpenSlab(
-            key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, now: now)
-        {
-            return outcome
-        }
-        return store(
-            .set, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, now: now
-        ).outcome
-    }
-
+    /// A `set` as most are, in few steps. Nil, and nothing done, for one that is out of the ordinary: its open slab is
+    /// full, or limits are to be kept. Before many sets, call `approach` for all of them.
     @inline(never)
     private func setInOpenSlab(
         _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64
-    ) -> StoreOutcome? {
+    ) -> StoreResult? {
         let state = self.state
         let slot = self.slot
-        guard state.bounds == nil, !slot.pointee.mayBeDense, expiry > now, state.hasOverflowReserve else { return nil }
+        guard state.bounds == nil, !slot.pointee.mayBeDense, expiry > now, state.hasOverflowReserve, !state.isCondemned
+        else { return nil }
         let shape = ItemShape(
             keyLength: key.length, valueLength: valueLength, clientFlags: clientFlags, expiryMilliseconds: expiry,
             accessed: ItemState.accessed(now), checked: state.checked)
@@ -122,7 +130,7 @@ extension Session {
         state.crashPoint()
         state.sign(place)
         state.crashPoint()
-        return publishSet(place, key)
+        return publishSet(place, key, valueLength: valueLength)
     }
 
     @inline(__always)
@@ -340,7 +348,7 @@ extension Session {
 
     /// As `publish`, of a write that asks for nothing; nil when it has to be tried again.
     @inline(__always)
-    private func publishSet(_ place: Reservation, _ key: HashedKey) -> StoreOutcome? {
+    private func publishSet(_ place: Reservation, _ key: HashedKey, valueLength: Int) -> StoreResult? {
         let tag = KeyHash.tag(key.hash)
         let bucket = state.lockBucket(key.hash)
         if let slot = state.slot(of: key.bytes, key.length, tag, in: bucket) {
@@ -350,7 +358,7 @@ extension Session {
             guard putInto(bucket, tag, place, key.hash) else { return nil }
         }
         larder_count(&slot.pointee.counters.itemsStored, 1)
-        return .stored
+        return StoreResult(.stored, cas: place.cas, valueLength: valueLength)
     }
 
     /// Puts a written item in the place of another of its key, and unlocks the bucket.
@@ -462,10 +470,13 @@ extension Session {
     }
 
     /// Gives an expired item's memory back before its time bucket's turn.
-    public func removeDead(_ key: HashedKey, now: Int64) {
+    /// - Returns: whether it was there still.
+    @discardableResult
+    public func removeDead(_ key: HashedKey, now: Int64) -> Bool {
         if let bounds = state.bounds { lockWriting(bounds) }
-        _ = remove(key, onlyDeadAt: now)
+        let outcome = remove(key, onlyDeadAt: now)
         if let bounds = state.bounds { unlockWriting(bounds) }
+        return outcome == .stored
     }
 
     /// - Parameters:

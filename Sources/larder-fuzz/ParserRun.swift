@@ -50,3 +50,21 @@ extension ParserRun {
         return step != .needMore
     }
 }
+
+/// Room for a batch of the largest size.
+final class BatchRoom {
+    let keys: UnsafeMutablePointer<RetrievalKey>
+    let sets: UnsafeMutablePointer<ArrivedSet>
+
+    init() {
+        keys = .allocate(capacity: 16)
+        keys.initialize(repeating: RetrievalKey(), count: 16)
+        sets = .allocate(capacity: 16)
+        sets.initialize(repeating: ArrivedSet(), count: 16)
+    }
+
+    deinit {
+        keys.deallocate()
+        sets.deallocate()
+    }
+}

@@ -65,7 +65,7 @@ import Testing
                 cursor = min(cursor + parser.rejection.swallowBytes, end)
             case .value:
                 cursor = min(cursor + request.valueLength, end)
-            case .request:
+            case .request, .retrieval, .sets:
                 break
             }
         }
@@ -81,7 +81,7 @@ import Testing
         case .needMore: return cursor == before
         case .close: return true
         case .reject: return cursor > before && (0...BinaryParser.bodyLengthMax).contains(parser.rejection.swallowBytes)
-        case .value, .request: break
+        case .value, .request, .retrieval, .sets: break
         }
         guard cursor >= before + BinaryParser.headerLength, request.keyStart >= before + BinaryParser.headerLength,
             (0...250).contains(request.keyLength), request.keyStart + request.keyLength <= cursor

@@ -1,3 +1,4 @@
+import LarderTesting
 import LarderWire
 
 /// A connection without a socket that speaks binary: it takes input in pieces, drives the parser as the
@@ -74,7 +75,7 @@ struct BinaryScript {
             steps.append("reject \(rejection.reply)" + (rejection.closes ? " closes" : ""))
         case .value:
             awaited = (Self.words(request, base), request.valueLength)
-        case .request:
+        case .request, .retrieval, .sets:
             let takesValue = request.verb == .store || request.verb == .authenticate
             let value = UnsafeBufferPointer(start: base + request.valueStart, count: request.valueLength)
             steps.append(Self.words(request, base) + (takesValue ? " value=" + Self.text(value) : ""))

@@ -71,7 +71,7 @@ import Testing
                 cursor = min(cursor + parser.rejection.swallowBytes, end)
             case .value:
                 cursor = min(cursor + request.valueLength + 2, end)
-            case .request:
+            case .request, .retrieval, .sets:
                 break
             }
         }
@@ -87,7 +87,7 @@ import Testing
         case .needMore: return cursor == before
         case .close: return true
         case .reject: return cursor > before && parser.rejection.swallowBytes >= 0
-        case .value, .request: break
+        case .value, .request, .retrieval, .sets: break
         }
         guard cursor > before else { return false }
         let keyEnd = request.keyStart + request.keyLength

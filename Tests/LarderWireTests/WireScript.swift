@@ -1,3 +1,4 @@
+import LarderTesting
 import LarderWire
 
 /// A connection without a socket: it takes input in pieces, drives a parser as the server
@@ -70,7 +71,7 @@ struct WireScript {
             steps.append("reject \(rejection.reply)" + (rejection.isSilent ? " silent" : ""))
         case .value:
             awaitedStore = (words, request.valueLength, request.options.noReply)
-        case .request:
+        case .request, .retrieval, .sets:
             steps.append(words)
             if request.options.lastOfRetrieval { steps.append("end") }
             isClosed = request.verb == .quit

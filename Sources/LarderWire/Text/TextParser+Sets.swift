@@ -1,26 +1,34 @@
 internal import CLarderWire
 
-/// A `set` in the plainest form. Offsets count from the start of the buffer that the parser was given.
-package struct PlainSet: Sendable {
-    package var keyStart = 0
-    package var keyLength = 0
-    package var clientFlags: UInt32 = 0
-    /// Seconds as sent, not negative.
-    package var exptime: Int64 = 0
-    package var valueStart = 0
-    package var valueLength = 0
-
-    package init() {}
-}
-
 extension TextParser {
+    /// Takes sets that follow each other and whose values are there. What else comes is left to `nextLine`; false when
+    /// nothing was taken.
+    @inline(__always)
+    mutating func takeSets(
+        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ sets: UnsafeMutablePointer<ArrivedSet>,
+        _ countMax: Int
+    ) -> Bool {
+        var count = 0
+        while count < countMax, end &- cursor >= 16,
+            // SAFETY: sixteen bytes are there.
+            UInt32(littleEndian: UnsafeRawPointer(base + cursor).loadUnaligned(as: UInt32.self)) == 0x20_74_65_73,
+            takeSet(base, cursor: &cursor, end: end, sets + count)
+        {
+            count &+= 1
+        }
+        guard count > 0 else { return false }
+        forgetLine()
+        taken.count = count
+        return true
+    }
+
     /// Takes `set <key> <flags> <exptime> <bytes>\r\n` and the value behind it, if all of it is there, in single
-    /// spaces and plain digits, and right. Whatever else is left to `next`, which knows what is wrong.
+    /// spaces and plain digits, and right. What else comes is left to `store`, which knows what is wrong.
     /// The caller has seen that the line begins with `set `.
     ///
     /// - Returns: false when nothing was taken.
-    package mutating func takeSet(
-        _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, _ set: UnsafeMutablePointer<PlainSet>
+    mutating func takeSet(
+        _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, _ set: UnsafeMutablePointer<ArrivedSet>
     ) -> Bool {
         let keyStart = cursor &+ 4
         // SAFETY: every read below is of an offset that was compared with `end`, or is of a byte before one.
@@ -54,7 +62,6 @@ extension TextParser {
         set.pointee.valueStart = valueStart
         set.pointee.valueLength = valueLength
         cursor = valueEnd &+ 2
-        forgetLine()
         return true
     }
 
@@ -65,18 +72,10 @@ extension TextParser {
         _ base: UnsafePointer<UInt8>, _ place: inout Int, _ end: Int, before terminator: UInt8
     ) -> Int {
         guard place < end, base[place] == UInt8(ascii: " ") else { return -1 }
-        let start = place &+ 1
-        var next = start
-        var value = 0
-        while next < end {
-            let digit = base[next] &- UInt8(ascii: "0")
-            guard digit < 10 else { break }
-            value = value &* 10 &+ Int(digit)
-            next &+= 1
-        }
-        let count = next &- start
+        var next = place &+ 1
+        let (value, count) = DecimalText.digits(base, &next, end)
         guard count > 0, count <= 9, next < end, base[next] == terminator else { return -1 }
         place = next
-        return value
+        return Int(value)
     }
 }
