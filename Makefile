@@ -4,6 +4,12 @@ SWIFT ?= swift
 PYTHON ?= python3
 PREFIX ?= /usr/local
 DESTDIR ?=
+# Debug builds optimise the store, the parsers and the server, since tests compute for minutes in them. All assertions
+# stay. To step through them in a debugger: make debug LARDER_OPTIMIZED_DEBUG=
+export LARDER_OPTIMIZED_DEBUG ?= 1
+ifeq ($(LARDER_OPTIMIZED_DEBUG),)
+unexport LARDER_OPTIMIZED_DEBUG
+endif
 # What `make run` hands to the server: make run ARGS="-m 1024 -vv"
 ARGS ?=
 # How many compile jobs at once.
@@ -36,7 +42,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format check lint clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
+.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format check lint tidy public-api clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -68,12 +74,13 @@ test: setup-test ## check the layout, build both ways, warnings being errors, th
 CLIENT_TESTS := LarderClientTests|LarderTestServerTests|LarderHummingbirdTests|LarderGRDBTests
 
 test-swift: debug ## run the Swift tests
+	$(PYTHON) Tests/PublicAPI/public_api.py check
 	$(SWIFT) test $(SWIFT_FLAGS) $(ALL_TRAITS) --skip-build --skip "$(CLIENT_TESTS)"
 	$(SWIFT) test $(SWIFT_FLAGS) $(ALL_TRAITS) --skip-build --no-parallel --filter "$(CLIENT_TESTS)"
 	$(SWIFT) test $(SWIFT_FLAGS) --package-path Benchmarks
 
 test-clients: setup-test build readers generator client-probe qsets-demo ## run real clients and the container's script against the optimised server
-	$(VENV)/bin/python -m pytest -q -rs Tests/Clients
+	$(VENV)/bin/python -m pytest -q -rs -n 2 --dist loadfile Tests/Clients
 
 readers: setup
 	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-readers
@@ -107,10 +114,18 @@ install: build ## install the server under $(DESTDIR)$(PREFIX); it needs no Swif
 format: ## lay the Swift sources out as .swift-format says
 	$(SWIFT) format format --in-place --recursive --parallel $(SOURCES)
 
-check: lint ## run the checks that need no build
+check: lint tidy ## run the checks that need no build
 
 lint: ## report where the layout differs from .swift-format
 	$(SWIFT) format lint --strict --recursive --parallel $(SOURCES)
+
+tidy: ## hold the sources against the house rules: Tests/Tidy
+	$(PYTHON) -m unittest discover -q -s Tests/Tidy
+	$(PYTHON) -m unittest discover -q -s Tests/PublicAPI
+	$(PYTHON) Tests/Tidy/tidy.py
+
+public-api: debug ## write the public symbols of the libraries anew: Tests/PublicAPI
+	$(PYTHON) Tests/PublicAPI/public_api.py write
 
 bench: generator ## build the load generator, Benchmarks/.build/release/larder-bench, and print its options
 	@Benchmarks/.build/release/larder-bench --help

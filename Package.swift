@@ -9,6 +9,11 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
 ]
+// The tests compute for minutes in these targets. `make` has them optimised in debug builds, too, with all assertions.
+let engineSettings =
+    settings
+    + (Context.environment["LARDER_OPTIMIZED_DEBUG"] == nil
+        ? [] : [.unsafeFlags(["-O", "-assert-config", "Debug"], .when(configuration: .debug))])
 let cSettings: [CSetting] = [.treatAllWarnings(as: .error)]
 
 let package = Package(
@@ -36,7 +41,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-distributed-tracing.git", from: "1.7.3"),
-        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
         // Behind traits.
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
@@ -50,15 +54,16 @@ let package = Package(
         .target(name: "CLarderSystem", cSettings: cSettings),
         .target(name: "CLarderTLS", cSettings: cSettings),
         .target(name: "CLarderResolver", cSettings: cSettings, linkerSettings: [.linkedLibrary("resolv")]),
-        .target(name: "LarderStore", dependencies: ["CLarderArena"], swiftSettings: settings),
+        .target(name: "CLarderDigest", cSettings: cSettings, linkerSettings: [.linkedLibrary("crypto")]),
+        .target(name: "LarderStore", dependencies: ["CLarderArena"], swiftSettings: engineSettings),
         .target(name: "CLarderWire", cSettings: cSettings),
-        .target(name: "LarderWire", dependencies: ["CLarderWire"], swiftSettings: settings),
+        .target(name: "LarderWire", dependencies: ["CLarderWire"], swiftSettings: engineSettings),
         .target(name: "LarderEventLoop", dependencies: ["CLibevent", "CLarderSystem"], swiftSettings: settings),
         .target(name: "LarderTLS", dependencies: ["CLarderTLS"], swiftSettings: settings),
         .target(
             name: "LarderServer",
             dependencies: ["LarderWire", "LarderStore", "LarderEventLoop", "LarderTLS", "CLarderSystem"],
-            swiftSettings: settings),
+            swiftSettings: engineSettings),
         .executableTarget(
             name: "larder", dependencies: ["LarderServer", "LarderTLS"], swiftSettings: settings),
         .target(
@@ -68,13 +73,13 @@ let package = Package(
                 "LarderWire",
                 "CZlib",
                 "CLarderResolver",
+                "CLarderDigest",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "Tracing", package: "swift-distributed-tracing"),
-                .product(name: "Crypto", package: "swift-crypto"),
                 .product(
                     name: "ServiceLifecycle", package: "swift-service-lifecycle",
                     condition: .when(traits: ["ServiceLifecycle"])),
@@ -112,7 +117,8 @@ let package = Package(
             name: "client-probe", dependencies: ["LarderClient", "CLarderSystem"], path: "Tests/ClientProbe",
             swiftSettings: settings),
         .target(
-            name: "LarderTesting", dependencies: ["LarderStore", "LarderWire", "LarderTLS"], swiftSettings: settings),
+            name: "LarderTesting", dependencies: ["LarderStore", "LarderWire", "LarderTLS"],
+            swiftSettings: engineSettings),
         // Not a product: `make test-model` and CI run it.
         .executableTarget(
             name: "larder-model", dependencies: ["LarderTesting", "CLarderSystem"], swiftSettings: settings),

@@ -43,3 +43,20 @@ public enum TimeLeft: Sendable, Hashable {
     /// It was asked of something that cannot tell.
     case unknown
 }
+
+/// A value or an item, and how long it has left.
+public struct Timed<Value: Sendable>: Sendable {
+    /// The value or the item.
+    public var value: Value
+    /// How long it has left.
+    public var left: TimeLeft
+
+    /// Both of them, for caches and servers of one's own.
+    public init(_ value: Value, left: TimeLeft) {
+        self.value = value
+        self.left = left
+    }
+}
+
+extension Timed: Equatable where Value: Equatable {}
+extension Timed: Hashable where Value: Hashable {}

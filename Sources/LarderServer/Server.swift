@@ -180,7 +180,7 @@ final class Server: ConnectionSink {
     private func announce() {
         let streams = listeners.filter { $0.cacheNumber == 0 }.map { $0.address?.text ?? "?" }
         let datagrams = datagramSockets.map { $0.address?.datagramText ?? "?" }
-        let places = streams.isEmpty && datagrams.isEmpty ? "nobody" : (streams + datagrams).joined(separator: ", ")
+        let places = streams.isEmpty && datagrams.isEmpty ? "no address" : (streams + datagrams).joined(separator: ", ")
         let settings = state.settings
         let threads = settings.threadCount == 1 ? "1 thread" : "\(settings.threadCount) threads"
         let isDefault = !listeners.isEmpty && settings.listenAddresses.isEmpty && settings.unixSocketPath == nil

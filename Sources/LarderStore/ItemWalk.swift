@@ -1,5 +1,7 @@
 import CLarderArena
 
+// SAFETY: `items` has room for `ItemWalk.itemsMax`, as many as a chain may have.
+
 /// A place in a walk over everything that a store holds, which may take as many turns as it likes.
 ///
 /// The walk goes through the hashes in the order of their reversed bits. A bucket's hashes are those
@@ -28,13 +30,13 @@ extension Session {
         let hash = walk.position.bitsReversed
         var wait = BoundedWait()
         while true {
-            let count = larder_load_u64(&state.superblock.pointee.bucket_count)
+            let count = atomicLoad(&state.superblock.pointee.bucket_count)
             let number = state.bucketNumber(hash, count: count)
             let bucket = state.bucketAddress(number)
-            let version = larder_bucket_version(bucket)
+            let version = bucket.version
             if version & 1 == 0, let found = collect(bucket, version, into: items),
-                larder_bucket_unchanged(bucket, version),
-                larder_load_u64(&state.superblock.pointee.bucket_count) == count
+                bucket.isUnchanged(since: version),
+                atomicLoad(&state.superblock.pointee.bucket_count) == count
             {
                 walk.advance(overBits: state.hashBits(ofBucket: number, count: count))
                 return found
@@ -59,7 +61,7 @@ extension Session {
             let count = min(itemsMax, nextItems(&walk, into: items))
             var removed = 0
             for place in 0..<count where isDead(items[place], now: now) {
-                let key = hashed(items[place].key, length: items[place].keyLength)
+                let key = state.key(of: items[place])
                 if remove(key, onlyDeadAt: now) == .stored { removed += 1 }
             }
             return (count, removed)
@@ -68,7 +70,7 @@ extension Session {
 
     /// The items of a bucket and its overflow lines; nil when a writer came between.
     private func collect(
-        _ bucket: UnsafeMutablePointer<larder_bucket>, _ version: UInt32,
+        _ bucket: Shared<larder_bucket>, _ version: UInt32,
         into items: UnsafeMutablePointer<Item>
     ) -> Int? {
         var current = bucket
@@ -76,11 +78,11 @@ extension Session {
         while found <= ItemWalk.itemsMax - Int(LARDER_BUCKET_SLOTS) {
             var next: UInt32 = 0
             for slot in 0..<UInt32(LARDER_BUCKET_SLOTS) {
-                let tag = larder_bucket_tag(current, slot)
+                let tag = current.tag(slot)
                 guard tag != UInt8(LARDER_TAG_EMPTY) else { continue }
-                let block = larder_bucket_block(current, slot)
+                let block = current.block(slot)
                 // Before the number is followed: it could be a line's by now, or nothing.
-                guard larder_bucket_unchanged(bucket, version) else { return nil }
+                guard bucket.isUnchanged(since: version) else { return nil }
                 if tag == UInt8(LARDER_TAG_LINK) {
                     next = block
                 } else if !state.needsAttention || state.isValid(block: block) {

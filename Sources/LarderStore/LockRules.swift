@@ -53,25 +53,25 @@ extension StoreLocks {
     ///   - store: the store's process state; nil: the store whose locks are held already.
     ///   - waits: whether the caller may wait for a thread that waits for sections to end.
     @inline(__always)
-    func checkMayBeTaken(of store: UnsafeMutablePointer<ProcessState>?, waits: Bool = false) {
+    func checkMayBeTaken(of store: Shared<ProcessState>?, waits: Bool = false) {
         #if DEBUG
-            let isAllowed = larder_may_take(rawValue, store, waits)
+            let isAllowed = larder_may_take(rawValue, store?.pointer, waits)
             assert(isAllowed, Self.broken(self, waits ? "is waited for" : "is taken"))
         #endif
     }
 
     @inline(__always)
-    func noteTaken(of store: UnsafeMutablePointer<ProcessState>?) {
+    func noteTaken(of store: Shared<ProcessState>?) {
         #if DEBUG
-            let isNew = larder_note_taken(rawValue, store)
+            let isNew = larder_note_taken(rawValue, store?.pointer)
             assert(isNew, Self.broken(self, "is held already"))
         #endif
     }
 
     @inline(__always)
-    func noteReleased(of store: UnsafeMutablePointer<ProcessState>?) {
+    func noteReleased(of store: Shared<ProcessState>?) {
         #if DEBUG
-            let wasHeld = larder_note_released(rawValue, store)
+            let wasHeld = larder_note_released(rawValue, store?.pointer)
             assert(wasHeld, Self.broken(self, "is given back, but not held"))
         #endif
     }
@@ -102,24 +102,24 @@ extension StoreState {
     }
 
     @inline(__always)
-    func noteOnline(_ session: UnsafeMutablePointer<SessionSlot>) {
+    func noteOnline(_ session: Shared<SessionSlot>) {
         #if DEBUG
-            let isAllowed = larder_note_online(session)
+            let isAllowed = larder_note_online(session.pointer)
             assert(isAllowed, "a thread goes online in a second session, or holds a lock")
         #endif
     }
 
     @inline(__always)
-    func noteOffline(_ session: UnsafeMutablePointer<SessionSlot>) {
+    func noteOffline(_ session: Shared<SessionSlot>) {
         #if DEBUG
-            let isAllowed = larder_note_offline(session)
+            let isAllowed = larder_note_offline(session.pointer)
             assert(isAllowed, "a session goes offline and holds a lock")
         #endif
     }
 
     /// A point where a session may go offline, even if it does not this time. Views of items end here.
     @inline(__always)
-    func endViews(_ session: UnsafeMutablePointer<SessionSlot>) {
+    func endViews(_ session: Shared<SessionSlot>) {
         #if DEBUG
             session.pointee.viewGeneration &+= 1
         #endif
@@ -127,53 +127,40 @@ extension StoreState {
 
     // MARK: Locks
 
-    @inline(__always)
+    /// SAFETY: the word is lent with `&` for the length of the call.
+    @safe @inline(__always)
     func lock(_ lock: StoreLocks, _ word: UnsafeMutablePointer<UInt32>) {
         checkMayTake(lock)
-        larder_spin_lock(word)
+        spinLock(word)
         noteTaken(lock)
     }
 
-    @inline(__always)
+    @safe @inline(__always)
     func unlock(_ lock: StoreLocks, _ word: UnsafeMutablePointer<UInt32>) {
         noteReleased(lock)
-        larder_spin_unlock(word)
+        spinUnlock(word)
     }
 
-    /// Locks `space`. The session must be offline.
-    func lockSpace() {
-        checkMayTake(.space, waits: true)
-        pthread_mutex_lock(&process.pointee.spaceLock)
-        noteTaken(.space)
-    }
-
-    func tryLockSpace() -> Bool {
-        checkMayTake(.space)
-        guard pthread_mutex_trylock(&process.pointee.spaceLock) == 0 else { return false }
-        noteTaken(.space)
-        return true
-    }
-
-    func unlockSpace() {
-        noteReleased(.space)
-        pthread_mutex_unlock(&process.pointee.spaceLock)
-    }
+    @inline(__always)
+    func lockLane(_ session: Shared<SessionSlot>) { lock(.lane, &session.pointee.laneLock) }
+    @inline(__always)
+    func unlockLane(_ session: Shared<SessionSlot>) { unlock(.lane, &session.pointee.laneLock) }
 
     /// Locks `writing`. The session must be offline.
-    func lockWriting(_ bounds: UnsafeMutablePointer<Bounds>) {
+    func lockWriting(_ bounds: Shared<Bounds>) {
         checkMayTake(.writing, waits: true)
         pthread_mutex_lock(&bounds.pointee.writing)
         noteTaken(.writing)
     }
 
-    func tryLockWriting(_ bounds: UnsafeMutablePointer<Bounds>) -> Bool {
+    func tryLockWriting(_ bounds: Shared<Bounds>) -> Bool {
         checkMayTake(.writing)
         guard pthread_mutex_trylock(&bounds.pointee.writing) == 0 else { return false }
         noteTaken(.writing)
         return true
     }
 
-    func unlockWriting(_ bounds: UnsafeMutablePointer<Bounds>) {
+    func unlockWriting(_ bounds: Shared<Bounds>) {
         noteReleased(.writing)
         pthread_mutex_unlock(&bounds.pointee.writing)
     }
@@ -234,10 +221,10 @@ struct ViewGuard {
             value = 0
         }
 
-        init(_ session: UnsafeMutablePointer<SessionSlot>) {
+        init(_ session: Shared<SessionSlot>) {
             // SAFETY: slots are not freed while their store lives, and views do not outlive their session.
             let offset = MemoryLayout<SessionSlot>.offset(of: \.viewGeneration).unsafelyUnwrapped
-            generation = (UnsafeRawPointer(session) + offset).assumingMemoryBound(to: UInt64.self)
+            generation = (UnsafeRawPointer(session.pointer) + offset).assumingMemoryBound(to: UInt64.self)
             value = session.pointee.viewGeneration
         }
 
@@ -251,7 +238,7 @@ struct ViewGuard {
         @inline(__always)
         init() {}
         @inline(__always)
-        init(_ session: UnsafeMutablePointer<SessionSlot>) {}
+        init(_ session: Shared<SessionSlot>) {}
         @inlinable @inline(__always)
         func check() {}
     #endif

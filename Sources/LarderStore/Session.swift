@@ -16,7 +16,9 @@ public enum WriteMode: UInt8, Sendable {
 }
 
 /// A key with its hash, computed once for a request.
-public struct HashedKey {
+///
+/// SAFETY: the key's bytes stay where they are as long as this is used.
+@safe public struct HashedKey {
     public let bytes: UnsafeRawPointer
     public let length: Int
     public let hash: UInt64
@@ -26,6 +28,9 @@ public struct HashedKey {
         self.length = length
         self.hash = hash
     }
+
+    @inline(__always)
+    var tag: UInt8 { KeyHash.tag(hash) }
 }
 
 /// One thread's way into a store. Used by one thread at a time.
@@ -39,32 +44,28 @@ public struct Session: ~Copyable {
     /// lending it to a call copies nothing else.
     private struct Core {
         let state: StoreState
-        let slot: UnsafeMutablePointer<SessionSlot>
+        let slot: Shared<SessionSlot>
         /// Keeps the store there as long as the session.
         let store: Store
     }
-    private let core: UnsafeMutablePointer<Core>
+    private let core: Shared<Core>
 
     @inline(__always)
     var state: StoreState { core.pointee.state }
     @inline(__always)
-    var slot: UnsafeMutablePointer<SessionSlot> { core.pointee.slot }
+    var slot: Shared<SessionSlot> { core.pointee.slot }
 
-    init(_ store: Store, _ slot: UnsafeMutablePointer<SessionSlot>) {
-        core = .allocate(capacity: 1)
-        core.initialize(to: Core(state: store.state, slot: slot, store: store))
+    init(_ store: Store, _ slot: Shared<SessionSlot>) {
+        core = Shared(allocating: Core(state: store.state, slot: slot, store: store))
     }
 
     deinit {
         recordsEvictions(false)
         state.goOffline(slot)
-        state.lockSpace()
-        state.sealLane(slot)
-        state.unlockSpace()
+        Space(locking: state).sealLane(slot)
         state.lock(.sessions, &state.process.pointee.sessionLock)
         slot.pointee.isUsed = false
         state.unlock(.sessions, &state.process.pointee.sessionLock)
-        core.deinitialize(count: 1)
         core.deallocate()
     }
 
@@ -74,8 +75,8 @@ public struct Session: ~Copyable {
     @inline(__always)
     public func begin(now: Int64) {
         let time = UInt64(bitPattern: now)
-        if time >= larder_load_u64(&state.process.pointee.nextTickMilliseconds)
-            || time >= larder_load_u64(&state.process.pointee.flushAtMilliseconds)
+        if time >= atomicLoad(&state.process.pointee.nextTickMilliseconds)
+            || time >= atomicLoad(&state.process.pointee.flushAtMilliseconds)
         {
             upkeep(now: now)
         }
@@ -89,7 +90,7 @@ public struct Session: ~Copyable {
 
     /// Whether the next turn would begin with a slice of the upkeep.
     public func isUpkeepDue(now: Int64) -> Bool {
-        UInt64(bitPattern: now) >= larder_load_u64(&state.process.pointee.nextTickMilliseconds)
+        UInt64(bitPattern: now) >= atomicLoad(&state.process.pointee.nextTickMilliseconds)
     }
 
     /// Ends the turn: items found in it are no longer valid.
@@ -138,7 +139,7 @@ public struct Session: ~Copyable {
     /// core's cache. memcached notes the time no oftener.
     @inline(__always)
     public func markUsed(_ item: Item, now: Int64) {
-        let state = larder_load_u8(item.stateField)
+        let state = item.state
         if used(state) != state { noteUse(item, now) }
         if let bounds = self.state.bounds { noteOrder(item, bounds) }
     }
@@ -157,11 +158,11 @@ public struct Session: ~Copyable {
 
     @inline(never)
     private func noteUse(_ item: Item, _ now: Int64) {
-        var state = larder_load_u8(item.stateField)
-        while !larder_exchange_u8_is(item.stateField, state, used(state)) {
-            state = larder_load_u8(item.stateField)
+        var state = item.state
+        while !item.exchangeState(state, used(state)) {
+            state = item.state
         }
-        larder_store_u16(item.accessedField, ItemState.accessed(now))
+        item.accessed = ItemState.accessed(now)
     }
 
     @inline(__always)
@@ -179,14 +180,14 @@ public struct Session: ~Copyable {
     /// so much of the arena is pinned already that the rest could not make room: copy them then.
     /// - Parameter isBrief: whether it is for the rest of the turn at most. More of the arena may be pinned for that.
     public func pin(_ item: Item, isBrief: Bool = false) -> Pin? {
-        let first = state.slabIndex(ofBlock: state.block(ofItem: item.base))
-        let last = state.slabIndex(ofBlock: state.block(ofItem: item.base + (item.totalBytes - 1)))
+        let first = state.slabIndex(ofBlock: state.block(of: item))
+        let last = state.slabIndex(ofBlock: state.lastBlock(of: item))
         let pin = Pin(process: state.process, firstSlab: UInt32(first), lastSlab: UInt32(last), isInFile: isInFile)
         var added: UInt32 = 0
-        for slab in first...last where larder_add_u32(state.process.pointee.pins + slab, 1) == 0 {
+        for slab in first...last where atomicAdd(&state.process.pointee.pins[slab], 1) == 0 {
             added += 1
         }
-        let pinned = larder_add_u32(&state.process.pointee.pinnedSlabs, added) + added
+        let pinned = atomicAdd(&state.process.pointee.pinnedSlabs, added) + added
         let shareMax = isBrief ? Self.brieflyPinnedShareMax : Self.pinnedShareMax
         guard Int(pinned) > state.slabCount / shareMax else { return pin }
         unpin(pin)
@@ -202,8 +203,9 @@ public struct Session: ~Copyable {
     public func unpin(_ pin: Pin) {
         var removed: UInt32 = 0
         for slab in Int(pin.firstSlab)...Int(pin.lastSlab)
-        where larder_add_u32(pin.process.pointee.pins + slab, UInt32.max) == 1 { removed += 1 }
-        _ = larder_add_u32(&pin.process.pointee.pinnedSlabs, 0 &- removed)
+        where atomicAdd(&pin.process.pointee.pins[slab], UInt32.max) == 1 { removed += 1 }
+        assert(atomicLoad(&pin.process.pointee.pinnedSlabs) >= removed, "more pins are taken off than were put on")
+        _ = atomicAdd(&pin.process.pointee.pinnedSlabs, 0 &- removed)
     }
 
     // MARK: Flush and upkeep
@@ -213,21 +215,17 @@ public struct Session: ~Copyable {
     public func flush() {
         state.goOffline(slot)
         if let bounds = state.bounds { state.lockWriting(bounds) }
-        state.lockSpace()
-        if !state.isCondemned { state.flush(slot) }
-        state.writeFlushTime(Int64.max)
-        state.unlockSpace()
+        let space = Space(locking: state)
+        if !state.isCondemned { space.flush(slot) }
+        space.writeFlushTime(Int64.max)
+        space.unlock()
         if let bounds = state.bounds { state.unlockWriting(bounds) }
         state.goOnline(slot)
     }
 
     /// Drops, at a time to come, every item stored until then.
     public func flush(atMilliseconds time: Int64) {
-        state.goOffline(slot)
-        state.lockSpace()
-        state.writeFlushTime(max(0, time))
-        state.unlockSpace()
-        state.goOnline(slot)
+        state.withSpace(slot) { $0.writeFlushTime(max(0, time)) }
     }
 
     /// Does a slice of the upkeep if one is due; true when there is more to do at once. Items found
@@ -247,47 +245,42 @@ public struct Session: ~Copyable {
     private func upkeep(now: Int64) -> Bool {
         state.goOffline(slot)
         let time = UInt64(bitPattern: now)
-        let flushIsDue = time >= larder_load_u64(&state.process.pointee.flushAtMilliseconds)
-        guard lockForUpkeep(waits: flushIsDue) else { return false }
-        defer {
-            state.unlockSpace()
-            if let bounds = state.bounds { state.unlockWriting(bounds) }
-        }
+        let flushIsDue = time >= atomicLoad(&state.process.pointee.flushAtMilliseconds)
+        guard let space = lockForUpkeep(waits: flushIsDue) else { return false }
+        defer { if let bounds = state.bounds { state.unlockWriting(bounds) } }
         // Its lists may be torn. It is emptied before the next turn.
         guard !state.isCondemned else { return false }
         // Again, under the lock: another session may have done it.
-        if time >= larder_load_u64(&state.process.pointee.flushAtMilliseconds) {
-            state.flush(slot)
-            state.writeFlushTime(Int64.max)
+        if time >= atomicLoad(&state.process.pointee.flushAtMilliseconds) {
+            space.flush(slot)
+            space.writeFlushTime(Int64.max)
         }
-        state.process.pointee.casNoted = max(
-            state.process.pointee.casNoted, larder_load_u64(&state.superblock.pointee.cas_last))
-        state.sweepFlushed(slot, bucketsMax: state.process.pointee.configuration.bucketsSweptMax)
+        space.owned.casNoted = max(space.owned.casNoted, atomicLoad(&state.superblock.pointee.cas_last))
+        space.sweepFlushed(slot, bucketsMax: state.process.pointee.configuration.bucketsSweptMax)
         var budget = WorkBudget.slice
-        _ = state.reclaimDue(slot, now: now, slabsMax: Int.max, &budget)
-        let isMoreInLimbo = state.recycleLimbo(slot, slabsMax: Self.slabsRecycledMax)
-        if state.indexIsTooDense { state.growIndex(slot, now: now) }
-        if !budget.isSpent { state.retireEmptied(slot) }
+        _ = space.reclaimDue(slot, now: now, slabsMax: Int.max, &budget)
+        let isMoreInLimbo = space.recycleLimbo(slot, slabsMax: Self.slabsRecycledMax)
+        if state.indexIsTooDense { space.growIndex(slot, now: now) }
+        if !budget.isSpent { space.retireEmptied(slot) }
         let interval = max(1, min(250, state.process.pointee.configuration.bucketIntervalMilliseconds / 8))
         let isUnfinished = budget.isSpent || state.isFlushing || isMoreInLimbo
         let next = isUnfinished ? now : now + interval
-        larder_store_u64(&state.process.pointee.nextTickMilliseconds, UInt64(bitPattern: next))
+        atomicStore(&state.process.pointee.nextTickMilliseconds, UInt64(bitPattern: next))
         return isUnfinished
     }
 
     /// Slabs made new in one slice.
     private static let slabsRecycledMax = 256
 
-    private func lockForUpkeep(waits: Bool) -> Bool {
+    private func lockForUpkeep(waits: Bool) -> Space? {
         if waits {
             if let bounds = state.bounds { state.lockWriting(bounds) }
-            state.lockSpace()
-            return true
+            return Space(locking: state)
         }
-        if let bounds = state.bounds, !state.tryLockWriting(bounds) { return false }
-        if state.tryLockSpace() { return true }
+        if let bounds = state.bounds, !state.tryLockWriting(bounds) { return nil }
+        if let space = Space(tryLocking: state) { return space }
         if let bounds = state.bounds { state.unlockWriting(bounds) }
-        return false
+        return nil
     }
 }
 
@@ -295,7 +288,7 @@ public struct Session: ~Copyable {
 ///
 /// SAFETY: `@unchecked Sendable` because what it points to are atomics of the store's.
 public struct Pin: @unchecked Sendable {
-    let process: UnsafeMutablePointer<ProcessState>
+    let process: Shared<ProcessState>
     let firstSlab: UInt32
     let lastSlab: UInt32
     /// Whether the bytes lie in a file, which other programs may change.

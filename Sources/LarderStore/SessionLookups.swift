@@ -36,7 +36,7 @@ public struct Lookup {
     var tag: UInt8 = 0
     /// Of the bucket, when `base` was read from it.
     var version: UInt32 = 1
-    var bucket: UnsafeMutablePointer<larder_bucket>?
+    var bucket: Shared<larder_bucket>?
 
     public init(key: UnsafeRawPointer, keyLength: Int) {
         self.key = key
@@ -65,16 +65,19 @@ extension Session {
     /// - Parameter wantsCas: whether to fill in `Lookup.cas`.
     public func lookUp(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, wantsCas: Bool, now: Int64) {
         let state = self.state
+        let lookups = SharedArray(lookups, count: count)
         guard !state.needsAttention else {
             return lookUpAttentively(lookups, count: count, wantsCas: wantsCas, now: now)
         }
-        let buckets = larder_load_u64(&state.superblock.pointee.bucket_count)
+        let buckets = atomicLoad(&state.superblock.pointee.bucket_count)
         if count == 1 {
-            prepare(lookups, state, buckets)
-            lookUp(lookups, nil, state, buckets, now)
+            prepare(lookups.at(0), state, buckets)
+            lookUp(lookups.at(0), nil, state, buckets, now)
         } else {
             approach(lookups, count, state, buckets)
-            for place in 0..<count { lookUp(lookups + place, candidate(lookups + place, state), state, buckets, now) }
+            for place in 0..<count {
+                lookUp(lookups.at(place), candidate(lookups.at(place), state), state, buckets, now)
+            }
         }
         guard wantsCas else { return }
         for place in 0..<count where lookups[place].value != nil {
@@ -84,11 +87,11 @@ extension Session {
 
     /// As `lookUp`, in a store that is condemned, or that has flushed items in its index.
     @inline(never)
-    private func lookUpAttentively(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, wantsCas: Bool, now: Int64) {
+    private func lookUpAttentively(_ lookups: SharedArray<Lookup>, count: Int, wantsCas: Bool, now: Int64) {
         let state = self.state
         for place in 0..<count {
-            let lookup = lookups + place
-            let buckets = larder_load_u64(&state.superblock.pointee.bucket_count)
+            let lookup = lookups.at(place)
+            let buckets = atomicLoad(&state.superblock.pointee.bucket_count)
             prepare(lookup, state, buckets)
             lookup.pointee.value = nil
             lookup.pointee.isDead = false
@@ -109,10 +112,10 @@ extension Session {
     /// Fetches what sets of these keys are going to need, as `lookUp` does for itself, and fills in `hashedKey`.
     public func approach(_ lookups: UnsafeMutablePointer<Lookup>, count: Int) {
         let state = self.state
-        let buckets = larder_load_u64(&state.superblock.pointee.bucket_count)
+        let lookups = SharedArray(lookups, count: count)
+        let buckets = atomicLoad(&state.superblock.pointee.bucket_count)
         if count == 1 {
-            prepare(lookups, state, buckets)
-            larder_prefetch(lookups.pointee.bucket)
+            prepare(lookups.at(0), state, buckets).prefetch()
         } else {
             approach(lookups, count, state, buckets)
         }
@@ -120,53 +123,56 @@ extension Session {
 
     @inline(__always)
     private func approach(
-        _ lookups: UnsafeMutablePointer<Lookup>, _ count: Int, _ state: StoreState, _ buckets: UInt64
+        _ lookups: SharedArray<Lookup>, _ count: Int, _ state: StoreState, _ buckets: UInt64
     ) {
         for place in 0..<count {
-            prepare(lookups + place, state, buckets)
-            larder_prefetch(lookups[place].bucket)
+            prepare(lookups.at(place), state, buckets).prefetch()
         }
-        for place in 0..<count { approach(lookups + place, state) }
+        for place in 0..<count { approach(lookups.at(place), state) }
     }
 
     /// Hashes a key, and finds its bucket.
-    @inline(__always)
-    private func prepare(_ lookup: UnsafeMutablePointer<Lookup>, _ state: StoreState, _ buckets: UInt64) {
+    @inline(__always) @discardableResult
+    private func prepare(
+        _ lookup: Shared<Lookup>, _ state: StoreState, _ buckets: UInt64
+    ) -> Shared<larder_bucket> {
         let hash = KeyHash.hash(lookup.pointee.key, count: lookup.pointee.keyLength, seed: state.hashSeed)
         lookup.pointee.hash = hash
         lookup.pointee.tag = KeyHash.tag(hash)
-        lookup.pointee.bucket = state.bucketAddress(state.bucketNumber(hash, count: buckets))
+        let bucket = state.bucketAddress(state.bucketNumber(hash, count: buckets))
+        lookup.pointee.bucket = bucket
+        return bucket
     }
 
     /// Fetches the first item of the bucket, which is near, that has the key's tag.
     @inline(__always)
-    private func approach(_ lookup: UnsafeMutablePointer<Lookup>, _ state: StoreState) {
+    private func approach(_ lookup: Shared<Lookup>, _ state: StoreState) {
         // SAFETY: the first round has put a bucket there.
         let bucket = lookup.pointee.bucket.unsafelyUnwrapped
-        lookup.pointee.version = larder_bucket_version(bucket)
-        let mask = larder_bucket_match(bucket, lookup.pointee.tag)
+        lookup.pointee.version = bucket.version
+        let mask = bucket.match(lookup.pointee.tag)
         lookup.pointee.base = nil
         guard mask != 0 else { return }
         let slot = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
-        let item = state.address(ofBlock: larder_bucket_block(bucket, slot))
+        let item = state.address(ofBlock: bucket.block(slot))
         lookup.pointee.base = item
         larder_prefetch(item)
     }
 
     /// The item that `approach` has fetched, if it is the one, and nobody has written to the bucket since.
     @inline(__always)
-    private func candidate(_ lookup: UnsafeMutablePointer<Lookup>, _ state: StoreState) -> UnsafeMutableRawPointer? {
+    private func candidate(_ lookup: Shared<Lookup>, _ state: StoreState) -> UnsafeMutableRawPointer? {
         let version = lookup.pointee.version
         guard let item = lookup.pointee.base, version & 1 == 0,
             state.keyMatches(item, lookup.pointee.key, lookup.pointee.keyLength),
-            larder_bucket_unchanged(lookup.pointee.bucket.unsafelyUnwrapped, version)
+            lookup.pointee.bucket.unsafelyUnwrapped.isUnchanged(since: version)
         else { return nil }
         return item
     }
 
     @inline(__always)
     private func lookUp(
-        _ lookup: UnsafeMutablePointer<Lookup>, _ candidate: UnsafeMutableRawPointer?, _ state: StoreState,
+        _ lookup: Shared<Lookup>, _ candidate: UnsafeMutableRawPointer?, _ state: StoreState,
         _ buckets: UInt64, _ now: Int64
     ) {
         let keyLength = lookup.pointee.keyLength

@@ -1,5 +1,7 @@
 import CLarderArena
 
+// SAFETY: a value of length 0: no byte is read from its address, which is the key's.
+
 /// What a call of `Session.claimWin` came to.
 public enum WinClaim: Sendable {
     /// The caller is the one that makes the value anew.
@@ -47,13 +49,12 @@ extension Session {
     /// item is stored or marked stale again.
     public func claimWin(_ item: Item, _ key: HashedKey) -> WinClaim {
         let bucket = state.lockBucket(key.hash)
-        defer { state.unlockBucket(bucket) }
-        let block = state.block(ofItem: item.base)
+        let block = state.block(of: item)
         guard state.slot(ofBlock: block, KeyHash.tag(key.hash), in: bucket) != nil else { return .gone }
         while true {
-            let before = larder_load_u8(item.stateField)
+            let before = item.state
             if before & ItemState.winSent != 0 { return .alreadySent }
-            if larder_exchange_u8_is(item.stateField, before, before | ItemState.winSent) { return .won }
+            if item.exchangeState(before, before | ItemState.winSent) { return .won }
         }
     }
 
@@ -103,13 +104,13 @@ extension Session {
 extension StoreState {
     /// See `Session.secondsSinceAccess`.
     func secondsSinceAccess(_ item: Item, now: Int64) -> Int {
-        let record = slabs[slabIndex(ofBlock: block(ofItem: item.base))]
+        let record = slabs[slabIndex(ofBlock: block(of: item))]
         let slabAge = Int(Int32(bitPattern: UInt32(truncatingIfNeeded: now / 1000) &- record.opened_seconds))
-        let age = Int(ItemState.accessed(now) &- larder_load_u16(item.accessedField))
+        let age = Int(ItemState.accessed(now) &- item.accessed)
         // Workers read the clock at different moments: a second ahead is no 18 hours ago.
         let aheadMax = 60
         if age > 0xffff - aheadMax, slabAge < 0xffff - aheadMax { return 0 }
-        let isFetched = larder_load_u8(item.stateField) & ItemState.fetched != 0
+        let isFetched = item.state & ItemState.fetched != 0
         guard !isFetched, slabAge > age else { return age }
         return age + ((slabAge - age) & ~0xffff)
     }

@@ -1,3 +1,5 @@
+// SAFETY: the bytes of an array or a string are used within the call that lends them.
+
 /// The plain way in, for a program that has a store to itself: each call is a turn of its own, and values
 /// are arrays.
 extension Session {
@@ -24,7 +26,7 @@ extension Session {
         let value: [UInt8]?? = turn(key, now) { key in
             guard let item = find(key, now: now) else { return nil }
             markUsed(item, now: now)
-            return [UInt8](UnsafeRawBufferPointer(start: item.value, count: item.valueLength))
+            return item.valueBytes
         }
         return value ?? nil
     }

@@ -44,15 +44,15 @@ public final class Store: Sendable {
         // Place 0 is for what is moved: see `StoreState.mover`.
         let mover = makeSlot(sharedBy: 1)
         mover.pointee.isUsed = true
-        larder_store_u64(state.process.pointee.sessions, UInt64(UInt(bitPattern: mover)))
+        atomicStore(&state.process.pointee.sessions[0], UInt64(UInt(bitPattern: mover.pointer)))
         guard let file else {
-            Self.fillFreeList(state, geometry)
+            Self.fillFreeList(Space(locking: state), geometry)
             return
         }
-        process.pointee.secondSuperblock = file.secondSuperblock
+        process.pointee.secondSuperblock = Shared(file.secondSuperblock)
         file.watchForChanges(&process.pointee.attention.damage)
-        larder_store_u32(&process.pointee.isReady, 0)
-        larder_store_u64(&process.pointee.nextTickMilliseconds, UInt64.max)
+        atomicStore(&process.pointee.isReady, 0)
+        atomicStore(&process.pointee.nextTickMilliseconds, UInt64.max)
         if !configuration.defersRecovery { recover() }
     }
 
@@ -63,18 +63,14 @@ public final class Store: Sendable {
         for place in 0..<SessionSlot.placesMax {
             guard let slot = state.sessionSlot(place) else { break }
             slot.pointee.open.deallocate()
-            slot.deinitialize(count: 1)
-            UnsafeMutableRawPointer(slot).deallocate()
+            slot.deallocate()
         }
-        process.pointee.links.deallocate()
-        process.pointee.births.deallocate()
-        process.pointee.renewals.deallocate()
+        process.pointee.space.pointee.deallocate()
+        process.pointee.space.deallocate()
         process.pointee.pins.deallocate()
         process.pointee.sessions.deallocate()
         pthread_mutex_destroy(&process.pointee.spaceLock)
         process.pointee.bounds?.destroy()
-        process.pointee.droppedKeys?.deallocate()
-        process.deinitialize(count: 1)
         process.deallocate()
         if file == nil {
             munmap(state.base, geometry.arenaBytes)
@@ -88,49 +84,39 @@ public final class Store: Sendable {
         FileSuperblock.write(base.bindMemory(to: larder_superblock.self, capacity: 1), geometry, seed: seed)
         let table = (base + geometry.slabTableOffset).bindMemory(
             to: larder_slab.self, capacity: geometry.slabCount)
-        for slab in 0..<geometry.metadataSlabCount { table[slab].state = LARDER_SLAB_METADATA.rawValue }
+        for slab in 0..<geometry.metadataSlabCount { table[slab].state = SlabState.metadata.rawValue }
         let indexSlab = geometry.slabCount - 1
-        table[indexSlab].state = LARDER_SLAB_INDEX.rawValue
+        table[indexSlab].state = SlabState.index.rawValue
         (base + geometry.directoryOffset).bindMemory(to: UInt32.self, capacity: geometry.slabCount)[0] =
             UInt32(indexSlab)
     }
 
     private static func makeProcessState(
         _ geometry: Geometry, _ configuration: StoreConfiguration
-    ) throws(StoreError) -> UnsafeMutablePointer<ProcessState> {
-        var bounds: UnsafeMutablePointer<Bounds>?
+    ) throws(StoreError) -> Shared<ProcessState> {
+        var bounds: Shared<Bounds>?
         if let limits = configuration.limits { bounds = try Bounds.make(limits) }
         var configuration = configuration
         // Expiries are kept as 32 bits from a time bucket's start; and nothing is divided by zero.
         configuration.bucketIntervalMilliseconds = min(
             max(1, configuration.bucketIntervalMilliseconds), TimeBucket.widthMax)
         configuration.sessionsExpected = max(1, configuration.sessionsExpected)
-        let links = UnsafeMutablePointer<SlabLinks>.allocate(capacity: geometry.slabCount)
-        links.initialize(repeating: SlabLinks(), count: geometry.slabCount)
-        let births = UnsafeMutablePointer<UInt64>.allocate(capacity: geometry.slabCount)
-        births.initialize(repeating: 0, count: geometry.slabCount)
-        let renewals = UnsafeMutablePointer<UInt64>.allocate(capacity: geometry.slabCount)
-        renewals.initialize(repeating: 0, count: geometry.slabCount)
-        let pins = UnsafeMutablePointer<UInt32>.allocate(capacity: geometry.slabCount)
-        pins.initialize(repeating: 0, count: geometry.slabCount)
-        let sessions = UnsafeMutablePointer<UInt64>.allocate(capacity: SessionSlot.placesMax)
-        sessions.initialize(repeating: 0, count: SessionSlot.placesMax)
-        let process = UnsafeMutablePointer<ProcessState>.allocate(capacity: 1)
-        process.initialize(
-            to: ProcessState(
-                links: links, births: births, renewals: renewals, pins: pins, expiryHeap: ExpiryHeap(),
-                sessions: sessions,
-                configuration: configuration, bounds: bounds))
+        let slabs = geometry.slabCount
+        let process = Shared(
+            allocating: ProcessState(
+                space: Shared(allocating: SpaceState(slabCount: slabs)), pins: SharedArray(allocating: 0, count: slabs),
+                sessions: SharedArray(allocating: 0, count: SessionSlot.placesMax), configuration: configuration,
+                bounds: bounds))
         if configuration.isSizeAware {
-            process.pointee.droppedKeys = DroppedKeys(arenaBytes: geometry.arenaBytes)
+            process.pointee.space.pointee.droppedKeys = DroppedKeys(arenaBytes: geometry.arenaBytes)
         }
         pthread_mutex_init(&process.pointee.spaceLock, nil)
         return process
     }
 
-    static func fillFreeList(_ state: StoreState, _ geometry: Geometry) {
+    static func fillFreeList(_ space: borrowing Space, _ geometry: Geometry) {
         for slab in geometry.metadataSlabCount..<geometry.slabCount - 1 {
-            state.process.pointee.freeSlabs.append(slab, state.process.pointee.links)
+            space.owned.freeSlabs.append(slab, space.owned.links)
         }
     }
 
@@ -147,20 +133,21 @@ public final class Store: Sendable {
             }
             let slot = makeSlot(sharedBy: state.process.pointee.configuration.sessionsExpected)
             slot.pointee.isUsed = true
-            larder_store_u64(state.process.pointee.sessions + place, UInt64(UInt(bitPattern: slot)))
+            atomicStore(&state.process.pointee.sessions[place], UInt64(UInt(bitPattern: slot.pointer)))
             return Session(self, slot)
         }
         throw .tooManySessions(limit: SessionSlot.sessionsMax)
     }
 
     /// - Parameter sessions: among how many the slabs that may be open are divided.
-    private func makeSlot(sharedBy sessions: Int) -> UnsafeMutablePointer<SessionSlot> {
+    private func makeSlot(sharedBy sessions: Int) -> Shared<SessionSlot> {
         // Slots of different threads share no cache line.
         let bytes = (MemoryLayout<SessionSlot>.stride + 127) & ~127
         let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 128)
-        let slot = memory.bindMemory(to: SessionSlot.self, capacity: 1)
-        let open = UnsafeMutablePointer<OpenSlab>.allocate(capacity: SessionSlot.openSlabsMax)
-        slot.initialize(to: SessionSlot(open: open))
+        let slot = Shared(memory.bindMemory(to: SessionSlot.self, capacity: 1))
+        let closed = OpenSlab(slab: 0, bucket: .never, isKept: false, lastUse: 0)
+        slot.pointer.initialize(
+            to: SessionSlot(open: SharedArray(allocating: closed, count: SessionSlot.openSlabsMax)))
         // Open slabs are partly empty: an eighth of the arena at most is for them.
         slot.pointee.openLimit = max(3, min(SessionSlot.openSlabsMax, state.slabCount / (8 * sessions)))
         return slot
@@ -169,7 +156,7 @@ public final class Store: Sendable {
     /// Tells readers of the store's file which clock it is given times of: readers in other processes
     /// judge by it what has expired. Without it they take the wall clock.
     public func noteClock(_ clock: StoreClock) {
-        if file != nil { larder_set_clock_offset(state.superblock, clock.offsetMilliseconds) }
+        if file != nil { larder_set_clock_offset(state.superblock.pointer, clock.offsetMilliseconds) }
     }
 
     /// What the store holds and has done.
@@ -186,26 +173,26 @@ public final class Store: Sendable {
         var slabs = StoreStatistics.Slabs()
         var oldest = UInt32.max
         for slab in 0..<state.slabCount {
-            switch larder_load_u32(&state.slabs[slab].state) {
-            case LARDER_SLAB_FREE.rawValue: slabs.free += 1
-            case LARDER_SLAB_OPEN.rawValue: slabs.open += 1
-            case LARDER_SLAB_LIMBO.rawValue: slabs.limbo += 1
-            case LARDER_SLAB_INDEX.rawValue: slabs.index += 1
-            case LARDER_SLAB_METADATA.rawValue: slabs.metadata += 1
+            switch state.slabs.state(slab) {
+            case .free: slabs.free += 1
+            case .open: slabs.open += 1
+            case .limbo: slabs.limbo += 1
+            case .index: slabs.index += 1
+            case .metadata: slabs.metadata += 1
             default: slabs.used += 1
             }
             // Others have no blocks of items.
-            if larder_load_u32(&state.slabs[slab].live_blocks) > 0 {
-                oldest = min(oldest, larder_load_u32(&state.slabs[slab].opened_seconds))
+            if state.slabs.liveBlocks(slab) > 0 {
+                oldest = min(oldest, atomicLoad(&state.slabs[slab].opened_seconds))
             }
         }
         return StoreStatistics(
             counters: counters, slabs: slabs, slabBytes: geometry.slabBytes,
             blockBytes: 1 << geometry.blockShift,
-            bucketCount: Int(larder_load_u64(&state.superblock.pointee.bucket_count)),
+            bucketCount: Int(atomicLoad(&state.superblock.pointee.bucket_count)),
             arenaBytes: geometry.arenaBytes, limitUse: state.bounds?.use,
             oldestItemsTime: oldest == UInt32.max ? nil : Int64(oldest),
-            lastEvictionIdleSeconds: Int64(larder_load_u32(&state.process.pointee.lastEvictionIdleSeconds)))
+            lastEvictionIdleSeconds: Int64(atomicLoad(&state.process.pointee.lastEvictionIdleSeconds)))
     }
 }
 

@@ -1,5 +1,7 @@
 import Glibc
 
+// SAFETY: `clock_gettime` fills in a struct that is lent to it.
+
 /// The clock of a store, in absolute milliseconds: the clock since the machine's boot, set by the wall clock once. A
 /// later change of the wall clock ends no item early or late. Time in suspend counts.
 public struct StoreClock: Sendable {

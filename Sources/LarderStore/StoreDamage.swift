@@ -2,6 +2,8 @@ import CLarderArena
 import Glibc
 import Synchronization
 
+// SAFETY: no session is in a section while the arena is written anew; a word is lent to C.
+
 /// Why the memory of a store cannot be trusted any more.
 public enum StoreDamage: UInt32, Sendable {
     /// A bucket of the index stays locked, though no thread works on it.
@@ -35,7 +37,7 @@ public struct DamageReport: Sendable {
 /// range-checked. Answers of that time are not sent (`larder_damages`). A trap ends the process with one line.
 extension StoreState {
     @inline(__always)
-    var isCondemned: Bool { larder_load_u32(&process.pointee.attention.damage) != 0 }
+    var isCondemned: Bool { atomicLoad(&process.pointee.attention.damage) != 0 }
 
     /// Marks the store to be emptied before its next section begins. Only for a store in a file: no other program
     /// writes to the memory of this process.
@@ -46,14 +48,14 @@ extension StoreState {
 
     /// Waits while the store is being emptied. The session has just gone online.
     @inline(never)
-    func awaitRepair(_ session: UnsafeMutablePointer<SessionSlot>) {
+    func awaitRepair(_ session: Shared<SessionSlot>) {
         var step: UInt32 = 0
-        while larder_load_u32(&process.pointee.isClosed) != 0 {
-            larder_store_u64(&session.pointee.epoch, SessionSlot.offline)
+        while atomicLoad(&process.pointee.isClosed) != 0 {
+            atomicStore(&session.pointee.epoch, SessionSlot.offline)
             endViews(session)
             larder_wait_step(step)
             step &+= 1
-            larder_announce_u64(&session.pointee.epoch, larder_load_u64(&process.pointee.epoch))
+            announce(&session.pointee.epoch, atomicLoad(&process.pointee.epoch))
         }
     }
 
@@ -73,24 +75,23 @@ extension StoreState {
     }
 
     /// Resets the data outside the arena to that of an empty store. No session is in a section.
-    fileprivate func forgetAll() {
-        let process = self.process
-        process.pointee.freeSlabs = SlabList()
-        process.pointee.freshSlabs = SlabList()
-        process.pointee.keptSlabs = SlabList()
-        process.pointee.limboSlabs = SlabList()
+    fileprivate func forgetAll(_ space: borrowing Space) {
+        space.owned.freeSlabs = SlabList()
+        space.owned.freshSlabs = SlabList()
+        space.owned.keptSlabs = SlabList()
+        space.owned.limboSlabs = SlabList()
         for slab in 0..<slabCount {
-            process.pointee.links[slab] = SlabLinks()
-            process.pointee.births[slab] = 0
-            process.pointee.renewals[slab] = 0
+            space.owned.links[slab] = SlabLinks()
+            space.owned.births[slab] = 0
+            space.owned.renewals[slab] = 0
         }
-        process.pointee.slabsWritten = 0
-        process.pointee.windowHand = 0
-        process.pointee.expiryHeap = ExpiryHeap()
+        space.owned.slabsWritten = 0
+        space.owned.windowHand = 0
+        space.owned.expiryHeap = ExpiryHeap()
+        space.owned.duePlace = DuePlace()
         process.pointee.overflowFree = 0
-        larder_store_u64(&process.pointee.overflowLineCount, 0)
+        atomicStore(&process.pointee.overflowLineCount, 0)
         forgetFlush()
-        process.pointee.duePlace = DuePlace()
         process.pointee.endedCounters.items = 0
         process.pointee.endedCounters.liveBlocks = 0
         for place in 0..<SessionSlot.placesMax {
@@ -99,8 +100,8 @@ extension StoreState {
             slot.pointee.mayBeDense = false
             slot.pointee.emptiedRun = 0
             slot.pointee.offered = OfferedLanding()
-            larder_count(&slot.pointee.counters.items, -larder_counted(&slot.pointee.counters.items))
-            larder_count(&slot.pointee.counters.liveBlocks, -larder_counted(&slot.pointee.counters.liveBlocks))
+            changeCount(&slot.pointee.counters.items, -counted(&slot.pointee.counters.items))
+            changeCount(&slot.pointee.counters.liveBlocks, -counted(&slot.pointee.counters.liveBlocks))
         }
         bounds?.removedAll()
     }
@@ -117,34 +118,31 @@ extension Store {
     func repair() {
         guard let file else { return }
         if let bounds = state.bounds { state.lockWriting(bounds) }
-        state.lockSpace()
-        defer {
-            state.unlockSpace()
-            if let bounds = state.bounds { state.unlockWriting(bounds) }
-        }
-        guard let cause = StoreDamage(rawValue: larder_load_u32(&state.process.pointee.attention.damage)) else {
+        defer { if let bounds = state.bounds { state.unlockWriting(bounds) } }
+        let space = Space(locking: state)
+        guard let cause = StoreDamage(rawValue: atomicLoad(&state.process.pointee.attention.damage)) else {
             return
         }
-        larder_store_u32(&state.process.pointee.isClosed, 1)
+        atomicStore(&state.process.pointee.isClosed, 1)
         state.awaitAllSections()
         let lost = Int(state.itemCount())
-        let flushAt = larder_load_u64(&state.process.pointee.flushAtMilliseconds)
+        let flushAt = atomicLoad(&state.process.pointee.flushAtMilliseconds)
         larder_guard_count_missing(file.base, file.pagesMissing)
         guard file.leave() else { larder_stop_for_damage() }
         Self.format(state.base, geometry, seed: state.hashSeed)
         FileSuperblock.write(file.secondSuperblock, geometry, seed: state.hashSeed)
-        larder_store_u64(&state.superblock.pointee.cas_last, state.process.pointee.casNoted &+ Self.casMargin)
-        state.process.pointee.casNoted &+= Self.casMargin
-        state.forgetAll()
-        Self.fillFreeList(state, geometry)
-        state.writeFlushTime(Int64(bitPattern: flushAt))
+        atomicStore(&state.superblock.pointee.cas_last, space.owned.casNoted &+ Self.casMargin)
+        space.owned.casNoted &+= Self.casMargin
+        state.forgetAll(space)
+        Self.fillFreeList(space, geometry)
+        space.writeFlushTime(Int64(bitPattern: flushAt))
         state.process.pointee.life &+= 1
         file.damage.withLock {
             $0.count += 1
             $0.itemsLost += max(0, lost)
             $0.cause = cause
         }
-        larder_store_u32(&state.process.pointee.attention.damage, 0)
-        larder_store_u32(&state.process.pointee.isClosed, 0)
+        atomicStore(&state.process.pointee.attention.damage, 0)
+        atomicStore(&state.process.pointee.isClosed, 0)
     }
 }

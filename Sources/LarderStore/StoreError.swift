@@ -1,5 +1,7 @@
 import Glibc
 
+// SAFETY: `strerror` returns a string that ends with a zero, which is copied.
+
 /// What keeps a store from being opened. Each description says what to do about it.
 public enum StoreError: Error, Equatable, CustomStringConvertible {
     /// The arena is too small to hold its own tables and some slabs, or absurdly large.

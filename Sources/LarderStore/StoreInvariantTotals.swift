@@ -10,16 +10,16 @@ extension InvariantCheck {
         while number != 0 {
             guard isOverflowLine(number) else { return fail("line \(number) is free and no overflow line") }
             guard linesMet.insert(number).inserted else { return fail("line \(number) is free and in use") }
-            let empty = larder_bucket_match(state.line(number), UInt8(LARDER_TAG_EMPTY))
+            let empty = state.line(number).match(UInt8(LARDER_TAG_EMPTY))
             if empty != 1 << UInt32(LARDER_BUCKET_SLOTS) - 1 { fail("free line \(number) has tags") }
             freeCount += 1
-            number = larder_bucket_block(state.line(number), 0)
+            number = state.line(number).block(0)
         }
         if freeCount != process.pointee.overflowLineCount {
             fail("\(freeCount) overflow lines are free, \(process.pointee.overflowLineCount) are counted")
         }
         let slabs = (0..<state.slabCount).count {
-            slabState($0) == LARDER_SLAB_INDEX.rawValue && !directorySlabs.contains($0)
+            slabState($0) == .index && !directorySlabs.contains($0)
         }
         if linesMet.count != slabs * geometry.bucketsPerSlab {
             fail("\(linesMet.count) overflow lines are known of \(slabs) slabs of them")
@@ -27,8 +27,8 @@ extension InvariantCheck {
     }
 
     /// Whatever expires is waited for: its memory comes back without anyone reading it.
-    mutating func checkHeap() {
-        let entries = state.process.pointee.expiryHeap.entries
+    mutating func checkHeap(_ space: borrowing Space) {
+        let entries = space.owned.expiryHeap.entries
         var awaited: [Int64?] = Array(repeating: nil, count: state.slabCount)
         for (place, entry) in entries.enumerated() {
             if entries[(max(place, 1) - 1) / 2].time > entry.time {
@@ -44,7 +44,7 @@ extension InvariantCheck {
         }
         for slab in 0..<state.slabCount where firstExpiry[slab] != Int64.max {
             // A fine slab goes when its last item has expired, a run when its only one has.
-            let isRun = slabState(slab) == LARDER_SLAB_RUN_HEAD.rawValue
+            let isRun = slabState(slab) == .runHead
             let wanted = isRun ? firstExpiry[slab] : state.slabs[slab].expiry_end_ms
             guard let time = awaited[slab] else {
                 fail("nobody waits for slab \(slab) to expire")
@@ -65,8 +65,8 @@ extension InvariantCheck {
         // What a flush took from the index stays counted until its slab is made new.
         var live = 0
         for slab in 0..<state.slabCount {
-            let isLeft = slabState(slab) == LARDER_SLAB_LIMBO.rawValue || state.isFlushed(slab: slab)
-            live += isLeft ? Int(larder_load_u32(&state.slabs[slab].live_blocks)) : liveBlocks[slab]
+            let isLeft = slabState(slab) == .limbo || state.isFlushed(slab: slab)
+            live += isLeft ? Int(state.slabs.liveBlocks(slab)) : liveBlocks[slab]
         }
         if state.countedBlocks() != Int64(live) {
             fail("\(state.countedBlocks()) live blocks are counted, \(live) are there")

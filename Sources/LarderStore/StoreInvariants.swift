@@ -7,15 +7,14 @@ extension Store {
     ///
     /// Call it only while no session is in a turn: it reads what turns change.
     public func checkInvariants() -> [String] {
-        state.lockSpace()
-        defer { state.unlockSpace() }
+        let space = Space(locking: state)
         var check = InvariantCheck(state, geometry)
         check.checkIndex()
-        check.checkLists()
+        check.checkLists(space)
         check.checkLanes()
-        check.checkSlabs()
+        check.checkSlabs(space)
         check.checkOverflowLines()
-        check.checkHeap()
+        check.checkHeap(space)
         check.checkCounters()
         check.checkBounds()
         return check.failures
@@ -74,14 +73,14 @@ struct InvariantCheck {
         if failures.count < 40 { failures.append(text) }
     }
 
-    func slabState(_ slab: Int) -> UInt32 { larder_load_u32(&state.slabs[slab].state) }
+    func slabState(_ slab: Int) -> SlabState { state.slabs.state(slab) }
 
     /// Calls `body` with each item that the index leads to.
     func forEachItem(_ body: (Item) -> Void) {
         for (place, word) in starts.enumerated() {
             var left = word
             while left != 0 {
-                body(Item(state.address(ofBlock: UInt32(truncatingIfNeeded: place * 64 + left.trailingZeroBitCount))))
+                body(state.item(ofBlock: UInt32(truncatingIfNeeded: place * 64 + left.trailingZeroBitCount)))
                 left &= left - 1
             }
         }
@@ -90,7 +89,7 @@ struct InvariantCheck {
     // MARK: Index
 
     mutating func checkIndex() {
-        let count = Int(larder_load_u64(&state.superblock.pointee.bucket_count))
+        let count = Int(atomicLoad(&state.superblock.pointee.bucket_count))
         let slabsNeeded = (count + geometry.bucketsPerSlab - 1) / geometry.bucketsPerSlab
         let directoryCount = Int(state.superblock.pointee.index_slab_count)
         if slabsNeeded > directoryCount || directoryCount > state.slabCount {
@@ -98,7 +97,7 @@ struct InvariantCheck {
         }
         for entry in 0..<directoryCount {
             let slab = Int(state.directory[entry])
-            guard slab < state.slabCount, slabState(slab) == LARDER_SLAB_INDEX.rawValue else {
+            guard slab < state.slabCount, slabState(slab) == .index else {
                 return fail("directory entry \(entry) names slab \(slab), which is not the index's")
             }
             if !directorySlabs.insert(slab).inserted { fail("slab \(slab) is twice in the directory") }
@@ -108,14 +107,14 @@ struct InvariantCheck {
 
     private mutating func checkChain(_ number: Int, count: UInt64) {
         let bucket = state.bucketAddress(number)
-        if larder_bucket_version(bucket) & 1 == 1 { fail("bucket \(number) is locked") }
+        if bucket.version & 1 == 1 { fail("bucket \(number) is locked") }
         let last = UInt32(LARDER_BUCKET_SLOTS) - 1
         var line = bucket
         chainKeys.removeAll(keepingCapacity: true)
         while true {
             for slot in 0..<UInt32(LARDER_BUCKET_SLOTS) {
-                let tag = larder_bucket_tag(line, slot)
-                let block = larder_bucket_block(line, slot)
+                let tag = line.tag(slot)
+                let block = line.block(slot)
                 if tag == UInt8(LARDER_TAG_EMPTY) {
                     if block != 0 { fail("bucket \(number): empty slot \(slot) has block \(block)") }
                 } else if tag != UInt8(LARDER_TAG_LINK) {
@@ -124,8 +123,8 @@ struct InvariantCheck {
                     fail("bucket \(number): a link in slot \(slot)")
                 }
             }
-            guard larder_bucket_tag(line, last) == UInt8(LARDER_TAG_LINK) else { return }
-            let next = larder_bucket_block(line, last)
+            guard line.tag(last) == UInt8(LARDER_TAG_LINK) else { return }
+            let next = line.block(last)
             guard isOverflowLine(next) else {
                 return fail("bucket \(number): link to \(next), no overflow line")
             }
@@ -138,7 +137,7 @@ struct InvariantCheck {
 
     func isOverflowLine(_ line: UInt32) -> Bool {
         let slab = Int(line) >> Int(state.slabShift - 6)
-        return slab < state.slabCount && slabState(slab) == LARDER_SLAB_INDEX.rawValue
+        return slab < state.slabCount && slabState(slab) == .index
             && !directorySlabs.contains(slab)
     }
 
@@ -147,11 +146,11 @@ struct InvariantCheck {
         guard slab < state.slabCount else {
             return fail("bucket \(bucket): block \(block) is beyond the arena")
         }
-        let record = state.slabs + slab
-        let isRun = slabState(slab) == LARDER_SLAB_RUN_HEAD.rawValue
-        let isOpen = slabState(slab) == LARDER_SLAB_OPEN.rawValue
-        guard isRun || isOpen || slabState(slab) == LARDER_SLAB_SEALED.rawValue else {
-            return fail("bucket \(bucket): block \(block) is in slab \(slab) of state \(slabState(slab))")
+        let record = state.slabs.record(slab)
+        let isRun = slabState(slab) == .runHead
+        let isOpen = slabState(slab) == .open
+        guard isRun || isOpen || slabState(slab) == .sealed else {
+            return fail("bucket \(bucket): block \(block) is in slab \(slab) of state \(slabState(slab).rawValue)")
         }
         guard !state.isFlushed(slab: slab) else {
             flushedItemCount += 1
@@ -160,7 +159,7 @@ struct InvariantCheck {
             }
             return
         }
-        let item = Item(state.address(ofBlock: block))
+        let item = state.item(ofBlock: block)
         let blocks = state.blockCount(forBytes: item.totalBytes)
         let start = Int(block) - Int(state.firstBlock(ofSlab: slab))
         let end =
@@ -170,15 +169,13 @@ struct InvariantCheck {
                 "block \(block): \(blocks) blocks of an item go beyond the \(end) in use of slab \(slab)")
         }
         if isRun, start != 0 { fail("run \(slab): its item starts at \(start)") }
-        let hash = KeyHash.hash(item.key, count: item.keyLength, seed: state.hashSeed)
+        let hash = state.hash(of: item)
         if state.bucketNumber(hash, count: count) != bucket {
             fail("block \(block) is not of bucket \(bucket)")
         }
         if KeyHash.tag(hash) != tag { fail("block \(block) is not of tag \(tag)") }
-        let key = UnsafeRawBufferPointer(start: item.key, count: item.keyLength)
         for other in chainKeys where other.hash == hash {
-            let otherKey = UnsafeRawBufferPointer(start: other.item.key, count: other.item.keyLength)
-            if otherKey.elementsEqual(key) { fail("two slots for the key of block \(block)") }
+            if state.haveSameKey(item, other.item) { fail("two slots for the key of block \(block)") }
         }
         chainKeys.append((hash, item))
         let startBit: UInt64 = 1 << UInt64(block & 63)
@@ -205,20 +202,23 @@ struct InvariantCheck {
     /// Notes where a slab was found: in one place, and no other.
     private mutating func put(_ slab: Int, _ place: SlabPlace) {
         if places[slab] != .nowhere {
-            fail("slab \(slab) of state \(slabState(slab)) is in \(places[slab]) and in \(place)")
+            fail("slab \(slab) of state \(slabState(slab).rawValue) is in \(places[slab]) and in \(place)")
         }
         places[slab] = place
     }
 
-    mutating func checkLists() {
-        let process = state.process
-        checkList(process.pointee.freeSlabs, .free, LARDER_SLAB_FREE.rawValue)
-        checkList(process.pointee.limboSlabs, .limbo, LARDER_SLAB_LIMBO.rawValue)
-        checkList(process.pointee.freshSlabs, .fresh, LARDER_SLAB_SEALED.rawValue, or: LARDER_SLAB_RUN_HEAD.rawValue)
-        checkList(process.pointee.keptSlabs, .kept, LARDER_SLAB_SEALED.rawValue)
+    mutating func checkLists(_ space: borrowing Space) {
+        let links = space.owned.links
+        checkList(links, space.owned.freeSlabs, .free, .free)
+        checkList(links, space.owned.limboSlabs, .limbo, .limbo)
+        checkList(links, space.owned.freshSlabs, .fresh, .sealed, or: .runHead)
+        checkList(links, space.owned.keptSlabs, .kept, .sealed)
     }
 
-    private mutating func checkList(_ list: SlabList, _ name: SlabPlace, _ wanted: UInt32, or other: UInt32? = nil) {
+    private mutating func checkList(
+        _ links: SharedArray<SlabLinks>, _ list: SlabList, _ name: SlabPlace, _ wanted: SlabState,
+        or other: SlabState? = nil
+    ) {
         var count = 0
         var previous = SlabList.none
         var next = list.head
@@ -227,13 +227,13 @@ struct InvariantCheck {
                 return fail("the \(name) list leads out of the slab table")
             }
             let slab = Int(next)
-            if state.process.pointee.links[slab].previous != previous {
+            if links[slab].previous != previous {
                 fail("the \(name) list is torn before slab \(slab)")
             }
             if slabState(slab) != wanted, slabState(slab) != other {
-                fail("slab \(slab) of state \(slabState(slab)) is on the \(name) list")
+                fail("slab \(slab) of state \(slabState(slab).rawValue) is on the \(name) list")
             }
-            if slabState(slab) == LARDER_SLAB_SEALED.rawValue,
+            if slabState(slab) == .sealed,
                 (state.slabs[slab].run_slabs == 1) != (name == .kept)
             {
                 fail("slab \(slab) is on the \(name) list by mistake")
@@ -241,7 +241,7 @@ struct InvariantCheck {
             put(slab, name)
             count += 1
             previous = next
-            next = state.process.pointee.links[slab].next
+            next = links[slab].next
         }
         if previous != list.tail { fail("the \(name) list ends before its tail") }
         if count != list.count { fail("the \(name) list counts \(list.count) and has \(count)") }
@@ -250,15 +250,15 @@ struct InvariantCheck {
     mutating func checkLanes() {
         for place in 0..<SessionSlot.placesMax {
             guard let session = state.sessionSlot(place) else { return }
-            if larder_load_u32(&session.pointee.laneLock) != 0 { fail("lane \(place) is locked") }
+            if atomicLoad(&session.pointee.laneLock) != 0 { fail("lane \(place) is locked") }
             if session.pointee.openCount > session.pointee.openLimit {
                 fail("lane \(place) has too many slabs open")
             }
             for index in 0..<session.pointee.openCount {
                 let open = session.pointee.open[index]
-                let slab = state.slabs + Int(open.slab)
+                let slab = state.slabs.record(Int(open.slab))
                 put(Int(open.slab), .lane)
-                if slabState(Int(open.slab)) != LARDER_SLAB_OPEN.rawValue {
+                if slabState(Int(open.slab)) != .open {
                     fail("slab \(open.slab) of lane \(place) is not open")
                 }
                 if slab.pointee.expiry_base_ms != open.bucket.start
@@ -272,23 +272,23 @@ struct InvariantCheck {
         }
     }
 
-    mutating func checkSlabs() {
+    mutating func checkSlabs(_ space: borrowing Space) {
         for slab in 0..<state.slabCount {
             switch slabState(slab) {
-            case LARDER_SLAB_RUN_HEAD.rawValue: checkRun(slab)
-            case LARDER_SLAB_INDEX.rawValue: put(slab, .index)
-            case LARDER_SLAB_METADATA.rawValue: put(slab, .metadata)
-            case LARDER_SLAB_CLAIMED.rawValue: put(slab, .landing)
+            case .runHead: checkRun(slab)
+            case .index: put(slab, .index)
+            case .metadata: put(slab, .metadata)
+            case .claimed: put(slab, .landing)
             default: break
             }
         }
         let landings = places.count { $0 == .landing }
-        if landings != state.process.pointee.landingSlabs {
-            fail("\(landings) slabs are claimed for values that arrive, not \(state.process.pointee.landingSlabs)")
+        if landings != space.owned.landingSlabs {
+            fail("\(landings) slabs are claimed for values that arrive, not \(space.owned.landingSlabs)")
         }
         for slab in 0..<state.slabCount {
-            if places[slab] == .nowhere { fail("slab \(slab) of state \(slabState(slab)) is nowhere") }
-            if slabState(slab) != LARDER_SLAB_LIMBO.rawValue, !state.isFlushed(slab: slab) { checkBlocks(slab) }
+            if places[slab] == .nowhere { fail("slab \(slab) of state \(slabState(slab).rawValue) is nowhere") }
+            if slabState(slab) != .limbo, !state.isFlushed(slab: slab) { checkBlocks(slab) }
         }
     }
 
@@ -298,7 +298,7 @@ struct InvariantCheck {
             return fail("run \(head) has \(count) slabs")
         }
         for slab in head + 1..<head + count {
-            guard slabState(slab) == LARDER_SLAB_RUN_TAIL.rawValue,
+            guard slabState(slab) == .runTail,
                 Int(state.slabs[slab].run_slabs) == slab - head
             else { return fail("slab \(slab) is not the tail of run \(head)") }
             put(slab, .run)
@@ -306,29 +306,25 @@ struct InvariantCheck {
     }
 
     private mutating func checkBlocks(_ slab: Int) {
-        let counted = Int(larder_load_u32(&state.slabs[slab].live_blocks))
+        let counted = Int(state.slabs.liveBlocks(slab))
         if counted != liveBlocks[slab] {
             fail("slab \(slab) counts \(counted) live blocks and has \(liveBlocks[slab])")
         }
         if Int(state.slabs[slab].cursor_blocks) > state.blocksPerSlab {
             fail("slab \(slab): cursor beyond its end")
         }
-        let isRun = slabState(slab) == LARDER_SLAB_RUN_HEAD.rawValue
-        let first = Int(state.firstBlock(ofSlab: slab))
-        let end = isRun ? first + 1 : first + Int(state.slabs[slab].cursor_blocks)
-        var position = first
+        var items = SlabItems(state, of: slab)
         var reached = 0
-        while position < end, end - first <= state.blocksPerSlab {
-            let item = Item(state.address(ofBlock: UInt32(position)))
-            let isReached = starts[position >> 6] >> UInt64(position & 63) & 1 == 1
+        while Int(state.slabs[slab].cursor_blocks) <= state.blocksPerSlab, let item = items.next() {
+            let block = items.block
+            let isReached = starts[block >> 6] >> UInt64(block & 63) & 1 == 1
             if item.form.contains(.dead) == isReached {
-                return fail("slab \(slab): the item at \(position) is dead and in the index, or neither")
+                return fail("slab \(slab): the item at \(block) is dead and in the index, or neither")
             }
             if isReached { reached += 1 }
-            position += state.blockCount(forBytes: item.totalBytes)
         }
         if reached != itemsReached[slab] { fail("slab \(slab): slots lead into the middle of its items") }
-        if position != end, !isRun { fail("slab \(slab): its items end at \(position), not at \(end)") }
+        if !items.endsAtCursor { fail("slab \(slab): its items end at \(items.position), not at its cursor") }
     }
 }
 

@@ -11,10 +11,10 @@ import Glibc
 /// lane's lock, or under `process.pointee.spaceLock`; each field says which.
 struct StoreState: @unchecked Sendable {
     let base: UnsafeMutableRawPointer
-    let superblock: UnsafeMutablePointer<larder_superblock>
-    let slabs: UnsafeMutablePointer<larder_slab>
-    let directory: UnsafeMutablePointer<UInt32>
-    let process: UnsafeMutablePointer<ProcessState>
+    let superblock: Shared<larder_superblock>
+    let slabs: SlabTable
+    let directory: SharedArray<UInt32>
+    let process: Shared<ProcessState>
     let blockShift: UInt32
     let slabShift: UInt32
     let slabCount: Int
@@ -23,19 +23,20 @@ struct StoreState: @unchecked Sendable {
     /// In files `ItemForm.checked`, else 0: the bit of items with a checksum.
     let checked: UInt8
     /// Where items and blocks are counted against limits; nil: the memory is the limit.
-    let bounds: UnsafeMutablePointer<Bounds>?
+    let bounds: Shared<Bounds>?
     /// Hits that an item keeps count of.
     let frequencyMax: UInt8
 
     /// - Parameter hashSeed: the superblock's, unless that is not to be trusted.
     init(
-        base: UnsafeMutableRawPointer, geometry: Geometry, process: UnsafeMutablePointer<ProcessState>,
+        base: UnsafeMutableRawPointer, geometry: Geometry, process: Shared<ProcessState>,
         hashSeed: UInt64? = nil
     ) {
         self.base = base
-        superblock = base.assumingMemoryBound(to: larder_superblock.self)
-        slabs = (base + geometry.slabTableOffset).assumingMemoryBound(to: larder_slab.self)
-        directory = (base + geometry.directoryOffset).assumingMemoryBound(to: UInt32.self)
+        superblock = Shared(base.assumingMemoryBound(to: larder_superblock.self))
+        slabs = SlabTable((base + geometry.slabTableOffset).assumingMemoryBound(to: larder_slab.self))
+        directory = SharedArray(
+            (base + geometry.directoryOffset).assumingMemoryBound(to: UInt32.self), count: geometry.slabCount)
         self.process = process
         blockShift = UInt32(geometry.blockShift)
         slabShift = UInt32(geometry.slabShift)
@@ -57,7 +58,36 @@ struct StoreState: @unchecked Sendable {
     }
 
     @inline(__always)
-    func address(ofBlock block: UInt32) -> UnsafeMutableRawPointer { base + (Int(block) &<< Int(blockShift)) }
+    func address(ofBlock block: UInt32) -> UnsafeMutableRawPointer {
+        assert(Int(block) < slabCount * blocksPerSlab || checked != 0, "block \(block) is beyond the arena")
+        return base + (Int(block) &<< Int(blockShift))
+    }
+    /// Fetches what is at a block, while something else is worked on.
+    @inline(__always)
+    func prefetch(block: UInt32) { larder_prefetch(address(ofBlock: block)) }
+
+    /// Makes the memory of a slab, which is nobody's, the empty lines that the index needs.
+    func clear(slab: Int) {
+        larder_full_fence()
+        // SAFETY: the slab lies within the arena.
+        (base + slab << Int(slabShift)).initializeMemory(as: UInt8.self, repeating: 0, count: 1 << Int(slabShift))
+        slabs[slab].expiry_end_ms = Int64.max
+    }
+
+    /// The item at a block that the index leads to, or that a walk has come to.
+    @inline(__always)
+    func item(ofBlock block: UInt32) -> Item { Item(address(ofBlock: block)) }
+    @inline(__always)
+    func block(of item: Item) -> UInt32 { block(ofItem: item.base) }
+    @inline(__always)
+    func lastBlock(of item: Item) -> UInt32 { block(ofItem: item.base + (item.totalBytes - 1)) }
+    /// An item's key, as long as the item may be looked at.
+    @inline(__always)
+    func key(of item: Item) -> HashedKey {
+        HashedKey(bytes: item.key, length: item.keyLength, hash: hash(of: item))
+    }
+    @inline(__always)
+    func hash(of item: Item) -> UInt64 { KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed) }
     @inline(__always)
     func slabIndex(ofBlock block: UInt32) -> Int { Int(block) &>> Int(slabShift &- blockShift) }
     @inline(__always)
@@ -76,11 +106,9 @@ struct StoreState: @unchecked Sendable {
     /// Absolute milliseconds when the item dies; `Int64.max`: never.
     @inline(__always)
     func expiry(of item: Item) -> Int64 {
-        let form = item.form
-        guard form.rawValue & ItemForm.expires.rawValue != 0 else { return Int64.max }
-        let delta = (item.base + form.expiryOffset).assumingMemoryBound(to: UInt32.self)
-        let slab = slabIndex(ofBlock: block(ofItem: item.base))
-        return slabs[slab].expiry_base_ms &+ Int64(larder_load_u32(delta))
+        guard item.form.rawValue & ItemForm.expires.rawValue != 0 else { return Int64.max }
+        let slab = slabIndex(ofBlock: block(of: item))
+        return slabs[slab].expiry_base_ms &+ Int64(item.expiresAfter)
     }
     @inline(__always)
     func cas(of item: Item) -> UInt64 {
@@ -92,7 +120,7 @@ struct StoreState: @unchecked Sendable {
     /// The number of the write that made the item; moving it may raise it, never beyond a later one.
     @inline(__always)
     func order(of item: Item) -> UInt64 {
-        let slab = slabIndex(ofBlock: block(ofItem: item.base))
+        let slab = slabIndex(ofBlock: block(of: item))
         return slabs[slab].cas_base &+ (item.head >> 24 & 0xff_ffff)
     }
     /// Dead means expires ≤ now, everywhere.
@@ -105,37 +133,17 @@ struct StoreState: @unchecked Sendable {
 
 /// What the store keeps outside the arena: it ends with the process.
 struct ProcessState {
-    /// Guards slab states and lists, the growth of the index, and eviction. `StoreLocks` has the rules.
+    /// Guards slab states and lists, the growth of the index, and eviction. `StoreLocks` has the rules. Locked by `Space`.
     var spaceLock = pthread_mutex_t()
-    /// Slabs ready for use.
-    var freeSlabs = SlabList()
-    /// Sealed slabs and runs that hold fresh items, the oldest first.
-    var freshSlabs = SlabList()
-    /// Sealed slabs of items that eviction passed over, the oldest first.
-    var keptSlabs = SlabList()
-    /// Slabs given back, in the order of their epochs.
-    var limboSlabs = SlabList()
-    /// Links of those lists, a pair for each slab.
-    var links: UnsafeMutablePointer<SlabLinks>
-    /// When each slab's youngest item was stored: see `SlabAge.swift`. Under the space lock.
-    var births: UnsafeMutablePointer<UInt64>
-    /// By slab: where `slabsWritten` stood when the large item in it was last left where it is since it is asked for.
-    var renewals: UnsafeMutablePointer<UInt64>
-    /// Slabs that new items were put in so far. Under the space lock.
-    var slabsWritten: UInt64 = 0
-    /// Where the search for adjacent slabs goes on in a large arena. Under the space lock.
-    var windowHand = 0
-    /// Slabs that values are arriving in. Under the space lock.
-    var landingSlabs = 0
+    /// What the space lock guards: see `Space.owned`.
+    let space: Shared<SpaceState>
     /// Pins of each slab: replies that are still being sent from it. Atomic.
-    var pins: UnsafeMutablePointer<UInt32>
+    var pins: SharedArray<UInt32>
     /// Slabs with a pin. Atomic.
     var pinnedSlabs: UInt32 = 0
-    /// Slabs by the time when their time bucket wants attention.
-    var expiryHeap: ExpiryHeap
     /// Sessions' epochs and lanes.
     /// Addresses of the sessions' slots, 0 where there is none. Atomic.
-    var sessions: UnsafeMutablePointer<UInt64>
+    var sessions: SharedArray<UInt64>
     /// Atomic; counts the givings back of slabs.
     var epoch: UInt64 = 1
     /// Free lines of overflow buckets, linked through their first block number. Under `overflowLock`.
@@ -145,7 +153,7 @@ struct ProcessState {
     /// Atomic; when a delayed flush falls due, `Int64.max` when none is.
     var flushAtMilliseconds: UInt64 = UInt64(Int64.max)
     /// The superblock's copy behind the arena of a file.
-    var secondSuperblock: UnsafeMutablePointer<larder_superblock>?
+    var secondSuperblock: Shared<larder_superblock>?
     /// Slabs opened up to this one were flushed. Atomic; changed under the space lock.
     var flushedSequence: UInt64 = 0
     /// How far the sweep after a flush has come. Under the space lock.
@@ -154,21 +162,9 @@ struct ProcessState {
     var itemsFlushed: UInt64 = 0
     /// Atomic; 1 once what a file held has been found again.
     var isReady: UInt32 = 1
-    /// Where the last slice of the upkeep stopped. Under the space lock.
-    var duePlace = DuePlace()
     #if DEBUG
         var crashHook: (() -> Void)?
     #endif
-    /// Draws the slabs that are looked at for holes, and fractions of a hit.
-    var sampleState: UInt64 = 1
-    /// Blocks of an item that a hit pays for, in a size-aware store. Under the space lock.
-    var blocksPerHit = StoreState.blocksPerHitInitial
-    /// What eviction dropped of late, in a size-aware store. Under the space lock.
-    var droppedKeys: DroppedKeys?
-    /// A rotating hand over the slab table, for the slab with the most holes. Under the space lock.
-    var holeHand = 0
-    /// A rotating hand over the slab table, for slabs whose items were all deleted.
-    var emptyHand = 0
     /// Guards the sessions' table.
     var sessionLock: UInt32 = 0
     /// How long the item evicted last had not been asked for. Atomic.
@@ -181,10 +177,8 @@ struct ProcessState {
     var isClosed: UInt32 = 0
     /// How often the store was emptied because of damage. Changed only while no session is in a section.
     var life: UInt32 = 0
-    /// An earlier value of `cas_last`. Under the space lock.
-    var casNoted: UInt64 = 0
     var configuration: StoreConfiguration
-    var bounds: UnsafeMutablePointer<Bounds>?
+    var bounds: Shared<Bounds>?
     /// Counters of sessions that have ended. Under `sessionLock`.
     var endedCounters = StoreCounters()
 }

@@ -4,6 +4,7 @@
 Any program with memcached's command line will do: a wrapper that starts memcached proves the tests.
 """
 
+import itertools
 import os
 import pathlib
 import re
@@ -39,12 +40,30 @@ def poll(condition, what, seconds=5.0, interval=0.005):
         time.sleep(interval)
 
 
+def _server_ports():
+    """Ports that the system gives to no client's end of a connection; other numbers for each process that runs tests."""
+    first, end = 10_000, int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    processes = 8
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw-1").removeprefix("gw")) + 1
+    ports = range(first + process % processes, end, processes)
+    return itertools.islice(itertools.cycle(ports), os.getpid() % len(ports), None)
+
+
+_ports = _server_ports()
+
+
 def free_port(host="127.0.0.1"):
-    """A port that nobody listens on just now."""
+    """A port that has no listener now. No client's connection can take it before the server does."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
+    for port in itertools.islice(_ports, 1000):
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(family, kind) as probe:
+                    probe.bind((host, port))
+            return port
+        except OSError:
+            continue
+    raise AssertionError("1,000 ports in a row are in use")
 
 
 def cannot_test(reason):

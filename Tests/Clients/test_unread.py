@@ -8,7 +8,7 @@ from server import poll
 
 MEGABYTE = 1 << 20
 VALUE_BYTES = 900_000
-# The limit in README, "Memory": -m, 2 %, 8 MB, and 64 MB for unread answers beside one value for each worker.
+# The limit in docs/memory.md: -m, 2 %, 8 MB, and 64 MB for unread answers beside one value for each worker.
 UNREAD_BYTES_MAX = 64 * MEGABYTE
 
 

@@ -42,7 +42,7 @@ import Testing
     /// All is well, and no memory is kept for values that no longer arrive.
     private func expectNothingHeld() {
         #expect(store.checkInvariants().isEmpty)
-        #expect(store.state.process.pointee.landingSlabs == 0)
+        #expect(store.state.process.pointee.space.pointee.landingSlabs == 0)
     }
 
     @Test(arguments: [WriteMode.set, .add, .replace, .compareAndSwap])
@@ -56,7 +56,7 @@ import Testing
         let (landing, result) = try driver.turn(Self.now) { driver in
             let landing = try #require(
                 driver.land(key.count, value, flags: 7, expiry: Self.now + 5000, now: Self.now))
-            #expect(store.state.process.pointee.landingSlabs == 3)
+            #expect(store.state.process.pointee.space.pointee.landingSlabs == 3)
             let result = driver.store(
                 landing, mode, key, valueLength: value.count, flags: 7, expiry: Self.now + 5000,
                 cas: mode == .compareAndSwap ? cas : 0, now: Self.now)
@@ -129,7 +129,7 @@ import Testing
             let landing = try #require(driver.land(key.count, value, now: Self.now))
             store.state.process.pointee.crashHook = { [store, other] in
                 store.state.process.pointee.crashHook = nil
-                #expect(store.state.process.pointee.landingSlabs == 0, "the write has begun")
+                #expect(store.state.process.pointee.space.pointee.landingSlabs == 0, "the write has begun")
                 actAsAnotherThread {
                     other.turn(Self.now) { other in
                         _ = other.set(key, [2], now: Self.now)
@@ -153,9 +153,9 @@ import Testing
 
     /// Also between turns, and by a session that is in the middle of one.
     @Test func whatStopsArrivingIsGivenBack() throws {
-        let free = store.state.process.pointee.freeSlabs.count
+        let free = store.state.process.pointee.space.pointee.freeSlabs.count
         let first = try #require(driver.turn(Self.now) { $0.land(3, .value(10_000, seed: 6), now: Self.now) })
-        #expect(store.state.process.pointee.freeSlabs.count == free - 3)
+        #expect(store.state.process.pointee.space.pointee.freeSlabs.count == free - 3)
         driver.session.giveBack(first)
         #expect(larder_load_u64(&driver.session.slot.pointee.epoch) == SessionSlot.offline)
         try driver.turn(Self.now) { driver in
@@ -165,7 +165,7 @@ import Testing
             driver.session.giveBack(second)
             #expect(larder_load_u64(&driver.session.slot.pointee.epoch) != SessionSlot.offline)
         }
-        #expect(store.state.process.pointee.freeSlabs.count == free)
+        #expect(store.state.process.pointee.space.pointee.freeSlabs.count == free)
         expectNothingHeld()
     }
 

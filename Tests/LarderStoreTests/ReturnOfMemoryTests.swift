@@ -200,11 +200,11 @@ import Testing
             let shape = ItemShape(
                 keyLength: key.count, valueLength: 100_000, clientFlags: 0, expiryMilliseconds: Int64.max)
             let slot = driver.session.slot
-            let place = state.reserve(shape, kept: false, now: Self.start, spaceIsLocked: false, slot)!
-            key.withUnsafeBytes { _ = state.writeHeader(place, shape, key: $0.baseAddress!) }
+            guard let place = state.reserve(shape, now: Self.start, slot) else { return }
+            key.withUnsafeBytes { _ = place.writeHeader(shape, key: $0.baseAddress!, state) }
             // As after the flush has taken the slot that was published in between.
             actAsAnotherThread { other.turn(Self.start) { $0.session.flush() } }
-            state.finish(place, slot)
+            place.finish(state)
         }
         driver.turn(Self.start + 1000) { _ in }
         #expect(slabsTaken(store) == 0)

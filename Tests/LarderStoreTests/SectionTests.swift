@@ -63,7 +63,7 @@ import Testing
                 let store = try Self.smallStore()
                 let session = try store.makeSession()
                 session.begin(now: Self.now)
-                store.state.lockSpace()
+                _ = Space(locking: store.state)
             }
         }
 
@@ -71,7 +71,7 @@ import Testing
             await #expect(processExitsWith: .failure) {
                 let store = try Self.smallStore()
                 store.state.lock(.lane, &store.state.mover.pointee.laneLock)
-                store.state.lockSpace()
+                _ = Space(locking: store.state)
             }
         }
 
@@ -82,10 +82,10 @@ import Testing
                 let session = try store.makeSession()
                 session.begin(now: Self.now)
                 session.end()
-                store.state.lockSpace()
+                let space = Space(locking: store.state)
                 store.state.lock(.lane, &store.state.mover.pointee.laneLock)
                 store.state.unlock(.lane, &store.state.mover.pointee.laneLock)
-                store.state.unlockSpace()
+                space.unlock()
                 let other = try Self.smallStore().makeSession()
                 other.begin(now: Self.now)
                 other.end()

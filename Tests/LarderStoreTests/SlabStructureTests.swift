@@ -6,8 +6,7 @@ import Testing
 /// The small parts that slabs are made of.
 @Suite struct SlabStructureTests {
     @Test func listsKeepTheirOrder() {
-        let links = UnsafeMutablePointer<SlabLinks>.allocate(capacity: 50)
-        links.initialize(repeating: SlabLinks(), count: 50)
+        let links = SharedArray(allocating: SlabLinks(), count: 50)
         defer { links.deallocate() }
         var random = SeededRandom(seed: 1)
         var list = SlabList()
@@ -41,8 +40,7 @@ import Testing
         let store = try Store(StoreConfiguration(memoryBytes: 8 << 20, slabBytes: 256 << 10, hashSeed: 1))
         let state = store.state
         let block = state.firstBlock(ofSlab: store.geometry.metadataSlabCount)
-        state.writeDeadItem(
-            Reservation(block: block, blockCount: blockCount, cas: 1, order: 1, form: .wideCas, holdsLane: false))
+        state.writeDeadItem(block: block, blockCount: blockCount)
         let item = Item(state.address(ofBlock: block))
         #expect(item.form.contains(.dead))
         #expect(state.blockCount(forBytes: item.totalBytes) == blockCount)

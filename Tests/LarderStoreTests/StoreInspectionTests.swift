@@ -1,3 +1,4 @@
+import CLarderArena
 import Foundation
 import LarderTesting
 import Synchronization
@@ -92,6 +93,31 @@ import Testing
         }
         isStopped.withLock { $0 = true }
         hasEnded.wait()
+    }
+
+    /// The blocks of an item that is being written may have anything in them, such as a hole of the slab's former life.
+    @Test func itemThatIsBeingWritten() throws {
+        let file = try StoreTestFile()
+        let driver = try Self.fill(file, seed: 4)
+        defer { withExtendedLifetime(driver) {} }
+        let state = driver.whole.state
+        let blocks = 20
+        let open = (0..<state.slabCount).first {
+            state.slabs.state($0) == .open
+                && Int(state.slabs[$0].cursor_blocks) + blocks <= state.blocksPerSlab
+        }
+        let slab = try #require(open)
+        let first = state.firstBlock(ofSlab: slab) + state.slabs[slab].cursor_blocks
+        for block in first..<first + UInt32(blocks) {
+            state.address(ofBlock: block).storeBytes(of: UInt64.max, as: UInt64.self)
+        }
+        state.writeDeadItem(block: first + 10, blockCount: 5)
+        state.slabs.record(slab).pointee.cursor_blocks += UInt32(blocks)
+        let inspection = try StoreInspection(path: file.path)
+        #expect(inspection.problems == [])
+        #expect(inspection.items.unfinished == 1)
+        // The end of the test checks the store, which takes this for an item.
+        state.writeDeadItem(block: first, blockCount: blocks)
     }
 
     /// What a kill leaves can be looked at, and is no damage.

@@ -3,84 +3,42 @@ import LarderTesting
 import LarderWire
 import Testing
 
-/// Random and damaged packets: nothing traps, no call reads or points outside the buffer, every call gets on,
-/// no value is longer than a body may be, and where the input is cut makes no difference.
+/// No value is longer than a body may be, besides.
 ///
 /// `LARDER_FUZZ_PACKETS` says how many packets each seed sends (25,000 without it).
 @Suite struct BinaryParserFuzzTests {
     private static let packetCount = getenv("LARDER_FUZZ_PACKETS").flatMap { Int(String(cString: $0)) } ?? 25_000
 
     @Test(arguments: 1...8)
-    func damagedPackets(seed: Int) throws {
-        var random = SeededRandom(seed: UInt64(seed))
-        var packets = 0
-        while packets < Self.packetCount {
-            let count = Int.random(in: 1...6, using: &random)
-            packets += count
-            var input: [UInt8] = []
-            for _ in 0..<count { input += DamagedPacket.make(&random) }
-            try run(input, &random, seed: seed)
+    func damagedPackets(seed: UInt64) throws {
+        var fuzz = ParserFuzz<BinaryParser>(seed: seed)
+        try fuzz.parse(Self.packetCount, DamagedPacket.make) { random in
+            var parser = BinaryParser(offersAuthentication: random.chance(1, in: 3))
+            if parser.offersAuthentication { parser.isAuthenticated = random.chance(1, in: 2) }
+            return parser
         }
     }
 
     @Test(arguments: 1...4)
-    func cutsMakeNoDifference(seed: Int) {
-        var random = SeededRandom(seed: UInt64(2000 + seed))
-        for _ in 0..<1000 {
-            var input: [UInt8] = []
-            for _ in 0..<4 { input += DamagedPacket.make(&random) }
-            let authenticates = random.chance(1, in: 4)
-            let whole = BinaryScript.steps(input, offersAuthentication: authenticates)
-            let cuts = (0..<4).map { _ in Int.random(in: 0...input.count, using: &random) }.sorted()
-            let same = BinaryScript.steps(input, cuts: cuts, offersAuthentication: authenticates) == whole
-            #expect(same, "seed \(seed), cuts \(cuts), input \(input)")
-            if !same { return }
+    func cutsMakeNoDifference(seed: UInt64) {
+        var fuzz = ParserFuzz<BinaryParser>(seed: 2000 + seed)
+        fuzz.cut(pieces: 4, DamagedPacket.make) { random in
+            BinaryParser(offersAuthentication: random.chance(1, in: 4))
         }
     }
+}
 
-    /// Drives one parser over `input`, which arrives in pieces.
-    private func run(_ input: [UInt8], _ random: inout SeededRandom, seed: Int) throws {
-        let base = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, input.count))
-        defer { base.deallocate() }
-        base.initialize(from: input, count: input.count)
-        var parser = BinaryParser()
-        parser.offersAuthentication = random.chance(1, in: 3)
-        parser.isAuthenticated = !parser.offersAuthentication || random.chance(1, in: 2)
-        var request = Request()
-        var cursor = 0
-        var end = Int.random(in: 0...input.count, using: &random)
-        while true {
-            let before = cursor
-            let step = parser.next(base, cursor: &cursor, end: end, request: &request)
-            let isSound = Self.isSound(step, request, parser, before: before, cursor: cursor, end: end)
-            try #require(isSound, "seed \(seed), \(step) at \(before), input \(input)")
-            switch step {
-            case .needMore:
-                if end == input.count { return }
-                end = Int.random(in: (end + 1)...input.count, using: &random)
-            case .close:
-                return
-            case .reject:
-                if parser.rejection.closes { return }
-                cursor = min(cursor + parser.rejection.swallowBytes, end)
-            case .value:
-                cursor = min(cursor + request.valueLength, end)
-            case .request, .retrieval, .sets:
-                break
-            }
-        }
-    }
+extension BinaryParser: FuzzedParser {
+    static var uncutLengthMax: Int { .max }
 
-    private static func isSound(
-        _ step: ParseStep, _ request: Request, _ parser: BinaryParser, before: Int, cursor: Int, end: Int
-    ) -> Bool {
-        guard before <= cursor, cursor <= end, parser.packetStart + BinaryParser.headerLength <= max(end, 24) else {
+    func isSound(_ step: ParseStep, _ request: Request, before: Int, cursor: Int, end: Int) -> Bool {
+        guard before <= cursor, cursor <= end, packetStart + BinaryParser.headerLength <= max(end, 24) else {
             return false
         }
         switch step {
         case .needMore: return cursor == before
         case .close: return true
-        case .reject: return cursor > before && (0...BinaryParser.bodyLengthMax).contains(parser.rejection.swallowBytes)
+        case .reject: return cursor > before && (0...BinaryParser.bodyLengthMax).contains(rejection.swallowBytes)
         case .value, .request, .retrieval, .sets: break
         }
         guard cursor >= before + BinaryParser.headerLength, request.keyStart >= before + BinaryParser.headerLength,

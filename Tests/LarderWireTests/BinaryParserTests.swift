@@ -133,12 +133,13 @@ import Testing
         _ input: [UInt8], _ steps: [String], offersAuthentication: Bool = false,
         sourceLocation: SourceLocation = #_sourceLocation
     ) {
+        let parser = BinaryParser(offersAuthentication: offersAuthentication)
         #expect(
-            BinaryScript.steps(input, offersAuthentication: offersAuthentication) == steps,
+            BinaryScript.steps(input, by: parser) == steps,
             sourceLocation: sourceLocation)
         guard input.count < 200 else { return }
         for cut in 1..<input.count {
-            let cutSteps = BinaryScript.steps(input, cuts: [cut], offersAuthentication: offersAuthentication)
+            let cutSteps = BinaryScript.steps(input, cuts: [cut], by: parser)
             #expect(cutSteps == steps, "cut at \(cut)", sourceLocation: sourceLocation)
         }
     }

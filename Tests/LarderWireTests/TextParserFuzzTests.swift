@@ -2,91 +2,38 @@ import LarderTesting
 import LarderWire
 import Testing
 
-/// Random and damaged input: nothing traps, no call reads or points outside the buffer,
-/// every call gets on, and where the input is cut makes no difference.
 @Suite struct TextParserFuzzTests {
     @Test(arguments: 1...8)
-    func damagedLines(seed: Int) throws {
-        var random = SeededRandom(seed: UInt64(seed))
-        var lineCount = 0
-        while lineCount < 25_000 {
-            let count = Int.random(in: 1...6, using: &random)
-            lineCount += count
-            var input: [UInt8] = []
-            for _ in 0..<count { input += LineMaker.line(&random) }
-            try run(input, &random, seed: seed)
-        }
+    func damagedLines(seed: UInt64) throws {
+        var fuzz = ParserFuzz<TextParser>(seed: seed)
+        try fuzz.parse(25_000, LineMaker.line) { _ in TextParser() }
     }
 
     @Test(arguments: 1...8)
-    func damagedMetaLines(seed: Int) throws {
-        var random = SeededRandom(seed: UInt64(2000 + seed))
-        var lineCount = 0
-        while lineCount < 25_000 {
-            let count = Int.random(in: 1...6, using: &random)
-            lineCount += count
-            var input: [UInt8] = []
-            for _ in 0..<count { input += LineMaker.metaLine(&random) }
-            try run(input, &random, seed: seed)
-        }
+    func damagedMetaLines(seed: UInt64) throws {
+        var fuzz = ParserFuzz<TextParser>(seed: 2000 + seed)
+        try fuzz.parse(25_000, LineMaker.metaLine) { _ in TextParser() }
     }
 
     @Test(arguments: 1...4, [false, true])
-    func cutsMakeNoDifference(seed: Int, isMeta: Bool) {
-        var random = SeededRandom(seed: UInt64(1000 + seed))
-        for _ in 0..<1000 {
-            var input: [UInt8] = []
-            for _ in 0..<3 { input += isMeta ? LineMaker.metaLine(&random) : LineMaker.line(&random) }
-            // Beyond this, when a line without an end is given up depends on the cut.
-            input = Array(input.prefix(TextParser.lineLengthMax))
-            let whole = WireScript.steps(input)
-            let cuts = (0..<3).map { _ in Int.random(in: 0...input.count, using: &random) }.sorted()
-            let same = WireScript.steps(input, cuts: cuts) == whole
-            #expect(same, "seed \(seed), cuts \(cuts), input \(input)")
-            if !same { return }
-        }
+    func cutsMakeNoDifference(seed: UInt64, isMeta: Bool) {
+        var fuzz = ParserFuzz<TextParser>(seed: 1000 + seed)
+        fuzz.cut(pieces: 3, isMeta ? LineMaker.metaLine : LineMaker.line) { _ in TextParser() }
     }
+}
 
-    /// Drives one parser over `input`, which arrives in pieces.
-    private func run(_ input: [UInt8], _ random: inout SeededRandom, seed: Int) throws {
-        let base = UnsafeMutablePointer<UInt8>.allocate(capacity: input.count)
-        defer { base.deallocate() }
-        base.initialize(from: input, count: input.count)
-        var parser = TextParser()
-        var request = Request()
-        var cursor = 0
-        var end = Int.random(in: 0...input.count, using: &random)
-        while true {
-            let before = cursor
-            let step = parser.next(base, cursor: &cursor, end: end, request: &request)
-            let isSound = Self.isSound(step, request, parser, before: before, cursor: cursor, end: end)
-            try #require(isSound, "seed \(seed), \(step) at \(before), input \(input)")
-            switch step {
-            case .needMore:
-                if end == input.count { return }
-                end = Int.random(in: (end + 1)...input.count, using: &random)
-            case .close:
-                return
-            case .reject:
-                cursor = min(cursor + parser.rejection.swallowBytes, end)
-            case .value:
-                cursor = min(cursor + request.valueLength + 2, end)
-            case .request, .retrieval, .sets:
-                break
-            }
-        }
-    }
+extension TextParser: FuzzedParser {
+    /// Beyond this, when a line without an end is given up depends on the cut.
+    static var uncutLengthMax: Int { lineLengthMax }
 
-    private static func isSound(
-        _ step: ParseStep, _ request: Request, _ parser: TextParser, before: Int, cursor: Int, end: Int
-    ) -> Bool {
-        guard before <= cursor, cursor <= end, parser.lineStart + parser.lineLength <= end else {
+    func isSound(_ step: ParseStep, _ request: Request, before: Int, cursor: Int, end: Int) -> Bool {
+        guard before <= cursor, cursor <= end, lineStart + lineLength <= end else {
             return false
         }
         switch step {
         case .needMore: return cursor == before
         case .close: return true
-        case .reject: return cursor > before && parser.rejection.swallowBytes >= 0
+        case .reject: return cursor > before && rejection.swallowBytes >= 0
         case .value, .request, .retrieval, .sets: break
         }
         guard cursor > before else { return false }

@@ -10,7 +10,7 @@ import Testing
         for letter in UInt8(ascii: "!")...UInt8(ascii: "~") {
             // Those with a number, a mode or base64 want one.
             let argument = "CDEFJNRT".utf8.contains(letter) ? "1" : letter == UInt8(ascii: "M") ? "S" : ""
-            let step = WireScript.steps("mg a2V5 \(UnicodeScalar(letter))\(argument)\r\n")[0]
+            let step = TextScript.steps("mg a2V5 \(UnicodeScalar(letter))\(argument)\r\n")[0]
             #expect(step.hasPrefix(letters.contains(letter) ? "metaGet a2V5" : "reject invalidFlag"), "\(step)")
         }
     }
@@ -47,8 +47,8 @@ import Testing
     ])
     func lines(input: String, step: String) {
         let bytes = Array(input.utf8)
-        #expect(WireScript.steps(bytes) == [step])
-        for cut in 0...bytes.count { #expect(WireScript.steps(bytes, cuts: [cut]) == [step], "cut \(cut)") }
+        #expect(TextScript.steps(bytes) == [step])
+        for cut in 0...bytes.count { #expect(TextScript.steps(bytes, cuts: [cut]) == [step], "cut \(cut)") }
     }
 
     @Test(arguments: [
@@ -65,26 +65,26 @@ import Testing
     ])
     func wrongLines(input: String, reply: String) {
         let bytes = Array(input.utf8)
-        #expect(WireScript.steps(bytes) == ["reject \(reply)"])
+        #expect(TextScript.steps(bytes) == ["reject \(reply)"])
         for cut in 0...bytes.count {
-            #expect(WireScript.steps(bytes, cuts: [cut]) == ["reject \(reply)"], "cut \(cut)")
+            #expect(TextScript.steps(bytes, cuts: [cut]) == ["reject \(reply)"], "cut \(cut)")
         }
     }
 
     /// Whatever is wrong with an `ms` whose length can be read, its value is no command.
     @Test(arguments: ["Z", "v v", "Tx", "MX", "b", "O\(String(repeating: "o", count: 40))"])
     func aWrongStoreTakesItsValueWithIt(flags: String) {
-        let steps = WireScript.steps("ms k 4 \(flags)\r\nquit\r\nmn\r\n")
+        let steps = TextScript.steps("ms k 4 \(flags)\r\nquit\r\nmn\r\n")
         #expect(steps.count == 2 && steps[0].hasPrefix("reject ") && steps[1] == "noOperation")
     }
 
     @Test func twentyWordsAreEnough() {
         let flags = ["b", "c", "f", "h", "k", "l", "q", "s", "t", "u", "v", "x", "I", "O", "P", "L", "C1", "T1", "N1"]
         func line(_ head: String, _ count: Int) -> String { ([head] + flags[..<count]).joined(separator: " ") + "\r\n" }
-        #expect(WireScript.steps(line("mg a2V5", 18))[0].hasPrefix("metaGet"))
-        #expect(WireScript.steps(line("mg a2V5", 19)) == ["reject tooManyFlags"])
-        #expect(WireScript.steps(line("ma a2V5", 19)) == ["reject invalidOrDuplicateFlag"])
-        #expect(WireScript.steps(line("ms a2V5 0", 17) + "\r\n")[0].hasPrefix("metaStore"))
-        #expect(WireScript.steps(line("ms a2V5 0", 18) + "\r\n") == ["reject tooManyFlags"])
+        #expect(TextScript.steps(line("mg a2V5", 18))[0].hasPrefix("metaGet"))
+        #expect(TextScript.steps(line("mg a2V5", 19)) == ["reject tooManyFlags"])
+        #expect(TextScript.steps(line("ma a2V5", 19)) == ["reject invalidOrDuplicateFlag"])
+        #expect(TextScript.steps(line("ms a2V5 0", 17) + "\r\n")[0].hasPrefix("metaStore"))
+        #expect(TextScript.steps(line("ms a2V5 0", 18) + "\r\n") == ["reject tooManyFlags"])
     }
 }

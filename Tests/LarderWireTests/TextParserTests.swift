@@ -80,8 +80,8 @@ import Testing
         let keys = (0..<2000).map { "key-\($0)" }
         let input = Array("get \(keys.joined(separator: " "))\r\nversion\r\n".utf8)
         let expected = ["key key-0 first"] + keys.dropFirst().map { "key \($0)" } + ["end", "version"]
-        #expect(WireScript.steps(input) == expected)
-        #expect(WireScript.steps(input, cuts: [1, 2047, 2049, 5000, input.count - 1]) == expected)
+        #expect(TextScript.steps(input) == expected)
+        #expect(TextScript.steps(input, cuts: [1, 2047, 2049, 5000, input.count - 1]) == expected)
     }
 
     @Test(arguments: [
@@ -99,8 +99,8 @@ import Testing
 
     @Test func lineOfAnyLengthIsParsedOnceItEnds() {
         let noise = String(repeating: "x", count: 5000)
-        #expect(WireScript.steps("delete k 0 \(noise)\r\n") == ["delete k"])
-        #expect(WireScript.steps("\(noise)\r\n") == ["reject unknownCommand"])
+        #expect(TextScript.steps("delete k 0 \(noise)\r\n") == ["delete k"])
+        #expect(TextScript.steps("\(noise)\r\n") == ["reject unknownCommand"])
     }
 
     @Test func logSeesTheLineWithoutItsEnd() {
@@ -138,12 +138,12 @@ import Testing
 /// byte by byte.
 func expectSteps(_ input: String, _ steps: [String], sourceLocation: SourceLocation = #_sourceLocation) {
     let bytes = Array(input.utf8)
-    #expect(WireScript.steps(bytes) == steps, "whole", sourceLocation: sourceLocation)
-    for cut in 0...bytes.count where WireScript.steps(bytes, cuts: [cut]) != steps {
+    #expect(TextScript.steps(bytes) == steps, "whole", sourceLocation: sourceLocation)
+    for cut in 0...bytes.count where TextScript.steps(bytes, cuts: [cut]) != steps {
         #expect(
-            WireScript.steps(bytes, cuts: [cut]) == steps, "cut at \(cut)", sourceLocation: sourceLocation)
+            TextScript.steps(bytes, cuts: [cut]) == steps, "cut at \(cut)", sourceLocation: sourceLocation)
     }
     #expect(
-        WireScript.steps(bytes, cuts: Array(0..<bytes.count)) == steps, "bytewise",
+        TextScript.steps(bytes, cuts: Array(0..<bytes.count)) == steps, "bytewise",
         sourceLocation: sourceLocation)
 }

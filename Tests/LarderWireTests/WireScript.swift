@@ -1,10 +1,22 @@
-import LarderTesting
 import LarderWire
+
+/// A parser of one dialect, and how a script writes down what it parsed.
+protocol ScriptedParser {
+    /// What stands behind a value.
+    static var terminator: [UInt8] { get }
+    var rejection: Rejection { get }
+    init()
+    mutating func next(
+        _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, request: inout Request
+    ) -> ParseStep
+    /// The request as words, without its value.
+    static func words(for request: Request, _ base: UnsafePointer<UInt8>) -> [String]
+}
 
 /// A connection without a socket: it takes input in pieces, drives a parser as the server
 /// does, and writes down what came out, one line of words for each step.
-struct WireScript {
-    private var parser = TextParser()
+struct WireScript<Parser: ScriptedParser> {
+    private var parser: Parser
     private var request = Request()
     /// The unread bytes, and nothing else.
     private var unread: [UInt8] = []
@@ -15,9 +27,11 @@ struct WireScript {
     private(set) var isClosed = false
     private(set) var steps: [String] = []
 
+    init(_ parser: Parser = Parser()) { self.parser = parser }
+
     /// The steps of `input`, cut before each of `cuts`.
-    static func steps(_ input: [UInt8], cuts: [Int] = []) -> [String] {
-        var script = WireScript()
+    static func steps(_ input: [UInt8], cuts: [Int] = [], by parser: Parser = Parser()) -> [String] {
+        var script = WireScript(parser)
         var start = 0
         for cut in cuts + [input.count] {
             script.feed(input[start..<cut])
@@ -56,7 +70,6 @@ struct WireScript {
         for (index, byte) in unread.enumerated() { base[indent + index] = byte }
         var cursor = indent
         let step = parser.next(base, cursor: &cursor, end: count, request: &request)
-        let words = step == .request || step == .value ? Self.words(for: request, base, step) : ""
         unread.removeFirst(cursor - indent)
         switch step {
         case .needMore:
@@ -64,100 +77,51 @@ struct WireScript {
         case .close:
             isClosed = true
             steps.append("close")
-            return false
         case .reject:
-            let rejection = parser.rejection
-            swallowBytes = rejection.swallowBytes
-            steps.append("reject \(rejection.reply)" + (rejection.isSilent ? " silent" : ""))
+            swallowBytes = parser.rejection.swallowBytes
+            isClosed = parser.rejection.closes
+            steps.append(parser.rejection.words)
         case .value:
-            awaitedStore = (words, request.valueLength, request.options.noReply)
+            awaitedStore = (requestWords(base), request.valueLength, request.options.noReply)
         case .request, .retrieval, .sets:
-            steps.append(words)
+            steps.append(requestWords(base) + valueWords(base))
             if request.options.lastOfRetrieval { steps.append("end") }
             isClosed = request.verb == .quit
         }
         return true
     }
 
-    private mutating func takeAwaitedValue() -> Bool {
-        guard let awaited = awaitedStore, unread.count >= awaited.valueLength + 2 else { return false }
-        awaitedStore = nil
-        let value = unread.prefix(awaited.valueLength)
-        let terminator = unread.dropFirst(awaited.valueLength).prefix(2)
-        if terminator.elementsEqual("\r\n".utf8) {
-            steps.append(awaited.words + " value=" + Self.text(value))
-        } else {
-            steps.append("reject badDataChunk" + (awaited.isSilent ? " silent" : ""))
+    private func requestWords(_ base: UnsafePointer<UInt8>) -> String {
+        Parser.words(for: request, base).filter { !$0.isEmpty }.joined(separator: " ")
+    }
+
+    private func valueWords(_ base: UnsafePointer<UInt8>) -> String {
+        switch request.verb {
+        case .store, .metaStore, .authenticate:
+            " value=" + UnsafeBufferPointer(start: base + request.valueStart, count: request.valueLength).text
+        default: ""
         }
-        unread.removeFirst(awaited.valueLength + 2)
+    }
+
+    private mutating func takeAwaitedValue() -> Bool {
+        let terminator = Parser.terminator
+        guard let awaited = awaitedStore, unread.count >= awaited.valueLength + terminator.count else { return false }
+        awaitedStore = nil
+        if unread.dropFirst(awaited.valueLength).starts(with: terminator) {
+            steps.append(awaited.words + " value=" + unread.prefix(awaited.valueLength).text)
+        } else {
+            steps.append(Rejection(reply: .badDataChunk, isSilent: awaited.isSilent).words)
+        }
+        unread.removeFirst(awaited.valueLength + terminator.count)
         return true
     }
+}
 
-    // MARK: Words
+extension Rejection {
+    fileprivate var words: String { "reject \(reply)" + (isSilent ? " silent" : "") + (closes ? " closes" : "") }
+}
 
-    private static func words(for request: Request, _ base: UnsafePointer<UInt8>, _ step: ParseStep) -> String {
-        func bytes(_ start: Int, _ length: Int) -> String {
-            text(UnsafeBufferPointer(start: base + start, count: length))
-        }
-        // `.flushAll` and others have no key: its length is 0 then.
-        let key = bytes(request.keyStart, request.keyLength)
-        var words: [String]
-        switch request.verb {
-        case .retrieve:
-            words = ["key", key]
-            if request.options.firstOfRetrieval { words.append("first") }
-            if request.options.wantsCas { words.append("cas") }
-            if request.options.touches { words.append("exptime=\(request.exptime)") }
-        case .store:
-            words = [
-                "\(request.storeMode)", key, "flags=\(request.clientFlags)", "exptime=\(request.exptime)",
-            ]
-            if request.storeMode == .compareAndSwap { words.append("cas=\(request.cas)") }
-        case .arithmetic:
-            words = [request.options.decrements ? "decr" : "incr", key, "\(request.number)"]
-        case .touch:
-            words = ["touch", key, "\(request.exptime)"]
-        case .flushAll:
-            words = ["flushAll"]
-            if request.options.hasExptime { words.append("\(request.exptime)") }
-        case .verbosity:
-            words = ["verbosity", "\(request.exptime)"]
-        case .delete, .statistics, .shutdown, .administration, .authenticate:
-            words = ["\(request.verb)", key]
-        case .version, .quit, .noOperation, .listMechanisms:
-            words = ["\(request.verb)"]
-        case .metaGet, .metaStore, .metaDelete, .metaArithmetic, .metaDebug:
-            words = ["\(request.verb)", key] + metaWords(request)
-            if request.meta.flagsLength > 0 {
-                words.append("[" + bytes(Int(request.meta.flagsStart), Int(request.meta.flagsLength)) + "]")
-            }
-        }
-        if request.options.noReply { words.append("noReply") }
-        if request.verb == .store || request.verb == .metaStore, step == .request {
-            words.append("value=" + bytes(request.valueStart, request.valueLength))
-        }
-        return words.filter { !$0.isEmpty }.joined(separator: " ")
-    }
-
-    /// What the flags said, as far as it is not nothing.
-    private static func metaWords(_ request: Request) -> [String] {
-        let meta = request.meta
-        let numbers: [(String, UInt64)] = [
-            ("exptime", UInt64(bitPattern: request.exptime)), ("cas", request.cas),
-            ("flags", UInt64(request.clientFlags)),
-            ("delta", request.verb == .metaArithmetic ? request.number : 0), ("initial", request.initialValue),
-            ("vivify", UInt64(bitPattern: Int64(meta.vivifyExptime))),
-            ("recache", UInt64(bitPattern: Int64(meta.recacheExptime))),
-            ("newCas", meta.newCas), ("decoded", UInt64(meta.decodedKeyLength)),
-        ]
-        var words = numbers.filter { $0.1 != 0 }.map { "\($0.0)=\(Int64(bitPattern: $0.1))" }
-        if meta.mode != 0 { words.append("mode=" + text([meta.mode])) }
-        if meta.touchIsLast { words.append("touchIsLast") }
-        if meta.recacheFollowsTouch { words.append("recacheFollowsTouch") }
-        return words
-    }
-
-    private static func text(_ bytes: some Sequence<UInt8>) -> String {
-        String(decoding: Array(bytes), as: UTF8.self)
-    }
+extension Sequence<UInt8> {
+    /// The bytes as text.
+    var text: String { String(decoding: Array(self), as: UTF8.self) }
 }

@@ -6,7 +6,7 @@ extension Cache {
     /// Of all who add the marker one succeeds. What was deleted or stored while a value was made is not noticed.
     public func lease(
         _ key: String, duration: Duration, namespace: String?
-    ) async throws(CacheError) -> CacheLease {
+    ) async throws(CacheError) -> Lease<EncodedValue> {
         if let value = try await values(of: [key], namespace: namespace)[key] { return .found(value) }
         let ticket = LeaseTicket(.random(in: .min ... .max))
         let marker = Self.markerPrefix + key

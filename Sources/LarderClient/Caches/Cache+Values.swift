@@ -16,9 +16,9 @@ extension Cache {
     /// - Throws: `CacheError` with the code `cannotDecode` for a value that is no `Value`.
     public func getWithTimeLeft<Value: Codable & Sendable>(
         _ key: String, as type: Value.Type = Value.self, namespace: String? = nil
-    ) async throws(CacheError) -> (value: Value, left: TimeLeft)? {
+    ) async throws(CacheError) -> Timed<Value>? {
         guard let found = try await timedValue(of: key, namespace: namespace) else { return nil }
-        return (try found.value.decoded(as: type), found.left)
+        return Timed(try found.value.decoded(as: type), left: found.left)
     }
 
     /// The values of those keys that have one.

@@ -13,7 +13,7 @@ public protocol Cache: Sendable {
     func values(of keys: [String], namespace: String?) async throws(CacheError) -> [String: EncodedValue]
 
     /// A value, and how long it has left. Caches that do not say otherwise cannot tell.
-    func timedValue(of key: String, namespace: String?) async throws(CacheError) -> TimedValue?
+    func timedValue(of key: String, namespace: String?) async throws(CacheError) -> Timed<EncodedValue>?
 
     /// Stores values, each for itself.
     /// - Returns: the keys whose values were not stored.
@@ -49,7 +49,7 @@ public protocol Cache: Sendable {
     /// server's own in the meta dialect, and an empty item with a mark in the binary one (`Dialect`). Caches that
     /// do not say otherwise keep a marker under a key of its own: see `markerPrefix`.
     /// - Parameter duration: how long the right holds; at least a second.
-    func lease(_ key: String, duration: Duration, namespace: String?) async throws(CacheError) -> CacheLease
+    func lease(_ key: String, duration: Duration, namespace: String?) async throws(CacheError) -> Lease<EncodedValue>
 
     /// Stores the value that a lease was given for, unless the lease is over. RemoteCache, MemoryCache and
     /// what is made of them also store nothing when the key was stored or deleted since, so that a value
@@ -64,42 +64,9 @@ public protocol Cache: Sendable {
     func abandon(_ ticket: LeaseTicket, _ key: String, namespace: String?) async throws(CacheError)
 }
 
-/// A value of a cache, and how long it has left.
-public struct TimedValue: Sendable, Hashable {
-    /// The value.
-    public var value: EncodedValue
-    /// How long it has left.
-    public var left: TimeLeft
-
-    /// Both of them, for caches of one's own.
-    public init(_ value: EncodedValue, left: TimeLeft) {
-        self.value = value
-        self.left = left
-    }
-}
-
 extension Cache {
     /// The value, of which is not known how long it has left.
-    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> TimedValue? {
-        try await values(of: [key], namespace: namespace)[key].map { TimedValue($0, left: .unknown) }
+    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> Timed<EncodedValue>? {
+        try await values(of: [key], namespace: namespace)[key].map { Timed($0, left: .unknown) }
     }
-}
-
-/// What came of asking for a lease.
-public enum CacheLease: Sendable, Hashable {
-    /// The value is there.
-    case found(EncodedValue)
-    /// The caller is to make the value, then to call `fulfil` or `abandon` with the ticket.
-    case won(LeaseTicket)
-    /// Somebody else is making it: ask again in a while.
-    case lost
-}
-
-/// Names one lease, to the cache that gave it.
-public struct LeaseTicket: Sendable, Hashable {
-    /// The cache's own number for it.
-    public let number: UInt64
-
-    /// Makes a ticket, for caches of one's own.
-    public init(_ number: UInt64) { self.number = number }
 }

@@ -34,7 +34,7 @@ public struct CacheClient: Cache {
         try await cache(namespace).values(of: keys, namespace: namespace)
     }
 
-    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> TimedValue? {
+    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> Timed<EncodedValue>? {
         try await cache(namespace).timedValue(of: key, namespace: namespace)
     }
 
@@ -78,7 +78,7 @@ public struct CacheClient: Cache {
     }
 
     public func lease(_ key: String, duration: Duration, namespace: String?) async throws(CacheError)
-        -> CacheLease
+        -> Lease<EncodedValue>
     {
         try await cache(namespace).lease(key, duration: duration, namespace: namespace)
     }

@@ -61,13 +61,13 @@ public final class MemoryCache: Cache {
     }
 
     // Async, so that nobody who names the type gets the protocol's own instead.
-    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> TimedValue? {
+    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> Timed<EncodedValue>? {
         try turn(key) { turn in
             turn.find().map { item in
                 turn.session.markUsed(item, now: turn.now)
                 let end = turn.session.expiry(of: item)
                 let left = TimeLeft.limited(.milliseconds(end == .max ? 0 : end - turn.now))
-                return TimedValue(EncodedValue(item), left: end == .max ? .unlimited : left)
+                return Timed(EncodedValue(item), left: end == .max ? .unlimited : left)
             }
         }
     }
@@ -147,7 +147,7 @@ public final class MemoryCache: Cache {
     // Async, so that nobody who names the type gets the protocol's own instead.
 
     public func lease(_ key: String, duration: Duration, namespace: String?) async throws(CacheError)
-        -> CacheLease
+        -> Lease<EncodedValue>
     {
         try turn(key) { turn in
             if let item = turn.find() { return .found(EncodedValue(item)) }

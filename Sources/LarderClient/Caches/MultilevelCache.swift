@@ -62,7 +62,7 @@ public struct MultilevelCache: Cache {
         }
     }
 
-    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> TimedValue? {
+    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> Timed<EncodedValue>? {
         try await far.timedValue(of: key, namespace: namespace)
     }
 
@@ -104,14 +104,14 @@ public struct MultilevelCache: Cache {
     }
 
     public func lease(_ key: String, duration: Duration, namespace: String?) async throws(CacheError)
-        -> CacheLease
+        -> Lease<EncodedValue>
     {
         // A lease, so that a value that is changed while it is on its way is not kept near.
         switch try await near.lease(key, duration: nearDuration, namespace: namespace) {
         case .found(let value): return .found(value)
         case .lost: return try await far.lease(key, duration: duration, namespace: namespace)
         case .won(let ticket):
-            let lease: CacheLease
+            let lease: Lease<EncodedValue>
             do {
                 lease = try await far.lease(key, duration: duration, namespace: namespace)
             } catch {

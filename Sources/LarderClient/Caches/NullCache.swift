@@ -26,7 +26,7 @@ public struct NullCache: Cache {
     public func flushAll() -> Bool { true }
 
     /// Everybody makes a value of their own.
-    public func lease(_ key: String, duration: Duration, namespace: String?) async -> CacheLease {
+    public func lease(_ key: String, duration: Duration, namespace: String?) async -> Lease<EncodedValue> {
         .won(LeaseTicket(0))
     }
 

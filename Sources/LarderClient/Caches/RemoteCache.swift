@@ -52,13 +52,13 @@ public struct RemoteCache: Cache {
         }
     }
 
-    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> TimedValue? {
+    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> Timed<EncodedValue>? {
         let name = try keys.encode(key)
         guard let found = try await asking({ try await servers.timedItem(for: name) }) else { return nil }
-        guard !found.item.bytes.isEmpty || found.item.flags != 0 else {
-            return try await emptyValue(key).map { TimedValue($0, left: found.left) }
+        guard !found.value.bytes.isEmpty || found.value.flags != 0 else {
+            return try await emptyValue(key).map { Timed($0, left: found.left) }
         }
-        return TimedValue(try packing.unpack(found.item), left: found.left)
+        return Timed(try packing.unpack(found.value), left: found.left)
     }
 
     public func store(
@@ -118,13 +118,13 @@ public struct RemoteCache: Cache {
 
     public func lease(
         _ key: String, duration: Duration, namespace: String?
-    ) async throws(CacheError) -> CacheLease {
+    ) async throws(CacheError) -> Lease<EncodedValue> {
         let name = try keys.encode(key)
         let seconds = Int(
             clamping: (duration.wholeMilliseconds / 1000) + (duration.wholeMilliseconds % 1000 > 0 ? 1 : 0))
         switch try await asking({ try await servers.lease(name, seconds: max(1, seconds)) }) {
         case .found(let item): return .found(try packing.unpack(item))
-        case .won(let cas): return .won(LeaseTicket(cas))
+        case .won(let ticket): return .won(ticket)
         case .lost: return .lost
         }
     }

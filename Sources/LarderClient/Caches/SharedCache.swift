@@ -71,7 +71,7 @@ public final class SharedCache: Cache {
         readers[key.hashValue & (Self.readersCount - 1)].read(try keys.encode(key), clock)
     }
 
-    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> TimedValue? {
+    public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> Timed<EncodedValue>? {
         try await remote.timedValue(of: key, namespace: namespace)
     }
 
@@ -101,7 +101,7 @@ public final class SharedCache: Cache {
     public func flushAll() async throws(CacheError) -> Bool { try await remote.flushAll() }
 
     public func lease(_ key: String, duration: Duration, namespace: String?) async throws(CacheError)
-        -> CacheLease
+        -> Lease<EncodedValue>
     {
         // What is empty may stand for a lease: the server knows.
         if case .found(let value) = try read(key), !value.bytes.isEmpty {

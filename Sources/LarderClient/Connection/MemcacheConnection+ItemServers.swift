@@ -22,13 +22,13 @@ extension MemcacheConnection: ItemServers {
     }
 
     /// - Returns: an item of which is not known how long it has left, in the binary dialect.
-    public func timedItem(for key: String) async throws -> TimedItem? {
+    public func timedItem(for key: String) async throws -> Timed<StoredItem>? {
         try await observed(.get, 1, instead: nil) {
             let answer = try await self.answer { encoder in try encoder.getWithTimeLeft(key) }
             switch answer.code {
             case .value:
                 let item = StoredItem(answer)
-                return item.isLeaseMarker ? nil : TimedItem(item, left: answer.left)
+                return item.isLeaseMarker ? nil : Timed(item, left: answer.left)
             case .miss: return nil
             default: throw self.observer.unexpected(answer)
             }
@@ -148,10 +148,10 @@ extension MemcacheConnection: ItemServers {
 
     /// - Returns: where failures are misses and the server is down, the right to make the value: nobody else will
     ///   give it.
-    public func lease(_ key: String, seconds: Int) async throws -> Lease {
+    public func lease(_ key: String, seconds: Int) async throws -> Lease<StoredItem> {
         // More would be a date.
         let seconds = min(max(1, seconds), Int(Expiration.spanSecondsMax))
-        return try await observed(.lease, 1, instead: .won(cas: 0)) {
+        return try await observed(.lease, 1, instead: .won(LeaseTicket(0))) {
             try self.leased(
                 try await self.answers(commandCount: 1) { encoder in
                     try encoder.lease(key, seconds: seconds)

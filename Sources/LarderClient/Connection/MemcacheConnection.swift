@@ -116,7 +116,7 @@ public final class MemcacheConnection: Sendable {
     }
 
     /// What the answers to a lease come to.
-    func leased(_ answers: [Answer]) throws(MemcacheError) -> Lease {
+    func leased(_ answers: [Answer]) throws(MemcacheError) -> Lease<StoredItem> {
         if let lease = settings.dialect.lease(answers) { return lease }
         throw observer.unexpected(answers.first { $0.isRefusal } ?? answers.first)
     }

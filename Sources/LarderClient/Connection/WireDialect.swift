@@ -13,7 +13,7 @@ protocol WireDialect: Sendable {
     /// - Parameter valueBytesMax: no value is longer, or the server is not to be trusted.
     func makeDecoder(valueBytesMax: Int) -> any AnswerDecoder
     /// What the answers to a lease come to; nil when they are none.
-    func lease(_ answers: [Answer]) -> Lease?
+    func lease(_ answers: [Answer]) -> Lease<StoredItem>?
 }
 
 /// Requests as bytes. Each command has an opaque of its own, counted up.

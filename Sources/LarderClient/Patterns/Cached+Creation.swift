@@ -9,7 +9,7 @@ extension Cached {
         _ key: String, dependsOn masterKey: (Value) -> String? = { _ in nil },
         create: () async throws -> Value
     ) async throws -> Value {
-        if let value = try await get(key, as: Value.self) { return value }
+        if let value = try await cache.get(key, as: Value.self, namespace: namespace) { return value }
         let value = try await create()
         if !isNil(value) { try await set(key, value, dependsOn: masterKey(value)) }
         return value
@@ -24,7 +24,7 @@ extension Cached {
         _ key: String, dependsOn masterKey: (Value) -> String? = { _ in nil },
         create: () async throws -> Value
     ) async throws -> Value {
-        if let value = try await get(key, as: Value.self) { return value }
+        if let value = try await cache.get(key, as: Value.self, namespace: namespace) { return value }
         let value = try await create()
         if !isNil(value) { try await add(key, value, dependsOn: masterKey(value)) }
         return value
@@ -36,7 +36,7 @@ extension Cached {
         _ key: String, _ value: Value, dependsOn masterKey: String? = nil
     ) async throws(CacheError) -> Value {
         if try await add(key, value, dependsOn: masterKey) { return value }
-        if let present = try await get(key, as: Value.self) { return present }
+        if let present = try await cache.get(key, as: Value.self, namespace: namespace) { return present }
         // It ended between the two, or somebody else is making one.
         try await set(key, value, dependsOn: masterKey)
         return value
@@ -53,7 +53,7 @@ extension Cached {
         create: ([Argument]) async throws -> [Argument: Value]
     ) async throws -> [Argument: Value] {
         if arguments.isEmpty { return [:] }
-        let found = try await getMulti(arguments.map(key), as: Value.self)
+        let found = try await cache.getMulti(arguments.map(key), as: Value.self, namespace: namespace)
         var values: [Argument: Value] = [:]
         var missing: [Argument] = []
         for argument in Set(arguments) {
@@ -64,7 +64,7 @@ extension Cached {
         if made.isEmpty { return values }
         var stored: [String: Value] = [:]
         for (argument, value) in made { stored[key(argument)] = value }
-        try await setMulti(stored)
+        try await cache.setMulti(stored, expiration: expiration, namespace: namespace)
         return values.merging(made) { _, new in new }
     }
 }

@@ -38,98 +38,28 @@ public struct Cached: Sendable {
         CacheDependency(cache, masterKey, expiration: expiration)
     }
 
-    /// `Cache.get`.
-    public func get<Value: Codable & Sendable>(
-        _ key: String, as type: Value.Type = Value.self
-    ) async throws(CacheError) -> Value? {
-        try await cache.get(key, as: type, namespace: namespace)
-    }
-
-    /// `Cache.getMulti`.
-    public func getMulti<Value: Codable & Sendable>(
-        _ keys: [String], as type: Value.Type = Value.self
-    ) async throws(CacheError) -> [String: Value] {
-        try await cache.getMulti(keys, as: type, namespace: namespace)
-    }
-
-    /// `Cache.set`, and lets the key depend on a master key.
+    /// Stores a value, and lets its key depend on a master key.
+    /// - Parameter masterKey: nil, for a value that depends on nothing.
+    /// - Returns: false when the cache did not take the value.
     @discardableResult
     public func set<Value: Codable & Sendable>(
-        _ key: String, _ value: Value, dependsOn masterKey: String? = nil
+        _ key: String, _ value: Value, dependsOn masterKey: String?
     ) async throws(CacheError) -> Bool {
         let isStored = try await cache.set(key, value, expiration: expiration, namespace: namespace)
         if isStored { try await depend(key, masterKey) }
         return isStored
     }
 
-    /// `Cache.setMulti`.
-    @discardableResult
-    public func setMulti<Value: Codable & Sendable>(_ values: [String: Value]) async throws(CacheError)
-        -> [String]
-    {
-        try await cache.setMulti(values, expiration: expiration, namespace: namespace)
-    }
-
-    /// `Cache.add`, and, where the value was stored, lets the key depend on a master key.
+    /// Stores a value where there is none, and lets its key depend on a master key then.
+    /// - Parameter masterKey: nil, for a value that depends on nothing.
+    /// - Returns: false where there is a value already.
     @discardableResult
     public func add<Value: Codable & Sendable>(
-        _ key: String, _ value: Value, dependsOn masterKey: String? = nil
+        _ key: String, _ value: Value, dependsOn masterKey: String?
     ) async throws(CacheError) -> Bool {
         let isStored = try await cache.add(key, value, expiration: expiration, namespace: namespace)
         if isStored { try await depend(key, masterKey) }
         return isStored
-    }
-
-    /// `Cache.addMulti`.
-    @discardableResult
-    public func addMulti<Value: Codable & Sendable>(_ values: [String: Value]) async throws(CacheError)
-        -> [String]
-    {
-        try await cache.addMulti(values, expiration: expiration, namespace: namespace)
-    }
-
-    /// `Cache.replace`.
-    @discardableResult
-    public func replace<Value: Codable & Sendable>(_ key: String, _ value: Value) async throws(CacheError)
-        -> Bool
-    {
-        try await cache.replace(key, value, expiration: expiration, namespace: namespace)
-    }
-
-    /// `Cache.replaceMulti`.
-    @discardableResult
-    public func replaceMulti<Value: Codable & Sendable>(
-        _ values: [String: Value]
-    ) async throws(CacheError) -> [String] {
-        try await cache.replaceMulti(values, expiration: expiration, namespace: namespace)
-    }
-
-    /// `Cache.delete`.
-    @discardableResult
-    public func delete(_ key: String) async throws(CacheError) -> Bool {
-        try await cache.delete(key, namespace: namespace)
-    }
-
-    /// `Cache.deleteMulti`.
-    @discardableResult
-    public func deleteMulti(_ keys: [String]) async throws(CacheError) -> Bool {
-        try await cache.deleteMulti(keys, namespace: namespace)
-    }
-
-    /// `Cache.incr`; a number that begins so ends as values do.
-    @discardableResult
-    public func incr(_ key: String, by delta: Int64 = 1, initial: UInt64? = nil) async throws(CacheError)
-        -> UInt64?
-    {
-        try await cache.incr(key, by: delta, initial: initial, expiration: expiration, namespace: namespace)
-    }
-
-    /// `Cache.decr`; a number that begins so ends as values do.
-    @discardableResult
-    public func decr(_ key: String, by delta: Int64 = 1, initial: UInt64? = nil) async throws(CacheError)
-        -> UInt64?
-    {
-        try await cache.decr(key, by: delta, initial: initial, expiration: expiration, namespace: namespace)
     }
 
     /// A value whose key could not be made to depend on what it depends on must not stay.

@@ -40,7 +40,7 @@ extension Pooled: ItemServers where Pool.Resource: ItemServers {
         try await withConnection { try await $0.items(for: keys) }
     }
 
-    public func timedItem(for key: String) async throws -> TimedItem? {
+    public func timedItem(for key: String) async throws -> Timed<StoredItem>? {
         try await withConnection { try await $0.timedItem(for: key) }
     }
 
@@ -72,7 +72,7 @@ extension Pooled: ItemServers where Pool.Resource: ItemServers {
         try await withConnection { try await $0.touch(key, expiration: expiration) }
     }
 
-    public func lease(_ key: String, seconds: Int) async throws -> Lease {
+    public func lease(_ key: String, seconds: Int) async throws -> Lease<StoredItem> {
         try await withConnection { try await $0.lease(key, seconds: seconds) }
     }
 

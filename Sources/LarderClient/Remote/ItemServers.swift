@@ -15,20 +15,6 @@ public struct StoredItem: Sendable, Hashable {
     }
 }
 
-/// An item, and how long it has left.
-public struct TimedItem: Sendable, Hashable {
-    /// The item.
-    public var item: StoredItem
-    /// How long it has left.
-    public var left: TimeLeft
-
-    /// Both of them.
-    public init(_ item: StoredItem, left: TimeLeft) {
-        self.item = item
-        self.left = left
-    }
-}
-
 /// A value that is to be stored under a key.
 public struct NewItem: Sendable, Hashable {
     /// 1 to 250 bytes.
@@ -64,16 +50,6 @@ public enum ValueEnd: Sendable, Hashable {
     case back
 }
 
-/// What a lease came to: of all who ask for a key that is missing, one is to make the value.
-public enum Lease: Sendable, Hashable {
-    /// The value is there.
-    case found(StoredItem)
-    /// The caller is to make the value, and to store it with this cas.
-    case won(cas: UInt64)
-    /// Somebody else is at it.
-    case lost
-}
-
 /// One server, or many that share keys among them: all that caches over the network ask for.
 ///
 /// Connections throw `MemcacheError`, and `CancellationError` where the task was cancelled.
@@ -81,7 +57,7 @@ public protocol ItemServers: Sendable {
     /// The items of those keys that have one.
     func items(for keys: [String]) async throws -> [String: StoredItem]
     /// The item of a key, and how long it has left. What does not say otherwise cannot tell.
-    func timedItem(for key: String) async throws -> TimedItem?
+    func timedItem(for key: String) async throws -> Timed<StoredItem>?
     /// - Returns: the keys of the items that were not stored.
     func store(_ mode: StoreMode, _ items: [NewItem], expiration: Expiration) async throws -> [String]
     /// Stores over what has this cas only.
@@ -102,7 +78,7 @@ public protocol ItemServers: Sendable {
     func touch(_ key: String, expiration: Expiration) async throws -> Bool
     /// Asks for a key's value, or for the right to make it.
     /// - Parameter seconds: how long the right holds.
-    func lease(_ key: String, seconds: Int) async throws -> Lease
+    func lease(_ key: String, seconds: Int) async throws -> Lease<StoredItem>
     /// Removes everything.
     func flushAll() async throws
 }
@@ -126,7 +102,7 @@ extension ItemServers {
     }
 
     /// The item, of which is not known how long it has left.
-    public func timedItem(for key: String) async throws -> TimedItem? {
-        try await items(for: [key])[key].map { TimedItem($0, left: .unknown) }
+    public func timedItem(for key: String) async throws -> Timed<StoredItem>? {
+        try await items(for: [key])[key].map { Timed($0, left: .unknown) }
     }
 }

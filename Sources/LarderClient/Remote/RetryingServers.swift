@@ -33,7 +33,7 @@ public struct RetryingServers: ItemServers {
         try await retrying { try await servers.items(for: keys) }
     }
 
-    public func timedItem(for key: String) async throws -> TimedItem? {
+    public func timedItem(for key: String) async throws -> Timed<StoredItem>? {
         try await retrying { try await servers.timedItem(for: key) }
     }
 
@@ -62,7 +62,7 @@ public struct RetryingServers: ItemServers {
         try await retrying { try await servers.touch(key, expiration: expiration) }
     }
 
-    public func lease(_ key: String, seconds: Int) async throws -> Lease {
+    public func lease(_ key: String, seconds: Int) async throws -> Lease<StoredItem> {
         try await servers.lease(key, seconds: seconds)
     }
 

@@ -1,5 +1,3 @@
-import Crypto
-
 /// The hashes of libmemcached that pylibmc and others place keys with.
 public enum KeyHash: Sendable, Hashable {
     /// Bob Jenkins' hash, libmemcached's own choice; bytes count as signed, as on the machines that run it.
@@ -27,10 +25,8 @@ public enum KeyHash: Sendable, Hashable {
 
     /// MD5 as four numbers, the least significant byte of each first.
     static func md5Words(_ bytes: [UInt8]) -> [UInt32] {
-        var hash = Insecure.MD5()
-        bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
         var words: [UInt32] = [0, 0, 0, 0]
-        for (index, byte) in hash.finalize().enumerated() {
+        for (index, byte) in Digest.md5(bytes).enumerated() {
             words[index / 4] |= UInt32(byte) << UInt32(index % 4 * 8)
         }
         return words

@@ -10,7 +10,7 @@ extension ServerGroup: ItemServers {
         return parts.reduce(into: [:]) { found, part in found.merge(part) { first, _ in first } }
     }
 
-    public func timedItem(for key: String) async throws -> TimedItem? {
+    public func timedItem(for key: String) async throws -> Timed<StoredItem>? {
         try await one(key, instead: nil) { try await $0.timedItem(for: key) }
     }
 
@@ -55,8 +55,8 @@ extension ServerGroup: ItemServers {
         try await one(key, instead: false) { try await $0.touch(key, expiration: expiration) }
     }
 
-    public func lease(_ key: String, seconds: Int) async throws -> Lease {
-        try await one(key, instead: .won(cas: 0)) { try await $0.lease(key, seconds: seconds) }
+    public func lease(_ key: String, seconds: Int) async throws -> Lease<StoredItem> {
+        try await one(key, instead: .won(LeaseTicket(0))) { try await $0.lease(key, seconds: seconds) }
     }
 
     /// - Throws: also where failures are misses: what was to go may still be there. The other servers have done it.

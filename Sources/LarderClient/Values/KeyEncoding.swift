@@ -1,5 +1,3 @@
-import Crypto
-
 /// How an application's keys become a server's, which have 1 to 250 bytes and, for most clients, no spaces.
 public struct KeyEncoding: Sendable {
     private let form: @Sendable (String) -> String
@@ -14,7 +12,7 @@ public struct KeyEncoding: Sendable {
     public static let base64 = KeyEncoding { Base64URL.encode(Array($0.utf8)) }
 
     /// The SHA-256 of the key, in base64: any key of any length becomes one of 44 bytes.
-    public static let sha256 = KeyEncoding { Base64URL.encode(Array(SHA256.hash(data: Array($0.utf8)))) }
+    public static let sha256 = KeyEncoding { Base64URL.encode(Digest.sha256(Array($0.utf8))) }
 
     /// The key for the servers.
     /// - Throws: `CacheError` with the code `badKey`.

@@ -70,7 +70,7 @@ package struct CacheSettings: Sendable, Equatable {
     /// What happens when it is full, in words.
     var whenFull: String {
         if purgesLeastRecentlyUsed { return "drops the least recently used" }
-        return clearsOnFull ? "drops everything" : "refuses more"
+        return clearsOnFull ? "drops everything" : "refuses new items"
     }
 
     /// The line that says at the start what the cache is.
@@ -80,7 +80,7 @@ package struct CacheSettings: Sendable, Equatable {
             ? "values of up to \(valueBytesMax) bytes in blocks of \(blockBytes)"
             : "values of up to \(valueBytesMax) bytes"
         let ways = places + (isRouted ? ["keys \(name)/..."] : [])
-        let way = ways.isEmpty ? "nobody" : ways.joined(separator: ", ")
+        let way = ways.isEmpty ? "no client" : ways.joined(separator: ", ")
         return "cache \"\(name)\" for \(way): \(itemsMax) items, \(values); when full it \(whenFull)"
     }
 

@@ -11,7 +11,7 @@ extension Option {
             long: "key-route", .none, .caches, "on the main port NAME/KEY is KEY in the cache NAME",
             effect: { draft, _ in draft.settings.routesKeys = true }),
         Option(
-            long: "compat", .none, .caches, "warn of keys of --cache that there are not, and go on",
+            long: "compat", .none, .caches, "warn about unknown keys of --cache, and start",
             effect: { draft, _ in draft.isCompatible = true }),
     ]
 }

@@ -64,7 +64,7 @@ extension ExtendedOption {
             draft.settings.showsSlabMover = false
             draft.settings.showsMaintainer = false
             draft.warn(
-                "-o no_modern: its no_maxconns_fast and no_lru_crawler apply, the rest concerns memcached's insides.")
+                "-o no_modern: its no_maxconns_fast and no_lru_crawler apply, the rest has no effect.")
         },
         option("track_sizes") { draft, _ in draft.settings.tracksSizes = true },
         option("lru_crawler") { draft, _ in draft.settings.crawlerIsEnabled = true },
@@ -79,7 +79,7 @@ extension ExtendedOption {
         option("lru_maintainer") { draft, _ in draft.settings.showsMaintainer = true },
         silent("no_drop_privileges"),
         option("relaxed_privileges") { draft, _ in draft.settings.allowsDebugging = true },
-        ignored("no_hashexpand", "the index grows when it has to"),
+        ignored("no_hashexpand", "the index grows with the items"),
         ignored(
             "hash_algorithm", "the hash is keyed with a random seed", .words(["jenkins", "murmur3", "xxh3"])),
         ignored(
@@ -130,8 +130,8 @@ extension ExtendedOption {
     ]
 
     private static let ownEviction =
-        "Larder evicts by slab: what expires, what is mostly holes, then the oldest that nobody asks for"
-    private static let expiry = "expired items give their memory back by themselves"
+        "Larder evicts by slab: expired ones, those with most holes, then the oldest without hits"
+    private static let expiry = "memory of expired items is reclaimed in any case"
     private static let eviction: [ExtendedOption] = [
         ignored(
             "tail_repair_time", expiry, .atLeast(10, "Cannot set tail_repair_time to less than 10 seconds")
@@ -159,7 +159,7 @@ extension ExtendedOption {
         ignored("warm_max_factor", ownEviction, .decimal(0...Double.infinity, "warm_max_factor must be > 0")) {
             $0.settings.tunables.warmFactor = Double($1) ?? 0
         },
-        ignored("temporary_ttl", "items that expire together lie together anyway", .any) {
+        ignored("temporary_ttl", "items that expire together are stored together", .any) {
             $0.settings.temporaryTTL = LeadingInteger($1).value
         },
     ]
@@ -179,7 +179,7 @@ extension ExtendedOption {
             ignored("sock_cookie_id", "mark the sockets in the firewall instead", .any),
             option("proxy_config") { _, text throws(Ending) in
                 guard text != nil else { throw .badValue("Missing proxy_config file argument") }
-                throw .usage("Larder is not a proxy: -o proxy_config would have it serve something else.")
+                throw .usage("Larder is not a proxy: -o proxy_config is refused.")
             },
         ]
 

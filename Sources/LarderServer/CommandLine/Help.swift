@@ -10,8 +10,8 @@ package enum Help {
             Larder \(Version.larder), a cache server that speaks memcached's protocol.
 
             usage: larder [options]         serve
-                   larder ping [options]    ask a server whether it is there (larder ping -h)
-                   larder inspect FILE      look through a store's file (larder inspect -h)
+                   larder ping [options]    check that a server answers (larder ping -h)
+                   larder inspect FILE      check a store's file (larder inspect -h)
 
 
             """
@@ -27,16 +27,16 @@ package enum Help {
     static let ping = """
         usage: larder ping [-l HOST] [-p PORT] [-s FILE] [-Z] [-B binary] [-t SECONDS] [-v]
 
-        Asks a server for its version. Exit code 0: it answered; 1: it did not, and why is on
-        standard error.
+        Asks a server for its version. Exit code 0: it answered; 1: it did not, and standard
+        error has the reason.
 
-          -l HOST     where the server is (default: this machine)
-          -p PORT     its port (default 11211)
-          -s FILE     its socket file, instead of host and port
-          -Z          ask over TLS, whatever certificate it shows
-          -B binary   ask in the binary protocol, as a server under -S needs
+          -l HOST     the server's host (default: this machine)
+          -p PORT     the server's port (default 11211)
+          -s FILE     the server's socket file, instead of host and port
+          -Z          use TLS, without a check of the server's certificate
+          -B binary   use the binary protocol, for a server with -S
           -t SECONDS  how long to wait (default 3)
-          -v          print what it answered
+          -v          print the answer
 
         """
 
@@ -44,10 +44,10 @@ package enum Help {
     static let inspect = """
         usage: larder inspect [--json] FILE
 
-        Prints what is in the file of a store (-e, --store, store=), and checks all of it: every
-        item's checksum, and the index against the items. The file is only read, and may be that
-        of a running server. Exit code 0: no problems; 1: problems, or not a store; 2: a
-        server is making the file at this moment.
+        Prints the contents of a store's file (-e, --store, store=), and checks all of it: every
+        item's checksum, and the index against the items. The file is not changed, and a running
+        server may use it. Exit code 0: no problems; 1: problems, or not a store; 2: a server is
+        making the file at this moment.
 
           --json      print one JSON object instead
 
@@ -67,7 +67,7 @@ package enum Help {
     private static let examples = """
         Examples
           larder                           64 MB, for programs on this machine
-          larder -m 1024 -l '*'            1 GB, for everyone who can reach this machine
+          larder -m 1024 -l '*'            1 GB, for all clients that can reach this machine
           larder -l 10.0.0.5,[::1]:11300   on one network card, and on another port locally
           larder -s /run/larder.sock -a 770
           larder ping -t 1 && echo up

@@ -13,7 +13,7 @@ extension Option {
             effect: { draft, text throws(Ending) in draft.settings.udpPort = try port(text, of: "-U") }),
         Option(
             long: "udp-unsafe", .none, .listening,
-            "let answers over UDP be larger than requests, which\nhelps whoever forges a sender's address",
+            "let UDP replies be larger than requests; attackers\ncan then flood forged addresses with them",
             effect: { draft, _ in draft.settings.udpIsUnsafe = true }),
         Option(
             "l", "listen", .required("ADDR,..."), .listening,

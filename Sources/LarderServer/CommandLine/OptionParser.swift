@@ -41,7 +41,7 @@ private func parseServing(_ arguments: [String]) throws(Ending) -> Draft {
         case .wrong(let message):
             throw .badValue("larder: \(message)\nIllegal argument \"?\"")
         case .word(let word):
-            throw .usage("There is no command and no option \"\(word)\"; larder -h lists what there is.")
+            throw .usage("There is no command and no option \"\(word)\"; larder -h lists all of them.")
         }
     }
     try applyProtocol(to: &draft)
@@ -107,6 +107,6 @@ private func warnOfSilence(_ draft: inout Draft) {
     if settings.tcpPort == 0, settings.udpPort == 0, settings.unixSocketPath == nil,
         settings.caches.allSatisfy(\.places.isEmpty)
     {
-        draft.warn("-p 0 leaves nothing to listen on: nobody can connect without a port, or a socket file with -s.")
+        draft.warn("-p 0 without -s: Larder has no listener, and no client can connect.")
     }
 }

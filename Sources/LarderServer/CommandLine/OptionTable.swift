@@ -25,7 +25,7 @@ struct Option: Sendable {
         case behaviour = "Behaviour"
         case caches = "Named caches"
         case process = "Logging and process"
-        case accepted = "Accepted for memcached's sake"
+        case accepted = "Accepted for compatibility with memcached"
     }
 
     typealias Effect = @Sendable (inout Draft, String) throws(Ending) -> Void

@@ -1,7 +1,7 @@
 extension Option {
     static let process: [Option] = [
         Option(
-            "v", "verbose", .optional, .process, "say more on standard error; -vv and -vvv still more",
+            "v", "verbose", .optional, .process, "log more on standard error; -vv and -vvv even more",
             effect: { draft, _ in draft.settings.verbosity += 1 }),
         Option(
             "d", "daemon", .none, .process, "run in the background",
@@ -22,13 +22,13 @@ extension Option {
             "r", "enable-coredumps", .none, .process, "raise the limit on core files",
             effect: { draft, _ in draft.settings.raisesCoreLimit = true }),
         Option(
-            "h", "help", .none, .process, "print this and leave",
+            "h", "help", .none, .process, "print this and exit",
             effect: { _, _ throws(Ending) in throw .printed(Help.text) }),
         Option(
-            "V", "version", .none, .process, "print the version and leave",
+            "V", "version", .none, .process, "print the version and exit",
             effect: { _, _ throws(Ending) in throw .printed(Version.line) }),
         Option(
-            "i", "license", .none, .process, "print the licences and leave",
+            "i", "license", .none, .process, "print the licences and exit",
             effect: { _, _ throws(Ending) in throw .printed(Help.license) }),
     ]
 
@@ -37,7 +37,7 @@ extension Option {
     static let accepted: [Option] = [
         Option(
             "B", "protocol", .required("NAME"), .listening,
-            "ascii, binary, or auto: what the first byte tells\n(default auto)",
+            "ascii, binary, or auto: by the first byte\n(default auto)",
             effect: { draft, text throws(Ending) in
                 draft.bindingProtocol = try bindingProtocol(text)
             }),

@@ -28,7 +28,7 @@ extension Option {
             }),
         Option(
             "e", "memory-file", .required("FILE"), .memory,
-            "keep the items in this file: they outlive the\nserver",
+            "keep the items in this file, across restarts",
             effect: { draft, text throws(Ending) in try setStore(text, "-e", &draft) }),
         Option(
             long: "store", .required("FILE"), .memory, "the same as -e",
@@ -58,7 +58,7 @@ extension Option {
                 guard threads <= 256 else { throw .badValue("-t takes at most 256 threads, not \(threads).") }
                 draft.settings.threadCount = threads
                 if threads > 64 {
-                    draft.warn("-t \(threads) is more threads than is of use: at most one for each core.")
+                    draft.warn("-t \(threads) is more threads than useful: take at most one for each core.")
                 }
             }),
         Option(
@@ -69,7 +69,7 @@ extension Option {
             }),
         Option(
             "R", "max-reqs-per-event", .required("NUM"), .load,
-            "requests of one client before the others' turn\n(default 20)",
+            "requests of one client before another client's turn\n(default 20)",
             effect: { draft, text throws(Ending) in
                 draft.settings.requestsPerEventMax = try positiveNumber(
                     text, "-R", orElse: "Number of requests per event must be greater than 0")
@@ -102,11 +102,11 @@ extension Option {
             effect: { draft, text in draft.settings.userFilePath = text }),
         Option(
             "Z", "enable-ssl", .none, .behaviour,
-            "TLS on every TCP listener but -l notls:ADDR;\nneeds -o ssl_chain_cert=FILE,ssl_key=FILE",
+            "TLS on every TCP listener except -l notls:ADDR;\nneeds -o ssl_chain_cert=FILE,ssl_key=FILE",
             effect: { draft, _ in draft.settings.tlsEnabled = true }),
         Option(
             "D", nil, .required("CHAR"), .behaviour,
-            "what ends a key's prefix in \"stats detail\", which this\nturns on (default :)",
+            "end of a key's prefix in \"stats detail\", which this\nturns on (default :)",
             effect: { draft, text throws(Ending) in
                 guard let delimiter = text.utf8.first else { throw .badValue("No delimiter specified") }
                 draft.settings.prefixDelimiter = delimiter
@@ -114,7 +114,7 @@ extension Option {
             }),
         Option(
             "o", "extended", .required("NAME[=VALUE],..."), .behaviour,
-            "idle_timeout=SECONDS, no_maxconns_fast, hashpower=N,\nsize_aware, no_hugepages, ssl_...;\nmemcached's others are accepted",
+            "idle_timeout=SECONDS, no_maxconns_fast, hashpower=N,\nsize_aware, no_hugepages, ssl_...;\nall of memcached's are accepted",
             effect: { draft, text throws(Ending) in try applyExtendedOptions(text, to: &draft) }),
     ]
 }

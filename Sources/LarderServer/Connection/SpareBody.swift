@@ -6,7 +6,7 @@ import Synchronization
 /// would have to clear its pages anew, which costs more than to receive and copy the value.
 ///
 /// It is kept only while unread answers take up more than it: a server of 64 MB has no room for it in the memory that it
-/// takes up otherwise (README, "Memory"). The workers keep smaller ones themselves.
+/// takes up otherwise (docs/memory.md). The workers keep smaller ones themselves.
 final class SpareBody: Sendable {
     private static let bytesMaxOfAll = 8 << 20
     /// Share of the server's memory, so that 900 KB fit where that is 64 MB.

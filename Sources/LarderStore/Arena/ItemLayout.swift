@@ -28,7 +28,7 @@ struct ItemForm: OptionSet {
     /// The item has a checksum: it lies in a file.
     @inlinable @inline(__always)
     static var checked: ItemForm { ItemForm(rawValue: 1 << 6) }
-    /// The item was deleted, replaced, dropped or moved: see `SlabWalk.swift`.
+    /// The item was deleted, replaced, dropped or moved: see `StoreState.markDead`.
     @inlinable @inline(__always)
     static var dead: ItemForm { ItemForm(rawValue: 1 << 7) }
     /// The key was given in base64, and is given back so.
@@ -79,7 +79,7 @@ struct ItemForm: OptionSet {
 ///
 /// SAFETY: `base` comes from the index or from a walk over a slab's used blocks, both under the
 /// protection that `Epochs` describes; the lengths are those its writer checked before publishing.
-public struct Item {
+@safe public struct Item {
     @usableFromInline let address: UnsafeMutableRawPointer
     @usableFromInline let firstBytes: UInt64
     @usableFromInline let guardOfView: ViewGuard
@@ -94,7 +94,7 @@ public struct Item {
 
     /// An item that a session has found. The session may use it until it goes offline.
     @inline(__always)
-    init(_ base: UnsafeMutableRawPointer, foundBy session: UnsafeMutablePointer<SessionSlot>) {
+    init(_ base: UnsafeMutableRawPointer, foundBy session: Shared<SessionSlot>) {
         address = base
         firstBytes = larder_load_head(base)
         guardOfView = ViewGuard(session)
@@ -131,6 +131,10 @@ public struct Item {
         guard form.rawValue & ItemForm.clientFlags.rawValue != 0 else { return 0 }
         return base.load(fromByteOffset: form.clientFlagsOffset, as: UInt32.self)
     }
+    /// Copies of the key and of the value.
+    var keyBytes: [UInt8] { Array(UnsafeRawBufferPointer(start: key, count: keyLength)) }
+    var valueBytes: [UInt8] { Array(UnsafeRawBufferPointer(start: value, count: valueLength)) }
+
     @inline(__always)
     var totalBytes: Int { form.headerBytes &+ keyLength &+ valueLength }
 
@@ -158,12 +162,39 @@ public struct Item {
 
     /// Times this item was found of late: counted down when eviction passes it over.
     @inline(__always)
-    var frequency: UInt8 { larder_load_u8(stateField) & ItemState.frequencyMask }
+    var frequency: UInt8 { state & ItemState.frequencyMask }
+    /// The state byte as it is now: `ItemState`.
     @inline(__always)
-    var stateField: UnsafeMutablePointer<UInt8> { (base + 1).assumingMemoryBound(to: UInt8.self) }
+    var state: UInt8 {
+        @inline(__always) get { atomicLoad(stateField) }
+        @inline(__always) nonmutating set { atomicStore(stateField, newValue) }
+    }
+    /// Changes the state byte unless another thread was faster.
+    @inline(__always)
+    func exchangeState(_ expected: UInt8, _ desired: UInt8) -> Bool { atomicExchange(stateField, expected, desired) }
     /// Low 16 bits of the second of the last access.
     @inline(__always)
-    var accessedField: UnsafeMutablePointer<UInt16> {
+    var accessed: UInt16 {
+        @inline(__always) get { atomicLoad(accessedField) }
+        @inline(__always) nonmutating set { atomicStore(accessedField, newValue) }
+    }
+
+    /// Milliseconds from the slab's base at which the item expires. Only for a form with an expiry.
+    @inline(__always)
+    var expiresAfter: UInt32 { atomicLoad(expiryField) }
+    @inline(__always)
+    func setExpiry(_ milliseconds: UInt32) { atomicStore(expiryField, milliseconds) }
+
+    // SAFETY: the form says which fields there are, and each is aligned.
+    @inline(__always)
+    private var expiryField: UnsafeMutablePointer<UInt32> {
+        assert(form.contains(.expires))
+        return (base + form.expiryOffset).assumingMemoryBound(to: UInt32.self)
+    }
+    @inline(__always)
+    private var stateField: UnsafeMutablePointer<UInt8> { (base + 1).assumingMemoryBound(to: UInt8.self) }
+    @inline(__always)
+    private var accessedField: UnsafeMutablePointer<UInt16> {
         (base + form.accessedOffset).assumingMemoryBound(to: UInt16.self)
     }
 }
@@ -224,18 +255,4 @@ struct ItemShape {
     func totalBytes(wideCas: Bool) -> Int {
         form(wideCas: wideCas).headerBytes &+ keyLength &+ valueLength
     }
-}
-
-/// Where a new item goes.
-struct Reservation {
-    var block: UInt32
-    var blockCount: Int
-    /// What clients see.
-    var cas: UInt64
-    var order: UInt64
-    var form: ItemForm
-    /// The session's lane is locked until the item is published or given up.
-    var holdsLane: Bool
-    /// For a run of slabs: `ProcessState.life` when the run was taken.
-    var life: UInt32 = 0
 }

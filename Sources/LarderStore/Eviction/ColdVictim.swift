@@ -1,7 +1,7 @@
 import CLarderArena
 
 /// Whom to empty when the queues' heads are all in use. Under the space lock.
-extension StoreState {
+extension Space {
     /// Slabs, and items of each, that are looked at.
     private static let slabsLookedAt = 16
     private static let itemsLookedAt = 16
@@ -20,32 +20,28 @@ extension StoreState {
     }
 
     private func firstOldSlab() -> Int? {
-        for list in [process.pointee.keptSlabs, process.pointee.freshSlabs] {
+        for list in [owned.keptSlabs, owned.freshSlabs] {
             var next = list.head
             while next != SlabList.none {
                 if isOldAndSealed(Int(next)) { return Int(next) }
-                next = process.pointee.links[Int(next)].next
+                next = owned.links[Int(next)].next
             }
         }
         return nil
     }
 
     private func isOldAndSealed(_ slab: Int) -> Bool {
-        let state = larder_load_u32(&slabs[slab].state)
-        return (state == LARDER_SLAB_SEALED.rawValue || state == LARDER_SLAB_RUN_HEAD.rawValue)
-            && !isYoung(slab) && larder_load_u32(process.pointee.pins + slab) == 0
+        let kind = slabs.state(slab)
+        return (kind == .sealed || kind == .runHead) && !isYoung(slab) && !state.isPinned(slab)
     }
 
     /// How many of a slab's first live items were found of late, of a hundred.
     private func foundPercent(_ slab: Int) -> Int {
-        let isRun = larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue
-        var position = Int(firstBlock(ofSlab: slab))
-        let end = position + (isRun ? 1 : Int(slabs[slab].cursor_blocks))
+        var items = SlabItems(state, of: slab)
         var live = 0
         var found = 0
-        for _ in 0..<2 * Self.itemsLookedAt where position < end && live < Self.itemsLookedAt {
-            let item = Item(address(ofBlock: UInt32(truncatingIfNeeded: position)))
-            position += blockCount(forBytes: item.totalBytes)
+        for _ in 0..<2 * Self.itemsLookedAt where live < Self.itemsLookedAt {
+            guard let item = items.next() else { break }
             if item.form.contains(.dead) { continue }
             live += 1
             if item.frequency > 0 { found += 1 }

@@ -4,7 +4,7 @@ import CLarderArena
 ///
 /// The slab is sealed and its items are still in the index; afterwards none is, and the slab can go
 /// to limbo. Readers that found an item before keep reading the old bytes until their turn ends.
-extension StoreState {
+extension Space {
     enum Evacuation {
         /// Make room: keep what was asked for of late. With a surcharge it must have been oftener: what is
         /// kept takes room elsewhere, so that to keep all may be in vain.
@@ -19,132 +19,119 @@ extension StoreState {
 
     /// - Returns: false when `.move` found no place for an item: what is left stays where it is.
     func evacuate(
-        _ slab: Int, _ purpose: Evacuation, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ slab: Int, _ purpose: Evacuation, _ session: Shared<SessionSlot>, now: Int64
     ) -> Bool {
-        guard !isFlushed(slab: slab) else {
+        guard !state.isFlushed(slab: slab) else {
             takeFromIndex(flushed: slab)
             return true
         }
+        assert(slabs.state(slab) == .sealed || slabs.state(slab) == .runHead, "an open slab is not walked over")
         // Before the walk: the mover opens slabs of its own.
         let isKept = slabs[slab].run_slabs == 1
         // What was stored of late and found at all never pays more: it is no more than half of the arena.
         let isYoung = isYoung(slab)
-        let isRun = larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue
-        let start = Int(firstBlock(ofSlab: slab))
-        let end = isRun ? start + 1 : start + Int(slabs[slab].cursor_blocks)
-        var position = start
-        while position < end, larder_load_u32(&slabs[slab].live_blocks) != 0 {
-            let item = Item(address(ofBlock: UInt32(truncatingIfNeeded: position)))
-            let count = blockCount(forBytes: item.totalBytes)
-            position += count
+        var items = SlabItems(state, of: slab)
+        while slabs.liveBlocks(slab) != 0, let item = items.next() {
             if item.form.contains(.dead) { continue }
-            if position < end { larder_prefetch(address(ofBlock: UInt32(truncatingIfNeeded: position))) }
-            let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
+            items.prefetchNext()
+            let count = items.blockCount
+            let hash = hash(of: item)
             let keeps: Bool
             var price = 0
             switch purpose {
             case .drop: keeps = false
             case .dropDead:
-                guard isDead(item, now: now) else { continue }
+                guard state.isDead(item, now: now) else { continue }
                 keeps = false
-            case .move: keeps = !isDead(item, now: now)
+            case .move: keeps = !state.isDead(item, now: now)
             case .evict(let surcharge):
                 let hits = hits(of: item, hash, isKept: isKept)
                 price = retentionPrice(
                     blockCount: count, hits: hits, isKept: isKept, surcharge: isYoung ? 0 : surcharge)
-                keeps = hits >= price && !isDead(item, now: now)
-                if !keeps { process.pointee.droppedKeys?.note(hash) }
+                keeps = hits >= price && !state.isDead(item, now: now)
+                if !keeps { owned.droppedKeys?.note(hash) }
             }
             if keeps {
                 if move(item, hash, price: price, session, now: now) { continue }
                 if case .move = purpose { return false }
             }
-            dropFromIndex(item, hash, count, session, now: now)
+            state.dropFromIndex(item, hash, session, now: now)
         }
         if case .evict = purpose { adaptRetention(isKept: isKept) }
         return true
     }
+}
 
+extension StoreState {
     func dropFromIndex(
-        _ item: Item, _ hash: UInt64, _ count: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ item: Item, _ hash: UInt64, _ session: Shared<SessionSlot>, now: Int64
     ) {
-        let block = block(ofItem: item.base)
+        let block = block(of: item)
         let bucket = lockBucket(hash)
-        guard let slot = slot(ofBlock: block, KeyHash.tag(hash), in: bucket) else {
-            // Deleted or replaced a moment ago: whoever did it gives the blocks back.
-            unlockBucket(bucket)
-            return
-        }
-        removeSlot(slot, from: bucket)
-        crashPoint()
+        // Without a slot, another thread has just deleted or replaced the item, and gives the blocks back.
+        guard let slot = slot(ofBlock: block, KeyHash.tag(hash), in: bucket) else { return }
         countDropped(item, hash, isDead: isDead(item, now: now), now: now, session)
-        release(block: block, blockCount: count, session)
-        unlockBucket(bucket)
+        remove(slot, from: bucket, session)
     }
 
     func countDropped(
-        _ item: Item, _ hash: UInt64, isDead: Bool, now: Int64, _ session: UnsafeMutablePointer<SessionSlot>
+        _ item: Item, _ hash: UInt64, isDead: Bool, now: Int64, _ session: Shared<SessionSlot>
     ) {
         if let bounds { bounds.removed(item, hash) }
-        let fetched = larder_load_u8(item.stateField) & ItemState.fetched != 0
-        larder_count(&session.pointee.counters.items, -1)
+        let fetched = item.state & ItemState.fetched != 0
+        changeCount(&session.pointee.counters.items, -1)
         if isDead {
-            larder_count(&session.pointee.counters.expired, 1)
-            if !fetched { larder_count(&session.pointee.counters.expiredUnfetched, 1) }
+            changeCount(&session.pointee.counters.expired, 1)
+            if !fetched { changeCount(&session.pointee.counters.expiredUnfetched, 1) }
         } else {
-            larder_count(&session.pointee.counters.evictions, 1)
+            changeCount(&session.pointee.counters.evictions, 1)
             let idle = secondsSinceAccess(item, now: now)
-            larder_store_u32(&process.pointee.lastEvictionIdleSeconds, UInt32(clamping: idle))
-            if !fetched { larder_count(&session.pointee.counters.evictionsUnfetched, 1) }
+            atomicStore(&process.pointee.lastEvictionIdleSeconds, UInt32(clamping: idle))
+            if !fetched { changeCount(&session.pointee.counters.evictionsUnfetched, 1) }
             if item.form.contains(.expires) {
-                larder_count(&session.pointee.counters.evictionsWithExpiry, 1)
+                changeCount(&session.pointee.counters.evictionsWithExpiry, 1)
             }
             if let log = session.pointee.evictionLog { record(item, in: log, now: now) }
         }
     }
+}
 
+extension Space {
     /// Copies an item to the mover's slabs and points its slot there. It pays for it in hits.
     func move(
-        _ item: Item, _ hash: UInt64, price: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ item: Item, _ hash: UInt64, price: Int, _ session: Shared<SessionSlot>, now: Int64
     ) -> Bool {
-        let old = block(ofItem: item.base)
+        let old = state.block(of: item)
         while true {
-            let expiry = expiry(of: item)
+            let expiry = state.expiry(of: item)
             var shape = ItemShape(
                 keyLength: item.keyLength, valueLength: item.valueLength, clientFlags: item.clientFlags,
-                expiryMilliseconds: expiry, cas: cas(of: item), order: order(of: item),
-                keyIsBinary: item.keyIsBinary, checked: checked)
-            guard let place = reserve(shape, kept: true, now: now, spaceIsLocked: true, mover) else {
+                expiryMilliseconds: expiry, cas: state.cas(of: item), order: state.order(of: item),
+                keyIsBinary: item.keyIsBinary, checked: state.checked)
+            guard let place = reserveKept(shape, now: now) else {
                 return false
             }
-            let bucket = lockBucket(hash)
-            guard let slot = slot(ofBlock: old, KeyHash.tag(hash), in: bucket) else {
-                unlockBucket(bucket)
-                giveUp(place, mover)
+            let bucket = state.lockBucket(hash)
+            guard let slot = state.slot(ofBlock: old, KeyHash.tag(hash), in: bucket) else {
+                bucket.unlock()
+                place.giveUp(state)
                 return true
             }
-            guard self.expiry(of: item) == expiry else {
+            guard state.expiry(of: item) == expiry else {
                 // Touched in place meanwhile.
-                unlockBucket(bucket)
-                giveUp(place, mover)
+                bucket.unlock()
+                place.giveUp(state)
                 continue
             }
             // Under the lock, since marks are set under it.
-            shape.state = larder_load_u8(item.stateField)
-            shape.accessed = larder_load_u16(item.accessedField)
+            shape.state = item.state
+            shape.accessed = item.accessed
+            assert(price >= 0 && hash == state.hash(of: item))
             if price > 0 { shape.state = stateAfterPaying(price, shape.state) }
-            let value = writeHeader(place, shape, key: item.key)
-            value.copyMemory(from: item.value, byteCount: shape.valueLength)
-            crashPoint()
-            sign(place)
-            settle(place)
-            crashPoint()
-            larder_bucket_publish(slot.line, slot.number, place.block)
-            inheritAge(slabIndex(ofBlock: place.block), from: slabIndex(ofBlock: old))
-            release(block: old, blockCount: blockCount(forBytes: item.totalBytes), session)
-            unlockBucket(bucket)
-            finish(place, mover)
-            larder_count(&session.pointee.counters.itemsMoved, 1)
+            place.write(shape, copying: item, state)
+            inheritAge(state.slabIndex(ofBlock: place.block), from: state.slabIndex(ofBlock: old))
+            place.publish(replacing: slot, in: bucket, hash: nil, session, state)
+            changeCount(&session.pointee.counters.itemsMoved, 1)
             return true
         }
     }

@@ -23,12 +23,9 @@ extension Session {
     /// Begins to note what this session evicts, or stops it.
     public func recordsEvictions(_ records: Bool) {
         if records, slot.pointee.evictionLog == nil {
-            let log = UnsafeMutablePointer<EvictionLog>.allocate(capacity: 1)
-            log.initialize(to: EvictionLog())
-            slot.pointee.evictionLog = log
+            slot.pointee.evictionLog = Shared(allocating: EvictionLog())
         } else if !records, let log = slot.pointee.evictionLog {
             slot.pointee.evictionLog = nil
-            log.deinitialize(count: 1)
             log.deallocate()
         }
     }
@@ -38,22 +35,22 @@ extension Session {
         guard let log = slot.pointee.evictionLog, !log.pointee.items.isEmpty || log.pointee.dropped > 0 else {
             return ([], 0)
         }
-        let taken = log.move()
-        log.initialize(to: EvictionLog())
+        let taken = log.pointee
+        log.pointee = EvictionLog()
         return (taken.items, taken.dropped)
     }
 }
 
 extension StoreState {
     /// Notes an eviction in the session's log, which is there: see `SessionSlot.evictionLog`.
-    func record(_ item: Item, in log: UnsafeMutablePointer<EvictionLog>, now: Int64) {
+    func record(_ item: Item, in log: Shared<EvictionLog>, now: Int64) {
         guard log.pointee.items.count < EvictionLog.itemsMax else {
             log.pointee.dropped += 1
             return
         }
         log.pointee.items.append(
             EvictedItem(
-                key: Array(UnsafeRawBufferPointer(start: item.key, count: item.keyLength)),
+                key: item.keyBytes,
                 valueLength: item.valueLength, expiry: expiry(of: item),
                 wasFetched: item.wasFetched, idleSeconds: secondsSinceAccess(item, now: now)))
     }

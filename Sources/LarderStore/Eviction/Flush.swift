@@ -25,23 +25,22 @@ struct FlushSweep {
 ///
 /// The index may hold slots of flushed items only while `attention.flushing` is set, but for a large item that is
 /// stored while it begins: `finishRun` takes that one away.
-extension StoreState {
+extension Space {
     /// Slabs that are given back in one slice for each bucket of a slice.
     private static let slabsForBuckets = 4
     /// The slices that a flush does at once, so that a small store has nothing left of it.
     private static let slicesAtOnce = 8
     /// Slabs looked at for a flushed one that is not pinned.
     private static let flushedSearched = 64
+}
 
+extension StoreState {
     @inline(__always)
-    var isFlushing: Bool { larder_load_u32(&process.pointee.attention.flushing) != 0 }
+    var isFlushing: Bool { atomicLoad(&process.pointee.attention.flushing) != 0 }
 
     /// Whether a slot may lead to an item that is missing: see `isValid`.
     @inline(__always)
-    var needsAttention: Bool { larder_needs_attention(&process.pointee.attention) }
-
-    /// Whether an item that the index leads to is one: the store is sound, and the item was not flushed.
-    func isValid(_ item: UnsafeMutableRawPointer) -> Bool { isValid(block: block(ofItem: item)) }
+    var needsAttention: Bool { isAttentionNeeded(&process.pointee.attention) }
 
     /// Whether the sweep is still under way does not matter: it may have ended since the index was read.
     func isValid(block: UInt32) -> Bool { !isCondemned && !isFlushed(block: block) }
@@ -49,47 +48,48 @@ extension StoreState {
     private func isFlushed(block: UInt32) -> Bool {
         let slab = slabIndex(ofBlock: block)
         // Of a damaged slot, which leads out of the arena, nothing is left either.
-        return slab >= slabCount || slabs[slab].sequence <= larder_load_u64(&process.pointee.flushedSequence)
+        return slab >= slabCount || slabs[slab].sequence <= atomicLoad(&process.pointee.flushedSequence)
     }
 
     /// Whether all items in a slab were flushed, and slots may still lead to them.
     func isFlushed(slab: Int) -> Bool { isFlushing && slabs[slab].sequence <= process.pointee.flushedSequence }
+}
 
+extension Space {
     /// Drops every item. Under the space lock.
-    func flush(_ session: UnsafeMutablePointer<SessionSlot>) {
+    func flush(_ session: Shared<SessionSlot>) {
         for place in 0..<SessionSlot.placesMax {
-            guard let slot = sessionSlot(place) else { break }
+            guard let slot = state.sessionSlot(place) else { break }
             sealLane(slot)
         }
-        crashPoint()
+        state.crashPoint()
         // Nothing is stored before this flush ends but into runs, which `finishRun` looks after.
         writeFlushSequence(superblock.pointee.slab_sequence)
         process.pointee.flushSweep = FlushSweep(
-            bucketsEnd: Int(larder_load_u64(&superblock.pointee.bucket_count)),
-            itemsCounted: countedItems(), blocksCounted: countedBlocks())
-        crashPoint()
-        larder_store_u32(&process.pointee.attention.flushing, 1)
+            bucketsEnd: Int(atomicLoad(&superblock.pointee.bucket_count)),
+            itemsCounted: state.countedItems(), blocksCounted: state.countedBlocks())
+        state.crashPoint()
+        atomicStore(&process.pointee.attention.flushing, 1)
         bounds?.removedAll()
-        crashPoint()
-        larder_store_u64(&process.pointee.nextTickMilliseconds, 0)
-        for _ in 0..<Self.slicesAtOnce where isFlushing {
+        state.crashPoint()
+        atomicStore(&process.pointee.nextTickMilliseconds, 0)
+        for _ in 0..<Self.slicesAtOnce where state.isFlushing {
             sweepFlushed(session, bucketsMax: process.pointee.configuration.bucketsSweptMax)
         }
         recycleLimbo(session)
     }
 
     /// Does a slice of what a flush has left to do. Under the space lock.
-    func sweepFlushed(_ session: UnsafeMutablePointer<SessionSlot>, bucketsMax: Int) {
-        guard isFlushing else { return }
+    func sweepFlushed(_ session: Shared<SessionSlot>, bucketsMax: Int) {
+        guard state.isFlushing else { return }
         let end = process.pointee.flushSweep.bucketsEnd
         let all = UInt32(1) << UInt32(LARDER_BUCKET_SLOTS) - 1
         for _ in 0..<bucketsMax where process.pointee.flushSweep.bucket < end {
-            let bucket = bucketAddress(process.pointee.flushSweep.bucket)
+            let bucket = state.bucketAddress(process.pointee.flushSweep.bucket)
             process.pointee.flushSweep.bucket += 1
-            if larder_bucket_match(bucket, UInt8(LARDER_TAG_EMPTY)) == all { continue }
+            if bucket.match(UInt8(LARDER_TAG_EMPTY)) == all { continue }
             // To lock it clears it.
-            lock(bucket)
-            unlockBucket(bucket)
+            state.lock(bucket).unlock()
         }
         guard process.pointee.flushSweep.bucket >= end else { return }
         for _ in 0..<bucketsMax * Self.slabsForBuckets where process.pointee.flushSweep.slab < slabCount {
@@ -99,50 +99,54 @@ extension StoreState {
             giveBack(flushed: slab, session)
         }
         guard process.pointee.flushSweep.slab >= slabCount else { return }
-        larder_store_u32(&process.pointee.attention.flushing, 0)
+        atomicStore(&process.pointee.attention.flushing, 0)
     }
+}
 
+extension StoreState {
     /// Takes the slots of flushed items out of a locked bucket.
     @inline(never)
-    func clearFlushed(_ bucket: UnsafeMutablePointer<larder_bucket>) {
+    func clearFlushed(_ bucket: borrowing LockedBucket) {
         var cleared: UInt64 = 0
-        var current: UnsafeMutablePointer<larder_bucket>? = bucket
+        var current: Shared<larder_bucket>? = bucket.first
         for _ in 0..<Self.chainLinesMax {
             guard let line = current else { break }
             // Taken before a slot's removal may give the line back.
             current = overflow(of: line)
             for number in 0..<UInt32(LARDER_BUCKET_SLOTS) {
-                let tag = larder_bucket_tag(line, number)
+                let tag = line.tag(number)
                 guard tag != UInt8(LARDER_TAG_EMPTY), tag != UInt8(LARDER_TAG_LINK) else { continue }
-                let block = larder_bucket_block(line, number)
+                let block = line.block(number)
                 guard isFlushed(block: block) else { continue }
                 removeSlot(IndexSlot(line: line, number: number, block: block), from: bucket)
                 cleared += 1
             }
         }
-        if cleared > 0 { _ = larder_add_u64(&process.pointee.itemsFlushed, cleared) }
+        if cleared > 0 { _ = atomicAdd(&process.pointee.itemsFlushed, cleared) }
     }
+}
 
+extension Space {
     // MARK: Slabs
 
     /// A slab whose items were flushed, to be given back before any other is emptied.
     func oldestFlushedSlab() -> Int? {
-        guard isFlushing else { return nil }
+        guard state.isFlushing else { return nil }
         // Where nothing may be dropped, no other slab gives room.
         let searched = process.pointee.configuration.evicts ? Self.flushedSearched : slabCount
-        for list in [process.pointee.freshSlabs, process.pointee.keptSlabs] {
+        for list in [owned.freshSlabs, owned.keptSlabs] {
             var next = list.head
             for _ in 0..<searched where next != SlabList.none {
                 let slab = Int(next)
-                next = process.pointee.links[slab].next
-                if isFlushed(slab: slab), !isPinned(slab) { return slab }
+                next = owned.links[slab].next
+                if state.isFlushed(slab: slab), !state.isPinned(slab) { return slab }
             }
         }
         return nil
     }
 
     /// Takes a slab's items from the index, and sends it to limbo.
-    func dropFlushed(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
+    func dropFlushed(_ slab: Int, _ session: Shared<SessionSlot>) {
         takeFromIndex(flushed: slab)
         giveBack(flushed: slab, session)
     }
@@ -151,64 +155,65 @@ extension StoreState {
     /// - Returns: how many there are.
     @discardableResult
     func takeFromIndex(flushed slab: Int) -> Int {
-        let isRun = larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue
-        let start = Int(firstBlock(ofSlab: slab))
-        let end = isRun ? start + 1 : start + Int(slabs[slab].cursor_blocks)
-        var position = start
+        var items = SlabItems(state, of: slab)
         var count = 0
-        while position < end, larder_load_u32(&slabs[slab].live_blocks) != 0 {
-            let item = Item(address(ofBlock: UInt32(truncatingIfNeeded: position)))
-            position += blockCount(forBytes: item.totalBytes)
+        while slabs.liveBlocks(slab) != 0, let item = items.next() {
             if item.form.contains(.dead) { continue }
-            if position < end { larder_prefetch(address(ofBlock: UInt32(truncatingIfNeeded: position))) }
+            items.prefetchNext()
             count += 1
             // To lock it clears it.
-            unlockBucket(lockBucket(KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)))
+            state.lockBucket(hash(of: item)).unlock()
         }
         return count
     }
 
     /// Sends a slab to limbo that no slot leads to. A run that is still being made is left to `finishRun`.
-    private func giveBack(flushed slab: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
-        switch larder_load_u32(&slabs[slab].state) {
-        case LARDER_SLAB_RUN_HEAD.rawValue: retireRun(slab, session)
-        case LARDER_SLAB_SEALED.rawValue:
+    private func giveBack(flushed slab: Int, _ session: Shared<SessionSlot>) {
+        switch slabs.state(slab) {
+        case .runHead: retireRun(slab, session)
+        case .sealed:
             removeSealed(slab)
             sendToLimbo(slab, session)
         default: break
         }
     }
+}
 
+extension StoreState {
     // MARK: Counts
 
     /// Items that sessions count and that are no more. Until the sweep has cleared their slots, that is what was counted at
     /// the flush.
     var flushedItemCount: Int64 {
         isFlushing
-            ? larder_counted(&process.pointee.flushSweep.itemsCounted)
-            : Int64(bitPattern: larder_load_u64(&process.pointee.itemsFlushed))
+            ? counted(&process.pointee.flushSweep.itemsCounted)
+            : Int64(bitPattern: atomicLoad(&process.pointee.itemsFlushed))
     }
 
     /// Blocks that sessions count and that are no item's any more.
-    var flushedBlockCount: Int64 { larder_counted(&process.pointee.flushSweep.blocksCounted) }
+    var flushedBlockCount: Int64 { counted(&process.pointee.flushSweep.blocksCounted) }
+}
 
+extension Space {
     /// The blocks of a slab are no longer counted.
     func noteReset(_ slab: Int, blocks: Int64) {
         guard slabs[slab].sequence <= process.pointee.flushedSequence else { return }
-        larder_count(&process.pointee.flushSweep.blocksCounted, -blocks)
+        changeCount(&process.pointee.flushSweep.blocksCounted, -blocks)
     }
 
     /// Nothing is in limbo. What was deleted while a flush began may have been counted twice.
     func noteLimboIsEmpty() {
-        let left = larder_counted(&process.pointee.flushSweep.blocksCounted)
-        if left != 0, !isFlushing { larder_count(&process.pointee.flushSweep.blocksCounted, -left) }
+        let left = counted(&process.pointee.flushSweep.blocksCounted)
+        if left != 0, !state.isFlushing { changeCount(&process.pointee.flushSweep.blocksCounted, -left) }
     }
+}
 
+extension StoreState {
     /// Makes the store one that was never flushed. No session is in a section.
     func forgetFlush() {
-        larder_store_u64(&process.pointee.flushedSequence, 0)
-        larder_store_u64(&process.pointee.itemsFlushed, 0)
+        atomicStore(&process.pointee.flushedSequence, 0)
+        atomicStore(&process.pointee.itemsFlushed, 0)
         process.pointee.flushSweep = FlushSweep()
-        larder_store_u32(&process.pointee.attention.flushing, 0)
+        atomicStore(&process.pointee.attention.flushing, 0)
     }
 }

@@ -5,7 +5,7 @@ import CLarderArena
 /// First those whose time is over, then those that are mostly holes, then the oldest. Fresh items
 /// have a queue of slabs of their own: what is not asked for while it passes through is dropped
 /// there, so that a scan does not push out what is in use (S3-FIFO, SOSP '23, by slabs).
-extension StoreState {
+extension Space {
     /// Slabs looked at to find one with holes; and before an item has to go though there are some.
     private static let samples = 16
     private static let samplesMax = 256
@@ -22,7 +22,7 @@ extension StoreState {
 
     /// Empties one slab into limbo; false when there is none that may be.
     func reclaimSlab(
-        _ purpose: Evacuation, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ purpose: Evacuation, _ session: Shared<SessionSlot>, now: Int64
     ) -> Bool {
         if let flushed = oldestFlushedSlab() {
             dropFlushed(flushed, session)
@@ -58,9 +58,9 @@ extension StoreState {
     }
 
     private func evict(
-        _ slab: Int, _ purpose: Evacuation, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ slab: Int, _ purpose: Evacuation, _ session: Shared<SessionSlot>, now: Int64
     ) {
-        if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue {
+        if slabs.state(slab) == .runHead {
             return dropRun(slab, session, now: now)
         }
         removeSealed(slab)
@@ -69,8 +69,8 @@ extension StoreState {
     }
 
     /// Moves a slab's live items together elsewhere.
-    private func closeHoles(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
-        if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue {
+    private func closeHoles(_ slab: Int, _ session: Shared<SessionSlot>, now: Int64) -> Bool {
+        if slabs.state(slab) == .runHead {
             retireRun(slab, session)
             return true
         }
@@ -85,7 +85,7 @@ extension StoreState {
 
     /// Closes holes rather than use memory that never was used: to fault in and clear pages costs more than to copy
     /// as many bytes twice. Where items are small, it is their number that costs, and only what is mostly holes is closed.
-    func stayInUsedMemory(areItemsLarge: Bool, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) {
+    func stayInUsedMemory(areItemsLarge: Bool, _ session: Shared<SessionSlot>, now: Int64) {
         // Of large ones five are copied for three that are gained, of small ones three for thirteen.
         let holesMin = areItemsLarge ? blocksPerSlab * 3 / 8 : blocksPerSlab * 13 / 16
         for _ in 0..<Self.closingsMax {
@@ -97,8 +97,8 @@ extension StoreState {
     /// Whether of the free slabs two were in use before: one to open, and one for what closing holes moves. They
     /// come first.
     private var hasUsedFreeSlabs: Bool {
-        guard let first = process.pointee.freeSlabs.first, slabs[first].sequence != 0 else { return false }
-        let second = process.pointee.links[first].next
+        guard let first = owned.freeSlabs.first, slabs[first].sequence != 0 else { return false }
+        let second = owned.links[first].next
         return second != SlabList.none && slabs[Int(second)].sequence != 0
     }
 
@@ -108,13 +108,13 @@ extension StoreState {
         var best: (holes: Int, slab: Int)?
         func consider(_ slab: Int) {
             let holes = holes(slab)
-            if holes >= holesMin, holes > best?.holes ?? 0, !isPinned(slab) { best = (holes, slab) }
+            if holes >= holesMin, holes > best?.holes ?? 0, !state.isPinned(slab) { best = (holes, slab) }
         }
-        for list in [process.pointee.freshSlabs, process.pointee.keptSlabs] {
+        for list in [owned.freshSlabs, owned.keptSlabs] {
             var next = list.head
             for _ in 0..<Self.samples where next != SlabList.none {
                 consider(Int(next))
-                next = process.pointee.links[Int(next)].next
+                next = owned.links[Int(next)].next
             }
         }
         for _ in 0..<Self.samples { consider(nextSample()) }
@@ -128,10 +128,10 @@ extension StoreState {
         var best: (holes: Int, slab: Int)?
         var total = 0
         for _ in 0..<min(slabCount, Self.slabsSearched) {
-            process.pointee.holeHand = (process.pointee.holeHand + 1) % slabCount
-            let slab = process.pointee.holeHand
+            owned.holeHand = (owned.holeHand + 1) % slabCount
+            let slab = owned.holeHand
             let holes = holes(slab)
-            guard holes > 0, !isPinned(slab) else { continue }
+            guard holes > 0, !state.isPinned(slab) else { continue }
             total += holes
             if holes > best?.holes ?? 0 { best = (holes, slab) }
         }
@@ -143,14 +143,14 @@ extension StoreState {
         if !process.pointee.configuration.evicts, bounds == nil { return slabOfMostHoles() }
         // While a good part of the arena is holes, closing them costs nobody an item.
         let dataBlocks = Int64(slabCount) * Int64(blocksPerSlab)
-        let isRoomy = liveBlockCount() < dataBlocks * 85 / 100
+        let isRoomy = state.liveBlockCount() < dataBlocks * 85 / 100
         let isThorough = isRoomy || !process.pointee.configuration.evicts
         let holesMin = isThorough ? blocksPerSlab / 10 : blocksPerSlab / 2
         var best: (holes: Int, slab: Int)?
         for sample in 1...Self.samplesMax {
             let slab = nextSample()
             let holes = holes(slab)
-            if holes > max(holesMin, best?.holes ?? 0), !isPinned(slab) { best = (holes, slab) }
+            if holes > max(holesMin, best?.holes ?? 0), !state.isPinned(slab) { best = (holes, slab) }
             if sample >= Self.samples, best != nil || !isThorough { break }
         }
         return best?.slab
@@ -165,24 +165,24 @@ extension StoreState {
     /// Blocks that moving a slab's live items together gains. What is free at the end of a sealed
     /// slab was too short for the next item, and would be again: it counts only where most is.
     private func holes(_ slab: Int) -> Int {
-        let live = Int(larder_load_u32(&slabs[slab].live_blocks))
-        switch larder_load_u32(&slabs[slab].state) {
-        case LARDER_SLAB_SEALED.rawValue:
+        let live = Int(slabs.liveBlocks(slab))
+        switch slabs.state(slab) {
+        case .sealed:
             return live <= blocksPerSlab / 2 ? blocksPerSlab - live : Int(slabs[slab].cursor_blocks) - live
-        case LARDER_SLAB_RUN_HEAD.rawValue: return live == 0 ? blocksPerSlab : 0
+        case .runHead: return live == 0 ? blocksPerSlab : 0
         default: return 0
         }
     }
 
     /// Sends slabs to limbo whose items were all deleted, a part of the slab table at a time.
-    func retireEmptied(_ session: UnsafeMutablePointer<SessionSlot>) {
+    func retireEmptied(_ session: Shared<SessionSlot>) {
         for _ in 0..<(slabCount + Self.tableParts - 1) / Self.tableParts {
-            process.pointee.emptyHand = (process.pointee.emptyHand + 1) % slabCount
-            let slab = process.pointee.emptyHand
-            guard larder_load_u32(&slabs[slab].live_blocks) == 0, holes(slab) == blocksPerSlab else {
+            owned.emptyHand = (owned.emptyHand + 1) % slabCount
+            let slab = owned.emptyHand
+            guard slabs.liveBlocks(slab) == 0, holes(slab) == blocksPerSlab else {
                 continue
             }
-            if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue {
+            if slabs.state(slab) == .runHead {
                 retireRun(slab, session)
             } else {
                 removeSealed(slab)
@@ -190,19 +190,23 @@ extension StoreState {
             }
         }
     }
+}
 
-    func isPinned(_ slab: Int) -> Bool { larder_load_u32(process.pointee.pins + slab) != 0 }
+extension StoreState {
+    func isPinned(_ slab: Int) -> Bool { atomicLoad(&process.pointee.pins[slab]) != 0 }
+}
 
+extension Space {
     /// The open slab that was opened first, of any lane.
     private func oldestOpenSlab() -> Int? {
         (0..<slabCount)
-            .filter { larder_load_u32(&slabs[$0].state) == LARDER_SLAB_OPEN.rawValue && !isPinned($0) }
+            .filter { slabs.state($0) == .open && !state.isPinned($0) }
             .min { slabs[$0].sequence < slabs[$1].sequence }
     }
 
     private func evictionVictim() -> Int? {
-        let fresh = process.pointee.freshSlabs
-        let kept = process.pointee.keptSlabs
+        let fresh = owned.freshSlabs
+        let kept = owned.keptSlabs
         if kept.count == 0 { return fresh.first }
         if fresh.count * Self.freshShareDivisor > fresh.count + kept.count { return fresh.first }
         return kept.first
@@ -211,13 +215,13 @@ extension StoreState {
     /// A large item that was asked for goes to the end of the queue, once for each time. So does a
     /// pinned slab: to empty it would give no memory now.
     private func passOver(_ slab: Int) -> Bool {
-        let isRun = larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue
+        let isRun = slabs.state(slab) == .runHead
         if isRun {
-            guard isPinned(slab) || payToStay(slab) else { return false }
+            guard state.isPinned(slab) || payToStay(slab) else { return false }
             renew(slab)
             moveToEnd(slab)
         } else {
-            guard isPinned(slab) else { return false }
+            guard state.isPinned(slab) else { return false }
             removeSealed(slab)
             appendSealed(slab)
         }
@@ -226,24 +230,24 @@ extension StoreState {
 
     /// Takes from a large item the hits that its staying costs; false when it has too few.
     private func payToStay(_ run: Int) -> Bool {
-        let blockCount = Int(larder_load_u32(&slabs[run].live_blocks))
+        let blockCount = Int(slabs.liveBlocks(run))
         guard blockCount > 0 else { return false }
-        let item = Item(address(ofBlock: firstBlock(ofSlab: run)))
-        let state = larder_load_u8(item.stateField)
-        let hits = Int(state & ItemState.frequencyMask)
+        let item = state.item(ofBlock: state.firstBlock(ofSlab: run))
+        let before = item.state
+        let hits = Int(before & ItemState.frequencyMask)
         let price = retentionPrice(blockCount: blockCount, hits: hits, isKept: false)
         guard hits >= price else { return false }
         // A hit at this very moment keeps its count.
-        _ = larder_exchange_u8_is(item.stateField, state, stateAfterPaying(price, state))
+        _ = item.exchangeState(before, stateAfterPaying(price, before))
         return true
     }
 
     /// Whether a large item was asked for often enough to stay.
     func canPayToStay(_ run: Int) -> Bool {
-        let blockCount = Int(larder_load_u32(&slabs[run].live_blocks))
+        let blockCount = Int(slabs.liveBlocks(run))
         guard blockCount > 0 else { return false }
-        let state = larder_load_u8(Item(address(ofBlock: firstBlock(ofSlab: run))).stateField)
-        let hits = Int(state & ItemState.frequencyMask)
+        let before = state.item(ofBlock: state.firstBlock(ofSlab: run)).state
+        let hits = Int(before & ItemState.frequencyMask)
         return hits > 0 && hits >= retentionPriceMax(blockCount: blockCount)
     }
 
@@ -252,16 +256,16 @@ extension StoreState {
     func chargeWhoStays(_ window: Range<Int>) {
         var youth: UInt64 = 0
         for slab in window {
-            let owner = runHead(of: slab)
-            if larder_load_u32(&slabs[owner].live_blocks) > 0 { youth = max(youth, renewedYouth(owner)) }
+            let owner = state.runHead(of: slab)
+            if slabs.liveBlocks(owner) > 0 { youth = max(youth, renewedYouth(owner)) }
         }
         // Most windows are free, and nobody's turn.
         guard youth > 0 else { return }
-        var next = process.pointee.freshSlabs.head
+        var next = owned.freshSlabs.head
         for _ in 0..<Self.waitingMax where next != SlabList.none {
             let slab = Int(next)
-            next = process.pointee.links[slab].next
-            guard larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_HEAD.rawValue,
+            next = owned.links[slab].next
+            guard slabs.state(slab) == .runHead,
                 !window.contains(slab), !isYoung(slab), renewedYouth(slab) < youth, payToStay(slab)
             else { continue }
             renew(slab)
@@ -270,7 +274,7 @@ extension StoreState {
     }
 
     private func moveToEnd(_ run: Int) {
-        process.pointee.freshSlabs.remove(run, process.pointee.links)
-        process.pointee.freshSlabs.append(run, process.pointee.links)
+        owned.freshSlabs.remove(run, owned.links)
+        owned.freshSlabs.append(run, owned.links)
     }
 }

@@ -7,7 +7,7 @@ import CLarderArena
 /// per byte instead: an item a tenth as long stays for a tenth of the hits (GDSF's order in CLOCK's
 /// hands). What a hit buys is found by itself, so that for four slabs of fresh items one of kept ones
 /// goes through those hands: no more bytes are copied than a quarter of what is stored.
-extension StoreState {
+extension Space {
     /// Blocks that one hit buys at first.
     static let blocksPerHitInitial = 256.0
     private static let blocksPerHitRange = 1.0...65_536.0
@@ -23,7 +23,7 @@ extension StoreState {
     /// Hits that count for an item whose slab is emptied: those since it was stored or last looked at, and one
     /// more if its key had been dropped shortly before it was stored.
     func hits(of item: Item, _ hash: UInt64, isKept: Bool) -> Int {
-        let hasReturned = !isKept && process.pointee.droppedKeys?.contains(hash) == true
+        let hasReturned = !isKept && owned.droppedKeys?.contains(hash) == true
         return Int(item.frequency) + (hasReturned ? 1 : 0)
     }
 
@@ -32,18 +32,18 @@ extension StoreState {
     ///   - hits: what it has.
     ///   - surcharge: 0, or more where too much would be kept otherwise.
     func retentionPrice(blockCount: Int, hits: Int, isKept: Bool, surcharge: Int = 0) -> Int {
-        let surcharge = surcharge * Int(frequencyMax) / 3
+        let surcharge = surcharge * Int(state.frequencyMax) / 3
         guard process.pointee.configuration.isSizeAware else { return 1 + surcharge }
         let factor = (isKept ? 1 : Self.freshPriceFactor) * (hits > 0 ? 1 : Self.unfoundPriceFactor)
         let blocks = Double(blockCount) * factor
         return surcharge
-            + Int(blocks / process.pointee.blocksPerHit + Double(nextSampleBits() & 0xffff) / 65_536)
+            + Int(blocks / owned.blocksPerHit + Double(nextSampleBits() & 0xffff) / 65_536)
     }
 
     /// The most that a fresh item with hits may have to pay.
     func retentionPriceMax(blockCount: Int) -> Int {
         guard process.pointee.configuration.isSizeAware else { return 1 }
-        return Int((Double(blockCount) * Self.freshPriceFactor / process.pointee.blocksPerHit).rounded(.up))
+        return Int((Double(blockCount) * Self.freshPriceFactor / owned.blocksPerHit).rounded(.up))
     }
 
     /// An item's state byte after it was passed over. What is no longer asked for is to go soon: half of
@@ -56,14 +56,14 @@ extension StoreState {
 
     /// Corrects what a hit buys, after a slab was looked through.
     func adaptRetention(isKept: Bool) {
-        let corrected = process.pointee.blocksPerHit * (isKept ? Self.keptCorrection : Self.freshCorrection)
+        let corrected = owned.blocksPerHit * (isKept ? Self.keptCorrection : Self.freshCorrection)
         let range = Self.blocksPerHitRange
-        process.pointee.blocksPerHit = min(max(corrected, range.lowerBound), range.upperBound)
+        owned.blocksPerHit = min(max(corrected, range.lowerBound), range.upperBound)
     }
 
     /// Evenly distributed bits, for choices where any would do.
     func nextSampleBits() -> UInt64 {
-        process.pointee.sampleState = process.pointee.sampleState &* 6_364_136_223_846_793_005 &+ 1
-        return process.pointee.sampleState >> 33
+        owned.sampleState = owned.sampleState &* 6_364_136_223_846_793_005 &+ 1
+        return owned.sampleState >> 33
     }
 }

@@ -37,34 +37,34 @@ struct DuePlace {
 /// The cost is that of what expired: the heap leads to the slabs that are due, and in a fine time bucket
 /// all items are dead when it is. What lives in a coarse one is moved to finer ones, which happens once
 /// for each level that an item comes through.
-extension StoreState {
+extension Space {
     /// Looks after slabs whose time bucket is due: gives those back that are all dead, sorts coarse
     /// ones into finer buckets. Returns how many were emptied.
     func reclaimDue(
-        _ session: UnsafeMutablePointer<SessionSlot>, now: Int64, slabsMax: Int, _ budget: inout WorkBudget
+        _ session: Shared<SessionSlot>, now: Int64, slabsMax: Int, _ budget: inout WorkBudget
     ) -> Int {
         guard !process.pointee.configuration.keepsExpired else { return 0 }
         var emptied = 0
-        while emptied < slabsMax, !budget.isSpent, let due = process.pointee.expiryHeap.first, due.time <= now {
+        while emptied < slabsMax, !budget.isSpent, let due = owned.expiryHeap.first, due.time <= now {
             budget.items -= 1
             let slab = Int(due.slab)
             guard slabs[slab].sequence == due.sequence else {
-                process.pointee.expiryHeap.pop()
+                owned.expiryHeap.pop()
                 continue
             }
-            if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_OPEN.rawValue { sealWherever(slab) }
-            switch larder_load_u32(&slabs[slab].state) {
-            case LARDER_SLAB_RUN_HEAD.rawValue:
-                process.pointee.expiryHeap.pop()
+            if slabs.state(slab) == .open { sealWherever(slab) }
+            switch slabs.state(slab) {
+            case .runHead:
+                owned.expiryHeap.pop()
                 guard isRunDue(slab, now: now) else { continue }
                 budget.items -= Int(slabs[slab].run_slabs)
                 dropRun(slab, session, now: now)
                 emptied += 1
-            case LARDER_SLAB_SEALED.rawValue:
+            case .sealed:
                 let isSorted = sort(slab, due.sequence, session, now: now, &budget)
                 if isSorted == nil { return emptied }
                 // The moving of items may have opened slabs, whose time comes later than this one's.
-                process.pointee.expiryHeap.pop()
+                owned.expiryHeap.pop()
                 removeSealed(slab)
                 if isSorted == true {
                     sendToLimbo(slab, session)
@@ -74,7 +74,7 @@ extension StoreState {
                     appendSealed(slab)
                     awaitAttention(of: slab, at: now + process.pointee.configuration.bucketWidthMilliseconds)
                 }
-            default: process.pointee.expiryHeap.pop()
+            default: owned.expiryHeap.pop()
             }
         }
         return emptied
@@ -83,34 +83,30 @@ extension StoreState {
     /// Drops the dead items of a slab and moves the others on. True when it is empty, false when there is
     /// no room to move them to, nil when the budget is spent before.
     private func sort(
-        _ slab: Int, _ sequence: UInt64, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64,
+        _ slab: Int, _ sequence: UInt64, _ session: Shared<SessionSlot>, now: Int64,
         _ budget: inout WorkBudget
     ) -> Bool? {
-        guard !isFlushed(slab: slab) else {
+        guard !state.isFlushed(slab: slab) else {
             budget.items -= takeFromIndex(flushed: slab)
             return true
         }
-        let start = Int(firstBlock(ofSlab: slab))
-        let end = start + Int(slabs[slab].cursor_blocks)
-        let place = process.pointee.duePlace
-        var position = place.slab == slab && place.sequence == sequence ? place.position : start
-        while position < end, larder_load_u32(&slabs[slab].live_blocks) != 0 {
+        let place = owned.duePlace
+        let isBegun = place.slab == slab && place.sequence == sequence
+        var items = SlabItems(state, of: slab, from: isBegun ? place.position : nil)
+        while !items.isAtEnd, slabs.liveBlocks(slab) != 0 {
             if budget.isSpent {
-                process.pointee.duePlace = DuePlace(slab: slab, sequence: sequence, position: position)
+                owned.duePlace = DuePlace(slab: slab, sequence: sequence, position: items.position)
                 return nil
             }
             budget.items -= 1
-            let item = Item(address(ofBlock: UInt32(truncatingIfNeeded: position)))
-            let count = blockCount(forBytes: item.totalBytes)
-            position += count
-            if item.form.contains(.dead) { continue }
-            if position < end { larder_prefetch(address(ofBlock: UInt32(truncatingIfNeeded: position))) }
-            let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
-            if isDead(item, now: now) {
-                dropFromIndex(item, hash, count, session, now: now)
+            guard let item = items.next(), !item.form.contains(.dead) else { continue }
+            items.prefetchNext()
+            let hash = hash(of: item)
+            if state.isDead(item, now: now) {
+                state.dropFromIndex(item, hash, session, now: now)
             } else {
                 guard budget.allowsCopying(item.totalBytes) else {
-                    position -= count
+                    items.stepBack()
                     continue
                 }
                 guard move(item, hash, price: 0, session, now: now) else { return false }
@@ -121,8 +117,8 @@ extension StoreState {
 
     /// A touch may have changed a run's expiry in place.
     private func isRunDue(_ head: Int, now: Int64) -> Bool {
-        guard larder_load_u32(&slabs[head].live_blocks) > 0 else { return true }
-        let expiry = expiry(of: Item(address(ofBlock: firstBlock(ofSlab: head))))
+        guard slabs.liveBlocks(head) > 0 else { return true }
+        let expiry = state.expiry(of: state.item(ofBlock: state.firstBlock(ofSlab: head)))
         if expiry > now {
             awaitAttention(of: head, at: expiry)
             return false
@@ -133,13 +129,13 @@ extension StoreState {
     /// Has `reclaimDue` look at a slab at a time to come. Slabs that are emptied before leave their
     /// entries behind, which go when they are the most.
     func awaitAttention(of slab: Int, at time: Int64) {
-        process.pointee.expiryHeap.push(
+        owned.expiryHeap.push(
             ExpiryHeap.Entry(time: time, slab: UInt32(slab), sequence: slabs[slab].sequence))
-        guard process.pointee.expiryHeap.entries.count > 2 * slabCount else { return }
-        process.pointee.expiryHeap.removeStale { entry in
-            let state = larder_load_u32(&slabs[Int(entry.slab)].state)
-            return slabs[Int(entry.slab)].sequence != entry.sequence || state == LARDER_SLAB_FREE.rawValue
-                || state == LARDER_SLAB_LIMBO.rawValue
+        guard owned.expiryHeap.entries.count > 2 * slabCount else { return }
+        owned.expiryHeap.removeStale { entry in
+            let kind = slabs.state(Int(entry.slab))
+            return slabs[Int(entry.slab)].sequence != entry.sequence || kind == .free
+                || kind == .limbo
         }
     }
 }

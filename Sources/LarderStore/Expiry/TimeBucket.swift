@@ -42,6 +42,7 @@ struct TimeBucket: Equatable, Sendable {
         // The last bucket of the number range ends with it; its very last number means "never".
         let (end, isBeyond) = start.addingReportingOverflow(width)
         self.init(start: start, end: isBeyond ? Int64.max - 1 : min(end, Int64.max - 1), level: level)
+        assert(self.start < self.end && width <= Self.widthMax)
     }
 
     /// When a slab of this bucket, opened now, wants attention: a fine one when it is all dead, a
@@ -79,6 +80,7 @@ struct ExpiryHeap {
     @discardableResult
     mutating func pop() -> Entry? {
         guard let top = entries.first, let last = entries.popLast() else { return nil }
+        assert(top.time <= last.time)
         guard !entries.isEmpty else { return top }
         entries[0] = last
         var parent = 0

@@ -42,7 +42,7 @@ final class OldArena: Sendable {
     var slabsThere: Int { hasTables ? mappedBytes / geometry.slabBytes : 0 }
 
     /// - Parameter process: of the new arena; a scan does not use it.
-    func state(_ process: UnsafeMutablePointer<ProcessState>) -> StoreState {
+    func state(_ process: Shared<ProcessState>) -> StoreState {
         StoreState(base: base, geometry: geometry, process: process, hashSeed: superblock.hash_seed)
     }
 
@@ -139,11 +139,11 @@ struct CarryOver {
         store.state.superblock.pointee.cas_last = max(store.state.superblock.pointee.cas_last, last)
     }
 
-    private mutating func note(_ kind: ArenaScan.Kind) {
+    private mutating func note(_ kind: ItemImage.Verdict) {
         switch kind {
         case .expired: report.expiredItems += 1
         case .damaged: report.droppedItems += 1
-        case .live, .dead, .pending: break
+        case .live, .dead, .hole, .pending: break
         }
     }
 
@@ -185,8 +185,8 @@ struct CarryOver {
         }
     }
 
-    private func forEachItem(_ scan: ArenaScan, _ slab: Slab, _ visit: (ArenaScan.Kind, Item) -> Void) {
-        func item(_ block: Int) -> Item { Item(scan.state.address(ofBlock: UInt32(block))) }
+    private func forEachItem(_ scan: ArenaScan, _ slab: Slab, _ visit: (ItemImage.Verdict, Item) -> Void) {
+        func item(_ block: Int) -> Item { scan.state.item(ofBlock: UInt32(block)) }
         if slab.runSlabs > 0 {
             let start = Int(scan.state.firstBlock(ofSlab: slab.number))
             guard let (kind, _) = scan.run(at: slab.number, slabs: slab.runSlabs) else {

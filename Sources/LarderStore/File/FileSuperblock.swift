@@ -1,6 +1,8 @@
 import CLarderArena
 import Glibc
 
+// SAFETY: a superblock is read from a page, which is larger, or lent to the C function that computes its check.
+
 /// Reading and writing the two superblocks of an arena in a file: one in its first page, one in the page
 /// behind the arena.
 enum FileSuperblock {
@@ -157,5 +159,23 @@ extension Geometry {
             && superblock.metadata_slab_count == UInt32(metadataSlabCount)
             && superblock.slab_table_offset == UInt64(slabTableOffset)
             && superblock.directory_offset == UInt64(directoryOffset)
+    }
+}
+
+/// The numbers that outlive the process, each with its check.
+extension Shared<larder_superblock> {
+    func writeFlushSequence(_ sequence: UInt64, _ seed: UInt64) {
+        larder_durable_write(larder_flush_sequence(pointer), sequence, seed)
+    }
+    func writeFlushTime(_ time: UInt64, _ seed: UInt64) { larder_durable_write(larder_flush_at(pointer), time, seed) }
+
+    /// Nil when the number does not match its check.
+    func flushSequence(_ seed: UInt64) -> UInt64? {
+        var value: UInt64 = 0
+        return larder_durable_read(larder_flush_sequence(pointer), seed, &value) ? value : nil
+    }
+    func flushTime(_ seed: UInt64) -> UInt64? {
+        var value: UInt64 = 0
+        return larder_durable_read(larder_flush_at(pointer), seed, &value) ? value : nil
     }
 }

@@ -1,5 +1,7 @@
 import CLarderArena
 
+// SAFETY: an index within the batch; an item's key, while nobody else uses the arena.
+
 /// Makes a store of what a file holds: the slab table and the items are the truth, all else is made anew.
 ///
 /// First each slab is gone through and its items are judged: what is not to be served is marked dead, so
@@ -40,9 +42,9 @@ struct Rebuild {
 
     /// - Parameter isStopped: asked between slabs; what is left then is no store yet.
     /// - Returns: false when it was stopped.
-    mutating func run(isStopped: (_ slabsDone: Int) -> Bool) -> Bool {
+    mutating func run(_ space: borrowing Space, isStopped: (_ slabsDone: Int) -> Bool) -> Bool {
         let superblock = state.superblock
-        larder_store_u64(&superblock.pointee.index_epoch, superblock.pointee.index_epoch | 1)
+        atomicStore(&superblock.pointee.index_epoch, superblock.pointee.index_epoch | 1)
         // Readers must see it before any change of what they read.
         larder_full_fence()
         var slab = geometry.metadataSlabCount
@@ -57,12 +59,12 @@ struct Rebuild {
             if isStopped(state.slabCount) { return false }
             addToIndex(slab)
         }
-        makeLists()
+        makeLists(space)
         let bySuperblock = superblock.pointee.cas_last
         superblock.pointee.cas_last =
             bySuperblock >= casLast && bySuperblock < Self.numberMax ? bySuperblock : casLast + Self.orderMargin
         superblock.pointee.slab_sequence = sequenceLast
-        larder_store_u64(&superblock.pointee.index_epoch, superblock.pointee.index_epoch &+ 1)
+        atomicStore(&superblock.pointee.index_epoch, superblock.pointee.index_epoch &+ 1)
         return true
     }
 
@@ -89,7 +91,7 @@ struct Rebuild {
     }
 
     private mutating func judgeItems(_ slab: Int) {
-        let record = state.slabs + slab
+        let record = state.slabs.record(slab)
         let end = Int(state.firstBlock(ofSlab: slab)) + Int(record.pointee.cursor_blocks)
         var live = 0
         scan.forEachItem(in: slab) { kind, block, count in
@@ -121,31 +123,24 @@ struct Rebuild {
         return true
     }
 
-    private mutating func note(_ kind: ArenaScan.Kind, _ block: Int, _ count: Int) {
+    private mutating func note(_ kind: ItemImage.Verdict, _ block: Int, _ count: Int) {
         switch kind {
         case .live:
             report.items += 1
-            let order = state.order(of: Item(state.address(ofBlock: UInt32(block))))
+            let order = state.order(of: state.item(ofBlock: UInt32(block)))
             if order < Self.numberMax { casLast = max(casLast, order) }
-        case .dead: break
+        case .dead, .hole: break
         case .expired:
             report.expiredItems += 1
             markDead(block)
         case .pending: markDead(block)
         case .damaged:
             report.droppedItems += 1
-            state.writeDeadItem(
-                Reservation(
-                    block: UInt32(block), blockCount: count, cas: 0, order: 0, form: ItemForm(rawValue: 0),
-                    holdsLane: false))
+            state.writeDeadItem(block: UInt32(block), blockCount: count)
         }
     }
 
-    private func markDead(_ block: Int) {
-        // SAFETY: the first byte of an item is its form.
-        let form = state.address(ofBlock: UInt32(block)).assumingMemoryBound(to: UInt8.self)
-        larder_store_u8(form, larder_load_u8(form) | ItemForm.dead.rawValue)
-    }
+    private func markDead(_ block: Int) { state.markDead(UInt32(block)) }
 
     // MARK: Slabs
 
@@ -218,49 +213,39 @@ struct Rebuild {
     /// Makes every slab's record what its role asks for.
     private func resetRecords() {
         for slab in 0..<state.slabCount {
-            let record = state.slabs + slab
+            let record = state.slabs.record(slab)
             if slab < geometry.metadataSlabCount {
-                larder_store_u32(&record.pointee.live_blocks, 0)
+                state.slabs.setLiveBlocks(slab, 0)
                 record.pointee.cursor_blocks = 0
                 record.pointee.run_slabs = 0
-                larder_store_u32(&record.pointee.state, LARDER_SLAB_METADATA.rawValue)
+                state.slabs.make(slab, .metadata)
                 continue
             }
             switch roles[slab] {
             case .items:
                 record.pointee.run_slabs = record.pointee.run_slabs == 1 ? 1 : 0
-                larder_store_u32(&record.pointee.live_blocks, UInt32(liveBlocks[slab]))
-                larder_store_u32(&record.pointee.state, LARDER_SLAB_SEALED.rawValue)
+                state.slabs.setLiveBlocks(slab, liveBlocks[slab])
+                state.slabs.make(slab, .sealed)
             case .run(0):
-                larder_store_u32(&record.pointee.live_blocks, 0)
+                state.slabs.setLiveBlocks(slab, 0)
                 record.pointee.cursor_blocks = 0
-                larder_store_u32(&record.pointee.state, LARDER_SLAB_RUN_TAIL.rawValue)
+                state.slabs.make(slab, .runTail)
             case .run:
                 record.pointee.cursor_blocks = 0
-                larder_store_u32(&record.pointee.live_blocks, UInt32(liveBlocks[slab]))
-                larder_store_u32(&record.pointee.state, LARDER_SLAB_RUN_HEAD.rawValue)
+                state.slabs.setLiveBlocks(slab, liveBlocks[slab])
+                state.slabs.make(slab, .runHead)
             case .index, .nothing: makeFree(slab)
             }
         }
     }
 
     private func makeFree(_ slab: Int) {
-        let record = state.slabs + slab
-        larder_store_u32(&record.pointee.live_blocks, 0)
+        let record = state.slabs.record(slab)
+        state.slabs.setLiveBlocks(slab, 0)
         record.pointee.cursor_blocks = 0
         record.pointee.run_slabs = 0
-        larder_store_u32(
-            &record.pointee.state,
-            roles[slab] == .index ? LARDER_SLAB_INDEX.rawValue : LARDER_SLAB_FREE.rawValue)
-        if roles[slab] == .index { clear(slab) }
-    }
-
-    private func clear(_ slab: Int) {
-        larder_full_fence()
-        // SAFETY: the slab is nobody's; the index needs its lines empty.
-        (state.base + slab << Int(state.slabShift)).initializeMemory(
-            as: UInt8.self, repeating: 0, count: geometry.slabBytes)
-        state.slabs[slab].expiry_end_ms = Int64.max
+        state.slabs.make(slab, roles[slab] == .index ? .index : .free)
+        if roles[slab] == .index { state.clear(slab: slab) }
     }
 
     // MARK: Index
@@ -268,7 +253,7 @@ struct Rebuild {
     private mutating func makeIndex() {
         for (entry, slab) in indexSlabs.enumerated() { state.directory[entry] = UInt32(slab) }
         state.superblock.pointee.index_slab_count = UInt64(indexSlabs.count)
-        larder_store_u64(&state.superblock.pointee.bucket_count, UInt64(buckets))
+        atomicStore(&state.superblock.pointee.bucket_count, UInt64(buckets))
         for slab in overflowSlabs { giveLines(of: slab) }
         freeSlabs = roles.indices.filter { $0 >= geometry.metadataSlabCount && roles[$0] == .nothing }
         report.items = 0
@@ -286,24 +271,19 @@ struct Rebuild {
 
     private mutating func addToIndex(_ slab: Int) {
         guard liveBlocks[slab] > 0 else { return }
-        let start = Int(state.firstBlock(ofSlab: slab))
-        let isRun = state.slabs[slab].state == LARDER_SLAB_RUN_HEAD.rawValue
-        let end = isRun ? start + 1 : start + Int(state.slabs[slab].cursor_blocks)
+        // Judged before: the lengths are right.
+        var items = SlabItems(state, of: slab)
         withUnsafeTemporaryAllocation(of: Candidate.self, capacity: Self.batch) { batch in
             var count = 0
-            var position = start
-            while position < end {
-                // Judged before: its lengths are right.
-                let item = Item(state.address(ofBlock: UInt32(position)))
-                let blocks = state.blockCount(forBytes: item.totalBytes)
+            while let item = items.next() {
                 if !item.form.contains(.dead) {
-                    let hash = KeyHash.hash(item.key, count: item.keyLength, seed: state.hashSeed)
+                    let hash = state.hash(of: item)
                     state.prefetchBucket(hash)
-                    batch.initializeElement(at: count, to: Candidate(block: position, blocks: blocks, hash: hash))
+                    batch.initializeElement(
+                        at: count, to: Candidate(block: items.block, blocks: items.blockCount, hash: hash))
                     count += 1
                 }
-                position += blocks
-                if count == Self.batch || position >= end {
+                if count == Self.batch || items.isAtEnd {
                     for place in 0..<count { add(batch[place]) }
                     count = 0
                 }
@@ -318,20 +298,21 @@ struct Rebuild {
     }
 
     private mutating func add(_ candidate: Candidate) {
-        let item = Item(state.address(ofBlock: UInt32(candidate.block)))
-        let tag = KeyHash.tag(candidate.hash)
-        let count = larder_load_u64(&state.superblock.pointee.bucket_count)
-        let bucket = state.bucketAddress(state.bucketNumber(candidate.hash, count: count))
-        if let slot = state.slot(of: item.key, item.keyLength, tag, in: bucket) {
+        let item = state.item(ofBlock: UInt32(candidate.block))
+        let key = HashedKey(bytes: item.key, length: item.keyLength, hash: candidate.hash)
+        let count = atomicLoad(&state.superblock.pointee.bucket_count)
+        // Nobody reads the index before it is complete.
+        let bucket = LockedBucket(unreachable: state.bucketAddress(state.bucketNumber(candidate.hash, count: count)))
+        if let slot = state.slot(of: key, in: bucket) {
             // A kill between two stores left both: neither answer is wrong, the later is the better.
-            let other = Item(state.address(ofBlock: slot.block))
+            let other = state.item(ofBlock: slot.block)
             guard state.order(of: other) <= state.order(of: item) else {
                 return drop(candidate.block, candidate.blocks)
             }
-            larder_bucket_publish(slot.line, slot.number, UInt32(candidate.block))
+            slot.line.publish(slot.number, UInt32(candidate.block))
             return drop(Int(slot.block), state.blockCount(forBytes: other.totalBytes))
         }
-        if !state.insert(block: UInt32(candidate.block), tag: tag, into: bucket) {
+        if !state.insert(block: UInt32(candidate.block), tag: key.tag, into: bucket) {
             guard let slab = freeSlabs.popLast() else {
                 report.droppedItems += 1
                 return drop(candidate.block, candidate.blocks)
@@ -339,6 +320,7 @@ struct Rebuild {
             roles[slab] = .index
             makeFree(slab)
             giveLines(of: slab)
+            bucket.unlock()
             return add(candidate)
         }
         report.items += 1
@@ -348,22 +330,22 @@ struct Rebuild {
         markDead(block)
         let slab = state.slabIndex(ofBlock: UInt32(block))
         liveBlocks[slab] -= blocks
-        larder_store_u32(&state.slabs[slab].live_blocks, UInt32(liveBlocks[slab]))
+        state.slabs.setLiveBlocks(slab, liveBlocks[slab])
     }
 
     // MARK: Lists, heap and counters
 
-    private func makeLists() {
+    private func makeLists(_ space: borrowing Space) {
         let process = state.process
         for slab in geometry.metadataSlabCount..<state.slabCount where roles[slab] == .nothing {
-            process.pointee.freeSlabs.append(slab, process.pointee.links)
+            space.owned.freeSlabs.append(slab, space.owned.links)
         }
         let used = roles.indices.filter { slab in
             if case .run(let count) = roles[slab] { return count > 0 }
             return roles[slab] == .items
         }
         for slab in used.sorted(by: { state.slabs[$0].sequence < state.slabs[$1].sequence }) {
-            state.appendSealed(slab)
+            space.appendSealed(slab)
             let record = state.slabs[slab]
             guard record.expiry_end_ms != Int64.max else { continue }
             if roles[slab] == .items {
@@ -371,13 +353,13 @@ struct Rebuild {
                     start: record.expiry_base_ms, end: record.expiry_end_ms, level: Int32(bitPattern: record.level))
                 // A coarse one whose time has begun is sorted at once: what it holds may be about to expire.
                 let time = bucket.level > 0 ? min(bucket.end, max(bucket.start, scan.now)) : bucket.end
-                state.awaitAttention(of: slab, at: time)
+                space.awaitAttention(of: slab, at: time)
             } else {
-                state.awaitAttention(
-                    of: slab, at: state.expiry(of: Item(state.address(ofBlock: state.firstBlock(ofSlab: slab)))))
+                space.awaitAttention(
+                    of: slab, at: state.expiry(of: state.item(ofBlock: state.firstBlock(ofSlab: slab))))
             }
         }
-        state.restoreAges()
+        space.restoreAges()
         process.pointee.endedCounters.items = Int64(report.items)
         process.pointee.endedCounters.liveBlocks = Int64(liveBlocks.reduce(0, +))
     }

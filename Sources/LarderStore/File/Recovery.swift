@@ -4,7 +4,7 @@ import Synchronization
 
 extension Store {
     /// Whether what the file held has been found again, and turns may begin.
-    public var isReady: Bool { larder_load_u32(&state.process.pointee.isReady) != 0 }
+    public var isReady: Bool { atomicLoad(&state.process.pointee.isReady) != 0 }
 
     /// Finds what the file held; does nothing without a file, or when that is done already.
     ///
@@ -19,8 +19,8 @@ extension Store {
         report.milliseconds = Int(monotonicMilliseconds() - start)
         report.isComplete = true
         file.report.withLock { $0 = report }
-        larder_store_u64(&state.process.pointee.nextTickMilliseconds, 0)
-        larder_store_u32(&state.process.pointee.isReady, 1)
+        atomicStore(&state.process.pointee.nextTickMilliseconds, 0)
+        atomicStore(&state.process.pointee.isReady, 1)
         return report
     }
 
@@ -32,33 +32,29 @@ extension Store {
         }
         // A carrying over stores through a session, which takes the lock when it has to.
         if let old = file.oldArena.withLock({ $0 }) { return carryOver(old, file, now: now, isStopped) }
-        state.lockSpace()
-        defer { state.unlockSpace() }
+        let space = Space(locking: state)
         guard case .rebuild = file.plan else {
-            Self.fillFreeList(state, geometry)
+            Self.fillFreeList(space, geometry)
             return RecoveryReport()
         }
-        let flushAt = readDurables(now: now)
+        let flushAt = readDurables(space, now: now)
         var rebuild = Rebuild(state, geometry, now: now)
-        guard rebuild.run(isStopped: isStopped) else { return nil }
+        guard rebuild.run(space, isStopped: isStopped) else { return nil }
         state.countRecovered(now: now)
-        state.writeFlushTime(flushAt)
+        space.writeFlushTime(flushAt)
         return rebuild.report
     }
 
     private func carryOver(
         _ old: OldArena, _ file: StoreFile, now: Int64, _ isStopped: (Int) -> Bool
     ) -> RecoveryReport? {
-        state.lockSpace()
-        Self.fillFreeList(state, geometry)
-        state.unlockSpace()
+        Self.fillFreeList(Space(locking: state), geometry)
         var carrying = CarryOver(self, old, now: now)
         do throws(StoreError) {
             guard let flushAt = try carrying.run(isStopped: isStopped) else { return nil }
-            state.lockSpace()
-            defer { state.unlockSpace() }
+            let space = Space(locking: state)
             state.countRecovered(now: now)
-            state.writeFlushTime(flushAt)
+            space.writeFlushTime(flushAt)
             try file.takePlace()
         } catch {
             // The old file stays as it is, and this one is served without outliving the process.
@@ -93,19 +89,12 @@ extension Store {
     /// as flushed.
     ///
     /// - Returns: when a flush is still to fall due.
-    private func readDurables(now: Int64) -> Int64 {
+    private func readDurables(_ space: borrowing Space, now: Int64) -> Int64 {
         let superblocks = [state.superblock, state.process.pointee.secondSuperblock].compactMap { $0 }
-        func read(_ field: (UnsafeMutablePointer<larder_superblock>) -> UnsafeMutablePointer<larder_durable>?)
-            -> UInt64?
-        {
-            for superblock in superblocks {
-                var value: UInt64 = 0
-                if larder_durable_read(field(superblock), state.hashSeed, &value) { return value }
-            }
-            return nil
-        }
-        let written = read(larder_flush_sequence).flatMap { $0 < Rebuild.sequenceMax ? $0 : nil }
-        let flushAt = read(larder_flush_at).map { Int64(bitPattern: $0) } ?? Int64.max
+        let read = superblocks.compactMap { $0.flushSequence(state.hashSeed) }.first
+        let written = read.flatMap { $0 < Rebuild.sequenceMax ? $0 : nil }
+        let time = superblocks.compactMap { $0.flushTime(state.hashSeed) }.first
+        let flushAt = time.map { Int64(bitPattern: $0) } ?? Int64.max
         var flushed = written ?? 0
         if written == nil || flushAt <= now {
             // It fell due while nobody served: all that is there was stored before.
@@ -113,7 +102,7 @@ extension Store {
                 flushed = max(flushed, state.slabs[slab].sequence)
             }
         }
-        state.writeFlushSequence(flushed)
+        space.writeFlushSequence(flushed)
         return flushAt <= now ? Int64.max : flushAt
     }
 

@@ -14,35 +14,28 @@ extension Session {
     func adopt(_ foreign: Foreign, now: Int64) -> Bool {
         if slot.pointee.mayBeDense { growIndexIfDense(now: now) }
         let item = foreign.item
-        let key = hashed(item.key, length: item.keyLength)
+        let key = state.key(of: item)
         let shape = ItemShape(
             keyLength: item.keyLength, valueLength: item.valueLength, clientFlags: item.clientFlags,
             expiryMilliseconds: foreign.expiry, cas: foreign.cas, order: foreign.order,
-            state: larder_load_u8(item.stateField) & ~ItemState.pending, keyIsBinary: item.keyIsBinary,
-            accessed: larder_load_u16(item.accessedField), checked: state.checked)
+            state: item.state & ~ItemState.pending, keyIsBinary: item.keyIsBinary,
+            accessed: item.accessed, checked: state.checked)
         for _ in 0..<8 {
             if !state.hasOverflowReserve, !refillOverflow(now: now) { return false }
-            guard let place = state.reserve(shape, kept: false, now: now, spaceIsLocked: false, slot) else {
+            guard let place = state.reserve(shape, now: now, slot) else {
                 return false
             }
-            let target = state.writeHeader(place, shape, key: key.bytes)
-            target.copyMemory(from: item.value, byteCount: shape.valueLength)
-            state.sign(place)
-            let tag = KeyHash.tag(key.hash)
+            place.write(shape, copying: item, state)
             let bucket = state.lockBucket(key.hash)
             // A kill may have left an item and its successor; one of them was here first.
-            let isTaken = state.slot(of: key.bytes, key.length, tag, in: bucket) != nil
-            if !isTaken { state.settle(place) }
-            let isIn = !isTaken && state.insert(block: place.block, tag: tag, into: bucket)
-            state.unlockBucket(bucket)
-            guard isIn else {
-                state.giveUp(place, slot)
-                if isTaken { return false }
-                continue
+            if state.slot(of: key, in: bucket) != nil {
+                bucket.unlock()
+                place.giveUp(state)
+                return false
             }
-            larder_count(&slot.pointee.counters.items, 1)
-            state.finish(place, slot)
-            if larder_counted(&slot.pointee.counters.items) & 63 == 0 { slot.pointee.mayBeDense = true }
+            // What is counted against limits is counted when all is there.
+            guard place.publish(key.tag, into: bucket, hash: nil, state) else { continue }
+            if counted(&slot.pointee.counters.items) & 63 == 0 { slot.pointee.mayBeDense = true }
             return true
         }
         return false

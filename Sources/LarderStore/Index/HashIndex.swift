@@ -27,22 +27,22 @@ extension StoreState {
     func bucketNumber(_ hash: UInt64, count: UInt64) -> Int { Self.bucketNumber(hash, count: count) }
 
     @inline(__always)
-    func bucketAddress(_ number: Int) -> UnsafeMutablePointer<larder_bucket> {
+    func bucketAddress(_ number: Int) -> Shared<larder_bucket> {
         let shift = Int(slabShift &- 6)
         let slab = Int(directory[number &>> shift])
         let offset = (slab &<< Int(slabShift)) &+ ((number & ((1 &<< shift) &- 1)) &<< 6)
-        return (base + offset).assumingMemoryBound(to: larder_bucket.self)
+        return Shared((base + offset).assumingMemoryBound(to: larder_bucket.self))
     }
 
     @inline(__always)
-    func line(_ number: UInt32) -> UnsafeMutablePointer<larder_bucket> {
-        (base + (Int(number) &<< 6)).assumingMemoryBound(to: larder_bucket.self)
+    func line(_ number: UInt32) -> Shared<larder_bucket> {
+        assert(Int(number) < slabCount << Int(slabShift - 6) || checked != 0, "line \(number) is beyond the arena")
+        return Shared((base + (Int(number) &<< 6)).assumingMemoryBound(to: larder_bucket.self))
     }
 
     @inline(__always)
     func prefetchBucket(_ hash: UInt64) {
-        larder_prefetch(
-            bucketAddress(bucketNumber(hash, count: larder_load_u64(&superblock.pointee.bucket_count))))
+        bucketAddress(bucketNumber(hash, count: atomicLoad(&superblock.pointee.bucket_count))).prefetch()
     }
 
     @inline(__always)
@@ -53,19 +53,26 @@ extension StoreState {
         return larder_keys_equal(UnsafeRawPointer(item) + headerBytes, key, UInt64(truncatingIfNeeded: keyLength))
     }
 
+    @inline(__always)
+    func keyMatches(_ block: UInt32, _ key: HashedKey) -> Bool {
+        keyMatches(address(ofBlock: block), key.bytes, key.length)
+    }
+
+    func haveSameKey(_ one: Item, _ other: Item) -> Bool { keyMatches(one.base, other.key, other.keyLength) }
+
     /// The item stored under a key, dead or alive; nil if there is none. No lock, no shared write.
     @inline(__always)
     func find(_ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64) -> UnsafeMutableRawPointer? {
         let tag = KeyHash.tag(hash)
         var wait = BoundedWait()
         while true {
-            let count = larder_load_u64(&superblock.pointee.bucket_count)
+            let count = atomicLoad(&superblock.pointee.bucket_count)
             let bucket = bucketAddress(bucketNumber(hash, count: count))
-            let version = larder_bucket_version(bucket)
+            let version = bucket.version
             if version & 1 == 0 {
                 let found = findInChain(bucket, version, tag, key, keyLength)
-                if larder_bucket_unchanged(bucket, version),
-                    found != nil || larder_load_u64(&superblock.pointee.bucket_count) == count
+                if bucket.isUnchanged(since: version),
+                    found != nil || atomicLoad(&superblock.pointee.bucket_count) == count
                 {
                     return found
                 }
@@ -77,33 +84,37 @@ extension StoreState {
         }
     }
 
+    /// The item stored under a key, dead or alive.
+    @inline(__always)
+    func find(_ key: HashedKey) -> Item? { find(key.bytes, key.length, hash: key.hash).map { Item($0) } }
+
     @inline(__always)
     private func findInChain(
-        _ bucket: UnsafeMutablePointer<larder_bucket>, _ version: UInt32, _ tag: UInt8,
+        _ bucket: Shared<larder_bucket>, _ version: UInt32, _ tag: UInt8,
         _ key: UnsafeRawPointer, _ keyLength: Int
     ) -> UnsafeMutableRawPointer? {
         var current = bucket
         // A reader that races the reuse of an overflow line could follow it in a circle; chains
         // are a handful of lines, and the version check sends such a reader back.
         for _ in 0..<64 {
-            var mask = larder_bucket_match(current, tag)
+            var mask = current.match(tag)
             while mask != 0 {
                 let slot = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
-                let block = larder_bucket_block(current, slot)
+                let block = current.block(slot)
                 if block != 0 {
                     let item = address(ofBlock: block)
                     if keyMatches(item, key, keyLength) { return item }
                 }
                 mask &= mask &- 1
             }
-            guard larder_bucket_tag(current, UInt32(LARDER_BUCKET_SLOTS) &- 1) == UInt8(LARDER_TAG_LINK)
+            guard current.tag(UInt32(LARDER_BUCKET_SLOTS) &- 1) == UInt8(LARDER_TAG_LINK)
             else {
                 return nil
             }
-            let next = larder_bucket_block(current, UInt32(LARDER_BUCKET_SLOTS) &- 1)
+            let next = current.block(UInt32(LARDER_BUCKET_SLOTS) &- 1)
             // Between the two loads the slot may have become an item's, whose number taken for a
             // line's could lead out of the arena.
-            guard larder_bucket_unchanged(bucket, version) else { return nil }
+            guard bucket.isUnchanged(since: version) else { return nil }
             current = line(next)
         }
         return nil
@@ -114,141 +125,40 @@ extension StoreState {
     @inline(__always)
     func find(
         _ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64, tag: UInt8,
-        in bucket: UnsafeMutablePointer<larder_bucket>, count: UInt64
+        in bucket: Shared<larder_bucket>, count: UInt64
     ) -> UnsafeMutableRawPointer? {
-        let version = larder_bucket_version(bucket)
-        var mask = larder_bucket_match(bucket, tag)
+        let version = bucket.version
+        var mask = bucket.match(tag)
         while mask != 0, version & 1 == 0 {
-            let block = larder_bucket_block(bucket, UInt32(truncatingIfNeeded: mask.trailingZeroBitCount))
+            let block = bucket.block(UInt32(truncatingIfNeeded: mask.trailingZeroBitCount))
             if block != 0 {
                 let item = address(ofBlock: block)
-                if keyMatches(item, key, keyLength), larder_bucket_unchanged(bucket, version) { return item }
+                if keyMatches(item, key, keyLength), bucket.isUnchanged(since: version) { return item }
             }
             mask &= mask &- 1
         }
         if version & 1 == 0,
-            larder_bucket_tag(bucket, UInt32(LARDER_BUCKET_SLOTS) &- 1) != UInt8(LARDER_TAG_LINK),
-            larder_bucket_unchanged(bucket, version), larder_load_u64(&superblock.pointee.bucket_count) == count
+            bucket.tag(UInt32(LARDER_BUCKET_SLOTS) &- 1) != UInt8(LARDER_TAG_LINK),
+            bucket.isUnchanged(since: version), atomicLoad(&superblock.pointee.bucket_count) == count
         {
             return nil
         }
         return findAnew(key, keyLength, hash: hash)
     }
 
+    /// Whether an item that the index leads to is one: the store is sound, and the item was not flushed.
+    func isValid(_ item: UnsafeMutableRawPointer) -> Bool { isValid(block: block(ofItem: item)) }
+
     @inline(never)
     private func findAnew(_ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64) -> UnsafeMutableRawPointer? {
         find(key, keyLength, hash: hash)
     }
 
-    // MARK: Under a bucket's lock
-
-    /// Locks the bucket of a hash and returns it.
     @inline(__always)
-    func lockBucket(_ hash: UInt64) -> UnsafeMutablePointer<larder_bucket> {
-        checkMayTake(.bucket)
-        var wait = BoundedWait()
-        while true {
-            let count = larder_load_u64(&superblock.pointee.bucket_count)
-            let number = bucketNumber(hash, count: count)
-            let bucket = bucketAddress(number)
-            if larder_bucket_try_lock(bucket) {
-                noteTaken(.bucket)
-                // A split may have moved the key's home while we waited.
-                let now = larder_load_u64(&superblock.pointee.bucket_count)
-                if now == count || bucketNumber(hash, count: now) == number {
-                    if isFlushing { clearFlushed(bucket) }
-                    return bucket
-                }
-                unlockBucket(bucket)
-            }
-            if !wait.goesOn(until: .bucketIsFree, self) {
-                if checked != 0 { return breakLock(of: bucket) }
-                wait = BoundedWait()
-            }
-        }
-    }
-
-    /// Locks a bucket under the space lock, so that the bucket cannot be divided meanwhile.
-    func lock(_ bucket: UnsafeMutablePointer<larder_bucket>) {
-        checkMayTake(.bucket)
-        var wait = BoundedWait()
-        while !larder_bucket_try_lock(bucket) {
-            if wait.goesOn(until: .bucketIsFree, self) { continue }
-            if checked != 0 {
-                _ = breakLock(of: bucket)
-                return
-            }
-            wait = BoundedWait()
-        }
-        noteTaken(.bucket)
-        if isFlushing { clearFlushed(bucket) }
-    }
-
-    @inline(__always)
-    func unlockBucket(_ bucket: UnsafeMutablePointer<larder_bucket>) {
-        noteReleased(.bucket)
-        larder_bucket_unlock(bucket)
-    }
-
-    /// Takes a bucket that stays locked, since its page in the file was damaged. The store is emptied after the current
-    /// sections have ended, so the bucket's contents do not matter.
-    @inline(never)
-    private func breakLock(of bucket: UnsafeMutablePointer<larder_bucket>) -> UnsafeMutablePointer<larder_bucket> {
-        condemn(.lockedForEver)
-        noteTaken(.bucket)
-        return bucket
-    }
-
-    /// The slot that holds a key.
-    @inline(__always)
-    func slot(
-        of key: UnsafeRawPointer, _ keyLength: Int, _ tag: UInt8,
-        in bucket: UnsafeMutablePointer<larder_bucket>
-    ) -> IndexSlot? {
-        var current = bucket
-        for _ in 0..<Self.chainLinesMax {
-            var mask = larder_bucket_match(current, tag)
-            while mask != 0 {
-                let number = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
-                let block = larder_bucket_block(current, number)
-                if block != 0, keyMatches(address(ofBlock: block), key, keyLength) {
-                    return IndexSlot(line: current, number: number, block: block)
-                }
-                mask &= mask &- 1
-            }
-            guard let next = overflow(of: current) else { return nil }
-            current = next
-        }
-        condemn(.fileChanged)
-        return nil
-    }
-
-    /// The slot that leads to a block.
-    func slot(
-        ofBlock block: UInt32, _ tag: UInt8, in bucket: UnsafeMutablePointer<larder_bucket>
-    ) -> IndexSlot? {
-        var current = bucket
-        for _ in 0..<Self.chainLinesMax {
-            var mask = larder_bucket_match(current, tag)
-            while mask != 0 {
-                let number = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
-                if larder_bucket_block(current, number) == block {
-                    return IndexSlot(line: current, number: number, block: block)
-                }
-                mask &= mask &- 1
-            }
-            guard let next = overflow(of: current) else { return nil }
-            current = next
-        }
-        condemn(.fileChanged)
-        return nil
-    }
-
-    @inline(__always)
-    func overflow(of bucket: UnsafeMutablePointer<larder_bucket>) -> UnsafeMutablePointer<larder_bucket>? {
+    func overflow(of bucket: Shared<larder_bucket>) -> Shared<larder_bucket>? {
         let last = UInt32(LARDER_BUCKET_SLOTS) &- 1
-        guard larder_bucket_tag(bucket, last) == UInt8(LARDER_TAG_LINK) else { return nil }
-        let number = larder_bucket_block(bucket, last)
+        guard bucket.tag(last) == UInt8(LARDER_TAG_LINK) else { return nil }
+        let number = bucket.block(last)
         // A damaged link must not lead out of the arena.
         guard Int(number) < slabCount &<< Int(slabShift &- 6) else {
             condemn(.fileChanged)
@@ -256,76 +166,4 @@ extension StoreState {
         }
         return line(number)
     }
-
-    /// The most lines of a chain. A longer chain is damaged: its links lead in a circle.
-    static var chainLinesMax: Int { 4096 }
-
-    /// Puts an item into the first empty slot of a locked bucket's chain; false when the chain is
-    /// full and there is no overflow line left.
-    func insert(block: UInt32, tag: UInt8, into bucket: UnsafeMutablePointer<larder_bucket>) -> Bool {
-        var current = bucket
-        var lines = 0
-        while true {
-            let empty = larder_bucket_match(current, UInt8(LARDER_TAG_EMPTY))
-            if empty != 0 {
-                let number = UInt32(truncatingIfNeeded: empty.trailingZeroBitCount)
-                larder_bucket_set_tag(current, number, tag)
-                larder_bucket_publish(current, number, block)
-                return true
-            }
-            guard let next = overflow(of: current) else { break }
-            current = next
-            lines &+= 1
-            guard lines < Self.chainLinesMax else {
-                condemn(.fileChanged)
-                return false
-            }
-        }
-        guard let number = takeOverflowLine() else { return false }
-        let last = UInt32(LARDER_BUCKET_SLOTS) &- 1
-        let fresh = line(number)
-        // The last slot's item moves to the new line; its place becomes the link.
-        larder_bucket_publish(fresh, 0, larder_bucket_block(current, last))
-        larder_bucket_set_tag(fresh, 0, larder_bucket_tag(current, last))
-        larder_bucket_publish(fresh, 1, block)
-        larder_bucket_set_tag(fresh, 1, tag)
-        larder_bucket_set_tag(current, last, UInt8(LARDER_TAG_EMPTY))
-        larder_bucket_publish(current, last, number)
-        larder_bucket_set_tag(current, last, UInt8(LARDER_TAG_LINK))
-        return true
-    }
-
-    /// Empties a slot of a locked bucket's chain, and gives back the chain's last lines if that
-    /// leaves them empty.
-    func removeSlot(_ slot: IndexSlot, from bucket: UnsafeMutablePointer<larder_bucket>) {
-        larder_bucket_set_tag(slot.line, slot.number, UInt8(LARDER_TAG_EMPTY))
-        larder_bucket_publish(slot.line, slot.number, 0)
-        guard slot.line != bucket else { return }
-        unlinkIfEmpty(slot.line, from: bucket)
-    }
-
-    /// A line in the middle holds a link and so is not empty: it goes after those behind it.
-    private func unlinkIfEmpty(
-        _ line: UnsafeMutablePointer<larder_bucket>, from bucket: UnsafeMutablePointer<larder_bucket>
-    ) {
-        let all = UInt32(1) << UInt32(LARDER_BUCKET_SLOTS) - 1
-        let last = UInt32(LARDER_BUCKET_SLOTS) - 1
-        var emptied = line
-        while emptied != bucket, larder_bucket_match(emptied, UInt8(LARDER_TAG_EMPTY)) == all {
-            var previous = bucket
-            while let next = overflow(of: previous), next != emptied { previous = next }
-            let number = larder_bucket_block(previous, last)
-            larder_bucket_set_tag(previous, last, UInt8(LARDER_TAG_EMPTY))
-            larder_bucket_publish(previous, last, 0)
-            giveBackOverflowLine(number)
-            emptied = previous
-        }
-    }
-}
-
-/// A slot of the index, found under its bucket's lock.
-struct IndexSlot {
-    var line: UnsafeMutablePointer<larder_bucket>
-    var number: UInt32
-    var block: UInt32
 }

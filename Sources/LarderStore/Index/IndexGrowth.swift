@@ -9,9 +9,14 @@ extension StoreState {
     /// this many items make some 8 bytes an item, overflow lines included, and a fifth of the
     /// buckets overflow.
     static let itemsPerBucket: Int64 = 9
+}
+
+extension Space {
     /// Buckets divided in one go at most: some tens of microseconds.
     private static let splitsAtOnceMax = 64
+}
 
+extension StoreState {
     /// Overflow lines that must be at hand before an item is inserted: one for each session, and
     /// some for the splits.
     var overflowReserve: UInt64 { UInt64(process.pointee.configuration.sessionsExpected) &+ 8 }
@@ -22,13 +27,13 @@ extension StoreState {
         let number = process.pointee.overflowFree
         guard number != 0 else {
             // The list lies in the arena. If one page of it is lost, the rest of the list is lost, too.
-            larder_store_u64(&process.pointee.overflowLineCount, 0)
+            atomicStore(&process.pointee.overflowLineCount, 0)
             return nil
         }
         let taken = line(number)
-        process.pointee.overflowFree = larder_bucket_block(taken, 0)
-        larder_store_u64(&process.pointee.overflowLineCount, process.pointee.overflowLineCount &- 1)
-        larder_bucket_publish(taken, 0, 0)
+        process.pointee.overflowFree = taken.block(0)
+        atomicStore(&process.pointee.overflowLineCount, process.pointee.overflowLineCount &- 1)
+        taken.publish(0, 0)
         return number
     }
 
@@ -36,33 +41,35 @@ extension StoreState {
         let free = line(number)
         lock(.overflow, &process.pointee.overflowLock)
         // A reader may still look at it: tags stay empty, only the link below changes.
-        larder_bucket_publish(free, 0, process.pointee.overflowFree)
+        free.publish(0, process.pointee.overflowFree)
         process.pointee.overflowFree = number
-        larder_store_u64(&process.pointee.overflowLineCount, process.pointee.overflowLineCount &+ 1)
+        atomicStore(&process.pointee.overflowLineCount, process.pointee.overflowLineCount &+ 1)
         unlock(.overflow, &process.pointee.overflowLock)
     }
 
     @inline(__always)
-    var hasOverflowReserve: Bool { larder_load_u64(&process.pointee.overflowLineCount) >= overflowReserve }
+    var hasOverflowReserve: Bool { atomicLoad(&process.pointee.overflowLineCount) >= overflowReserve }
+}
 
+extension Space {
     /// Makes the lines of one more slab available for overflow. Under the space lock.
-    func addOverflowSlab(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
+    func addOverflowSlab(_ session: Shared<SessionSlot>, now: Int64) -> Bool {
         guard let slab = takeIndexSlab(session, now: now) else { return false }
         let first = slab << Int(slabShift - 6)
         for number in first..<first + (1 << Int(slabShift - 6)) {
-            giveBackOverflowLine(UInt32(truncatingIfNeeded: number))
+            state.giveBackOverflowLine(UInt32(truncatingIfNeeded: number))
         }
         return true
     }
 
     /// Divides buckets until the index is as dense as it should be, or as often as one go allows.
     /// Under the space lock.
-    func growIndex(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) {
-        let wanted = itemCount() / Self.itemsPerBucket
+    func growIndex(_ session: Shared<SessionSlot>, now: Int64) {
+        let wanted = state.itemCount() / StoreState.itemsPerBucket
         for _ in 0..<Self.splitsAtOnceMax {
-            let count = larder_load_u64(&superblock.pointee.bucket_count)
+            let count = atomicLoad(&superblock.pointee.bucket_count)
             guard Int64(count) < wanted else { return }
-            if !hasOverflowReserve, !addOverflowSlab(session, now: now) { return }
+            if !state.hasOverflowReserve, !addOverflowSlab(session, now: now) { return }
             let slab = Int(count) >> Int(slabShift - 6)
             if slab >= Int(superblock.pointee.index_slab_count) {
                 guard slab < slabCount, let taken = takeIndexSlab(session, now: now) else { return }
@@ -72,9 +79,11 @@ extension StoreState {
             if !splitBucket(count: count, session), !addOverflowSlab(session, now: now) { return }
         }
     }
+}
 
+extension StoreState {
     var indexIsTooDense: Bool {
-        Int64(larder_load_u64(&superblock.pointee.bucket_count)) < itemCount() / Self.itemsPerBucket
+        Int64(atomicLoad(&superblock.pointee.bucket_count)) < itemCount() / Self.itemsPerBucket
     }
 
     /// Items in the index, summed over sessions. Flushed ones do not count.
@@ -88,7 +97,7 @@ extension StoreState {
         var sum = process.pointee.endedCounters.items
         for place in 0..<SessionSlot.placesMax {
             guard let slot = sessionSlot(place) else { break }
-            sum &+= larder_counted(&slot.pointee.counters.items)
+            sum &+= counted(&slot.pointee.counters.items)
         }
         return sum
     }
@@ -98,58 +107,58 @@ extension StoreState {
         var sum = process.pointee.endedCounters.liveBlocks
         for place in 0..<SessionSlot.placesMax {
             guard let slot = sessionSlot(place) else { break }
-            sum &+= larder_counted(&slot.pointee.counters.liveBlocks)
+            sum &+= counted(&slot.pointee.counters.liveBlocks)
         }
         return sum
     }
+}
 
+extension Space {
     /// Moves what belongs to the new bucket `count` out of the bucket that it splits from; false,
     /// and nothing moved, when the halves could need more overflow lines than there are to spare.
-    private func splitBucket(count: UInt64, _ session: UnsafeMutablePointer<SessionSlot>) -> Bool {
+    private func splitBucket(count: UInt64, _ session: Shared<SessionSlot>) -> Bool {
         let low = (1 as UInt64) << UInt64(63 - count.leadingZeroBitCount)
-        let source = bucketAddress(Int(count & (low - 1)))
-        let target = bucketAddress(Int(count))
-        prefetchItems(of: source)
-        lock(source)
+        state.prefetchItems(of: state.bucketAddress(Int(count & (low - 1))))
+        let source = state.lock(state.bucketAddress(Int(count & (low - 1))))
         guard
-            larder_load_u64(&process.pointee.overflowLineCount) >= overflowReserve + lineCount(after: source)
-        else {
-            unlockBucket(source)
-            return false
-        }
+            atomicLoad(&process.pointee.overflowLineCount) >= state.overflowReserve
+                + state.lineCount(after: source.first)
+        else { return false }
         // Nobody can reach the new bucket before the count says so.
-        var current: UnsafeMutablePointer<larder_bucket>? = source
-        for _ in 0..<Self.chainLinesMax {
-            guard let lineOfChain = current else { break }
+        let target = LockedBucket(unreachable: state.bucketAddress(Int(count)))
+        var current: Shared<larder_bucket>? = source.first
+        for _ in 0..<StoreState.chainLinesMax {
+            guard let line = current else { break }
             // Taken before a slot's removal may give the line back.
-            let next = overflow(of: lineOfChain)
+            current = state.overflow(of: line)
             for number in 0..<UInt32(LARDER_BUCKET_SLOTS) {
-                let tag = larder_bucket_tag(lineOfChain, number)
+                let tag = line.tag(number)
                 guard tag != UInt8(LARDER_TAG_EMPTY), tag != UInt8(LARDER_TAG_LINK) else { continue }
-                let block = larder_bucket_block(lineOfChain, number)
-                let item = Item(address(ofBlock: block))
-                let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
+                let slot = IndexSlot(line: line, number: number, block: line.block(number))
+                let item = state.item(ofBlock: slot.block)
+                let hash = hash(of: item)
                 guard hash & (2 * low - 1) == count else { continue }
-                let moved = insert(block: block, tag: tag, into: target)
-                removeSlot(IndexSlot(line: lineOfChain, number: number, block: block), from: source)
-                if !moved {
+                if state.insert(block: slot.block, tag: tag, into: target) {
+                    state.removeSlot(slot, from: source)
+                } else {
                     // More sessions than expected took the lines meanwhile: an item dropped is a miss,
                     // one left in the wrong bucket could come back after its deletion.
-                    larder_count(&session.pointee.counters.items, -1)
-                    larder_count(&session.pointee.counters.evictions, 1)
+                    changeCount(&session.pointee.counters.items, -1)
+                    changeCount(&session.pointee.counters.evictions, 1)
                     if let bounds { bounds.removed(item, hash) }
-                    release(block: block, blockCount: blockCount(forBytes: item.totalBytes), session)
+                    state.remove(slot, from: source, session)
                 }
             }
-            current = next
         }
-        larder_store_u64(&superblock.pointee.bucket_count, count + 1)
-        unlockBucket(source)
+        target.unlock()
+        atomicStore(&superblock.pointee.bucket_count, count + 1)
         return true
     }
+}
 
+extension StoreState {
     /// Overflow lines in a locked bucket's chain.
-    private func lineCount(after bucket: UnsafeMutablePointer<larder_bucket>) -> UInt64 {
+    fileprivate func lineCount(after bucket: Shared<larder_bucket>) -> UInt64 {
         var count: UInt64 = 0
         var current = bucket
         while count < Self.chainLinesMax, let next = overflow(of: current) {
@@ -160,11 +169,11 @@ extension StoreState {
     }
 
     /// The items' keys are read for their hashes: fetch them together.
-    private func prefetchItems(of bucket: UnsafeMutablePointer<larder_bucket>) {
+    fileprivate func prefetchItems(of bucket: Shared<larder_bucket>) {
         for number in 0..<UInt32(LARDER_BUCKET_SLOTS) {
-            let block = larder_bucket_block(bucket, number)
-            if block != 0, larder_bucket_tag(bucket, number) != UInt8(LARDER_TAG_LINK) {
-                larder_prefetch(address(ofBlock: block))
+            let block = bucket.block(number)
+            if block != 0, bucket.tag(number) != UInt8(LARDER_TAG_LINK) {
+                prefetch(block: block)
             }
         }
     }

@@ -1,6 +1,8 @@
 import CLarderArena
 import Glibc
 
+// SAFETY: `fstat` fills in a struct that is lent to it.
+
 /// The owner of a store's file. It changes when a server starts on the file, or ends.
 struct Custody: Equatable {
     /// Whether a process uses the file as its store.

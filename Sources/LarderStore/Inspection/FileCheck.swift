@@ -94,7 +94,7 @@ struct FileCheck {
             let count = span(slab, record)
             let start = slab << geometry.slabShift
             let holdsItems = slab >= geometry.metadataSlabCount && isReadable(record) && count > 0
-            let isIndex = record.state == LARDER_SLAB_INDEX.rawValue
+            let isIndex = record.slabState == .index
             guard holdsItems || isIndex else {
                 note(slab, record)
                 return 1
@@ -106,7 +106,7 @@ struct FileCheck {
             }
             // Whoever changed its state or its life meanwhile gave us two halves.
             guard let again = self.record(slab), again.sequence == record.sequence,
-                again.state == record.state || isReadable(again)
+                again.slabState == record.slabState || isReadable(again)
             else {
                 if attempt < Self.copiesMax { continue }
                 changedSlabs += 1
@@ -130,7 +130,7 @@ struct FileCheck {
 
     /// Slabs that a record speaks for; 0 when it cannot be right.
     private func span(_ slab: Int, _ record: larder_slab) -> Int {
-        guard record.state == LARDER_SLAB_RUN_HEAD.rawValue || record.state == LARDER_SLAB_CLAIMED.rawValue
+        guard record.slabState == .runHead || record.slabState == .claimed
         else {
             return Int(record.cursor_blocks) <= geometry.blocksPerSlab ? 1 : 0
         }
@@ -155,38 +155,32 @@ struct FileCheck {
     }
 
     private mutating func judge(_ slab: Int, _ record: larder_slab, _ count: Int, _ bytes: [UInt8]) -> Int {
-        let walk = SlabImageWalk(
-            geometry: geometry, hashSeed: superblock.hash_seed, record: record, slab: slab, slabs: count,
-            now: inspection.nowMilliseconds)
         let isFlushed = record.sequence <= flushedSequence
         if isFlushed { flushedSlabs.insert(slab) }
         var liveBlocks = 0
         var isDamaged = false
         let before = inspection.items.live
-        walk.forEach(in: bytes, wrongBytesMax: Self.wrongSlabsMax << geometry.slabShift) { item in
-            let size = item.blocks << geometry.blockShift
-            switch item.kind {
-            case .dead: inspection.items.dead += 1
-            case .pending, .unfinished:
-                inspection.items.unfinished += 1
-                if isClosed {
-                    inspection.found.add("block \(item.block): an item that was never finished")
-                } else {
-                    inFlight += 1
-                }
+        forEachItem(in: bytes, slab, record, slabs: count) { verdict, block, count, image in
+            switch verdict {
+            case .dead, .hole: inspection.items.dead += 1
+            case .pending: noteUnfinished(block)
             case .damaged:
+                // At the end of an open slab an item was being written.
+                let isWrittenTo = record.slabState == .open || record.slabState == .claimed
+                if isWrittenTo, image == nil, block + count == end(of: slab, record, bytes) {
+                    noteUnfinished(block)
+                    break
+                }
                 isDamaged = true
-                inspection.found.add(
-                    "blocks \(item.block)..<\(item.block + item.blocks) of slab \(slab): no item that is whole"
-                )
+                inspection.found.add("blocks \(block)..<\(block + count) of slab \(slab): no item that is whole")
             case .live, .expired:
-                liveBlocks += item.blocks
-                guard !isFlushed else { break }
-                if item.kind == .expired { inspection.items.expired += 1 } else { inspection.items.live += 1 }
-                inspection.items.liveBytes += size
-                inspection.items.contentBytes += item.contentBytes
-                blocks.append(UInt32(truncatingIfNeeded: item.block))
-                hashes.append(item.hash)
+                liveBlocks += count
+                guard !isFlushed, let image else { break }
+                if verdict == .expired { inspection.items.expired += 1 } else { inspection.items.live += 1 }
+                inspection.items.liveBytes += count << geometry.blockShift
+                inspection.items.contentBytes += image.contentBytes
+                blocks.append(UInt32(truncatingIfNeeded: block))
+                hashes.append(image.keyHash(seed: superblock.hash_seed))
             }
         }
         if isClosed, !isFlushed, !isDamaged, liveBlocks != Int(record.live_blocks) {
@@ -207,11 +201,45 @@ struct FileCheck {
         return count
     }
 
+    private mutating func noteUnfinished(_ block: Int) {
+        inspection.items.unfinished += 1
+        if isClosed {
+            inspection.found.add("block \(block): an item that was never finished")
+        } else {
+            inFlight += 1
+        }
+    }
+
+    /// The block behind those that items may cover in the copy of a slab.
+    private func end(of slab: Int, _ record: larder_slab, _ bytes: [UInt8]) -> Int {
+        let first = slab << (geometry.slabShift - geometry.blockShift)
+        let isRun = bytes.count > geometry.slabBytes
+        return first + (isRun ? bytes.count >> geometry.blockShift : Int(record.cursor_blocks))
+    }
+
+    private func forEachItem(
+        in bytes: [UInt8], _ slab: Int, _ record: larder_slab, slabs: Int,
+        _ visit: (ItemImage.Verdict, _ block: Int, _ blockCount: Int, ItemImage?) -> Void
+    ) {
+        let first = slab << (geometry.slabShift - geometry.blockShift)
+        let blockCount = end(of: slab, record, bytes) - first
+        bytes.withUnsafeBytes { bytes in
+            // SAFETY: all that the image may read lies in `bytes`, which is not empty.
+            let image = SlabImage(
+                start: bytes.baseAddress.unsafelyUnwrapped, record: record, firstBlock: first, blockCount: blockCount,
+                blockShift: geometry.blockShift, hashSeed: superblock.hash_seed, now: inspection.nowMilliseconds)
+            guard slabs > 1 else {
+                return image.forEachItem(wrongBytesMax: Self.wrongSlabsMax << geometry.slabShift, visit)
+            }
+            let run = image.run(slabs: slabs)
+            visit(run?.verdict ?? .damaged, first, run?.blockCount ?? blockCount, run?.image)
+        }
+    }
+
     private mutating func noteTail(_ tail: Int, of head: Int, liveHundredths: Int) {
         inspection.slabs.append(.init(state: .runTail, liveHundredths: liveHundredths))
         guard !isOwned, let record = record(tail) else { return }
-        let isTail =
-            record.state == LARDER_SLAB_RUN_TAIL.rawValue || record.state == LARDER_SLAB_CLAIMED.rawValue
+        let isTail = record.slabState == .runTail || record.slabState == .claimed
         if !isTail || Int(record.run_slabs) != tail - head {
             inspection.found.add("slab \(tail) is not the tail of run \(head)")
         }

@@ -1,6 +1,8 @@
 import CLarderArena
 import Glibc
 
+// SAFETY: C functions fill in or read structs that are lent to them.
+
 /// What is in a store's file, and what is wrong with it, if anything.
 ///
 /// The file is read with `pread` only, so that none can harm whoever looks: nothing is locked or changed,

@@ -1,6 +1,8 @@
 import CLarderArena
 import Glibc
 
+// SAFETY: the mutex is part of `Bounds`, which stays where it is until `destroy`.
+
 /// What a limited store keeps beside its arena: how much of its limits is taken, to the item and the
 /// block, and the order of use where that decides who goes.
 ///
@@ -22,7 +24,7 @@ struct Bounds {
     /// Where `limits.purgesLeastRecentlyUsed`.
     var recency: RecencyList?
 
-    static func make(_ limits: StoreLimits) throws(StoreError) -> UnsafeMutablePointer<Bounds> {
+    static func make(_ limits: StoreLimits) throws(StoreError) -> Shared<Bounds> {
         var bounds = Bounds(limits: limits)
         if limits.purgesLeastRecentlyUsed {
             guard let list = RecencyList(itemsMax: limits.itemsMax) else {
@@ -30,26 +32,24 @@ struct Bounds {
             }
             bounds.recency = list
         }
-        let made = UnsafeMutablePointer<Bounds>.allocate(capacity: 1)
-        made.initialize(to: bounds)
+        let made = Shared(allocating: bounds)
         pthread_mutex_init(&made.pointee.writing, nil)
         return made
     }
 }
 
-extension UnsafeMutablePointer<Bounds> {
+extension Shared<Bounds> {
     func destroy() {
         pthread_mutex_destroy(&pointee.writing)
         pointee.recency?.deallocate()
-        deinitialize(count: 1)
         deallocate()
     }
 
     // MARK: Counting. Under `writing`.
 
     func inserted(_ item: Item, _ hash: UInt64) {
-        larder_count(&pointee.items, 1)
-        larder_count(&pointee.blocks, pointee.limits.blocks(forValueBytes: item.valueLength))
+        changeCount(&pointee.items, 1)
+        changeCount(&pointee.blocks, pointee.limits.blocks(forValueBytes: item.valueLength))
         withRecency { $0.insert(hash) }
     }
 
@@ -57,19 +57,20 @@ extension UnsafeMutablePointer<Bounds> {
         let change =
             pointee.limits.blocks(forValueBytes: new.valueLength)
             - pointee.limits.blocks(forValueBytes: old.valueLength)
-        larder_count(&pointee.blocks, change)
+        changeCount(&pointee.blocks, change)
         withRecency { $0.touch(hash) }
     }
 
     func removed(_ item: Item, _ hash: UInt64) {
-        larder_count(&pointee.items, -1)
-        larder_count(&pointee.blocks, -pointee.limits.blocks(forValueBytes: item.valueLength))
+        changeCount(&pointee.items, -1)
+        changeCount(&pointee.blocks, -pointee.limits.blocks(forValueBytes: item.valueLength))
+        assert(pointee.items >= 0 && pointee.blocks >= 0, "less than nothing is counted against a limit")
         withRecency { $0.remove(hash) }
     }
 
     func removedAll() {
-        larder_count(&pointee.items, -pointee.items)
-        larder_count(&pointee.blocks, -pointee.blocks)
+        changeCount(&pointee.items, -pointee.items)
+        changeCount(&pointee.blocks, -pointee.blocks)
         withRecency { $0.removeAll() }
     }
 
@@ -86,11 +87,11 @@ extension UnsafeMutablePointer<Bounds> {
     func withRecency(_ body: (inout RecencyList) -> Void) {
         guard pointee.limits.purgesLeastRecentlyUsed else { return }
         StoreLocks.recency.checkMayBeTaken(of: nil)
-        larder_spin_lock(&pointee.recencyLock)
+        spinLock(&pointee.recencyLock)
         StoreLocks.recency.noteTaken(of: nil)
         if pointee.recency != nil { body(&pointee.recency!) }
         StoreLocks.recency.noteReleased(of: nil)
-        larder_spin_unlock(&pointee.recencyLock)
+        spinUnlock(&pointee.recencyLock)
     }
 
     func leastRecent(except spared: UInt64) -> UInt64? {
@@ -101,8 +102,8 @@ extension UnsafeMutablePointer<Bounds> {
 
     var use: StoreLimitUse {
         StoreLimitUse(
-            items: larder_counted(&pointee.items), blocks: larder_counted(&pointee.blocks),
-            full: larder_counted(&pointee.full),
-            lastModifiedMilliseconds: larder_counted(&pointee.lastModifiedMilliseconds))
+            items: counted(&pointee.items), blocks: counted(&pointee.blocks),
+            full: counted(&pointee.full),
+            lastModifiedMilliseconds: counted(&pointee.lastModifiedMilliseconds))
     }
 }

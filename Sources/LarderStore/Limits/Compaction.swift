@@ -2,38 +2,38 @@ import CLarderArena
 
 /// A limited store has more arena than it may fill, so that there is room for everything that its limits
 /// allow. What it takes of it is to follow what it holds all the same. Under the space lock.
-extension StoreState {
+extension Space {
     /// Slabs in use before holes are worth a look.
     private static let slabsToSpare = 16
     /// Slabs looked at, of which one is emptied for each that is opened.
     private static let slabsLookedAt = 32
 
     /// Closes the holes of one slab if live items fill less than half of what is in use.
-    func keepCompact(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) {
-        let inUse = process.pointee.freshSlabs.count + process.pointee.keptSlabs.count
-        let filled = Int(liveBlockCount()) / blocksPerSlab
+    func keepCompact(_ session: Shared<SessionSlot>, now: Int64) {
+        let inUse = owned.freshSlabs.count + owned.keptSlabs.count
+        let filled = Int(state.liveBlockCount()) / blocksPerSlab
         guard inUse > 2 * filled + Self.slabsToSpare else { return }
-        for _ in 0..<min(Self.slabsLookedAt, process.pointee.freshSlabs.count) {
-            guard let slab = process.pointee.freshSlabs.first else { return }
-            if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_SEALED.rawValue,
-                Int(larder_load_u32(&slabs[slab].live_blocks)) < blocksPerSlab / 2,
-                larder_load_u32(process.pointee.pins + slab) == 0
+        for _ in 0..<min(Self.slabsLookedAt, owned.freshSlabs.count) {
+            guard let slab = owned.freshSlabs.first else { return }
+            if slabs.state(slab) == .sealed,
+                Int(slabs.liveBlocks(slab)) < blocksPerSlab / 2,
+                !state.isPinned(slab)
             {
                 removeSealed(slab)
                 guard evacuate(slab, .move, session, now: now) else { return appendSealed(slab) }
                 return sendToLimbo(slab, session)
             }
             // Nobody is dropped by age here, so the order of the list is nothing but whose turn it is.
-            process.pointee.freshSlabs.remove(slab, process.pointee.links)
-            process.pointee.freshSlabs.append(slab, process.pointee.links)
+            owned.freshSlabs.remove(slab, owned.links)
+            owned.freshSlabs.append(slab, owned.links)
         }
     }
 
     /// What it costs to empty a slab whose items must not be lost: nil when it is a run's.
     func compactionCost(_ slab: Int) -> UInt64? {
-        switch larder_load_u32(&slabs[slab].state) {
-        case LARDER_SLAB_SEALED.rawValue, LARDER_SLAB_OPEN.rawValue:
-            UInt64(larder_load_u32(&slabs[slab].live_blocks)) + 2
+        switch slabs.state(slab) {
+        case .sealed, .open:
+            UInt64(slabs.liveBlocks(slab)) + 2
         default: nil
         }
     }

@@ -11,7 +11,7 @@ extension InvariantCheck {
         forEachItem { item in
             items += 1
             blocks += bounds.pointee.limits.blocks(forValueBytes: item.valueLength)
-            hashes[KeyHash.hash(item.key, count: item.keyLength, seed: state.hashSeed), default: 0] += 1
+            hashes[state.hash(of: item), default: 0] += 1
         }
         let use = bounds.use
         if use.items != items { fail("\(use.items) items are counted against the limit, \(items) are there") }

@@ -18,8 +18,8 @@ struct RecencyList {
         var reserved: UInt32
     }
 
-    private let nodes: UnsafeMutablePointer<Node>
-    private let table: UnsafeMutablePointer<UInt32>
+    private let nodes: SharedArray<Node>
+    private let table: SharedArray<UInt32>
     private let capacity: Int
     private let tableMask: Int
     /// Nodes handed out so far, the closing one included.
@@ -37,7 +37,7 @@ struct RecencyList {
         tableMask = tableCount - 1
         guard let nodes = Self.map(Node.self, capacity) else { return nil }
         guard let table = Self.map(UInt32.self, tableCount) else {
-            munmap(nodes, capacity * MemoryLayout<Node>.stride)
+            munmap(nodes.start, capacity * MemoryLayout<Node>.stride)
             return nil
         }
         self.nodes = nodes
@@ -45,18 +45,18 @@ struct RecencyList {
     }
 
     func deallocate() {
-        munmap(nodes, capacity * MemoryLayout<Node>.stride)
-        munmap(table, (tableMask + 1) * MemoryLayout<UInt32>.stride)
+        munmap(nodes.start, capacity * MemoryLayout<Node>.stride)
+        munmap(table.start, (tableMask + 1) * MemoryLayout<UInt32>.stride)
     }
 
-    private static func map<T>(_ type: T.Type, _ count: Int) -> UnsafeMutablePointer<T>? {
+    private static func map<T>(_ type: T.Type, _ count: Int) -> SharedArray<T>? {
         let bytes = count * MemoryLayout<T>.stride
         let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
         // SAFETY: a fresh mapping of zeros, which are valid nodes and an empty table.
         guard let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0), memory != MAP_FAILED else {
             return nil
         }
-        return memory.bindMemory(to: type, capacity: count)
+        return SharedArray(memory.bindMemory(to: type, capacity: count), count: count)
     }
 
     // MARK: Use
@@ -100,8 +100,8 @@ struct RecencyList {
 
     mutating func removeAll() {
         // The pages go back, and are zeros when they come again.
-        madvise(nodes, capacity * MemoryLayout<Node>.stride, MADV_DONTNEED)
-        madvise(table, (tableMask + 1) * MemoryLayout<UInt32>.stride, MADV_DONTNEED)
+        madvise(nodes.start, capacity * MemoryLayout<Node>.stride, MADV_DONTNEED)
+        madvise(table.start, (tableMask + 1) * MemoryLayout<UInt32>.stride, MADV_DONTNEED)
         used = 1
         free = 0
         count = 0

@@ -14,7 +14,7 @@ extension StoreState {
         guard let bounds else { return }
         var found: [Found] = []
         forEachItem { item, block in
-            let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
+            let hash = hash(of: item)
             found.append(Found(order: order(of: item), hash: hash, block: block))
         }
         found.sort { $0.order > $1.order }
@@ -22,7 +22,7 @@ extension StoreState {
         var kept = 0
         var blocksTaken: Int64 = 0
         for place in found.indices {
-            let item = Item(address(ofBlock: found[place].block))
+            let item = item(ofBlock: found[place].block)
             let blocks = limits.blocks(forValueBytes: item.valueLength)
             let fits =
                 kept < limits.itemsMax && item.valueLength <= limits.valueBytesMax
@@ -30,29 +30,28 @@ extension StoreState {
                 && (!limits.isBitmap || blocksTaken + blocks <= Int64(limits.blocksMax))
             // Counted first: to drop an item takes it off the count.
             guard fits else {
-                larder_count(&bounds.pointee.items, 1)
-                larder_count(&bounds.pointee.blocks, blocks)
-                let count = blockCount(forBytes: item.totalBytes)
-                dropFromIndex(item, found[place].hash, count, mover, now: now)
+                changeCount(&bounds.pointee.items, 1)
+                changeCount(&bounds.pointee.blocks, blocks)
+                dropFromIndex(item, found[place].hash, mover, now: now)
                 continue
             }
             found[kept] = found[place]
             kept += 1
             blocksTaken += blocks
         }
-        for entry in found[..<kept].reversed() { bounds.inserted(Item(address(ofBlock: entry.block)), entry.hash) }
+        for entry in found[..<kept].reversed() { bounds.inserted(item(ofBlock: entry.block), entry.hash) }
     }
 
     private func forEachItem(_ body: (_ item: Item, _ block: UInt32) -> Void) {
-        for number in 0..<Int(larder_load_u64(&superblock.pointee.bucket_count)) {
-            var current: UnsafeMutablePointer<larder_bucket>? = bucketAddress(number)
+        for number in 0..<Int(atomicLoad(&superblock.pointee.bucket_count)) {
+            var current: Shared<larder_bucket>? = bucketAddress(number)
             while let line = current {
                 current = overflow(of: line)
                 for slot in 0..<UInt32(LARDER_BUCKET_SLOTS) {
-                    let tag = larder_bucket_tag(line, slot)
+                    let tag = line.tag(slot)
                     guard tag != UInt8(LARDER_TAG_EMPTY), tag != UInt8(LARDER_TAG_LINK) else { continue }
-                    let block = larder_bucket_block(line, slot)
-                    body(Item(address(ofBlock: block)), block)
+                    let block = line.block(slot)
+                    body(item(ofBlock: block), block)
                 }
             }
         }

@@ -1,12 +1,14 @@
 import CLarderArena
 import Glibc
 
+// SAFETY: the value's address is handed on; its length comes with it.
+
 /// What a session does in a limited store: the same as in any other, one writer at a time, and after
 /// room was made within the limits.
 extension Session {
     /// Waits between turns, so that whoever holds the lock may wait for this turn's end. Items found
     /// before are no longer valid.
-    func lockWriting(_ bounds: UnsafeMutablePointer<Bounds>) {
+    func lockWriting(_ bounds: Shared<Bounds>) {
         state.endViews(slot)
         guard !state.tryLockWriting(bounds) else { return }
         state.goOffline(slot)
@@ -14,17 +16,17 @@ extension Session {
         state.goOnline(slot)
     }
 
-    func unlockWriting(_ bounds: UnsafeMutablePointer<Bounds>) { state.unlockWriting(bounds) }
+    func unlockWriting(_ bounds: Shared<Bounds>) { state.unlockWriting(bounds) }
 
     /// - Parameter now: absolute milliseconds.
-    private func noteChange(_ bounds: UnsafeMutablePointer<Bounds>, now: Int64) {
+    private func noteChange(_ bounds: Shared<Bounds>, now: Int64) {
         guard bounds.pointee.limits.notesLastModified else { return }
-        larder_count(&bounds.pointee.lastModifiedMilliseconds, now - bounds.pointee.lastModifiedMilliseconds)
+        changeCount(&bounds.pointee.lastModifiedMilliseconds, now - bounds.pointee.lastModifiedMilliseconds)
     }
 
     @inline(never)
     func storeWithin(
-        _ bounds: UnsafeMutablePointer<Bounds>, _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer,
+        _ bounds: Shared<Bounds>, _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer,
         valueLength: Int, clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
     ) -> StoreResult {
         lockWriting(bounds)
@@ -57,7 +59,7 @@ extension Session {
     }
 
     func deleteWithin(
-        _ bounds: UnsafeMutablePointer<Bounds>, _ key: HashedKey, cas: UInt64?, now: Int64
+        _ bounds: Shared<Bounds>, _ key: HashedKey, cas: UInt64?, now: Int64
     ) -> StoreOutcome {
         lockWriting(bounds)
         defer { unlockWriting(bounds) }
@@ -67,7 +69,7 @@ extension Session {
     }
 
     func touchWithin(
-        _ bounds: UnsafeMutablePointer<Bounds>, _ key: HashedKey, expiry: Int64, now: Int64
+        _ bounds: Shared<Bounds>, _ key: HashedKey, expiry: Int64, now: Int64
     ) -> StoreOutcome {
         lockWriting(bounds)
         defer { unlockWriting(bounds) }
@@ -81,9 +83,9 @@ extension Session {
 
     /// What was found counts as used, where that decides who goes.
     @inline(never)
-    func noteOrder(_ item: Item, _ bounds: UnsafeMutablePointer<Bounds>) {
+    func noteOrder(_ item: Item, _ bounds: Shared<Bounds>) {
         guard bounds.pointee.limits.purgesLeastRecentlyUsed else { return }
-        let hash = KeyHash.hash(item.key, count: item.keyLength, seed: state.hashSeed)
+        let hash = state.hash(of: item)
         bounds.withRecency { $0.touch(hash) }
     }
 
@@ -99,12 +101,12 @@ extension Session {
 
     /// Takes the next step to make room; false when there is none left.
     private func makeRoom(
-        _ bounds: UnsafeMutablePointer<Bounds>, _ search: inout RoomSearch, sparing spared: UInt64, now: Int64
+        _ bounds: Shared<Bounds>, _ search: inout RoomSearch, sparing spared: UInt64, now: Int64
     ) -> Bool {
         let limits = bounds.pointee.limits
         if !search.isCounted {
             search.isCounted = true
-            larder_count(&bounds.pointee.full, 1)
+            changeCount(&bounds.pointee.full, 1)
         }
         if !search.hasReclaimed {
             search.hasReclaimed = true
@@ -121,7 +123,7 @@ extension Session {
         }
         if limits.clearsOnFull, !search.hasCleared {
             search.hasCleared = true
-            withSpace { state.flush(slot) }
+            state.withSpace(slot) { $0.flush(slot) }
             return true
         }
         return false
@@ -129,27 +131,16 @@ extension Session {
 
     /// Gives back what whole time buckets have left behind.
     private func reclaimWhatIsDue(now: Int64) -> Bool {
-        var emptied = 0
         var budget = WorkBudget.unlimited
-        withSpace { emptied = state.reclaimDue(slot, now: now, slabsMax: 1, &budget) }
-        return emptied > 0
+        return state.withSpace(slot) { $0.reclaimDue(slot, now: now, slabsMax: 1, &budget) } > 0
     }
 
     /// Drops every expired item, wherever it lies.
     private func sweepExpired(now: Int64) -> Bool {
         var dropped = false
-        withSpace {
-            for slab in 0..<state.slabCount where state.dropDead(in: slab, slot, now: now) { dropped = true }
+        state.withSpace(slot) { space in
+            for slab in 0..<state.slabCount where space.dropDead(in: slab, slot, now: now) { dropped = true }
         }
         return dropped
-    }
-
-    /// With the space lock, and between turns.
-    private func withSpace(_ body: () -> Void) {
-        state.goOffline(slot)
-        state.lockSpace()
-        body()
-        state.unlockSpace()
-        state.goOnline(slot)
     }
 }

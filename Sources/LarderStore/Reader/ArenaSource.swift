@@ -53,6 +53,7 @@ struct DescriptorSource: ArenaSource {
     }
 
     func copy(at offset: Int, count: Int, to target: UnsafeMutableRawPointer) -> Bool {
+        assert(offset >= 0 && count >= 0)
         var done = 0
         while done < count {
             let read = pread(fd, target + done, count - done, off_t(offset + done))

@@ -1,6 +1,8 @@
 import CLarderArena
 import Glibc
 
+// SAFETY: the mapping is `bytes` long and lives until `close`; pages that go missing are replaced by the guard.
+
 /// An arena's file, open for reading only: nothing is locked, and its owner need not know.
 ///
 /// A trivial value: passing it on costs no reference counting.
@@ -65,7 +67,7 @@ struct ArenaView {
     }
 
     @inline(__always)
-    var isWhole: Bool { missingPages.map { larder_load_u64($0) == 0 } ?? true }
+    var isWhole: Bool { missingPages.map { atomicLoad($0) == 0 } ?? true }
 
     /// Whether a path still names this file, and it has all its bytes.
     func isCurrent(at path: String) -> Bool {

@@ -110,7 +110,7 @@ struct InPlaceRead<Source: ArenaSource> {
         let shift = geometry.slabShift &- 6
         let entry = geometry.directoryOffset &+ (number &>> shift) &* 4
         guard let directory = source.bytes(at: entry, count: 4, .directory) else { return .changing }
-        let slab = Int(larder_load_u32(directory.assumingMemoryBound(to: UInt32.self)))
+        let slab = Int(atomicLoad(directory.assumingMemoryBound(to: UInt32.self)))
         guard slab >= geometry.metadataSlabCount, slab < geometry.slabCount else { return .changing }
         let start = slab &<< geometry.slabShift &+ (number & (1 &<< shift &- 1)) &<< 6
         guard let version = version(at: start), version & 1 == 0, let bucket = line(at: start) else {
@@ -138,7 +138,7 @@ struct InPlaceRead<Source: ArenaSource> {
     @inline(__always)
     private func version(at start: Int) -> UInt32? {
         source.bytes(at: start, count: 4, .directory).map {
-            larder_load_u32($0.assumingMemoryBound(to: UInt32.self))
+            atomicLoad($0.assumingMemoryBound(to: UInt32.self))
         }
     }
 
@@ -201,40 +201,24 @@ struct InPlaceRead<Source: ArenaSource> {
             let bytes = source.bytes(
                 at: offset, count: min(ArenaPlace.itemBytes, geometry.arenaBytes &- offset), .item)
         else { return .damaged }
-        let head = larder_load_head(bytes)
-        let form = ItemForm(rawValue: UInt8(truncatingIfNeeded: head))
-        let state = UInt8(truncatingIfNeeded: head >> 8)
-        guard form.isSubset(of: .known), form.contains(.checked), Int(head >> 16 & 0xff) == key.count,
-            form.headerBytes &+ key.count <= room
-        else { return .damaged }
-        guard !form.contains(.dead), state & ItemState.pending == 0 else { return .changing }
-
-        var valueLength = Int(head >> 48)
-        if form.contains(.longValue) {
-            valueLength |=
-                Int(bytes.loadUnaligned(fromByteOffset: form.longValueOffset, as: UInt32.self)) << 16
+        guard let image = ItemImage(bytes, room: room), image.isCandidate, image.keyLength == key.count else {
+            return .damaged
         }
-        guard form.headerBytes &+ key.count &+ valueLength <= room else { return .damaged }
-        let flags =
-            form.contains(.clientFlags)
-            ? bytes.loadUnaligned(fromByteOffset: form.clientFlagsOffset, as: UInt32.self) : 0
-        let wideCas = form.contains(.wideCas) ? bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self) : 0
-        let checksum = bytes.loadUnaligned(fromByteOffset: form.checksumOffset, as: UInt32.self)
-        guard let expiry = expiry(form, bytes, record) else { return .damaged }
-
-        let length = key.count &+ valueLength
+        let verdict = image.verdict(in: record, now: now)
+        guard verdict != .dead, verdict != .pending else { return .changing }
+        guard let expiry = image.expiry(in: record) else { return .damaged }
+        let found = Found(
+            valueLength: image.valueLength, clientFlags: image.clientFlags, cas: image.cas(in: record),
+            expiry: expiry, state: image.state)
+        let length = image.contentBytes
         let target = copy.room(length)
-        guard source.copy(at: offset &+ form.headerBytes, count: length, to: target) else { return .changing }
-        let seed = larder_item_seed(&record, hashSeed, UInt64(offset &>> geometry.blockShift))
-        let isWhole = larder_item_checksum(seed, head, wideCas, flags, target, length) == checksum
+        guard source.copy(at: offset &+ image.form.headerBytes, count: length, to: target) else { return .changing }
+        let checksum = image.checksum(
+            of: target, in: record, hashSeed: hashSeed, block: offset &>> geometry.blockShift)
+        let isWhole = checksum == image.carriedChecksum
         guard isStill(slab, &record) else { return .changing }
         guard isWhole else { return .damaged }
-        if expiry <= now { return .missing }
-        return .found(
-            Found(
-                valueLength: valueLength, clientFlags: flags,
-                cas: form.contains(.wideCas) ? wideCas : record.cas_base &+ (head >> 24 & 0xff_ffff),
-                expiry: expiry, state: state))
+        return verdict == .expired ? .missing : .found(found)
     }
 
     /// Bytes that an item may have at an offset; nil: none can be there.
@@ -244,17 +228,6 @@ struct InPlaceRead<Source: ArenaSource> {
         guard record.run_slabs > 1 else { return start &+ geometry.slabBytes &- offset }
         guard offset == start, Int(record.run_slabs) <= geometry.slabCount &- slab else { return nil }
         return Int(record.run_slabs) &<< geometry.slabShift
-    }
-
-    /// It is no part of the checksum: one that its slab cannot have is damage.
-    @inline(__always)
-    private func expiry(_ form: ItemForm, _ item: UnsafeRawPointer, _ record: larder_slab) -> Int64? {
-        guard form.contains(.expires) else { return record.expiry_end_ms == Int64.max ? Int64.max : nil }
-        let left = larder_load_u32((item + form.expiryOffset).assumingMemoryBound(to: UInt32.self))
-        let (expiry, isBeyond) = record.expiry_base_ms.addingReportingOverflow(Int64(left))
-        guard !isBeyond, record.expiry_end_ms != Int64.max, left > 0 else { return nil }
-        // A touch in place may have given a run's item a later one.
-        return expiry <= record.expiry_end_ms || record.run_slabs > 1 ? expiry : nil
     }
 
     @inline(__always)
@@ -287,6 +260,7 @@ struct CopyBuffer {
     @inline(__always)
     mutating func room(_ count: Int) -> UnsafeMutableRawPointer {
         if count > capacity { grow(to: count) }
+        assert(count >= 0 && count <= capacity)
         return start
     }
 

@@ -1,6 +1,9 @@
 import CLarderArena
 import Glibc
 
+// SAFETY: the key has as many bytes as its buffer says; what is handed out lies in `copy`, which has room for key and
+// value, and is valid until the next read.
+
 /// Reads a store's file in place, from any process, while a server or another program writes it.
 ///
 /// A read takes neither a lock nor, the arena being mapped, a system call, and writes nothing into the

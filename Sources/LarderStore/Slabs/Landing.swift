@@ -1,5 +1,7 @@
 import CLarderArena
 
+// SAFETY: a landing's value has its length in slabs that are nobody else's until it is offered or given back.
+
 /// Where a large value can be put as it arrives: slabs that are nobody else's, at the place that the value has in the item
 /// that is to be made of it. So it need not be copied when it is there.
 ///
@@ -44,13 +46,7 @@ extension Session {
             bytes <= state.process.pointee.configuration.itemBytesMax,
             state.slabCount(forBytes: bytes + tailLength) == count
         else { return nil }
-        state.goOffline(slot)
-        state.lockSpace()
-        defer {
-            state.unlockSpace()
-            state.goOnline(slot)
-        }
-        guard let head = state.claimLanding(count, slot, now: now) else { return nil }
+        guard let head = state.withSpace(slot, { $0.claimLanding(count, slot, now: now) }) else { return nil }
         let offset = bytes - valueLength
         return Landing(
             head: head, slabCount: count, valueOffset: offset, valueLength: valueLength,
@@ -74,43 +70,45 @@ extension Session {
     /// Gives back a landing that was not offered. The session need not be in a turn.
     public func giveBack(_ landing: Landing) {
         // Whoever holds the lock may wait for this session's turn to end.
-        let isInTurn = larder_load_u64(&slot.pointee.epoch) != SessionSlot.offline
+        let isInTurn = atomicLoad(&slot.pointee.epoch) != SessionSlot.offline
         if isInTurn { state.goOffline(slot) }
-        state.lockSpace()
-        state.freeLanding(landing.head, count: landing.slabCount, slot)
-        state.unlockSpace()
+        Space(locking: state).freeLanding(landing.head, count: landing.slabCount, slot)
         if isInTurn { state.goOnline(slot) }
     }
 }
 
 /// Under the space lock.
-extension StoreState {
+extension Space {
     // No kill leaves anything of these, since there are none in a file.
 
     /// Share of the slabs that landings may take, and that has to be free beside them.
     private static let landingsDivisor = 8
     private static let freeBesideDivisor = 32
+}
 
+extension StoreState {
     func slabCount(forBytes bytes: Int) -> Int { (bytes + (1 << Int(slabShift)) - 1) >> Int(slabShift) }
+}
 
+extension Space {
     fileprivate func claimLanding(
-        _ count: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ count: Int, _ session: Shared<SessionSlot>, now: Int64
     ) -> Int? {
         recycleLimbo(session)
-        guard process.pointee.landingSlabs + count <= slabCount / Self.landingsDivisor,
-            process.pointee.freeSlabs.count - count >= slabCount / Self.freeBesideDivisor,
+        guard owned.landingSlabs + count <= slabCount / Self.landingsDivisor,
+            owned.freeSlabs.count - count >= slabCount / Self.freeBesideDivisor,
             let head = freeWindow(count), claim(head..<head + count, session, now: now)
         else { return nil }
         // Their memory is in use from now on, whatever comes of the value.
         superblock.pointee.slab_sequence += 1
         for slab in head..<head + count { slabs[slab].sequence = superblock.pointee.slab_sequence }
-        process.pointee.landingSlabs += count
+        owned.landingSlabs += count
         return head
     }
 
     /// The head of the landing that the session's write was offered, if the item is what it was made for.
     func takeLanding(
-        _ shape: ItemShape, _ form: ItemForm, slabs count: Int, _ session: UnsafeMutablePointer<SessionSlot>
+        _ shape: ItemShape, _ form: ItemForm, slabs count: Int, _ session: Shared<SessionSlot>
     ) -> Int? {
         let offered = session.pointee.offered
         guard offered.head != 0, !offered.isTaken, offered.slabCount == count,
@@ -118,31 +116,34 @@ extension StoreState {
             offered.valueOffset == form.headerBytes + shape.keyLength
         else { return nil }
         session.pointee.offered.isTaken = true
-        process.pointee.landingSlabs -= count
+        owned.landingSlabs -= count
+        assert(owned.landingSlabs >= 0)
         return offered.head
     }
+}
 
+extension StoreState {
     /// Makes a landing again of a run whose item is not to be, as long as its value may be asked for once more.
-    func giveUpLanding(_ reservation: Reservation, _ session: UnsafeMutablePointer<SessionSlot>) -> Bool {
+    func giveUpLanding(block: UInt32, blockCount: Int, _ session: Shared<SessionSlot>) -> Bool {
         let offered = session.pointee.offered
-        let head = slabIndex(ofBlock: reservation.block)
+        let head = slabIndex(ofBlock: block)
         guard offered.isTaken, offered.head == head else { return false }
-        goOffline(session)
-        lockSpace()
-        larder_store_u32(&slabs[head].live_blocks, 0)
-        larder_count(&session.pointee.counters.liveBlocks, -Int64(reservation.blockCount))
-        process.pointee.landingSlabs += offered.slabCount
-        session.pointee.offered.isTaken = false
-        unlockSpace()
-        goOnline(session)
+        withSpace(session) { space in
+            slabs.setLiveBlocks(head, 0)
+            changeCount(&session.pointee.counters.liveBlocks, -Int64(blockCount))
+            space.owned.landingSlabs += offered.slabCount
+            session.pointee.offered.isTaken = false
+        }
         return true
     }
+}
 
-    fileprivate func freeLanding(_ head: Int, count: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
-        process.pointee.landingSlabs -= count
+extension Space {
+    fileprivate func freeLanding(_ head: Int, count: Int, _ session: Shared<SessionSlot>) {
+        owned.landingSlabs -= count
         for slab in head..<head + count {
             resetSlab(slab, session)
-            process.pointee.freeSlabs.prepend(slab, process.pointee.links)
+            owned.freeSlabs.prepend(slab, owned.links)
         }
     }
 }

@@ -26,14 +26,14 @@ struct SessionSlot {
     /// Counts the items put in the lane. Under `laneLock`.
     var useCount: UInt64 = 0
     /// The slabs of the lane, the most recently opened last. Under `laneLock`.
-    var open: UnsafeMutablePointer<OpenSlab>
+    var open: SharedArray<OpenSlab>
     var counters = StoreCounters()
     /// The run whose item the session took out of the index last; 0: none since it looked. The session's own.
     var emptiedRun: UInt32 = 0
     /// What the write under way may take. The session's own.
     var offered = OfferedLanding()
     /// Where the session notes what it evicts; nil unless somebody wants to know. The session's own.
-    var evictionLog: UnsafeMutablePointer<EvictionLog>?
+    var evictionLog: Shared<EvictionLog>?
     #if DEBUG
         /// Increased whenever the session goes offline, or may: see `ViewGuard`. Only the session writes it.
         var viewGeneration: UInt64 = 0
@@ -83,7 +83,7 @@ public struct StoreCounters: Sendable {
         other.withMemoryRebound(to: Int64.self, capacity: Self.fieldCount) { source in
             withUnsafeMutablePointer(to: &self) { target in
                 target.withMemoryRebound(to: Int64.self, capacity: Self.fieldCount) { target in
-                    for field in 0..<Self.fieldCount { target[field] &+= larder_counted(source + field) }
+                    for field in 0..<Self.fieldCount { target[field] &+= counted(source + field) }
                 }
             }
         }
@@ -99,16 +99,16 @@ public struct StoreCounters: Sendable {
 /// 1998). A reply that outlives its turn pins the slab instead.
 extension StoreState {
     @inline(__always)
-    func goOnline(_ session: UnsafeMutablePointer<SessionSlot>) {
+    func goOnline(_ session: Shared<SessionSlot>) {
         noteOnline(session)
-        larder_announce_u64(&session.pointee.epoch, larder_load_u64(&process.pointee.epoch))
-        if larder_load_u32(&process.pointee.isClosed) != 0 { awaitRepair(session) }
+        announce(&session.pointee.epoch, atomicLoad(&process.pointee.epoch))
+        if atomicLoad(&process.pointee.isClosed) != 0 { awaitRepair(session) }
     }
     @inline(__always)
-    func goOffline(_ session: UnsafeMutablePointer<SessionSlot>) {
+    func goOffline(_ session: Shared<SessionSlot>) {
         noteOffline(session)
         endViews(session)
-        larder_store_u64(&session.pointee.epoch, SessionSlot.offline)
+        atomicStore(&session.pointee.epoch, SessionSlot.offline)
     }
 
     /// The oldest epoch that a session may still be reading in.
@@ -117,24 +117,24 @@ extension StoreState {
         var oldest = SessionSlot.offline
         for place in 0..<SessionSlot.placesMax {
             guard let slot = sessionSlot(place) else { break }
-            oldest = min(oldest, larder_load_u64(&slot.pointee.epoch))
+            oldest = min(oldest, atomicLoad(&slot.pointee.epoch))
         }
         return oldest
     }
 
     /// The lane that items are moved to, whichever session moves them: only one does at a time,
     /// under the space lock, and so has fewer slabs open than a lane for each would.
-    var mover: UnsafeMutablePointer<SessionSlot> {
+    var mover: Shared<SessionSlot> {
         // SAFETY: the store puts a slot at place 0 before there is any session.
-        UnsafeMutablePointer(bitPattern: UInt(larder_load_u64(process.pointee.sessions))).unsafelyUnwrapped
+        sessionSlot(0).unsafelyUnwrapped
     }
 
     /// The slot at `place`, in use or not; nil where none was ever made. Slots are never freed
     /// while the store lives.
     @inline(__always)
-    func sessionSlot(_ place: Int) -> UnsafeMutablePointer<SessionSlot>? {
+    func sessionSlot(_ place: Int) -> Shared<SessionSlot>? {
         // SAFETY: the table has `placesMax` entries, each zero or a pointer stored with release.
-        let bits = larder_load_u64(process.pointee.sessions + place)
-        return UnsafeMutablePointer(bitPattern: UInt(bits))
+        let bits = atomicLoad(&process.pointee.sessions[place])
+        return UnsafeMutablePointer(bitPattern: UInt(bits)).map { Shared($0) }
     }
 }

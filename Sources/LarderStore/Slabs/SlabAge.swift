@@ -3,42 +3,42 @@ import CLarderArena
 /// How long ago a slab's contents were stored, in slabs that new items have filled since. Items that are
 /// moved take their age along: what was kept for long must not look young in its new place.
 /// Under the space lock.
-extension StoreState {
+extension Space {
     /// Ages are told apart up to one arena's worth of writing.
     private static let youthMax: UInt64 = 1023
 
     /// Notes that a slab, or the first of a run of `count`, is to hold new items.
     func beginAge(_ slab: Int, count: Int = 1) {
-        process.pointee.slabsWritten += UInt64(count)
-        process.pointee.births[slab] = process.pointee.slabsWritten
-        process.pointee.renewals[slab] = 0
+        owned.slabsWritten += UInt64(count)
+        owned.births[slab] = owned.slabsWritten
+        owned.renewals[slab] = 0
     }
 
     /// Notes that a slab is to hold items of others, whose age it takes on.
     func beginAgeOfOld(_ slab: Int) {
-        process.pointee.births[slab] = 0
-        process.pointee.renewals[slab] = 0
+        owned.births[slab] = 0
+        owned.renewals[slab] = 0
     }
 
     /// Notes that the large item in a run stays since it is asked for.
-    func renew(_ run: Int) { process.pointee.renewals[run] = process.pointee.slabsWritten }
+    func renew(_ run: Int) { owned.renewals[run] = owned.slabsWritten }
 
     /// Notes that a slab got an item of another.
     func inheritAge(_ slab: Int, from other: Int) {
-        process.pointee.births[slab] = max(process.pointee.births[slab], process.pointee.births[other])
+        owned.births[slab] = max(owned.births[slab], owned.births[other])
     }
 
     /// 1,023 for what was stored just now, 0 for what was stored an arena's worth of writing ago.
-    func youth(_ slab: Int) -> UInt64 { youth(bornAt: process.pointee.births[slab]) }
+    func youth(_ slab: Int) -> UInt64 { youth(bornAt: owned.births[slab]) }
 
     /// The same since the slab was written or renewed.
     func renewedYouth(_ slab: Int) -> UInt64 {
-        youth(bornAt: max(process.pointee.births[slab], process.pointee.renewals[slab]))
+        youth(bornAt: max(owned.births[slab], owned.renewals[slab]))
     }
 
     private func youth(bornAt birth: UInt64) -> UInt64 {
         // Bounded first: the sequences of a damaged file may lie any distance apart.
-        let age = min(process.pointee.slabsWritten &- birth, UInt64(slabCount))
+        let age = min(owned.slabsWritten &- birth, UInt64(slabCount))
         return Self.youthMax - age * Self.youthMax / UInt64(slabCount)
     }
 
@@ -51,7 +51,7 @@ extension StoreState {
     /// After a rebuild: slabs are as old as their order of opening says.
     func restoreAges() {
         let last = min(superblock.pointee.slab_sequence, UInt64.max / 2)
-        process.pointee.slabsWritten = last
-        for slab in 0..<slabCount { process.pointee.births[slab] = min(slabs[slab].sequence, last) }
+        owned.slabsWritten = last
+        for slab in 0..<slabCount { owned.births[slab] = min(slabs[slab].sequence, last) }
     }
 }

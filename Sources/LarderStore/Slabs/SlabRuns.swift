@@ -1,7 +1,9 @@
 import CLarderArena
 
+// SAFETY: `place` stays within the `count` costs.
+
 /// Runs: an item larger than a slab takes as many adjacent slabs as it needs.
-extension StoreState {
+extension Space {
     /// Times that another window is tried when a reader's pin turned up in the chosen one.
     private static let windowsTriedMax = 8
     /// Slabs looked at for a window, at least.
@@ -14,122 +16,65 @@ extension StoreState {
     private static let youngCost: UInt64 = 1 << 50
     /// Share of the slabs that has to be free for a search to go on where it would cost an item.
     private static let freeShareDivisor = 8
+}
 
+extension StoreState {
     func reserveRun(
-        _ shape: ItemShape, now: Int64, _ session: UnsafeMutablePointer<SessionSlot>
+        _ shape: ItemShape, now: Int64, _ session: Shared<SessionSlot>
     ) -> Reservation? {
-        let form = shape.form(wideCas: shape.cas != nil)
-        let bytes = form.headerBytes + shape.keyLength + shape.valueLength
-        let count = slabCount(forBytes: bytes)
-        goOffline(session)
-        lockSpace()
-        defer {
-            unlockSpace()
-            goOnline(session)
-        }
-        guard
-            let head = takeLanding(shape, form, slabs: count, session)
-                ?? claimWindow(count, session, now: now)
-        else {
-            larder_count(&session.pointee.counters.outOfMemory, 1)
-            return nil
-        }
-        superblock.pointee.slab_sequence += 1
-        beginAge(head, count: count)
-        let order = shape.order ?? larder_add_u64(&superblock.pointee.cas_last, 1) + 1
-        for slab in head..<head + count {
-            slabs[slab].sequence = superblock.pointee.slab_sequence
-            slabs[slab].run_slabs = UInt32(slab == head ? count : slab - head)
-            // Until the item is published nobody but this session may touch the run.
-            larder_store_u32(&slabs[slab].state, LARDER_SLAB_CLAIMED.rawValue)
-        }
-        let expires = shape.expiryMilliseconds != Int64.max
-        slabs[head].expiry_base_ms = expires ? shape.expiryMilliseconds - 1 : 0
-        slabs[head].expiry_end_ms = shape.expiryMilliseconds
-        slabs[head].level = 0
-        slabs[head].cas_base = order
-        slabs[head].opened_seconds = UInt32(truncatingIfNeeded: now / 1000)
-        // As in `openSlab`.
-        larder_full_fence()
-        let blocks = blockCount(forBytes: bytes)
-        let block = firstBlock(ofSlab: head)
-        larder_store_u32(&slabs[head].live_blocks, UInt32(truncatingIfNeeded: blocks))
-        larder_count(&session.pointee.counters.liveBlocks, Int64(blocks))
-        return Reservation(
-            block: block, blockCount: blocks, cas: shape.cas ?? order, order: order, form: form,
-            holdsLane: false, life: process.pointee.life)
+        withSpace(session) { $0.reserveRun(shape, now: now, session) }
     }
 
     /// Lets a published run (or one given up) join the others.
-    func finishRun(_ reservation: Reservation, _ session: UnsafeMutablePointer<SessionSlot>) {
-        let head = slabIndex(ofBlock: reservation.block)
-        goOffline(session)
-        lockSpace()
-        defer {
-            unlockSpace()
-            goOnline(session)
-        }
-        // The store was emptied meanwhile, so the run's slabs may have another owner now.
-        guard reservation.life == process.pointee.life else { return }
-        for slab in head + 1..<head + Int(slabs[head].run_slabs) {
-            larder_store_u32(&slabs[slab].state, LARDER_SLAB_RUN_TAIL.rawValue)
-        }
-        crashPoint()
-        larder_store_u32(&slabs[head].state, LARDER_SLAB_RUN_HEAD.rawValue)
-        crashPoint()
-        process.pointee.freshSlabs.append(head, process.pointee.links)
-        if larder_load_u32(&slabs[head].live_blocks) == 0 || !isInIndex(reservation.block) {
-            retireRun(head, session)
-        } else if slabs[head].sequence <= process.pointee.flushedSequence {
-            // The flush passed before the slot was there: it counts for this item as well.
-            dropRun(head, session, now: Int64.min)
-        } else if slabs[head].expiry_end_ms != Int64.max {
-            awaitAttention(of: head, at: slabs[head].expiry_end_ms)
-        }
-        retireEmptiedRun(session)
+    /// - Parameter life: `ProcessState.life` when the run was taken.
+    func finishRun(block: UInt32, life: UInt32, _ session: Shared<SessionSlot>) {
+        withSpace(session) { $0.finishRun(slabIndex(ofBlock: block), block: block, life: life, session) }
     }
+}
 
+extension Space {
     /// Gives back the run of the item that a session replaced, for the next large one: its memory is there already.
-    private func retireEmptiedRun(_ session: UnsafeMutablePointer<SessionSlot>) {
+    private func retireEmptiedRun(_ session: Shared<SessionSlot>) {
         let run = Int(session.pointee.emptiedRun)
         guard run != 0 else { return }
         session.pointee.emptiedRun = 0
         // Others may have been faster, and may have used its slabs for something else.
-        guard larder_load_u32(&slabs[run].state) == LARDER_SLAB_RUN_HEAD.rawValue,
-            larder_load_u32(&slabs[run].live_blocks) == 0
-        else { return }
+        guard slabs.state(run) == .runHead, slabs.liveBlocks(run) == 0 else { return }
         retireRun(run, session)
     }
+}
 
+extension StoreState {
     /// Whether a slot leads to a run's item. A flush that came before the run was on a list has
     /// taken the one without the other.
-    private func isInIndex(_ block: UInt32) -> Bool {
-        let item = Item(address(ofBlock: block))
-        let hash = KeyHash.hash(item.key, count: item.keyLength, seed: hashSeed)
+    fileprivate func isInIndex(_ block: UInt32) -> Bool {
+        let item = item(ofBlock: block)
+        let hash = hash(of: item)
         let bucket = lockBucket(hash)
-        defer { unlockBucket(bucket) }
         return slot(ofBlock: block, KeyHash.tag(hash), in: bucket) != nil
     }
 
     func runHead(of slab: Int) -> Int {
-        larder_load_u32(&slabs[slab].state) == LARDER_SLAB_RUN_TAIL.rawValue
-            ? slab - Int(slabs[slab].run_slabs) : slab
+        slabs.state(slab) == .runTail ? slab - Int(slabs[slab].run_slabs) : slab
     }
+}
 
+extension Space {
     /// Takes a run's item from the index, and the run to limbo.
-    func dropRun(_ head: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) {
+    func dropRun(_ head: Int, _ session: Shared<SessionSlot>, now: Int64) {
         _ = evacuate(head, .drop, session, now: now)
         retireRun(head, session)
     }
 
     /// Sends the slabs of an emptied run to limbo.
-    func retireRun(_ head: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
-        process.pointee.freshSlabs.remove(head, process.pointee.links)
+    func retireRun(_ head: Int, _ session: Shared<SessionSlot>) {
+        owned.freshSlabs.remove(head, owned.links)
         let count = Int(slabs[head].run_slabs)
+        assert(slabs.state(head) == .runHead && count > 1 && head + count <= slabCount)
         // The live count belongs to the head; the tails have none.
         for slab in head..<head + count {
             sendToLimbo(slab, session)
-            crashPoint()
+            state.crashPoint()
         }
     }
 
@@ -137,7 +82,7 @@ extension StoreState {
 
     /// Claims `count` adjacent slabs; returns the first.
     private func claimWindow(
-        _ count: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        _ count: Int, _ session: Shared<SessionSlot>, now: Int64
     ) -> Int? {
         recycleLimbo(session)
         for _ in 0..<Self.windowsTriedMax {
@@ -149,20 +94,18 @@ extension StoreState {
     }
 
     /// Claims all slabs of a window, or none.
-    func claim(_ window: Range<Int>, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
+    func claim(_ window: Range<Int>, _ session: Shared<SessionSlot>, now: Int64) -> Bool {
         // Free slabs first, so that what eviction keeps is not moved into the window.
-        let free = LARDER_SLAB_FREE.rawValue
-        for slab in window where larder_load_u32(&slabs[slab].state) == free {
+        for slab in window where slabs.state(slab) == .free {
             _ = claim(slab, session, now: now)
         }
-        let claimedState = LARDER_SLAB_CLAIMED.rawValue
         let complete = window.allSatisfy { slab in
-            larder_load_u32(&slabs[slab].state) == claimedState || claim(slab, session, now: now)
+            slabs.state(slab) == .claimed || claim(slab, session, now: now)
         }
         if complete { return true }
-        for slab in window where larder_load_u32(&slabs[slab].state) == claimedState {
+        for slab in window where slabs.state(slab) == .claimed {
             resetSlab(slab, session)
-            process.pointee.freeSlabs.append(slab, process.pointee.links)
+            owned.freeSlabs.append(slab, owned.links)
         }
         return false
     }
@@ -171,27 +114,24 @@ extension StoreState {
     func freeWindow(_ count: Int) -> Int? {
         if let first = windowLastFreed(count) { return first }
         // The search for another is long where there may be none.
-        guard process.pointee.freeSlabs.count > slabCount / Self.freeShareDivisor,
+        guard owned.freeSlabs.count > slabCount / Self.freeShareDivisor,
             let first = cheapestWindow(count)
         else { return nil }
-        let free = LARDER_SLAB_FREE.rawValue
-        return (first..<first + count).allSatisfy { larder_load_u32(&slabs[$0].state) == free } ? first : nil
+        return (first..<first + count).allSatisfy { slabs.state($0) == .free } ? first : nil
     }
 
     /// A window of free slabs among those that were in use until lately, which come first in their list.
     private func windowLastFreed(_ count: Int) -> Int? {
-        let free = LARDER_SLAB_FREE.rawValue
-        var next = process.pointee.freeSlabs.head
+        var next = owned.freeSlabs.head
         for _ in 0..<Self.freeSlabsTried where next != SlabList.none {
             let slab = Int(next)
-            next = process.pointee.links[slab].next
+            next = owned.links[slab].next
             guard slabs[slab].sequence != 0 else { return nil }
             var first = slab
             var end = slab + 1
-            while end - first < count, first > 0, larder_load_u32(&slabs[first - 1].state) == free { first -= 1 }
-            while end - first < count, end < slabCount, larder_load_u32(&slabs[end].state) == free { end += 1 }
-            let isPinned = (first..<end).contains { larder_load_u32(process.pointee.pins + $0) != 0 }
-            if end - first == count, !isPinned { return first }
+            while end - first < count, first > 0, slabs.state(first - 1) == .free { first -= 1 }
+            while end - first < count, end < slabCount, slabs.state(end) == .free { end += 1 }
+            if end - first == count, !(first..<end).contains(where: state.isPinned) { return first }
         }
         return nil
     }
@@ -206,15 +146,15 @@ extension StoreState {
         guard count <= slabCount else { return nil }
         let span = max(Self.slabsSearched, 4 * count)
         guard span < slabCount else { return cheapestWindow(count, in: 0..<slabCount)?.first }
-        let muchIsFree = process.pointee.freeSlabs.count > slabCount / Self.freeShareDivisor
+        let muchIsFree = owned.freeSlabs.count > slabCount / Self.freeShareDivisor
         var best: (cost: UInt64, first: Int)?
         for _ in 0...slabCount / span {
             // The last part is as long as the others, so that what comes and goes is not at the very end,
             // where the index grows.
-            let start = min(process.pointee.windowHand, slabCount - span)
+            let start = min(owned.windowHand, slabCount - span)
             let end = start + span
             // The next part begins with the windows that reach over the end of this one.
-            process.pointee.windowHand = end == slabCount ? 0 : end - count + 1
+            owned.windowHand = end == slabCount ? 0 : end - count + 1
             guard let found = cheapestWindow(count, in: start..<end) else { continue }
             if best.map({ found.cost < $0.cost }) ?? true { best = found }
             if found.cost == 0 || !muchIsFree { break }
@@ -251,24 +191,15 @@ extension StoreState {
 
     /// What it costs to empty a slab; nil when it can't be.
     private func evictionCost(_ slab: Int) -> UInt64? {
-        let owner = runHead(of: slab)
-        if larder_load_u32(process.pointee.pins + slab) != 0
-            || larder_load_u32(process.pointee.pins + owner) != 0
-        {
-            return nil
-        }
-        switch larder_load_u32(&slabs[slab].state) {
-        case LARDER_SLAB_FREE.rawValue: return 0
+        let owner = state.runHead(of: slab)
+        if state.isPinned(slab) || state.isPinned(owner) { return nil }
+        switch slabs.state(slab) {
+        case .free: return 0
         // Whoever takes it waits for others.
-        case LARDER_SLAB_LIMBO.rawValue: return 1
-        case LARDER_SLAB_SEALED.rawValue, LARDER_SLAB_OPEN.rawValue,
-            LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
+        case .limbo: return 1
+        case .sealed, .open, .runHead, .runTail:
             // An open one may get an item at any moment.
-            if isEmpty(owner),
-                larder_load_u32(&slabs[slab].state) != LARDER_SLAB_OPEN.rawValue
-            {
-                return 1
-            }
+            if state.isEmpty(owner), slabs.state(slab) != .open { return 1 }
             guard process.pointee.configuration.evicts else {
                 return bounds == nil ? nil : compactionCost(slab)
             }
@@ -276,9 +207,71 @@ extension StoreState {
             // Whatever has to be emptied, if nothing in it lives, is cheaper than one slab of items.
             let cost = (youth * youth * youth + 1) << 12
             if isYoung(owner) { return cost + Self.youngCost }
-            let isRun = larder_load_u32(&slabs[owner].state) == LARDER_SLAB_RUN_HEAD.rawValue
+            let isRun = slabs.state(owner) == .runHead
             return isRun && canPayToStay(owner) ? cost + Self.usedCost : cost
         default: return nil
         }
+    }
+
+    // MARK: Making a run
+
+    fileprivate func reserveRun(
+        _ shape: ItemShape, now: Int64, _ session: Shared<SessionSlot>
+    ) -> Reservation? {
+        let form = shape.form(wideCas: shape.cas != nil)
+        let bytes = form.headerBytes + shape.keyLength + shape.valueLength
+        let count = state.slabCount(forBytes: bytes)
+        guard
+            let head = takeLanding(shape, form, slabs: count, session)
+                ?? claimWindow(count, session, now: now)
+        else {
+            changeCount(&session.pointee.counters.outOfMemory, 1)
+            return nil
+        }
+        superblock.pointee.slab_sequence += 1
+        beginAge(head, count: count)
+        let order = shape.order ?? atomicAdd(&superblock.pointee.cas_last, 1) + 1
+        for slab in head..<head + count {
+            slabs[slab].sequence = superblock.pointee.slab_sequence
+            slabs[slab].run_slabs = UInt32(slab == head ? count : slab - head)
+            // Until the item is published, only this session may use the run.
+            slabs.transition(slab, to: .claimed)
+        }
+        let expires = shape.expiryMilliseconds != Int64.max
+        slabs[head].expiry_base_ms = expires ? shape.expiryMilliseconds - 1 : 0
+        slabs[head].expiry_end_ms = shape.expiryMilliseconds
+        slabs[head].level = 0
+        slabs[head].cas_base = order
+        slabs[head].opened_seconds = UInt32(truncatingIfNeeded: now / 1000)
+        // As in `openSlab`.
+        larder_full_fence()
+        let blocks = state.blockCount(forBytes: bytes)
+        let block = state.firstBlock(ofSlab: head)
+        slabs.setLiveBlocks(head, blocks)
+        changeCount(&session.pointee.counters.liveBlocks, Int64(blocks))
+        return Reservation(
+            session: session, block: block, blockCount: blocks, cas: shape.cas ?? order, order: order,
+            form: form, holdsLane: false, life: process.pointee.life)
+    }
+
+    fileprivate func finishRun(_ head: Int, block: UInt32, life: UInt32, _ session: Shared<SessionSlot>) {
+        // The store was emptied meanwhile, so the run's slabs may have another owner now.
+        guard life == process.pointee.life else { return }
+        for slab in head + 1..<head + Int(slabs[head].run_slabs) {
+            slabs.transition(slab, to: .runTail)
+        }
+        state.crashPoint()
+        slabs.transition(head, to: .runHead)
+        state.crashPoint()
+        owned.freshSlabs.append(head, owned.links)
+        if slabs.liveBlocks(head) == 0 || !state.isInIndex(block) {
+            retireRun(head, session)
+        } else if slabs[head].sequence <= process.pointee.flushedSequence {
+            // The flush passed before the slot was there: it counts for this item as well.
+            dropRun(head, session, now: Int64.min)
+        } else if slabs[head].expiry_end_ms != Int64.max {
+            awaitAttention(of: head, at: slabs[head].expiry_end_ms)
+        }
+        retireEmptiedRun(session)
     }
 }

@@ -1,7 +1,7 @@
 import CLarderArena
 
 /// Free slabs, limbo, and the search for room. Everything here is under the space lock.
-extension StoreState {
+extension Space {
     /// Free slabs that only eviction itself may use, for the items that it keeps.
     private static let keptReserve = 1
     /// Slabs, free or in limbo, below which a session makes room ahead of need, so that the next
@@ -17,14 +17,14 @@ extension StoreState {
     /// A slab to open; nil when nothing can be dropped.
     /// - Parameter areItemsLarge: whether items that are as large as what the slab is for are soon moved.
     func takeFreeSlab(
-        forKept: Bool, areItemsLarge: Bool, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        forKept: Bool, areItemsLarge: Bool, _ session: Shared<SessionSlot>, now: Int64
     ) -> Int? {
         forKept || makeRoom(areItemsLarge: areItemsLarge, session, now: now) ? popFree() : nil
     }
 
     /// Sees to it that a slab is free beside the one that eviction itself may need.
     private func makeRoom(
-        areItemsLarge: Bool = false, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64
+        areItemsLarge: Bool = false, _ session: Shared<SessionSlot>, now: Int64
     ) -> Bool {
         var mayReclaim = true
         // Emptying a slab may fill another, so that going on could move the same items for ever.
@@ -32,7 +32,7 @@ extension StoreState {
         var wait = BoundedWait()
         let evicts = process.pointee.configuration.evicts
         func reclaim() {
-            let before = process.pointee.freeSlabs.count + unpinnedLimboCount()
+            let before = owned.freeSlabs.count + unpinnedLimboCount()
             let purpose: Evacuation =
                 !evicts
                 ? .evict(surcharge: 0)
@@ -40,10 +40,10 @@ extension StoreState {
                     ? .evict(surcharge: vainReclaims / Self.reclaimsBeforeSurcharge) : .drop
             mayReclaim =
                 reclaimSlab(purpose, session, now: now) && (evicts || vainReclaims < Self.reclaimsBeforeRefusing)
-            let after = process.pointee.freeSlabs.count + unpinnedLimboCount()
+            let after = owned.freeSlabs.count + unpinnedLimboCount()
             vainReclaims = after > before ? 0 : vainReclaims + 1
         }
-        if process.pointee.freeSlabs.count > Self.slabsAhead {
+        if owned.freeSlabs.count > Self.slabsAhead {
             if bounds != nil {
                 keepCompact(session, now: now)
             } else {
@@ -52,7 +52,7 @@ extension StoreState {
         }
         while true {
             recycleLimbo(session)
-            let free = process.pointee.freeSlabs.count
+            let free = owned.freeSlabs.count
             let coming = unpinnedLimboCount()
             // Where nothing may be dropped, room ahead of need is not worth much copying.
             let isWorthIt = evicts || vainReclaims < Self.reclaimsBeforeSurcharge || free <= Self.keptReserve
@@ -67,139 +67,141 @@ extension StoreState {
                 continue
             }
             // What is in limbo comes free when the other sessions' turns end.
-            checkMayAwaitSections()
-            guard wait.goesOn(until: .sectionsEnd, self) else { break }
+            state.checkMayAwaitSections()
+            guard wait.goesOn(until: .sectionsEnd, state) else { break }
         }
-        larder_count(&session.pointee.counters.outOfMemory, 1)
+        changeCount(&session.pointee.counters.outOfMemory, 1)
         return false
     }
 
     private func popFree() -> Int? {
-        guard let slab = process.pointee.freeSlabs.first else { return nil }
-        process.pointee.freeSlabs.remove(slab, process.pointee.links)
+        guard let slab = owned.freeSlabs.first else { return nil }
+        assert(slabs.state(slab) == .free)
+        owned.freeSlabs.remove(slab, owned.links)
         return slab
     }
 
     /// Puts a slab that no item can be reached in any more into limbo. It is on no list.
-    func sendToLimbo(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
+    func sendToLimbo(_ slab: Int, _ session: Shared<SessionSlot>) {
         larder_full_fence()
-        slabs[slab].limbo_epoch = larder_add_u64(&process.pointee.epoch, 1) + 1
-        larder_store_u32(&slabs[slab].state, LARDER_SLAB_LIMBO.rawValue)
-        process.pointee.limboSlabs.append(slab, process.pointee.links)
-        larder_count(&session.pointee.counters.slabsReclaimed, 1)
+        assert(slab >= 0 && slab < slabCount)
+        slabs[slab].limbo_epoch = atomicAdd(&process.pointee.epoch, 1) + 1
+        slabs.transition(slab, to: .limbo)
+        owned.limboSlabs.append(slab, owned.links)
+        changeCount(&session.pointee.counters.slabsReclaimed, 1)
     }
 
     /// Frees the slabs of limbo that no session can still be reading.
     /// - Returns: whether there may be more of them than `slabsMax`.
     @discardableResult
-    func recycleLimbo(_ session: UnsafeMutablePointer<SessionSlot>, slabsMax: Int = Int.max) -> Bool {
-        guard process.pointee.limboSlabs.count > 0 else {
+    func recycleLimbo(_ session: Shared<SessionSlot>, slabsMax: Int = Int.max) -> Bool {
+        guard owned.limboSlabs.count > 0 else {
             noteLimboIsEmpty()
             return false
         }
-        let oldest = oldestEpoch()
-        var next = process.pointee.limboSlabs.head
+        let oldest = state.oldestEpoch()
+        var next = owned.limboSlabs.head
         var recycled = 0
         while next != SlabList.none, recycled < slabsMax {
             let slab = Int(next)
-            next = process.pointee.links[slab].next
+            next = owned.links[slab].next
             guard slabs[slab].limbo_epoch <= oldest else { return false }
-            guard larder_load_u32(process.pointee.pins + slab) == 0 else { continue }
-            process.pointee.limboSlabs.remove(slab, process.pointee.links)
+            guard !state.isPinned(slab) else { continue }
+            owned.limboSlabs.remove(slab, owned.links)
             recycled += 1
             resetSlab(slab, session)
             // The next to be used: its pages are there already, and may be in the cache.
-            process.pointee.freeSlabs.prepend(slab, process.pointee.links)
+            owned.freeSlabs.prepend(slab, owned.links)
         }
-        if process.pointee.limboSlabs.count == 0 { noteLimboIsEmpty() }
+        if owned.limboSlabs.count == 0 { noteLimboIsEmpty() }
         return recycled == slabsMax
     }
 
     /// Slabs of limbo that waiting alone will free.
     private func unpinnedLimboCount() -> Int {
         var count = 0
-        var next = process.pointee.limboSlabs.head
+        var next = owned.limboSlabs.head
         while next != SlabList.none {
-            if larder_load_u32(process.pointee.pins + Int(next)) == 0 { count += 1 }
-            next = process.pointee.links[Int(next)].next
+            if !state.isPinned(Int(next)) { count += 1 }
+            next = owned.links[Int(next)].next
         }
         return count
     }
 
     /// Makes a slab as new. What is left of its live count are items that a flush took from the
     /// index without looking at them.
-    func resetSlab(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>) {
-        let left = larder_load_u32(&slabs[slab].live_blocks)
+    func resetSlab(_ slab: Int, _ session: Shared<SessionSlot>) {
+        let left = slabs.liveBlocks(slab)
         if left != 0 {
-            larder_count(&session.pointee.counters.liveBlocks, -Int64(left))
+            changeCount(&session.pointee.counters.liveBlocks, -Int64(left))
             noteReset(slab, blocks: Int64(left))
         }
-        larder_store_u32(&slabs[slab].live_blocks, 0)
+        slabs.setLiveBlocks(slab, 0)
         slabs[slab].cursor_blocks = 0
         slabs[slab].run_slabs = 0
-        crashPoint()
-        larder_store_u32(&slabs[slab].state, LARDER_SLAB_FREE.rawValue)
+        state.crashPoint()
+        slabs.transition(slab, to: .free)
     }
 
     // MARK: Slabs at a given place
 
     /// A slab for the index: the last one that is not the index's already, emptied if need be, so
     /// that the index does not stand in the way of long runs.
-    func takeIndexSlab(_ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Int? {
+    func takeIndexSlab(_ session: Shared<SessionSlot>, now: Int64) -> Int? {
         guard makeRoom(session, now: now) else { return nil }
         let wanted = lastSlabForIndex()
         guard let slab = claim(wanted, session, now: now) ? wanted : popFree() else { return nil }
-        larder_full_fence()
-        // SAFETY: the slab is nobody's; the index needs its lines empty.
-        (base + slab << Int(slabShift)).initializeMemory(
-            as: UInt8.self, repeating: 0, count: 1 << Int(slabShift))
-        slabs[slab].expiry_end_ms = Int64.max
-        crashPoint()
-        larder_store_u32(&slabs[slab].state, LARDER_SLAB_INDEX.rawValue)
+        state.clear(slab: slab)
+        state.crashPoint()
+        slabs.transition(slab, to: .index)
         return slab
     }
 
     /// The last slab that can be emptied without the loss of a large item, which is never moved: where
     /// memory is short, an old one is no loss.
     private func lastSlabForIndex() -> Int {
-        let isShort = process.pointee.freeSlabs.count < Self.slabsAhead
+        let isShort = owned.freeSlabs.count < Self.slabsAhead
         return (1..<slabCount).last { slab in
-            switch larder_load_u32(&slabs[slab].state) {
-            case LARDER_SLAB_INDEX.rawValue, LARDER_SLAB_CLAIMED.rawValue, LARDER_SLAB_METADATA.rawValue: return false
-            case LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
-                let head = runHead(of: slab)
-                return isEmpty(head) || isShort && !isYoung(head)
+            switch slabs.state(slab) {
+            case .index, .claimed, .metadata: return false
+            case .runHead, .runTail:
+                let head = state.runHead(of: slab)
+                return state.isEmpty(head) || isShort && !isYoung(head)
             default: return true
             }
         } ?? slabCount - 1
     }
+}
 
+extension StoreState {
     /// Whether nothing in a slab is an item any more.
-    func isEmpty(_ slab: Int) -> Bool { larder_load_u32(&slabs[slab].live_blocks) == 0 || isFlushed(slab: slab) }
+    func isEmpty(_ slab: Int) -> Bool { slabs.liveBlocks(slab) == 0 || isFlushed(slab: slab) }
+}
 
+extension Space {
     /// Waits until there is room to move what a slab holds, or nothing is left to wait for: rather than drop what
     /// there will be room for when the other sessions' turns end.
-    private func awaitLimbo(_ session: UnsafeMutablePointer<SessionSlot>) {
+    private func awaitLimbo(_ session: Shared<SessionSlot>) {
         var wait = BoundedWait()
-        checkMayAwaitSections()
-        while process.pointee.freeSlabs.count < Self.slabsAhead, unpinnedLimboCount() > 0 {
+        state.checkMayAwaitSections()
+        while owned.freeSlabs.count < Self.slabsAhead, unpinnedLimboCount() > 0 {
             recycleLimbo(session)
-            guard wait.goesOn(until: .sectionsEnd, self) else { return }
+            guard wait.goesOn(until: .sectionsEnd, state) else { return }
         }
     }
 
     /// Empties a slab, wherever it is, waits for its readers, and takes it for the caller; false
     /// when it can't be had now. It is reset and on no list.
-    func claim(_ slab: Int, _ session: UnsafeMutablePointer<SessionSlot>, now: Int64) -> Bool {
-        guard larder_load_u32(process.pointee.pins + slab) == 0 else { return false }
-        if larder_load_u32(&slabs[slab].state) == LARDER_SLAB_OPEN.rawValue { sealWherever(slab) }
-        switch larder_load_u32(&slabs[slab].state) {
-        case LARDER_SLAB_FREE.rawValue:
-            process.pointee.freeSlabs.remove(slab, process.pointee.links)
-            larder_store_u32(&slabs[slab].state, LARDER_SLAB_CLAIMED.rawValue)
+    func claim(_ slab: Int, _ session: Shared<SessionSlot>, now: Int64) -> Bool {
+        guard !state.isPinned(slab) else { return false }
+        if slabs.state(slab) == .open { sealWherever(slab) }
+        switch slabs.state(slab) {
+        case .free:
+            owned.freeSlabs.remove(slab, owned.links)
+            slabs.transition(slab, to: .claimed)
             return true
-        case LARDER_SLAB_SEALED.rawValue:
-            guard process.pointee.configuration.evicts || isEmpty(slab) else {
+        case .sealed:
+            guard process.pointee.configuration.evicts || state.isEmpty(slab) else {
                 // Nothing may be dropped; where there is room by contract, it can be moved.
                 guard bounds != nil else { return false }
                 removeSealed(slab)
@@ -211,30 +213,30 @@ extension StoreState {
                 break
             }
             awaitLimbo(session)
-            let isWorthMoving = process.pointee.freeSlabs.count >= Self.slabsAhead || isYoung(slab)
+            let isWorthMoving = owned.freeSlabs.count >= Self.slabsAhead || isYoung(slab)
             removeSealed(slab)
             if !isWorthMoving || !evacuate(slab, .move, session, now: now) {
                 _ = evacuate(slab, .evict(surcharge: 0), session, now: now)
             }
             sendToLimbo(slab, session)
-        case LARDER_SLAB_RUN_HEAD.rawValue, LARDER_SLAB_RUN_TAIL.rawValue:
-            let head = runHead(of: slab)
-            guard process.pointee.configuration.evicts || isEmpty(head),
-                larder_load_u32(process.pointee.pins + head) == 0
+        case .runHead, .runTail:
+            let head = state.runHead(of: slab)
+            guard process.pointee.configuration.evicts || state.isEmpty(head),
+                !state.isPinned(head)
             else { return false }
             dropRun(head, session, now: now)
-        case LARDER_SLAB_LIMBO.rawValue: break
+        case .limbo: break
         default: return false
         }
         var wait = BoundedWait()
-        checkMayAwaitSections()
-        while larder_load_u32(&slabs[slab].state) == LARDER_SLAB_LIMBO.rawValue {
+        state.checkMayAwaitSections()
+        while slabs.state(slab) == .limbo {
             recycleLimbo(session)
-            guard larder_load_u32(process.pointee.pins + slab) == 0, wait.goesOn(until: .sectionsEnd, self) else {
+            guard !state.isPinned(slab), wait.goesOn(until: .sectionsEnd, state) else {
                 return false
             }
         }
-        return larder_load_u32(&slabs[slab].state) == LARDER_SLAB_FREE.rawValue
+        return slabs.state(slab) == .free
             && claim(slab, session, now: now)
     }
 }

@@ -86,7 +86,7 @@ struct CacheUnderTest: Sendable {
         try await cache.getMulti(keys, as: Int.self, namespace: namespace).keys.sorted()
     }
 
-    func lease(_ key: String) async throws -> CacheLease {
+    func lease(_ key: String) async throws -> Lease<EncodedValue> {
         try await cache.lease(key, duration: .seconds(10), namespace: namespace)
     }
 

@@ -81,13 +81,14 @@ import Testing
 
     /// A change that comes while the value is on its way keeps it from staying near.
     @Test func aValueThatChangedOnItsWayIsNotKept() async throws {
-        let slow = SlowCache(RemoteCache(servers))
-        let cache = MultilevelCache(near: near, far: slow, nearDuration: .seconds(5))
+        let hold = ReadHold()
+        let far = MinimalCache(RemoteCache(servers), hold: hold)
+        let cache = MultilevelCache(near: near, far: far, nearDuration: .seconds(5))
         try await cache.set("k", "old")
         let reader = Task { try await cache.get("k", as: String.self) }
-        await slow.waitUntilRead()
+        await hold.waitUntilRead()
         try await cache.set("k", "new")
-        slow.release()
+        hold.release()
         #expect(try await reader.value == "old")
         #expect(try await near.get("k", as: String.self) == nil)
         #expect(try await cache.get("k") == "new")

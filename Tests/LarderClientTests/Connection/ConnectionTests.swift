@@ -88,12 +88,12 @@ import Testing
     }
 
     private func leases(_ connection: MemcacheConnection) async throws {
-        guard case .won(let right) = try await connection.lease("l", seconds: 30) else {
+        guard case .won(let ticket) = try await connection.lease("l", seconds: 30) else {
             Issue.record("nobody won")
             return
         }
         #expect(try await connection.lease("l", seconds: 30) == .lost)
-        #expect(try await connection.replace(NewItem(key: "l", bytes: [7]), cas: right, expiration: .never))
+        #expect(try await connection.replace(NewItem(key: "l", bytes: [7]), cas: ticket.number, expiration: .never))
         guard case .found(let item) = try await connection.lease("l", seconds: 30) else {
             Issue.record("not found")
             return
@@ -122,7 +122,7 @@ import Testing
         let server = try TestServer(executable: executable)
         let binary = server.connection { $0.dialect = .binary }
         let meta = server.connection()
-        guard case .won(let right) = try await binary.lease("l", seconds: 30) else {
+        guard case .won(let ticket) = try await binary.lease("l", seconds: 30) else {
             Issue.record("nobody won")
             return
         }
@@ -130,7 +130,7 @@ import Testing
             #expect(try await connection.lease("l", seconds: 30) == .lost)
             #expect(try await connection.items(for: ["l"]).isEmpty)
         }
-        #expect(try await binary.replace(NewItem(key: "l", bytes: [7]), cas: right, expiration: .never))
+        #expect(try await binary.replace(NewItem(key: "l", bytes: [7]), cas: ticket.number, expiration: .never))
         #expect(try await meta.items(for: ["l"])["l"]?.bytes == [7])
     }
 

@@ -18,8 +18,8 @@ import Testing
                 #expect(try await connection.store(.set, [item("\(number)")], expiration: .kept) == [])
             }
             let found = try #require(try await connection.timedItem(for: "k"))
-            #expect(found.item.bytes == Array("199".utf8))
-            #expect(found.item.flags == 16)
+            #expect(found.value.bytes == Array("199".utf8))
+            #expect(found.value.flags == 16)
             #expect(found.left == .limited(.seconds(1)))
             server.advance(by: .milliseconds(499))
             #expect(try await connection.timedItem(for: "k") != nil)
@@ -121,14 +121,14 @@ import Testing
         try await LarderTestServer.withServer { server in
             let connection = server.makeConnection()
             _ = try await connection.store(.set, [item("0")], expiration: .after(.seconds(60)))
-            let cas = try #require(try await connection.timedItem(for: "k")).item.cas
+            let cas = try #require(try await connection.timedItem(for: "k")).value.cas
             server.advance(by: .seconds(20))
             #expect(try await !connection.replace(item("1"), cas: cas + 1, expiration: .kept))
             #expect(try await connection.replace(item("1"), cas: cas, expiration: .kept))
             #expect(try await !connection.replace(item("2"), cas: cas, expiration: .kept))
             #expect(try await !connection.replace(item("2", key: "none"), cas: cas, expiration: .kept))
             let found = try await connection.timedItem(for: "k")
-            #expect(found?.item.bytes == Array("1".utf8))
+            #expect(found?.value.bytes == Array("1".utf8))
             #expect(found?.left == .limited(.seconds(40)))
         }
     }
@@ -145,7 +145,7 @@ import Testing
             #expect(try await connection.store(.set, [item("\(number)")], expiration: .kept) == [])
         }
         let found = try #require(try await connection.timedItem(for: "k"))
-        #expect(found.item.bytes == Array("200".utf8))
+        #expect(found.value.bytes == Array("200".utf8))
         guard case .limited(let left) = found.left else {
             Issue.record("\(found.left)")
             return

@@ -103,7 +103,7 @@ private struct FlakyServers: ItemServers {
         try fail()
         return try await servers.items(for: keys)
     }
-    func timedItem(for key: String) async throws -> TimedItem? {
+    func timedItem(for key: String) async throws -> Timed<StoredItem>? {
         try fail()
         return try await servers.timedItem(for: key)
     }
@@ -127,7 +127,7 @@ private struct FlakyServers: ItemServers {
         try fail()
         return try await servers.touch(key, expiration: expiration)
     }
-    func lease(_ key: String, seconds: Int) async throws -> Lease {
+    func lease(_ key: String, seconds: Int) async throws -> Lease<StoredItem> {
         try fail()
         return try await servers.lease(key, seconds: seconds)
     }

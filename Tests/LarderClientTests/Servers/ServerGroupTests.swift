@@ -221,7 +221,7 @@ private final class FlakyServers: ItemServers {
         try ask()
         return true
     }
-    func lease(_ key: String, seconds: Int) async throws -> Lease {
+    func lease(_ key: String, seconds: Int) async throws -> Lease<StoredItem> {
         try ask()
         return .lost
     }

@@ -42,10 +42,10 @@ struct BinaryDialect: WireDialect {
         BinaryAnswerDecoder(valueBytesMax: valueBytesMax)
     }
 
-    func lease(_ answers: [Answer]) -> Lease? {
+    func lease(_ answers: [Answer]) -> Lease<StoredItem>? {
         guard answers.count == 2 else { return nil }
         switch (answers[0].code, answers[1].code) {
-        case (.done, _): return .won(cas: answers[0].cas)
+        case (.done, _): return .won(LeaseTicket(answers[0].cas))
         case (.exists, .value), (.notStored, .value):
             let item = StoredItem(answers[1])
             return item.isLeaseMarker ? .lost : .found(item)

@@ -26,9 +26,9 @@ struct MetaDialect: WireDialect {
         MetaAnswerDecoder(valueBytesMax: valueBytesMax)
     }
 
-    func lease(_ answers: [Answer]) -> Lease? {
+    func lease(_ answers: [Answer]) -> Lease<StoredItem>? {
         guard let answer = answers.first, answer.code == .value else { return nil }
-        if answer.isWon { return .won(cas: answer.cas) }
+        if answer.isWon { return .won(LeaseTicket(answer.cas)) }
         let item = StoredItem(answer)
         // The stand-in is empty; what is stale has a value that may still be used.
         return answer.isTaken && item.bytes.isEmpty || item.isLeaseMarker ? .lost : .found(item)

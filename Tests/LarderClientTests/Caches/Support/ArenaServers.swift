@@ -17,9 +17,9 @@ struct ArenaServers: ItemServers {
         try cache.values(of: keys, namespace: nil).mapValues { StoredItem(bytes: $0.bytes, flags: $0.flags) }
     }
 
-    func timedItem(for key: String) async throws -> TimedItem? {
+    func timedItem(for key: String) async throws -> Timed<StoredItem>? {
         try await cache.timedValue(of: key, namespace: nil).map {
-            TimedItem(StoredItem(bytes: $0.value.bytes, flags: $0.value.flags), left: $0.left)
+            Timed(StoredItem(bytes: $0.value.bytes, flags: $0.value.flags), left: $0.left)
         }
     }
 
@@ -46,10 +46,10 @@ struct ArenaServers: ItemServers {
         try cache.touch(key, expiration: expiration, namespace: nil)
     }
 
-    func lease(_ key: String, seconds: Int) async throws -> Lease {
+    func lease(_ key: String, seconds: Int) async throws -> Lease<StoredItem> {
         switch try await cache.lease(key, duration: .seconds(seconds), namespace: nil) {
         case .found(let value): .found(StoredItem(bytes: value.bytes, flags: value.flags))
-        case .won(let ticket): .won(cas: ticket.number)
+        case .won(let ticket): .won(ticket)
         case .lost: .lost
         }
     }

@@ -56,11 +56,11 @@ final class MapServers: ItemServers {
         }
     }
 
-    func timedItem(for key: String) async throws -> TimedItem? {
+    func timedItem(for key: String) async throws -> Timed<StoredItem>? {
         try await asked { state, now in
             state.live(key, now).map { entry in
                 let left = TimeLeft.limited(.milliseconds(entry.end == .max ? 0 : entry.end - now))
-                return TimedItem(entry.item, left: entry.end == .max ? .unlimited : left)
+                return Timed(entry.item, left: entry.end == .max ? .unlimited : left)
             }
         }
     }
@@ -146,12 +146,12 @@ final class MapServers: ItemServers {
         }
     }
 
-    func lease(_ key: String, seconds: Int) async throws -> Lease {
+    func lease(_ key: String, seconds: Int) async throws -> Lease<StoredItem> {
         try await asked { state, now in
             if let entry = state.live(key, now) { return entry.isLease ? .lost : .found(entry.item) }
             state.put(NewItem(key: key, bytes: []), now + Int64(seconds) * 1000)
             state.entries[key]?.isLease = true
-            return .won(cas: state.lastCas)
+            return .won(LeaseTicket(state.lastCas))
         }
     }
 

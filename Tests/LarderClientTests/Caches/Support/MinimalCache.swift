@@ -3,16 +3,20 @@ import LarderClient
 /// What a user's own cache has to have, and no more: leases are the protocol's, by `add`.
 struct MinimalCache: Cache {
     private let cache: any Cache
-
     private let canCount: Bool
+    private let hold: ReadHold?
 
-    init(_ cache: any Cache, canCount: Bool = true) {
+    /// - Parameter hold: holds back what reads have found.
+    init(_ cache: any Cache, canCount: Bool = true, hold: ReadHold? = nil) {
         self.cache = cache
         self.canCount = canCount
+        self.hold = hold
     }
 
     func values(of keys: [String], namespace: String?) async throws(CacheError) -> [String: EncodedValue] {
-        try await cache.values(of: keys, namespace: namespace)
+        let values = try await cache.values(of: keys, namespace: namespace)
+        await hold?.waitUntilReleased()
+        return values
     }
 
     func store(
