@@ -37,9 +37,10 @@ IDLE_CONNECTIONS = 1000
 DENSITY_MEGABYTES = 32
 # What every request of its kind goes through.
 HOT = [
-    r"ExecuteO13answerClassic", r"ExecuteO10answerMeta", r"ExecuteO13answerPackets", r"ExecuteO5store__4sets",
-    r"7SessionV6lookUp", r"7SessionV8markUsed", r"7SessionV13setInOpenSlab", r"7SessionV10publishSet",
-    r"TextParserV4next", r"TextParserV7takeSet", r"BinaryParserV4next",
+    r"ConnectionV8textStep", r"ConnectionV10binaryStep", r"ExecuteO13answerClassic", r"ExecuteO13answerPackets",
+    r"7SessionV6lookUp", r"7SessionV8markUsed", r"7SessionV5store_", r"7SessionV10publishSet",
+    r"TextParserV4next", r"TextParserV9takeLines", r"TextParserV14takeKeysOfLine", r"TextParserV8takeSets",
+    r"TextParserV12takeMetaGets", r"BinaryParserV4next",
     r"TextEncoderO11encodeValue", r"MetaEncoderO16encodePlainValue", r"BinaryEncoderO11encodeValue",
     r"clientIsReady\w*Tf",
 ]

@@ -147,7 +147,7 @@ public struct Session: ~Copyable {
     /// Whether `markUsed` changes anything.
     @inline(__always)
     func useIsNew(_ item: Item) -> Bool {
-        let state = larder_load_u8(item.stateField)
+        let state = item.state
         return used(state) != state || self.state.bounds != nil
     }
 
@@ -157,12 +157,18 @@ public struct Session: ~Copyable {
     }
 
     @inline(never)
-    private func noteUse(_ item: Item, _ now: Int64) {
+    private func noteUse(_ item: Item, _ now: Int64) { countUse(item, now) }
+
+    @inline(__always)
+    func countUse(_ item: Item, _ now: Int64) {
         var state = item.state
-        while !item.exchangeState(state, used(state)) {
+        while used(state) != state {
+            if item.exchangeState(state, used(state)) {
+                item.accessed = ItemState.accessed(now)
+                return
+            }
             state = item.state
         }
-        item.accessed = ItemState.accessed(now)
     }
 
     @inline(__always)

@@ -46,18 +46,12 @@ public struct Lookup {
     /// Whether the key had an expired item. May be asked after the value has become invalid.
     public var foundDead: Bool { address == nil && isDead }
 
-    /// Makes it that of a key that was not found: its item is marked already, or may have moved.
-    public mutating func forget() {
-        address = nil
-        isDead = false
-    }
-
     public var hashedKey: HashedKey { HashedKey(bytes: key, length: keyLength, hash: hash) }
 }
 
 extension Session {
     /// Looks for many keys at once: what a later key needs of memory is fetched while an earlier one is
-    /// compared. What is answered is then marked as used by `markUsed`.
+    /// compared. What is answered is to be marked by `markUsed`.
     ///
     /// In three rounds: the buckets, then the items that their tags point to, then the items themselves
     /// (Chen et al., "Improving Hash Join Performance through Prefetching", ICDE 2004: group prefetching).
@@ -211,12 +205,12 @@ extension Session {
         lookup.pointee.isUseNew = useIsNew(item)
     }
 
-    /// Marks the first `count` items found as asked for: those that were answered, each once. Their values are still valid.
+    /// Marks the item that a lookup has found as asked for. To be called where it is answered, if `isUseNew`.
     @inline(never)
-    public func markUsed(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, now: Int64) {
-        for place in 0..<count where lookups[place].value != nil {
-            if let base = lookups[place].base { markUsed(Item(base), now: now) }
-        }
+    public func markUsed(_ lookup: UnsafeMutablePointer<Lookup>, now: Int64) {
+        guard let base = lookup.pointee.base else { return }
+        countUse(Item(base), now)
+        if let bounds = state.bounds { noteOrder(Item(base), bounds) }
     }
 
     /// The item that a lookup found. Only for one whose `value` is not nil.

@@ -75,11 +75,9 @@ extension Session {
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
         clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
     ) -> StoreResult {
-        if mode == .set, options.newCas == nil, !options.keyIsBinary,
-            let result = setInOpenSlab(
-                key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, now: now)
-        {
-            return result
+        if mode == .set, options.newCas == nil, !options.keyIsBinary {
+            return store(
+                .set, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, now: now)
         }
         return storeByWay(
             mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, options,
@@ -103,7 +101,7 @@ extension Session {
 
     /// A `set` as most are, in few steps. Nil, and nothing done, for one that is out of the ordinary: its open slab is
     /// full, or limits are to be kept. Before many sets, call `approach` for all of them.
-    @inline(never)
+    @inline(__always)
     private func setInOpenSlab(
         _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64
     ) -> StoreResult? {

@@ -5,17 +5,11 @@ extension TextParser {
     package mutating func next(
         _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, request: inout Request
     ) -> ParseStep {
-        var key = RetrievalKey()
-        var set = ArrivedSet()
-        let step = withUnsafeMutablePointer(to: &key) { key in
-            withUnsafeMutablePointer(to: &set) { set in
-                next(
-                    base, cursor: &cursor, end: end, request: &request,
-                    keys: key, sets: set, countMax: 1)
-            }
-        }
+        let room = StepRoom()
+        defer { room.deallocate() }
+        let step = next(base, cursor: &cursor, end: end, request: &request, room: room, countMax: 1)
         guard case .retrieval = step else { return step }
-        request.take(key, taken)
+        request.take(room.keys[0], taken)
         return .request
     }
 }
@@ -49,7 +43,7 @@ extension Request {
         options.wantsKey = key.wantsKey
         options.answersMiss = taken.form == .packet && !key.isQuiet
         options.firstOfRetrieval = !taken.continuesLine
-        options.lastOfRetrieval = key.isLast && taken.form == .classic
+        options.lastOfRetrieval = key.isLast && (taken.form == .get || taken.form == .classic)
         keyStart = key.start
         keyLength = key.length
         packetTag = key.tag

@@ -1,6 +1,8 @@
 /// What a retrieval is called, and so what its answers look like.
 package enum RetrievalForm: UInt8, Sendable {
-    /// `get`, `gets`, `gat`, `gats`
+    /// `get`
+    case get
+    /// `gets`, `gat`, `gats`
     case classic
     /// `mg`
     case meta
@@ -60,4 +62,29 @@ package struct ArrivedSet: Sendable {
     package var valueLength = 0
 
     package init() {}
+}
+
+/// Where a parser notes what it takes in one step: keys, or sets. One pointer, since it is handed from call to call.
+package struct StepRoom {
+    /// As many as cover a cache miss: more would only fill the processor's cache.
+    package static let countMax = 16
+    private let base: UnsafeMutableRawPointer
+
+    // SAFETY: the memory has room for `countMax` of both, and is bound and initialized by `init`.
+    package var keys: UnsafeMutablePointer<RetrievalKey> { base.assumingMemoryBound(to: RetrievalKey.self) }
+    package var sets: UnsafeMutablePointer<ArrivedSet> {
+        (base + Self.keyBytes).assumingMemoryBound(to: ArrivedSet.self)
+    }
+
+    private static var keyBytes: Int { countMax * MemoryLayout<RetrievalKey>.stride }
+
+    package init() {
+        base = .allocate(
+            byteCount: Self.keyBytes + Self.countMax * MemoryLayout<ArrivedSet>.stride,
+            alignment: MemoryLayout<ArrivedSet>.alignment)
+        base.initializeMemory(as: RetrievalKey.self, repeating: RetrievalKey(), count: Self.countMax)
+        (base + Self.keyBytes).initializeMemory(as: ArrivedSet.self, repeating: ArrivedSet(), count: Self.countMax)
+    }
+
+    package func deallocate() { base.deallocate() }
 }

@@ -53,18 +53,9 @@ extension ParserRun {
 
 /// Room for a batch of the largest size.
 final class BatchRoom {
-    let keys: UnsafeMutablePointer<RetrievalKey>
-    let sets: UnsafeMutablePointer<ArrivedSet>
+    let step = StepRoom()
+    var keys: UnsafeMutablePointer<RetrievalKey> { step.keys }
+    var sets: UnsafeMutablePointer<ArrivedSet> { step.sets }
 
-    init() {
-        keys = .allocate(capacity: 16)
-        keys.initialize(repeating: RetrievalKey(), count: 16)
-        sets = .allocate(capacity: 16)
-        sets.initialize(repeating: ArrivedSet(), count: 16)
-    }
-
-    deinit {
-        keys.deallocate()
-        sets.deallocate()
-    }
+    deinit { step.deallocate() }
 }

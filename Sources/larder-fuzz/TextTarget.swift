@@ -142,7 +142,7 @@ private struct TextRun: ParserRun {
     mutating func takeBatch(_ copy: borrowing Copy, _ cursor: inout Int) -> Bool {
         let step = parser.next(
             copy.base, cursor: &cursor, end: copy.count, request: &request,
-            keys: room.keys, sets: room.sets, countMax: 16)
+            room: room.step, countMax: StepRoom.countMax)
         guard cursor <= copy.count else { fault("the cursor is at \(cursor) of \(copy.count)") }
         switch step {
         case .retrieval:

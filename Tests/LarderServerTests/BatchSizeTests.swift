@@ -1,3 +1,4 @@
+import Glibc
 import LarderTesting
 import Testing
 
@@ -20,16 +21,19 @@ import Testing
         ["--cache", "name=default,items=40,blocksize=1000,blocks=400,purge_lru=1"],
     ]
 
-    @Test(arguments: kinds, [RequestStream.Dialect.text, .binary])
+    /// Some 70 commands each. `make soak` sends a million commands and more.
+    private static let chunks = getenv("LARDER_BATCH_CHUNKS").flatMap { Int(String(cString: $0)) } ?? 100
+
+    @Test(arguments: kinds, [RequestStream.Dialect.text, .meta, .binary])
     func randomRequests(options: [String], dialect: RequestStream.Dialect) throws {
         let seed = UInt64.random(in: 1...UInt64(UInt32.max))
         print("batch sizes, \(options), \(dialect): seed \(seed)")
-        try Self.compare(options, dialect, seed: seed, chunks: 150)
+        try Self.compare(options, dialect, seed: seed)
     }
 
     /// Lets the same stream of requests arrive in the same chunks at one server of each size.
     private static func compare(
-        _ options: [String], _ dialect: RequestStream.Dialect, seed: UInt64, chunks: Int
+        _ options: [String], _ dialect: RequestStream.Dialect, seed: UInt64
     ) throws {
         guard case .serve(var settings, _) = parseCommandLine(["-t", "1"] + options) else {
             Issue.record("not options: \(options)")
@@ -104,11 +108,11 @@ private struct BatchedTalk {
                     let item = items[place]
                     let key = UnsafeRawBufferPointer(start: item.key, count: item.keyLength)
                     let value = UnsafeRawBufferPointer(start: item.value, count: item.valueLength)
-                    lines.append(
-                        "\(Array(key)) \(value.count) bytes, sum \(value.reduce(0) { $0 &* 31 &+ Int($1) })"
-                            + " flags \(item.clientFlags) state \(item.stateField.pointee)"
-                            + " accessed \(item.accessedField.pointee) expiry \(session.expiry(of: item))"
-                            + " cas \(session.cas(of: item)) write \(session.version(of: item))")
+                    let sum = value.reduce(0) { $0 &* 31 &+ Int($1) }
+                    let stored = "\(Array(key)) \(value.count) bytes, sum \(sum) flags \(item.clientFlags)"
+                    let marks = "state \(item.state) accessed \(item.accessed)"
+                    let versions = "cas \(session.cas(of: item)) write \(session.version(of: item))"
+                    lines.append("\(stored) \(marks) expiry \(session.expiry(of: item)) \(versions)")
                 }
             }
         }
@@ -118,7 +122,7 @@ private struct BatchedTalk {
 
 /// Requests such as clients pipeline, and any others between them.
 struct RequestStream {
-    enum Dialect { case text, binary }
+    enum Dialect { case text, meta, binary }
 
     private let dialect: Dialect
     private var random: SeededRandom
@@ -142,11 +146,19 @@ struct RequestStream {
 
     private mutating func run() -> [UInt8] {
         guard random.once(in: 2) else {
-            return dialect == .text
-                ? commands.next().bytes(knowing: [:]) : packets.next().bytes(opaque: 7, knowing: [:])
+            return dialect == .binary
+                ? packets.next().bytes(opaque: 7, knowing: [:]) : commands.next().bytes(knowing: [:])
         }
         let kind = random.number(0...5)
-        return (0..<random.number(1...40)).flatMap { _ in dialect == .text ? text(kind) : packet(kind) }
+        return (0..<random.number(1...40)).flatMap { _ in request(kind) }
+    }
+
+    private mutating func request(_ kind: Int) -> [UInt8] {
+        switch dialect {
+        case .text: text(kind)
+        case .meta: meta(kind)
+        case .binary: packet(kind)
+        }
     }
 
     /// Keys of the generators, and others.
@@ -168,7 +180,19 @@ struct RequestStream {
             let name = random.pick(["get", "get", "gets", "gat 2", "gats 0"])
             let keys = (0..<random.number(1...30)).map { _ in self.key() }
             return Array("\(name) \(keys.joined(separator: " "))\r\n".utf8)
-        case 2:
+        case 2...3: return meta(kind)
+        default:
+            let value = value()
+            let noReply = random.once(in: 5) ? " noreply" : ""
+            let flags = random.once(in: 3) ? random.number(0...70_000) : 0
+            return Array("set \(key) \(flags) \(exptime()) \(value.utf8.count)\(noReply)\r\n\(value)\r\n".utf8)
+        }
+    }
+
+    private mutating func meta(_ kind: Int) -> [UInt8] {
+        let key = key()
+        switch kind {
+        case 0...2:
             let flags = [
                 "v", "v", "k v", "v q", "v k f s c", "v Oab", "v O\(random.number(1...9))", "s", "v h l t", "v T2",
             ]
@@ -180,9 +204,8 @@ struct RequestStream {
             return Array(command.utf8)
         default:
             let value = value()
-            let noReply = random.once(in: 5) ? " noreply" : ""
-            let flags = random.once(in: 3) ? random.number(0...70_000) : 0
-            return Array("set \(key) \(flags) \(exptime()) \(value.utf8.count)\(noReply)\r\n\(value)\r\n".utf8)
+            let flags = random.pick(["", " q", " F7 c", " T\(random.number(1...3))", " I", " MA", " ME"])
+            return Array("ms \(key) \(value.utf8.count)\(flags)\r\n\(value)\r\n".utf8)
         }
     }
 

@@ -55,8 +55,8 @@ import Testing
         var taken = 0
         // One parser for all, so that what it remembers of one line meets every other.
         var parser = TextParser()
-        let room = UnsafeMutablePointer<RetrievalKey>.allocate(capacity: 16)
-        room.initialize(repeating: RetrievalKey(), count: 16)
+        let room = StepRoom()
+        let keys = room.keys
         defer { room.deallocate() }
         for round in 0..<3_000 {
             let bytes = Self.lines(&random)
@@ -71,13 +71,9 @@ import Testing
                     let start = cursor
                     let before = parser
                     var request = Request()
-                    var set = ArrivedSet()
                     let countMax = Int.random(in: 2...16, using: &random)
-                    let step = withUnsafeMutablePointer(to: &set) {
-                        parser.next(
-                            base, cursor: &cursor, end: end, request: &request,
-                            keys: room, sets: $0, countMax: countMax)
-                    }
+                    let step = parser.next(
+                        base, cursor: &cursor, end: end, request: &request, room: room, countMax: countMax)
                     var count = 0
                     if case .retrieval = step, case .meta = parser.taken.form {
                         count = parser.taken.count
@@ -87,17 +83,17 @@ import Testing
                     var place = start
                     var someWantCas = false
                     for key in 0..<count {
-                        guard room[key].requestStart == place, let expected = Self.byNext(base, &place, end) else {
+                        guard keys[key].requestStart == place, let expected = Self.byNext(base, &place, end) else {
                             Issue.record(
                                 "seed \(seed), round \(round): next finds nothing at byte \(place) of \(bytes)")
                             return
                         }
                         someWantCas = someWantCas || expected.wantsCas
                         let get = Get(
-                            key: Array(buffer[room[key].start..<room[key].start + room[key].length]),
+                            key: Array(buffer[keys[key].start..<keys[key].start + keys[key].length]),
                             flags: Array(
-                                buffer[room[key].flagsStart..<room[key].flagsStart + Int(room[key].flagsLength)]),
-                            isQuiet: room[key].isQuiet, wantsCas: expected.wantsCas)
+                                buffer[keys[key].flagsStart..<keys[key].flagsStart + Int(keys[key].flagsLength)]),
+                            isQuiet: keys[key].isQuiet, wantsCas: expected.wantsCas)
                         #expect(get == expected, "seed \(seed), round \(round)")
                     }
                     #expect(count == 0 || parser.taken.wantsCas == someWantCas, "seed \(seed), round \(round)")

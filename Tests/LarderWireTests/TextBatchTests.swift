@@ -64,29 +64,24 @@ import Testing
         var cursor = 0
         var keys: [Key] = []
         var end = 0
-        let room = UnsafeMutablePointer<RetrievalKey>.allocate(capacity: 16)
-        room.initialize(repeating: RetrievalKey(), count: 16)
-        var set = ArrivedSet()
+        let room = StepRoom()
         defer { room.deallocate() }
         bytes.withUnsafeBufferPointer { buffer in
             let base = buffer.baseAddress!
             while cursor < buffer.count {
                 let before = cursor
                 let countMax = Int.random(in: 1...16, using: &random)
-                let step = withUnsafeMutablePointer(to: &set) {
-                    parser.next(
-                        base, cursor: &cursor, end: end, request: &request,
-                        keys: room, sets: $0, countMax: countMax)
-                }
+                let step = parser.next(
+                    base, cursor: &cursor, end: end, request: &request, room: room, countMax: countMax)
                 switch step {
                 case .retrieval:
                     let count = parser.taken.count
                     let kept =
                         Int.random(in: 0...2, using: &random) == 0 ? Int.random(in: 0...count, using: &random) : count
-                    if kept < count { parser.giveBack(room[kept], isFirst: kept == 0, cursor: &cursor) }
+                    if kept < count { parser.giveBack(room.keys[kept], isFirst: kept == 0, cursor: &cursor) }
                     for key in 0..<kept {
-                        let range = room[key].start..<room[key].start + room[key].length
-                        keys.append(Key(bytes: Array(buffer[range]), isLast: room[key].isLast))
+                        let range = room.keys[key].start..<room.keys[key].start + room.keys[key].length
+                        keys.append(Key(bytes: Array(buffer[range]), isLast: room.keys[key].isLast))
                     }
                 case .needMore:
                     #expect(cursor == before)

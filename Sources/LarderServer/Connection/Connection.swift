@@ -281,14 +281,16 @@ struct Connection {
     @inline(__always)
     mutating func reply(_ reply: Reply, cas: UInt64 = 0, _ context: inout WorkerContext) {
         if case .binary = dialect { return replyInBinary(reply, cas: cas, &context) }
-        if case .stored = reply, context.verbosity < 2, let out = output.room(Self.storedRoomBytes, &context.pool) {
-            return output.didWrite(TextEncoder.encodeStored(at: out))
-        }
         replyInText(reply, &context)
     }
 
-    /// `STORED` and a line end.
-    private static var storedRoomBytes: Int { 8 }
+    /// `STORED` and a line end, to a client that speaks text and is not observed.
+    @inline(__always)
+    mutating func writeStored(_ context: inout WorkerContext) {
+        let lengthMax = 8
+        guard let out = output.room(lengthMax, &context.pool) else { return outOfReplyMemory(&context) }
+        output.didWrite(TextEncoder.encodeStored(at: out))
+    }
 
     @inline(never)
     private mutating func replyInText(_ reply: Reply, _ context: inout WorkerContext) {

@@ -6,16 +6,23 @@ extension Connection {
     /// One step of the parser, and the request that it found; false when it needs more bytes.
     @inline(__always)
     mutating func step(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
+        if case .undecided = dialect { decideDialect(context.verbosity) }
+        if case .text = dialect { return textStep(&context, &budget) }
+        return binaryStep(&context, &budget)
+    }
+
+    // What most requests are is inlined in the next two.
+    @inline(never)
+    private mutating func textStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
         let base = UnsafePointer(input.base)
         let start = input.start
-        if case .undecided = dialect { decideDialect(context.verbosity) }
-        guard case .text = dialect else { return binaryStep(&context, &budget) }
-        let countMax = countMax(context.batchMax, budget)
+        // `requestCost` is a power of two, and the budget above 0.
+        let affordable = parser.retrievalTerminator != 0 ? budget : (budget &+ (Self.requestCost &- 1)) &>> 6
         let step = parser.next(
-            base, cursor: &input.start, end: input.end, request: &request, keys: context.batch.keys,
-            sets: context.batch.sets, countMax: countMax)
+            base, cursor: &input.start, end: input.end, request: &request, room: context.batch.room,
+            countMax: min(context.batchMax, affordable))
         if case .retrieval = step {
-            retrieve(&context, &budget)
+            retrieve(&context, &budget, base)
             return true
         }
         if case .sets = step {
@@ -26,25 +33,16 @@ extension Connection {
         return carryOut(step, from: start, &context, &budget)
     }
 
-    /// As many keys, or sets, as the budget allows. Mutating, so that it is not given a copy of the connection.
-    @inline(__always)
-    private mutating func countMax(_ batchMax: Int, _ budget: Int) -> Int {
-        // `requestCost` is a power of two, and the budget above 0.
-        min(
-            batchMax,
-            parser.retrievalTerminator != 0 ? budget : (budget &+ (Self.requestCost &- 1)) &>> 6)
-    }
-
-    /// As `step`, of a client that speaks binary.
+    /// As `textStep`, of a client that speaks binary.
     @inline(never)
     private mutating func binaryStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
+        let base = UnsafePointer(input.base)
         let start = input.start
-        let countMax = countMax(context.batchMax, budget)
         let step = binaryParser.next(
-            UnsafePointer(input.base), cursor: &input.start, end: input.end, request: &request,
-            keys: context.batch.keys, countMax: countMax)
+            base, cursor: &input.start, end: input.end, request: &request, keys: context.batch.keys,
+            countMax: min(context.batchMax, (budget &+ (Self.requestCost &- 1)) &>> 6))
         if case .retrieval = step {
-            retrievePackets(&context, &budget)
+            retrievePackets(&context, &budget, base)
             return true
         }
         if !binaryParser.isAuthenticated, !spendLogin(on: step, from: start, &context) { return true }
@@ -53,17 +51,20 @@ extension Connection {
 
     /// Answers the keys that the parser has taken, and gives those back that have to wait.
     @inline(__always)
-    private mutating func retrieve(_ context: inout WorkerContext, _ budget: inout Int) {
-        if context.isObserved, !beginObserved(&context, continuesLine: parser.taken.continuesLine) { return }
+    private mutating func retrieve(
+        _ context: inout WorkerContext, _ budget: inout Int, _ base: UnsafePointer<UInt8>
+    ) {
         let count = parser.taken.count
-        let base = UnsafePointer(input.base)
-        let answered: Int
-        if case .meta = parser.taken.form {
-            answered = Execute.answerMeta(&self, &context, count, base)
-        } else {
-            answered = Execute.answerClassic(&self, &context, count, base)
+        var answered = 0
+        switch parser.taken.form {
+        case .get where !context.isObserved: answered = Execute.answerGet(&self, &context, count, base)
+        case .meta: answered = Execute.answerMeta(&self, &context, count, base)
+        default:
+            if !context.isObserved || beginObserved(&context, continuesLine: parser.taken.continuesLine) {
+                answered = Execute.answerClassic(&self, &context, count, base)
+            }
         }
-        if answered < count { giveBack(context.batch.keys + answered, isFirst: answered == 0) }
+        if answered != count { giveBack(context.batch.keys + answered, isFirst: answered == 0) }
         if !parser.taken.shareLine {
             budget &-= answered &* Self.requestCost
         } else if answered > 0 {
@@ -73,11 +74,17 @@ extension Connection {
 
     /// The same for packets.
     @inline(__always)
-    private mutating func retrievePackets(_ context: inout WorkerContext, _ budget: inout Int) {
-        if context.isObserved, !beginObserved(&context, continuesLine: false) { return }
+    private mutating func retrievePackets(
+        _ context: inout WorkerContext, _ budget: inout Int, _ base: UnsafePointer<UInt8>
+    ) {
         let count = binaryParser.taken.count
-        let answered = Execute.answerPackets(&self, &context, count, UnsafePointer(input.base))
-        if answered < count { giveBack(context.batch.keys + answered, isFirst: answered == 0) }
+        var answered = 0
+        if !context.isObserved, !binaryParser.taken.touches {
+            answered = Execute.answerPacketGet(&self, &context, count, base)
+        } else if !context.isObserved || beginObserved(&context, continuesLine: false) {
+            answered = Execute.answerPackets(&self, &context, count, base)
+        }
+        if answered != count { giveBack(context.batch.keys + answered, isFirst: answered == 0) }
         budget &-= answered &* Self.requestCost
     }
 
@@ -94,7 +101,6 @@ extension Connection {
     @inline(never)
     private mutating func beginObserved(_ context: inout WorkerContext, continuesLine: Bool) -> Bool {
         if context.waitsForStore {
-            giveBack(context.batch.keys, isFirst: true)
             phase = .parked
             return false
         }

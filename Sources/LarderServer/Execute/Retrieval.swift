@@ -9,19 +9,32 @@ extension Execute {
     private static var answerRoomBytes: Int { 512 }
 
     /// What is asked with. Declared here, since a comparison of another module's enum is a call.
-    private enum Form { case classic, meta, packet }
+    private enum Form { case get, classic, meta, packetGet, packet }
 
     // One function for each, so that none asks at every key which it is. Each answers the keys of the worker's batch, in
     // their order, and returns how many were answered: those behind them have to be given back to the parser, since what
     // there is has to be sent first.
+    /// `get`, unless it is observed.
+    @inline(__always)
+    static func answerGet(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ count: Int, _ base: UnsafePointer<UInt8>
+    ) -> Int { answer(.get, &connection, &context, count, base) }
+    /// `gets`, `gat`, `gats`, and `get`.
     @inline(never)
     static func answerClassic(
         _ connection: inout Connection, _ context: inout WorkerContext, _ count: Int, _ base: UnsafePointer<UInt8>
     ) -> Int { answer(.classic, &connection, &context, count, base) }
-    @inline(never)
+    /// `mg`, which is not observed.
+    @inline(__always)
     static func answerMeta(
         _ connection: inout Connection, _ context: inout WorkerContext, _ count: Int, _ base: UnsafePointer<UInt8>
     ) -> Int { answer(.meta, &connection, &context, count, base) }
+    /// The binary `get`, unless it is observed.
+    @inline(__always)
+    static func answerPacketGet(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ count: Int, _ base: UnsafePointer<UInt8>
+    ) -> Int { answer(.packetGet, &connection, &context, count, base) }
+    /// The binary `gat`, `touch` and `get`.
     @inline(never)
     static func answerPackets(
         _ connection: inout Connection, _ context: inout WorkerContext, _ count: Int, _ base: UnsafePointer<UInt8>
@@ -33,69 +46,89 @@ extension Execute {
         _ base: UnsafePointer<UInt8>
     ) -> Int {
         let batch = context.batch
-        for place in 0..<count {
-            // SAFETY: the parser's offsets lie inside the input buffer.
-            batch.lookups[place].key = UnsafeRawPointer(base + batch.keys[place].start)
-            batch.lookups[place].keyLength = batch.keys[place].length
-        }
+        takeKeys(of: batch, count, base)
         let touches = touches(form, &connection)
         let wantsCas = wantsCas(form, &connection)
-        let isPlain = !context.isObserved && !touches && (form != .classic || !wantsCas)
+        let isPlain = isPlain(form)
         if !isPlain { beginOther(&connection, &context, touches: touches) }
         context.session.lookUp(
             batch.lookups, count: count, wantsCas: wantsCas && context.casIsEnabled, now: context.now)
         if !isPlain, context.isWatched { logLookups(&context, count, connection.number) }
         let mark = connection.output.mark
-        var hits = 0
-        var dead = 0
-        var counted = 0
-        var place = 0
-        var usesAreNew = false
+        var (misses, dead) = (0, 0)
+        var (lookup, key) = (batch.lookups, batch.keys)
+        let end = batch.lookups + count
         var fillMax = isPlain ? connection.output.fillMax : 0
-        while place < count {
-            if form != .meta || !batch.lookups[place].isMarked,
-                copyValue(
-                    form, batch.lookups + place, batch.keys + place, base, &connection.output, fillMax,
-                    context.casIsEnabled)
+        keys: repeat {
+            if form != .meta || !lookup.pointee.isMarked,
+                copyValue(form, lookup, key, base, &connection.output, fillMax, context.casIsEnabled)
             {
-                hits &+= 1
+                if lookup.pointee.isUseNew { context.session.markUsed(lookup, now: context.now) }
             } else {
-                guard place == 0 || canGoOn(form, &connection, batch.lookups + place) else { break }
-                if batch.lookups[place].value == nil {
-                    if batch.lookups[place].isDead { dead &+= 1 }
-                    miss(form, &connection, &context, batch.lookups + place, batch.keys + place, base)
-                } else if answerOther(form, &connection, &context, place, base) {
-                    hits &+= 1
-                } else {
-                    // To claim an item may have taken the session offline: the others are looked up again.
-                    counted = 1
-                    place &+= 1
-                    break
+                switch answerOther(form, &connection, &context, lookup - batch.lookups, base) {
+                case .hit: break
+                case .miss: misses &+= 1
+                case .dead:
+                    misses &+= 1
+                    dead &+= 1
+                case .alone: return 1
+                case .waits: break keys
                 }
                 fillMax = isPlain && connection.phase == .readingCommand ? connection.output.fillMax : 0
             }
-            if batch.lookups[place].isUseNew { usesAreNew = true }
-            place &+= 1
+            lookup += 1
+            key += 1
+        } while lookup != end
+        // The store is damaged, so the values found in it may be wrong. The keys are looked up again.
+        if StoreDamage.count != context.damagesNoted, context.noteDamage(),
+            takeBack(&connection, to: mark, context, touches: touches)
+        {
+            return 0
         }
-        if StoreDamage.count != context.damagesNoted, context.noteDamage() {
-            // The store is damaged, so the values found in it may be wrong. The keys are looked up again.
-            guard touches || counted > 0 else {
-                connection.output.takeBack(to: mark, context.session)
-                return 0
-            }
-            if !connection.output.isEmpty { connection.output.isSpoiled = true }
-        }
-        if usesAreNew { context.session.markUsed(batch.lookups, count: place, now: context.now) }
+        let answered = lookup == end ? count : lookup - batch.lookups
         if touches {
-            countTouches(&context, place, hits)
+            countTouches(&context, answered, misses: misses)
         } else {
-            let keys = place &- counted
-            context.counters.add(.cmdGet, Int64(keys))
-            context.counters.add(.getHits, Int64(hits))
-            if hits != keys { context.counters.add(.getMisses, Int64(keys &- hits)) }
+            context.counters.add(.cmdGet, Int64(answered))
+            context.counters.add(.getHits, Int64(answered &- misses))
+            if misses != 0 { context.counters.add(.getMisses, Int64(misses)) }
         }
-        if dead > 0 { removeDead(batch.lookups, count: place, &context) }
-        return place
+        if dead != 0 { removeDead(batch.lookups, count: answered, &context) }
+        return answered
+    }
+
+    /// Takes answers back, unless an item has a new time by now; false then.
+    @inline(never)
+    private static func takeBack(
+        _ connection: inout Connection, to mark: Output.Mark, _ context: borrowing WorkerContext, touches: Bool
+    ) -> Bool {
+        guard touches else {
+            connection.output.takeBack(to: mark, context.session)
+            return true
+        }
+        if !connection.output.isEmpty { connection.output.isSpoiled = true }
+        return false
+    }
+
+    /// Whether no key is observed, or touched.
+    @inline(__always)
+    private static func isPlain(_ form: Form) -> Bool { form != .classic && form != .packet }
+
+    @inline(__always)
+    private static func isBinary(_ form: Form) -> Bool { form == .packetGet || form == .packet }
+
+    /// Copies the keys to where they are looked up.
+    @inline(__always)
+    private static func takeKeys(of batch: RequestBatch, _ count: Int, _ base: UnsafePointer<UInt8>) {
+        var (key, lookup) = (batch.keys, batch.lookups)
+        let end = key + count
+        repeat {
+            // SAFETY: the parser's offsets lie inside the input buffer.
+            lookup.pointee.key = UnsafeRawPointer(base + key.pointee.start)
+            lookup.pointee.keyLength = key.pointee.length
+            key += 1
+            lookup += 1
+        } while key != end
     }
 
     /// Whether the item gets the request's exptime; there is one key then.
@@ -103,21 +136,21 @@ extension Execute {
     private static func touches(_ form: Form, _ connection: inout Connection) -> Bool {
         switch form {
         case .classic: connection.parser.taken.touches
-        case .meta: false
+        case .get, .meta, .packetGet: false
         case .packet: connection.binaryParser.taken.touches
         }
     }
 
     @inline(__always)
     private static func wantsCas(_ form: Form, _ connection: inout Connection) -> Bool {
-        form == .packet || connection.parser.taken.wantsCas
+        isBinary(form) || form != .get && connection.parser.taken.wantsCas
     }
 
     @inline(never)
-    private static func countTouches(_ context: inout WorkerContext, _ keys: Int, _ hits: Int) {
+    private static func countTouches(_ context: inout WorkerContext, _ keys: Int, misses: Int) {
         context.counters.add(.cmdTouch, Int64(keys))
-        context.counters.add(.touchHits, Int64(hits))
-        context.counters.add(.touchMisses, Int64(keys &- hits))
+        context.counters.add(.touchHits, Int64(keys &- misses))
+        context.counters.add(.touchMisses, Int64(misses))
     }
 
     /// What a retrieval needs first that is no plain one.
@@ -169,7 +202,7 @@ extension Execute {
         else { return false }
         let out = output.buffer.base + output.buffer.end
         switch form {
-        case .classic:
+        case .get, .classic:
             output.didWrite(
                 TextEncoder.encodeValue(
                     key: lookup.pointee.key, keyLength: lookup.pointee.keyLength,
@@ -181,7 +214,7 @@ extension Execute {
                     key: lookup.pointee.key, keyLength: lookup.pointee.keyLength,
                     clientFlags: lookup.pointee.clientFlags, cas: casIsEnabled ? lookup.pointee.cas : 0,
                     value: value, valueLength: length, asked: key, line: base, at: out))
-        case .packet:
+        case .packetGet, .packet:
             output.didWrite(
                 BinaryEncoder.encodeValue(
                     key.pointee.tag, key: lookup.pointee.key,
@@ -201,21 +234,58 @@ extension Execute {
         return form != .meta || lookup.pointee.value == nil || !lookup.pointee.isMarked
     }
 
-    /// Writes what was found, whatever it is; false when it is counted and marked already.
+    /// What became of a key whose value was not copied.
+    private enum Outcome {
+        case hit, miss, dead
+        /// It is counted already, and the keys behind it are to be looked up again.
+        case alone
+        /// It is not answered: what there is has to be sent first.
+        case waits
+    }
+
+    /// Answers a key in any way but `copyValue`.
     @inline(never)
     private static func answerOther(
         _ form: Form, _ connection: inout Connection, _ context: inout WorkerContext, _ place: Int,
         _ base: UnsafePointer<UInt8>
-    ) -> Bool {
+    ) -> Outcome {
+        let lookup = context.batch.lookups + place
+        guard place == 0 || canGoOn(form, &connection, lookup) else { return .waits }
+        if lookup.pointee.value == nil {
+            miss(form, &connection, &context, lookup, context.batch.keys + place, base)
+            return lookup.pointee.isDead ? .dead : .miss
+        }
+        if form == .meta, lookup.pointee.isMarked {
+            answerMarked(&connection, &context, base)
+            return .alone
+        }
+        write(form, &connection, &context, place, base)
+        return .hit
+    }
+
+    /// Answers an `mg` whose item has marks. `metaGet` counts it, and marks it as used. To claim the item may take the
+    /// session offline.
+    private static func answerMarked(
+        _ connection: inout Connection, _ context: inout WorkerContext, _ base: UnsafePointer<UInt8>
+    ) {
+        let key = context.batch.keys
+        metaGet(&connection, &context, Request(metaGet: key), base + key.pointee.start)
+        if StoreDamage.count != context.damagesNoted, context.noteDamage(), !connection.output.isEmpty {
+            connection.output.isSpoiled = true
+        }
+    }
+
+    /// Writes what was found, whatever it is.
+    private static func write(
+        _ form: Form, _ connection: inout Connection, _ context: inout WorkerContext, _ place: Int,
+        _ base: UnsafePointer<UInt8>
+    ) {
         let lookup = context.batch.lookups + place
         let key = context.batch.keys + place
-        if form == .packet { connection.setPacket(of: key) }
-        guard let item = context.session.item(of: lookup.pointee) else { return false }
-        if form == .meta, lookup.pointee.isMarked {
-            metaGet(&connection, &context, Request(metaGet: key), base + key.pointee.start)
-            lookup.pointee.forget()
-            return false
-        }
+        if isBinary(form) { connection.setPacket(of: key) }
+        guard let item = context.session.item(of: lookup.pointee) else { return }
+        // First, since the item may move for its new time.
+        if lookup.pointee.isUseNew { context.session.markUsed(lookup, now: context.now) }
         let bytes = lookup.pointee.key.assumingMemoryBound(to: UInt8.self)
         let length = lookup.pointee.keyLength
         if context.detailIsEnabled { countPrefix(context, lookup.pointee.hashedKey, isHit: true) }
@@ -236,27 +306,23 @@ extension Execute {
                 &context)
         }
         if touches(form, &connection) {
-            // Marked first, since the item may move for its new time. One that dies at once is answered all the same.
-            context.session.markUsed(lookup, count: 1, now: context.now)
+            // One that dies at once is answered all the same.
             let expiry = expiry(ofSeconds: connection.request.exptime, now: context.now)
             _ = context.session.touch(lookup.pointee.hashedKey, expiry: expiry, now: context.now)
-            lookup.pointee.forget()
         }
-        if form == .classic, key.pointee.isLast { connection.writeEnd(&context) }
-        return true
+        if form == .get || form == .classic, key.pointee.isLast { connection.writeEnd(&context) }
     }
 
-    @inline(__always)
     private static func miss(
         _ form: Form, _ connection: inout Connection, _ context: inout WorkerContext,
         _ lookup: UnsafeMutablePointer<Lookup>, _ key: UnsafeMutablePointer<RetrievalKey>,
         _ base: UnsafePointer<UInt8>
     ) {
-        if context.isObserved { noteMiss(&connection, &context, lookup.pointee.hashedKey) }
+        if !isPlain(form), context.isObserved { noteMiss(&connection, &context, lookup.pointee.hashedKey) }
         switch form {
-        case .classic: if key.pointee.isLast { connection.writeEnd(&context) }
+        case .get, .classic: if key.pointee.isLast { connection.writeEnd(&context) }
         case .meta: if !key.pointee.isQuiet { connection.replyMeta(.miss, MetaKey(of: key, base), &context) }
-        case .packet:
+        case .packetGet, .packet:
             guard !key.pointee.isQuiet else { return }
             connection.setPacket(of: key)
             let bytes = lookup.pointee.key.assumingMemoryBound(to: UInt8.self)

@@ -4,37 +4,45 @@ import LarderWire
 /// Stores of any kind but `ms`. Here, and only here, they are counted and answered.
 extension Execute {
     /// Stores the sets of the worker's batch: what the later ones need of memory is fetched while the first is stored.
-    @inline(never)
+    @inline(__always)
     static func store(
         _ connection: inout Connection, _ context: inout WorkerContext, sets count: Int,
         _ base: UnsafePointer<UInt8>
     ) {
         let batch = context.batch
         var exptimes: Int64 = 0
-        for place in 0..<count {
+        var place = 0
+        repeat {
             // SAFETY: the parser's offsets lie inside the input buffer.
             batch.lookups[place].key = UnsafeRawPointer(base + batch.sets[place].keyStart)
             batch.lookups[place].keyLength = batch.sets[place].keyLength
             exptimes |= batch.sets[place].exptime
-        }
+            place &+= 1
+        } while place != count
         // All of these values have arrived and are stored now, so their lifetimes begin here.
         if exptimes != 0 { context.readClock() }
         context.session.approach(batch.lookups, count: count)
-        var place = 0
-        while place < count, case .readingCommand = connection.phase {
+        place = 0
+        while place != count, case .readingCommand = connection.phase {
             let set = batch.sets + place
-            if isTooLarge(
+            var outcome = StoreOutcome.tooLarge
+            if !isTooLarge(
                 keyLength: set.pointee.keyLength, valueLength: set.pointee.valueLength,
                 clientFlags: set.pointee.clientFlags, context)
             {
-                refuse(
-                    &connection, &context, Request(set), key: base + set.pointee.keyStart, .tooLarge,
-                    counting: .storeTooLarge)
+                outcome =
+                    put(
+                        &context, batch.lookups[place].hashedKey, base + set.pointee.valueStart,
+                        set.pointee.valueLength, set.pointee.clientFlags, set.pointee.exptime, .set, cas: 0
+                    ).outcome
             } else {
-                _ = put(
-                    &connection, &context, batch.lookups[place].hashedKey, base + set.pointee.valueStart,
-                    set.pointee.valueLength, set.pointee.clientFlags, set.pointee.exptime, .set, cas: 0,
-                    isSilent: false)
+                // The old value must not be read any more.
+                _ = context.session.delete(batch.lookups[place].hashedKey, now: context.now)
+            }
+            if case .stored = outcome {
+                connection.writeStored(&context)
+            } else {
+                answer(&connection, &context, outcome, .set, isSilent: false)
             }
             place &+= 1
         }
@@ -53,19 +61,25 @@ extension Execute {
             context.state.detail.record(hashed.bytes, length: hashed.length) { $0.sets += 1 }
         }
         if context.isWatched { _ = context.logLookup(hashed, connection.number) }
-        let outcome = put(
-            &connection, &context, hashed, value, request.valueLength, request.clientFlags,
-            request.exptime,
-            request.storeMode, cas: request.cas, isSilent: request.options.noReply)
-        if context.isWatched { context.logStore(hashed, request, outcome, connection.number) }
+        let result = put(
+            &context, hashed, value, request.valueLength, request.clientFlags, request.exptime,
+            request.storeMode, cas: request.cas)
+        if case .stored = result.outcome {
+            if !request.options.noReply {
+                connection.reply(.stored, cas: context.casIsEnabled ? result.cas : 0, &context)
+            }
+        } else {
+            answer(
+                &connection, &context, result.outcome, request.storeMode, isSilent: request.options.noReply)
+        }
+        if context.isWatched { context.logStore(hashed, request, result.outcome, connection.number) }
     }
 
     @inline(__always)
     private static func put(
-        _ connection: inout Connection, _ context: inout WorkerContext, _ key: HashedKey,
-        _ value: UnsafePointer<UInt8>, _ valueLength: Int, _ clientFlags: UInt32, _ exptime: Int64,
-        _ storeMode: StoreMode, cas: UInt64, isSilent: Bool
-    ) -> StoreOutcome {
+        _ context: inout WorkerContext, _ key: HashedKey, _ value: UnsafePointer<UInt8>, _ valueLength: Int,
+        _ clientFlags: UInt32, _ exptime: Int64, _ storeMode: StoreMode, cas: UInt64
+    ) -> StoreResult {
         context.counters.add(.cmdSet)
         // Without cas values (`-C`) none can be right; 0 is never given out.
         let compared = context.casIsEnabled ? cas : 0
@@ -74,14 +88,7 @@ extension Execute {
             mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags,
             expiry: expiry(ofSeconds: exptime, now: context.now), cas: compared, now: context.now)
         if case .compareAndSwap = mode { countCas(context, result.outcome) }
-        if case .stored = result.outcome {
-            if !isSilent {
-                connection.reply(.stored, cas: context.casIsEnabled ? result.cas : 0, &context)
-            }
-        } else {
-            answer(&connection, &context, result.outcome, storeMode, isSilent: isSilent)
-        }
-        return result.outcome
+        return result
     }
 
     /// What else a store can come to.
@@ -150,19 +157,5 @@ extension Execute {
         case .tooLarge: return .tooLarge
         case .noMemory: return .outOfMemoryStoring
         }
-    }
-}
-
-extension Request {
-    /// A whole `set`.
-    fileprivate init(_ set: UnsafePointer<ArrivedSet>) {
-        self.init()
-        verb = .store
-        keyStart = set.pointee.keyStart
-        keyLength = set.pointee.keyLength
-        valueStart = set.pointee.valueStart
-        valueLength = set.pointee.valueLength
-        clientFlags = set.pointee.clientFlags
-        exptime = set.pointee.exptime
     }
 }

@@ -99,7 +99,7 @@ struct WorkerContext: ~Copyable {
     /// How many requests are taken from the input together: one while they are observed.
     private(set) var batchMax = 1
     /// How many otherwise; a test may set fewer.
-    var batchMaxUnobserved = RequestBatch.countMax
+    var batchMaxUnobserved = StepRoom.countMax
 
     /// To be called when one of what it depends on has changed.
     @inline(__always)

@@ -98,16 +98,26 @@ package enum MetaEncoder {
             larder_copy_key(out + length, key, keyLength)
             length &+= keyLength
         } else if flag != 0 {
-            var facts = MetaFacts(key: key.assumingMemoryBound(to: UInt8.self), keyLength: keyLength)
-            facts.valueLength = valueLength
-            facts.clientFlags = clientFlags
-            facts.cas = cas
-            length = append(
-                line + asked.pointee.flagsStart, Int(asked.pointee.flagsLength), facts, answersOfGet, out, length)
+            length = appendPlain(
+                key, keyLength, clientFlags: clientFlags, cas: cas, valueLength: valueLength,
+                line + asked.pointee.flagsStart, Int(asked.pointee.flagsLength), out, length)
         }
         length = endLine(out, length)
         memcpy(out + length, value, valueLength)
         return endLine(out, length &+ valueLength)
+    }
+
+    /// What the flags of a plain `mg` ask for.
+    @inline(never)
+    private static func appendPlain(
+        _ key: UnsafeRawPointer, _ keyLength: Int, clientFlags: UInt32, cas: UInt64, valueLength: Int,
+        _ flags: UnsafePointer<UInt8>, _ flagsLength: Int, _ out: UnsafeMutablePointer<UInt8>, _ start: Int
+    ) -> Int {
+        var facts = MetaFacts(key: key.assumingMemoryBound(to: UInt8.self), keyLength: keyLength)
+        facts.valueLength = valueLength
+        facts.clientFlags = clientFlags
+        facts.cas = cas
+        return append(flags, flagsLength, facts, answersOfGet, out, start)
     }
 
     /// The answer to `ms`.

@@ -11,12 +11,13 @@ extension TextParser {
     private static let plainFlagsLengthMax = 255
 
     /// Takes the lines `mg <key> <flags>\r\n` from the cursor on that ask for the value and whose flags are plain. What
-    /// else comes is left to `nextLine`; false when nothing was taken.
-    @inline(__always)
+    /// else comes is left to `nextLine`.
+    @inline(never)
     mutating func takeMetaGets(
-        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ keys: UnsafeMutablePointer<RetrievalKey>,
+        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ request: inout Request, _ room: StepRoom,
         _ countMax: Int
-    ) -> Bool {
+    ) -> ParseStep {
+        let keys = room.keys
         var count = 0
         var wantsCas = false
         // "mg k v\r\n" is the shortest.
@@ -24,7 +25,7 @@ extension TextParser {
             let line = base + cursor
             // SAFETY: eight bytes and more are there, and every further one is compared with `end` first.
             let word = UInt32(littleEndian: UnsafeRawPointer(line).loadUnaligned(as: UInt32.self))
-            guard word & 0xff_ffff == 0x20_67_6d else { break }
+            guard word & 0xff_ffff == Self.metaGetWord else { break }
             let length = larder_find_break(line + 3, end &- cursor &- 3)
             guard length > 0, length <= Self.keyLengthMax else { break }
             let flagsStart = cursor &+ 4 &+ length
@@ -44,9 +45,9 @@ extension TextParser {
             count &+= 1
             cursor = flagsStart &+ Int(lastMetaFlags.length) &+ 2
         }
-        guard count > 0 else { return false }
+        guard count > 0 else { return nextLine(base, &cursor, end, &request, room, countMax) }
         didTakeLines(count, .meta, wantsCas: wantsCas)
-        return true
+        return .retrieval
     }
 
     /// Reads the flags from `start` to the end of the line into `lastMetaFlags`; false for flags that are not plain, or

@@ -2,22 +2,19 @@ internal import CLarderWire
 
 /// `get`, `gets`, `gat`, `gats`: the keys of a line, or of lines of one key that follow each other.
 extension TextParser {
-    /// Takes the lines `get <key>\r\n` from the cursor on. What else comes is left to `nextLine`; false when nothing
-    /// was taken.
-    @inline(__always)
+    /// Takes the lines `get <key>\r\n` from the cursor on, where `get ` stands. What else comes is left to `nextLine`.
+    @inline(never)
     mutating func takeLines(
-        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ keys: UnsafeMutablePointer<RetrievalKey>,
+        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ request: inout Request, _ room: StepRoom,
         _ countMax: Int
-    ) -> Bool {
+    ) -> ParseStep {
+        let keys = room.keys
         var count = 0
         // "get k\n" is the shortest.
-        while count < countMax, end &- cursor >= 6 {
+        repeat {
             let line = base + cursor
-            // SAFETY: six bytes and more are there.
-            guard UInt32(littleEndian: UnsafeRawPointer(line).loadUnaligned(as: UInt32.self)) == 0x20_74_65_67 else {
-                break
-            }
             let rest = end &- cursor &- 4
+            // SAFETY: "get " and two bytes more are there.
             var length = larder_find_break(line + 4, rest)
             guard length < rest, length > 0, line[4 &+ length] == UInt8(ascii: "\n") else { break }
             let lineLength = length &+ 5
@@ -29,10 +26,12 @@ extension TextParser {
             keys[count].isLast = true
             count &+= 1
             cursor &+= lineLength
-        }
-        guard count > 0 else { return false }
-        didTakeLines(count, .classic, wantsCas: false)
-        return true
+        } while count < countMax && end &- cursor >= 6
+            // SAFETY: six bytes and more are there.
+            && UInt32(littleEndian: UnsafeRawPointer(base + cursor).loadUnaligned(as: UInt32.self)) == Self.getWord
+        guard count > 0 else { return nextLine(base, &cursor, end, &request, room, countMax) }
+        didTakeLines(count, .get, wantsCas: false)
+        return .retrieval
     }
 
     /// Takes note of keys that had a line each.
@@ -80,7 +79,7 @@ extension TextParser {
         cursor = tokens.position - base
         retrievalLength = line.contentEnd - tokens.position
         retrievalTerminator = UInt8(truncatingIfNeeded: line.terminatorLength)
-        retrieval.form = .classic
+        retrieval.form = wantsCas || touches ? .classic : .get
         retrieval.shareLine = true
         retrieval.wantsCas = wantsCas
         retrieval.touches = touches
@@ -104,13 +103,14 @@ extension TextParser {
     }
 
     /// Takes keys of the line at hand; `cursor` is at the first of them.
-    @inline(__always)
+    @inline(never)
     mutating func takeKeysOfLine(
-        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ keys: UnsafeMutablePointer<RetrievalKey>,
+        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ request: inout Request, _ room: StepRoom,
         _ countMax: Int
-    ) {
+    ) -> ParseStep {
         // An item may move when it gets a new time, so the next one is looked up after that.
         let limit = retrieval.touches ? 1 : countMax
+        let keys = room.keys
         var left = retrievalLength
         // Lines are far shorter than 4 GB.
         batchEnd = UInt32(truncatingIfNeeded: cursor &+ left)
@@ -139,6 +139,7 @@ extension TextParser {
         taken = retrieval
         taken.count = count
         retrieval.continuesLine = true
+        return .retrieval
     }
 
     /// Gives a key of the last step back, and those behind it: the next one taken is that key.

@@ -66,36 +66,37 @@ package struct TextParser: Sendable {
     ///   - end: the offset behind the last byte held, at least `cursor`.
     ///   - request: filled for `.request` and `.value`; of a `.retrieval` that touches, its exptime is. The steps of one
     ///     retrieval must be given the same record.
-    ///   - keys: room for `countMax`, for `.retrieval`.
-    ///   - sets: the same for `.sets`.
-    ///   - countMax: with 1 each key, and each set, is a step of its own.
+    ///   - room: where the keys of a `.retrieval` go, and the sets of `.sets`.
+    ///   - countMax: at most `StepRoom.countMax`; with 1 each key, and each set, is a step of its own.
     package mutating func next(
-        _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, request: inout Request,
-        keys: UnsafeMutablePointer<RetrievalKey>, sets: UnsafeMutablePointer<ArrivedSet>, countMax: Int
+        _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, request: inout Request, room: StepRoom,
+        countMax: Int
     ) -> ParseStep {
-        if retrievalTerminator != 0 {
-            takeKeysOfLine(base, &cursor, keys, countMax)
-            return .retrieval
+        // What is called here takes the same parameters, so that the calls are jumps.
+        if retrievalTerminator != 0 { return takeKeysOfLine(base, &cursor, end, &request, room, countMax) }
+        guard countMax > 1, end &- cursor >= 6 else {
+            return nextLine(base, &cursor, end, &request, room, countMax)
         }
-        if countMax > 1, end &- cursor >= 6 {
-            // SAFETY: six bytes are there.
-            let word = UInt32(littleEndian: UnsafeRawPointer(base + cursor).loadUnaligned(as: UInt32.self))
-            if word == 0x20_74_65_67 {  // "get "
-                if takeLines(base, &cursor, end, keys, countMax) { return .retrieval }
-            } else if word == 0x20_74_65_73 {  // "set "
-                if takeSets(base, &cursor, end, sets, countMax) { return .sets }
-            } else if word & 0xff_ffff == 0x20_67_6d {  // "mg "
-                if takeMetaGets(base, &cursor, end, keys, countMax) { return .retrieval }
-            }
+        // SAFETY: six bytes are there.
+        let word = UInt32(littleEndian: UnsafeRawPointer(base + cursor).loadUnaligned(as: UInt32.self))
+        if word == Self.getWord { return takeLines(base, &cursor, end, &request, room, countMax) }
+        if word == Self.setWord { return takeSets(base, &cursor, end, &request, room, countMax) }
+        if word & 0xff_ffff == Self.metaGetWord {
+            return takeMetaGets(base, &cursor, end, &request, room, countMax)
         }
-        return nextLine(base, &cursor, end, &request, keys, countMax)
+        return nextLine(base, &cursor, end, &request, room, countMax)
     }
+
+    // The first bytes of a line, read as a number: "get ", "set ", "mg ".
+    static var getWord: UInt32 { 0x20_74_65_67 }
+    static var setWord: UInt32 { 0x20_74_65_73 }
+    static var metaGetWord: UInt32 { 0x20_67_6d }
 
     /// The request of a whole line; of a retrieval its first keys.
     @inline(never)
-    private mutating func nextLine(
-        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ request: inout Request,
-        _ keys: UnsafeMutablePointer<RetrievalKey>, _ countMax: Int
+    mutating func nextLine(
+        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ request: inout Request, _ room: StepRoom,
+        _ countMax: Int
     ) -> ParseStep {
         // SAFETY: the caller holds base[0..<end], and `cursor` is an offset into it that only
         // this function and the connection move. `TextLine` bounds whatever comes after.
@@ -116,21 +117,20 @@ package struct TextParser: Sendable {
         guard line.length >= 4 else { return reject(.badCommandLine) }
         // SAFETY: the line has at least four bytes.
         switch UInt32(littleEndian: UnsafeRawPointer(start).loadUnaligned(as: UInt32.self)) {
-        case 0x20_74_65_67:  // "get "
+        case Self.getWord:
             cursor = lineCursor
             if let step = beginRetrieval(base, &cursor, line, keys: start + 4, wantsCas: false, touches: false) {
                 return step
             }
-            takeKeysOfLine(base, &cursor, keys, countMax)
-            return .retrieval
-        case 0x20_74_65_73:  // "set "
+            return takeKeysOfLine(base, &cursor, end, &request, room, countMax)
+        case Self.setWord:
             return store(base, &cursor, end, line, arguments: start + 4, .set, &request)
-        case let word where word & 0xff_ffff == 0x20_67_6d:  // "mg "
+        case let word where word & 0xff_ffff == Self.metaGetWord:
             return meta(.metaGet, base, line, start + 3, &request)
         case let word where word & 0xff_ffff == 0x20_73_6d:  // "ms "
             return metaStore(base, &cursor, end, line, start + 3, &request)
         default:
-            return dispatch(base, &cursor, end, line, &request, keys, countMax)
+            return dispatch(base, &cursor, end, line, &request, room, countMax)
         }
     }
 
@@ -153,7 +153,8 @@ package struct TextParser: Sendable {
     /// Anything but a plain `get`, `set`, `mg` or `ms`.
     private mutating func dispatch(
         _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ line: TextLine,
-        _ request: inout Request, _ keys: UnsafeMutablePointer<RetrievalKey>, _ countMax: Int
+        _ request: inout Request, _ room: StepRoom,
+        _ countMax: Int
     ) -> ParseStep {
         let (command, arguments) = line.command()
         switch command {
@@ -164,9 +165,7 @@ package struct TextParser: Sendable {
                 command == .gat || command == .gats
                 ? beginTouchingRetrieval(base, &cursor, line, arguments, wantsCas: wantsCas, &request)
                 : beginRetrieval(base, &cursor, line, keys: arguments, wantsCas: wantsCas, touches: false)
-            if let wrong { return wrong }
-            takeKeysOfLine(base, &cursor, keys, countMax)
-            return .retrieval
+            return wrong ?? takeKeysOfLine(base, &cursor, end, &request, room, countMax)
         case .set: return store(base, &cursor, end, line, arguments: arguments, .set, &request)
         case .add: return store(base, &cursor, end, line, arguments: arguments, .add, &request)
         case .replace: return store(base, &cursor, end, line, arguments: arguments, .replace, &request)
