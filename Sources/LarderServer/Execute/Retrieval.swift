@@ -55,17 +55,16 @@ extension Execute {
             batch.lookups, count: count, wantsCas: wantsCas && context.casIsEnabled, now: context.now)
         if !isPlain, context.isWatched { logLookups(&context, count, connection.number) }
         let mark = connection.output.mark
-        var (misses, dead) = (0, 0)
-        var (lookup, key) = (batch.lookups, batch.keys)
-        let end = batch.lookups + count
+        var (place, misses, dead) = (0, 0, 0)
         var fillMax = isPlain ? connection.output.fillMax : 0
         keys: repeat {
+            let lookup = batch.lookups + place
             if form != .meta || !lookup.pointee.isMarked,
-                copyValue(form, lookup, key, base, &connection.output, fillMax, context.casIsEnabled)
+                copyValue(form, lookup, batch.keys + place, base, &connection.output, fillMax, context.casIsEnabled)
             {
                 if lookup.pointee.isUseNew { context.session.markUsed(lookup, now: context.now) }
             } else {
-                switch answerOther(form, &connection, &context, lookup - batch.lookups, base) {
+                switch answerOther(form, &connection, &context, place, base) {
                 case .hit: break
                 case .miss: misses &+= 1
                 case .dead:
@@ -76,25 +75,23 @@ extension Execute {
                 }
                 fillMax = isPlain && connection.phase == .readingCommand ? connection.output.fillMax : 0
             }
-            lookup += 1
-            key += 1
-        } while lookup != end
+            place &+= 1
+        } while place != count
         // The store is damaged, so the values found in it may be wrong. The keys are looked up again.
         if StoreDamage.count != context.damagesNoted, context.noteDamage(),
             takeBack(&connection, to: mark, context, touches: touches)
         {
             return 0
         }
-        let answered = lookup == end ? count : lookup - batch.lookups
         if touches {
-            countTouches(&context, answered, misses: misses)
+            countTouches(&context, place, misses: misses)
         } else {
-            context.counters.add(.cmdGet, Int64(answered))
-            context.counters.add(.getHits, Int64(answered &- misses))
+            context.counters.add(.cmdGet, Int64(place))
+            context.counters.add(.getHits, Int64(place &- misses))
             if misses != 0 { context.counters.add(.getMisses, Int64(misses)) }
         }
-        if dead != 0 { removeDead(batch.lookups, count: answered, &context) }
-        return answered
+        if misses != 0, dead != 0 { removeDead(batch.lookups, count: place, &context) }
+        return place
     }
 
     /// Takes answers back, unless an item has a new time by now; false then.
