@@ -28,6 +28,9 @@ FUZZ_TARGETS ?=
 SOAK_OPERATIONS ?= 1000000000
 SOAK_SECONDS ?= 7200
 SOAK_SEED ?= 1
+# First it sends so many chunks of some 70 commands to servers with each size of batch, for each of 15 combinations of
+# options and dialect: a million commands and more.
+BATCH_CHUNKS ?= 1000
 
 # The dependency check makes the build hold the table of who may import whom.
 SWIFT_FLAGS := -j $(JOBS) --explicit-target-dependency-import-check error
@@ -48,7 +51,7 @@ help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
-	@echo "Variables: ARGS (run, compare), MEMCACHED and QUICK (compare), MODEL_SEQUENCES and MODEL_SEED (test-model), FUZZ_SECONDS and FUZZ_TARGETS (fuzz), SOAK_OPERATIONS, SOAK_SECONDS and SOAK_SEED (soak), PREFIX and DESTDIR (install), JOBS, SWIFT, PYTHON."
+	@echo "Variables: ARGS (run, compare), MEMCACHED and QUICK (compare), MODEL_SEQUENCES and MODEL_SEED (test-model), FUZZ_SECONDS and FUZZ_TARGETS (fuzz), SOAK_OPERATIONS, SOAK_SECONDS, SOAK_SEED and BATCH_CHUNKS (soak), PREFIX and DESTDIR (install), JOBS, SWIFT, PYTHON."
 
 run: build ## build optimised and serve on 127.0.0.1:11211 (make run ARGS="-m 1024 -v")
 	@exec .build/release/larder $(ARGS)
@@ -156,7 +159,8 @@ test-model: setup ## 100,000 random sequences against the model store, every inv
 soak-program: setup
 	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-soak
 
-soak: build soak-program ## verify 10^9 operations with every fault at once (docs/reliability.md; up to two hours)
+soak: build debug soak-program ## verify 10^9 operations with every fault at once (docs/reliability.md; up to two hours)
+	LARDER_BATCH_CHUNKS=$(BATCH_CHUNKS) $(SWIFT) test $(SWIFT_FLAGS) $(ALL_TRAITS) --skip-build --filter BatchSizeTests
 	Benchmarks/.build/release/larder-soak --seed $(SOAK_SEED) --seconds $(SOAK_SECONDS) \
 		--operations $(SOAK_OPERATIONS) $(ARGS)
 

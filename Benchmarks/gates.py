@@ -37,9 +37,10 @@ IDLE_CONNECTIONS = 1000
 DENSITY_MEGABYTES = 32
 # What every request of its kind goes through.
 HOT = [
-    r"Connection\w*retrieveKeys", r"Connection\w*retrieveMeta", r"Connection\w*retrievePackets",
-    r"Connection\w*storePlainly", r"7SessionV6lookUp", r"7SessionV13setInOpenSlab", r"7SessionV10publishSet",
-    r"TextParserV8takeKeys", r"TextParserV12takeMetaGets", r"TextParserV7takeSet", r"BinaryParserV8takeKeys",
+    r"ConnectionV8textStep", r"ConnectionV10binaryStep", r"ExecuteO13answerClassic", r"ExecuteO13answerPackets",
+    r"7SessionV6lookUp", r"7SessionV8markUsed", r"7SessionV5store_", r"7SessionV10publishSet",
+    r"TextParserV4next", r"TextParserV9takeLines", r"TextParserV14takeKeysOfLine", r"TextParserV8takeSets",
+    r"TextParserV12takeMetaGets", r"BinaryParserV4next",
     r"TextEncoderO11encodeValue", r"MetaEncoderO16encodePlainValue", r"BinaryEncoderO11encodeValue",
     r"clientIsReady\w*Tf",
 ]

@@ -1,5 +1,6 @@
 import Glibc
 import LarderStore
+import LarderWire
 
 /// A server without sockets and without threads, whose clock stands still until it is told to go
 /// on: what protocol tests talk to.
@@ -25,6 +26,12 @@ package final class InProcessServer {
     deinit {
         context.deinitialize(count: 1)
         context.deallocate()
+    }
+
+    /// How many keys, or values to be stored, are taken from the input together, where nothing is logged: 1 to 16.
+    package var batchMax: Int {
+        get { context.pointee.batchMaxUnobserved }
+        set { context.pointee.batchMaxUnobserved = min(max(newValue, 1), StepRoom.countMax) }
     }
 
     /// Lets time pass for all connections.

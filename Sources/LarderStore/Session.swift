@@ -144,18 +144,31 @@ public struct Session: ~Copyable {
         if let bounds = self.state.bounds { noteOrder(item, bounds) }
     }
 
+    /// Whether `markUsed` changes anything.
+    @inline(__always)
+    func useIsNew(_ item: Item) -> Bool {
+        let state = item.state
+        return used(state) != state || self.state.bounds != nil
+    }
+
     @inline(__always)
     private func used(_ old: UInt8) -> UInt8 {
         (old & ItemState.frequencyMask >= state.frequencyMax ? old : old &+ 1) | ItemState.fetched
     }
 
     @inline(never)
-    private func noteUse(_ item: Item, _ now: Int64) {
+    private func noteUse(_ item: Item, _ now: Int64) { countUse(item, now) }
+
+    @inline(__always)
+    func countUse(_ item: Item, _ now: Int64) {
         var state = item.state
-        while !item.exchangeState(state, used(state)) {
+        while used(state) != state {
+            if item.exchangeState(state, used(state)) {
+                item.accessed = ItemState.accessed(now)
+                return
+            }
             state = item.state
         }
-        item.accessed = ItemState.accessed(now)
     }
 
     @inline(__always)

@@ -27,6 +27,8 @@ public struct Lookup {
     public internal(set) var cas: UInt64 = 0
     /// Of a live item: its key was given in base64, or it is stale, or somebody was told to make it anew.
     public internal(set) var isMarked = false
+    /// Of a live item: whether `markUsed` would change anything.
+    public internal(set) var isUseNew = false
     /// Where there is no live one: whether there is one that has expired.
     public internal(set) var isDead = false
     /// The item of that value; before that the one that probably is it.
@@ -49,7 +51,7 @@ public struct Lookup {
 
 extension Session {
     /// Looks for many keys at once: what a later key needs of memory is fetched while an earlier one is
-    /// compared. Those found are marked as asked for.
+    /// compared. What is answered is to be marked by `markUsed`.
     ///
     /// In three rounds: the buckets, then the items that their tags point to, then the items themselves
     /// (Chen et al., "Improving Hash Join Performance through Prefetching", ICDE 2004: group prefetching).
@@ -200,7 +202,15 @@ extension Session {
         lookup.pointee.value = UnsafeRawPointer(found) + (headerBytes &+ keyLength)
         lookup.pointee.base = found
         lookup.pointee.isMarked = item.isOutOfTheOrdinary
-        markUsed(item, now: now)
+        lookup.pointee.isUseNew = useIsNew(item)
+    }
+
+    /// Marks the item that a lookup has found as asked for. To be called where it is answered, if `isUseNew`.
+    @inline(never)
+    public func markUsed(_ lookup: UnsafeMutablePointer<Lookup>, now: Int64) {
+        guard let base = lookup.pointee.base else { return }
+        countUse(Item(base), now)
+        if let bounds = state.bounds { noteOrder(Item(base), bounds) }
     }
 
     /// The item that a lookup found. Only for one whose `value` is not nil.

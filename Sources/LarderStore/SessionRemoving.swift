@@ -24,10 +24,13 @@ extension Session {
     }
 
     /// Gives an expired item's memory back before its time bucket's turn.
-    public func removeDead(_ key: HashedKey, now: Int64) {
+    /// - Returns: whether it was there still.
+    @discardableResult
+    public func removeDead(_ key: HashedKey, now: Int64) -> Bool {
         if let bounds = state.bounds { lockWriting(bounds) }
-        _ = remove(key, onlyDeadAt: now)
+        let outcome = remove(key, onlyDeadAt: now)
         if let bounds = state.bounds { unlockWriting(bounds) }
+        return outcome == .stored
     }
 
     /// - Parameters:

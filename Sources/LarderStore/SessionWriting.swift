@@ -56,18 +56,38 @@ extension Session {
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
         clientFlags: UInt32, expiry: Int64, cas: UInt64 = 0, now: Int64
     ) -> StoreResult {
+        if mode == .set,
+            let result = setInOpenSlab(
+                key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, now: now)
+        {
+            return result
+        }
         var options = WriteOptions()
         if mode != .set {
             if cas != 0 { options.cas = cas }
             if mode == .append || mode == .prepend { options.setsExpiry = false }
         }
-        return store(
+        return storeByWay(
             mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry,
             options, now: now)
     }
 
     /// As above, with conditions and marks. All of it is one step for every other session.
     public func store(
+        _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
+        clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
+    ) -> StoreResult {
+        if mode == .set, options.newCas == nil, !options.keyIsBinary {
+            return store(
+                .set, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, now: now)
+        }
+        return storeByWay(
+            mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, options,
+            now: now)
+    }
+
+    /// With or without limits.
+    private func storeByWay(
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
         clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
     ) -> StoreResult {
@@ -81,30 +101,16 @@ extension Session {
             now: now)
     }
 
-    /// A plain `set`, as most writes are: `store(.set, …)` in fewer steps. What is out of the ordinary, an open
-    /// slab that is full or limits that are to be kept, is left to that. Who has many to store calls
-    /// `approach` for all of them first.
+    /// A `set` as most are, in few steps. Nil, and nothing done, for one that is out of the ordinary: its open slab is
+    /// full, or limits are to be kept. Before many sets, call `approach` for all of them.
     @inline(__always)
-    public func set(
-        _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64
-    ) -> StoreOutcome {
-        if let outcome = setInOpenSlab(
-            key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, now: now)
-        {
-            return outcome
-        }
-        return store(
-            .set, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry, now: now
-        ).outcome
-    }
-
-    @inline(never)
     private func setInOpenSlab(
         _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64
-    ) -> StoreOutcome? {
+    ) -> StoreResult? {
         let state = self.state
         let slot = self.slot
-        guard state.bounds == nil, !slot.pointee.mayBeDense, expiry > now, state.hasOverflowReserve else { return nil }
+        guard state.bounds == nil, !slot.pointee.mayBeDense, expiry > now, state.hasOverflowReserve, !state.isCondemned
+        else { return nil }
         let shape = ItemShape(
             keyLength: key.length, valueLength: valueLength, clientFlags: clientFlags, expiryMilliseconds: expiry,
             accessed: ItemState.accessed(now), checked: state.checked)
@@ -120,7 +126,7 @@ extension Session {
         let target = place.writeHeader(shape, key: key.bytes, state)
         target.copyMemory(from: value, byteCount: valueLength)
         place.sign(state)
-        return publishSet(place, key)
+        return publishSet(place, key, valueLength: valueLength)
     }
 
     @inline(__always)
@@ -217,10 +223,12 @@ extension Session {
 
     /// As `publish`, of a write that asks for nothing; nil when it has to be tried again.
     @inline(__always)
-    private func publishSet(_ place: consuming Reservation, _ key: HashedKey) -> StoreOutcome? {
+    private func publishSet(_ place: consuming Reservation, _ key: HashedKey, valueLength: Int) -> StoreResult? {
         let bucket = state.lockBucket(key.hash)
         let slot = state.slot(of: key, in: bucket)
-        return publish(place, slot, in: bucket, key, keeping: ItemState.frequencyMask) ? .stored : nil
+        let cas = place.cas
+        guard publish(place, slot, in: bucket, key, keeping: ItemState.frequencyMask) else { return nil }
+        return StoreResult(.stored, cas: cas, valueLength: valueLength)
     }
 
     /// Puts a written item into the place of another of its key, or into the index as a new one; false, and nothing is

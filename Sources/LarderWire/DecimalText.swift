@@ -200,6 +200,20 @@ package enum DecimalText {
         return value
     }
 
+    /// The digits from `position` on, as a number that wraps around where there are too many, and how many there are.
+    @inline(__always)
+    static func digits(_ bytes: UnsafePointer<UInt8>, _ position: inout Int, _ end: Int) -> (value: Int64, count: Int) {
+        let start = position
+        var value: Int64 = 0
+        while position < end {
+            let digit = bytes[position] &- UInt8(ascii: "0")
+            guard digit < 10 else { break }
+            value = value &* 10 &+ Int64(digit)
+            position &+= 1
+        }
+        return (value, position &- start)
+    }
+
     @inline(__always)
     static func isDigit(_ byte: UInt8) -> Bool {
         byte &- UInt8(ascii: "0") < 10

@@ -3,6 +3,11 @@ package enum ParseStep: UInt8, Sendable {
     /// The request is filled and the cursor is past it, its value and the `\r\n` behind
     /// that included.
     case request
+    /// Sets are in the record that the parser was given, `taken.count` of them; the cursor is past them and their values.
+    case sets
+    /// Keys that are asked for are in the record that the parser was given, and what they have in common is in its
+    /// `taken`; the cursor is past them.
+    case retrieval
     /// A `.store` request is parsed, and its value is not all in the buffer yet. The request is
     /// filled but for the value itself, and the cursor stands at `valueStart`. The
     /// connection takes the next `valueLength` bytes of input, and in text two more: it answers

@@ -1,4 +1,5 @@
 import Glibc
+import LarderTesting
 import LarderWire
 
 /// The binary parser. Its steps must not depend on how the input is cut, or on whether requests are taken in batches.
@@ -18,6 +19,7 @@ struct BinaryTarget: Fuzzed {
 private struct BinaryRun: ParserRun {
     private(set) var steps = ParserSteps()
     let takesBatches: Bool
+    private let room = BatchRoom()
     private var parser = BinaryParser()
     private var request = Request()
     var start = 0
@@ -61,7 +63,7 @@ private struct BinaryRun: ParserRun {
             swallowBytes = rejection.swallowBytes
             isClosed = rejection.closes
             steps.add(Digest("\(rejection.reply)"))
-        case .value, .request:
+        case .value, .request, .retrieval, .sets:
             var digest = digest(copy)
             if step == .value {
                 guard (0...BinaryParser.bodyLengthMax).contains(request.valueLength) else {
@@ -100,18 +102,18 @@ private struct BinaryRun: ParserRun {
     }
 
     mutating func takeBatch(_ copy: borrowing Copy, _ cursor: inout Int) -> Bool {
-        withUnsafeTemporaryAllocation(of: RetrievalKey.self, capacity: 16) { keys in
-            keys.initialize(repeating: RetrievalKey())
-            guard let room = keys.baseAddress else { return false }
-            let count = parser.takeKeys(copy.base, cursor: &cursor, end: copy.count, room, countMax: 16)
-            guard cursor <= copy.count else { fault("the cursor is at \(cursor) of \(copy.count)") }
-            for key in keys.prefix(count) {
-                steps.add(
-                    Self.retrieval(
-                        copy.bytes(key.start, key.length), key.tag, isQuiet: key.isQuiet,
-                        wantsKey: key.wantsKey))
-            }
-            return count > 0
+        let step = parser.next(
+            copy.base, cursor: &cursor, end: copy.count, request: &request,
+            keys: room.keys, countMax: 16)
+        guard cursor <= copy.count else { fault("the cursor is at \(cursor) of \(copy.count)") }
+        guard case .retrieval = step else {
+            note(step, copy)
+            return step != .needMore
         }
+        for key in 0..<parser.taken.count {
+            request.take(room.keys[key], parser.taken)
+            steps.add(digest(copy))
+        }
+        return true
     }
 }

@@ -50,3 +50,12 @@ extension ParserRun {
         return step != .needMore
     }
 }
+
+/// Room for a batch of the largest size.
+final class BatchRoom {
+    let step = StepRoom()
+    var keys: UnsafeMutablePointer<RetrievalKey> { step.keys }
+    var sets: UnsafeMutablePointer<ArrivedSet> { step.sets }
+
+    deinit { step.deallocate() }
+}

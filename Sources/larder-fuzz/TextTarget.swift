@@ -1,4 +1,5 @@
 import Glibc
+import LarderTesting
 import LarderWire
 
 /// The text parser, with the meta commands. Its steps must not depend on how the input is cut, or on whether requests
@@ -24,6 +25,7 @@ private struct TextRun: ParserRun {
     private(set) var steps = ParserSteps()
     /// The same, but with only the fields that a batch has: keys of retrievals, and the item of a set.
     private(set) var plainSteps = ParserSteps()
+    private let room = BatchRoom()
     private var parser = TextParser()
     private var request = Request()
     var start = 0
@@ -50,7 +52,7 @@ private struct TextRun: ParserRun {
         case .value:
             guard request.valueLength >= 0 else { fault("a value of \(request.valueLength) bytes") }
             awaited = digests(copy)
-        case .request:
+        case .request, .retrieval, .sets:
             var (full, plain) = digests(copy)
             if request.verb == .store || request.verb == .metaStore {
                 full.add(copy.bytes(request.valueStart, request.valueLength))
@@ -138,43 +140,45 @@ private struct TextRun: ParserRun {
     // MARK: Batches
 
     mutating func takeBatch(_ copy: borrowing Copy, _ cursor: inout Int) -> Bool {
-        let isInLine = parser.retrievalTerminator != 0
-        guard copy.count > 5 || isInLine else { return false }
-        if !isInLine, copy.count > 5, copy.bytes(0, 4).elementsEqual("set ".utf8) {
-            return takeSet(copy, &cursor)
-        }
-        return withUnsafeTemporaryAllocation(of: RetrievalKey.self, capacity: 16) { keys in
-            keys.initialize(repeating: RetrievalKey())
-            guard let room = keys.baseAddress else { return false }
-            var wantsCas = false
-            let isMeta = !isInLine && copy.bytes(0, 3).elementsEqual("mg ".utf8)
-            let count =
-                isMeta
-                ? parser.takeMetaGets(
-                    copy.base, cursor: &cursor, end: copy.count, room, countMax: 16, wantsCas: &wantsCas)
-                : parser.takeKeys(copy.base, cursor: &cursor, end: copy.count, room, countMax: 16)
-            guard cursor <= copy.count else { fault("the cursor is at \(cursor) of \(copy.count)") }
+        let step = parser.next(
+            copy.base, cursor: &cursor, end: copy.count, request: &request,
+            room: room.step, countMax: StepRoom.countMax)
+        guard cursor <= copy.count else { fault("the cursor is at \(cursor) of \(copy.count)") }
+        switch step {
+        case .retrieval:
+            let taken = parser.taken
+            guard (1...16).contains(taken.count) else { fault("\(taken.count) keys at once") }
             // Some batches give back all keys but the first, as the server may do.
-            let kept = count > 1 && copy.base[0] & 1 != 0 ? 1 : count
-            if kept < count { parser.giveBack(keys[kept], cursor: &cursor) }
-            for key in keys.prefix(kept) {
-                let bytes = copy.bytes(key.start, key.length)
-                guard (1...250).contains(key.length) else { fault("a key of \(key.length) bytes") }
-                _ = copy.bytes(key.flagsStart, Int(key.flagsLength))
-                plainSteps.add(isMeta ? Self.metaGet(bytes) : Self.retrieval(bytes, isLast: key.isLast))
+            let kept = taken.count > 1 && copy.base[0] & 1 != 0 ? 1 : taken.count
+            if kept < taken.count { parser.giveBack(room.keys[kept], isFirst: false, cursor: &cursor) }
+            for key in 0..<kept { note(room.keys[key], taken, copy) }
+        case .sets:
+            guard (1...16).contains(parser.taken.count) else {
+                fault("\(parser.taken.count) sets at once")
             }
-            return count > 0
+            for number in 0..<parser.taken.count { note(room.sets[number], copy) }
+        default:
+            note(step, copy)
+            return step != .needMore
         }
+        return true
     }
 
-    private mutating func takeSet(_ copy: borrowing Copy, _ cursor: inout Int) -> Bool {
-        var set = PlainSet()
-        guard parser.takeSet(copy.base, cursor: &cursor, end: copy.count, &set) else { return false }
+    private mutating func note(_ key: RetrievalKey, _ taken: TakenKeys, _ copy: borrowing Copy) {
+        guard (1...250).contains(key.length) else { fault("a key of \(key.length) bytes") }
+        if case .meta = taken.form {
+            _ = copy.bytes(key.flagsStart, Int(key.flagsLength))
+            return plainSteps.add(Self.metaGet(copy.bytes(key.start, key.length)))
+        }
+        request.take(key, taken)
+        plainSteps.add(digests(copy).plain)
+    }
+
+    private mutating func note(_ set: ArrivedSet, _ copy: borrowing Copy) {
         var digest = Self.set(
             copy.bytes(set.keyStart, set.keyLength), flags: set.clientFlags, exptime: set.exptime)
         digest.add(copy.bytes(set.valueStart, set.valueLength))
         plainSteps.add(digest)
-        return true
     }
 
     // MARK: Meta answers

@@ -34,7 +34,7 @@ struct InProcessTalk {
     /// What was sent for each segment.
     private var inputs: [[UInt8]] = []
 
-    private init(_ conversation: Conversation, _ cut: Cut) throws {
+    private init(_ conversation: Conversation, _ cut: Cut, batchMax: Int? = nil) throws {
         self.conversation = conversation
         self.cut = cut
         guard case .serve(let settings, _) = parseCommandLine(conversation.options) else {
@@ -43,6 +43,7 @@ struct InProcessTalk {
                 actual: Array("\(conversation.options)".utf8), context: cut.description)
         }
         server = try InProcessServer(settings: settings)
+        if let batchMax { server.batchMax = batchMax }
     }
 
     /// Holds `conversation` once for every way of cutting its input.
@@ -68,6 +69,13 @@ struct InProcessTalk {
         let around = lineEnds.flatMap { [$0 - 1, $0, $0 + 1] }
         let sample = (0..<count).map { _ in Int.random(in: 1..<input.count, using: &random) }
         return Set(around + sample).filter { $0 > 0 && $0 < input.count }.sorted()
+    }
+
+    /// Holds `conversation` with requests taken from the input so many at a time.
+    static func hold(_ conversation: Conversation, batchMax: Int) throws {
+        var talk = try InProcessTalk(conversation, .nowhere, batchMax: batchMax)
+        for segment in conversation.segments { try talk.hold(segment) }
+        try talk.checkStore()
     }
 
     /// Whatever was said, the store must be in order.

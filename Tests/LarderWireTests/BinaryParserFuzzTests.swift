@@ -39,7 +39,7 @@ extension BinaryParser: FuzzedParser {
         case .needMore: return cursor == before
         case .close: return true
         case .reject: return cursor > before && (0...BinaryParser.bodyLengthMax).contains(rejection.swallowBytes)
-        case .value, .request: break
+        case .value, .request, .retrieval, .sets: break
         }
         guard cursor >= before + BinaryParser.headerLength, request.keyStart >= before + BinaryParser.headerLength,
             (0...250).contains(request.keyLength), request.keyStart + request.keyLength <= cursor

@@ -1,3 +1,4 @@
+import LarderTesting
 import LarderWire
 
 /// What a connection without a socket makes of packets.

@@ -81,7 +81,7 @@ struct ParserFuzz<Parser: FuzzedParser> {
                 cursor = min(cursor + parser.rejection.swallowBytes, end)
             case .value:
                 cursor = min(cursor + request.valueLength + Parser.terminator.count, end)
-            case .request:
+            case .request, .retrieval, .sets:
                 break
             }
         }

@@ -64,31 +64,27 @@ import Testing
         var cursor = 0
         var keys: [Key] = []
         var end = 0
-        let room = UnsafeMutablePointer<RetrievalKey>.allocate(capacity: 16)
-        room.initialize(repeating: RetrievalKey(), count: 16)
+        let room = StepRoom()
         defer { room.deallocate() }
         bytes.withUnsafeBufferPointer { buffer in
             let base = buffer.baseAddress!
             while cursor < buffer.count {
                 let before = cursor
-                let count = parser.takeKeys(
-                    base, cursor: &cursor, end: end, room, countMax: Int.random(in: 1...16, using: &random))
-                if count > 0 {
+                let countMax = Int.random(in: 1...16, using: &random)
+                let step = parser.next(
+                    base, cursor: &cursor, end: end, request: &request, room: room, countMax: countMax)
+                switch step {
+                case .retrieval:
+                    let count = parser.taken.count
                     let kept =
-                        Int.random(in: 0...2, using: &random) == 0 ? Int.random(in: 1...count, using: &random) : count
-                    if kept < count { parser.giveBack(room[kept], cursor: &cursor) }
+                        Int.random(in: 0...2, using: &random) == 0 ? Int.random(in: 0...count, using: &random) : count
+                    if kept < count { parser.giveBack(room.keys[kept], isFirst: kept == 0, cursor: &cursor) }
                     for key in 0..<kept {
-                        let range = room[key].start..<room[key].start + room[key].length
-                        keys.append(Key(bytes: Array(buffer[range]), isLast: room[key].isLast))
+                        let range = room.keys[key].start..<room.keys[key].start + room.keys[key].length
+                        keys.append(Key(bytes: Array(buffer[range]), isLast: room.keys[key].isLast))
                     }
-                    continue
-                }
-                #expect(cursor == before)
-                switch parser.next(base, cursor: &cursor, end: end, request: &request) {
-                case .request:
-                    let range = request.keyStart..<request.keyStart + request.keyLength
-                    keys.append(Key(bytes: Array(buffer[range]), isLast: request.options.lastOfRetrieval))
                 case .needMore:
+                    #expect(cursor == before)
                     guard end < buffer.count else { return }
                     end = min(buffer.count, end + Int.random(in: 1...200, using: &random))
                 default: return
@@ -137,8 +133,8 @@ import Testing
         print("plain sets: seed \(seed)")
         var random = SeededRandom(seed: seed)
         var taken = 0
-        let room = UnsafeMutablePointer<PlainSet>.allocate(capacity: 1)
-        room.initialize(to: PlainSet())
+        let room = UnsafeMutablePointer<ArrivedSet>.allocate(capacity: 1)
+        room.initialize(to: ArrivedSet())
         defer { room.deallocate() }
         for round in 0..<20_000 {
             let bytes = Self.set(&random)

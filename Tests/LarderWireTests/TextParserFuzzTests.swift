@@ -34,7 +34,7 @@ extension TextParser: FuzzedParser {
         case .needMore: return cursor == before
         case .close: return true
         case .reject: return cursor > before && rejection.swallowBytes >= 0
-        case .value, .request: break
+        case .value, .request, .retrieval, .sets: break
         }
         guard cursor > before else { return false }
         let keyEnd = request.keyStart + request.keyLength

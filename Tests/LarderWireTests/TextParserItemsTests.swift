@@ -1,3 +1,4 @@
+import LarderTesting
 import LarderWire
 import Testing
 

@@ -83,7 +83,7 @@ struct WireScript<Parser: ScriptedParser> {
             steps.append(parser.rejection.words)
         case .value:
             awaitedStore = (requestWords(base), request.valueLength, request.options.noReply)
-        case .request:
+        case .request, .retrieval, .sets:
             steps.append(requestWords(base) + valueWords(base))
             if request.options.lastOfRetrieval { steps.append("end") }
             isClosed = request.verb == .quit

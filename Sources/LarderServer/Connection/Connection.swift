@@ -18,7 +18,7 @@ struct Connection {
         case skipping
         /// Writing an answer that is made piece by piece.
         case streaming
-        /// A request is read whose store is not there yet; `parkedRequest` tells how far it is.
+        /// What comes next needs a store that is not there yet.
         case parked
         /// An attempt to log in was made; its result waits in `heldLogin`.
         case holdingLogin
@@ -68,8 +68,6 @@ struct Connection {
     /// The answer to a request whose value is thrown away: it follows the value's last byte, since clients and proxies
     /// take an answer that comes before for one to an earlier request.
     var replyAfterSkip: Reply?
-    /// Of a request that is parked: whether its value is still to be read.
-    var parksBeforeValue = false
     /// What a connection that is `.streaming` writes. Unmanaged, so that a connection stays a plain
     /// value: `endStream` releases it.
     var stream: Unmanaged<AnswerStream>?
@@ -176,7 +174,7 @@ struct Connection {
         context.select(cacheNumber)
         var budget = context.requestsPerEventMax &* Self.requestCost
         // Most of what arrives is a plain request, and whole.
-        while case .readingCommand = phase, budget > 0, !output.isFull, answerPlainly(&context, &budget) {
+        while case .readingCommand = phase, input.count > 0, budget > 0, !output.isFull, step(&context, &budget) {
             if input.count == 0, case .readingCommand = phase {
                 emptyInput(&context)
                 return .read
@@ -198,14 +196,13 @@ struct Connection {
                     context.counters.add(.connYields)
                     return .yield
                 }
-                if answerPlainly(&context, &budget) { continue }
                 guard step(&context, &budget) else { return idle(&context) }
             case .loggingIn:
                 if output.isFull { return .send }
                 guard input.count > 0, logIn(&context) else { return idle(&context) }
             case .readingValue:
                 guard bodyFilled == bodyNeeded else { return idle(&context) }
-                if context.waitsForStore { return .park }
+                if context.waitsForStore, request.verb.needsStore { return .park }
                 finishBody(&context)
                 budget &-= Self.requestCost
             case .skipping:
@@ -225,8 +222,7 @@ struct Connection {
                 }
             case .parked:
                 if context.waitsForStore { return .park }
-                unpark(&context)
-                budget &-= Self.requestCost
+                phase = .readingCommand
             case .holdingLogin:
                 return .holdLogin
             case .closing:
@@ -267,173 +263,25 @@ struct Connection {
         context.pool.giveBack(&input)
     }
 
-    /// One step of the parser, and the request that it found; false when it needs more bytes.
-    @inline(__always)
-    private mutating func step(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
-        let base = UnsafePointer(input.base)
-        let start = input.start
-        let step: ParseStep
-        if case .text = dialect {
-            step = parser.next(base, cursor: &input.start, end: input.end, request: &request)
-        } else {
-            step = binaryStep(base, &context)
-            if !binaryParser.isAuthenticated, !spendLogin(on: step, from: start, &context) { return true }
-        }
-        switch step {
-        case .request:
-            let isMidRetrieval: Bool
-            if case .retrieve = request.verb {
-                isMidRetrieval = !request.options.firstOfRetrieval
-            } else {
-                isMidRetrieval = false
-            }
-            budget &-= isMidRetrieval ? 1 : Self.requestCost
-            if context.verbosity > 1 { logRequest(base) }
-            if context.routesKeys { route(base, &context) }
-            if context.waitsForStore, request.verb.needsStore {
-                park(beforeValue: false)
-                return true
-            }
-            // SAFETY: the parser's offsets lie inside the input buffer.
-            Execute.run(
-                &self, &context, request, key: base + request.keyStart, value: base + request.valueStart)
-            return true
-        case .value:
-            budget &-= Self.requestCost
-            if context.verbosity > 1 { logRequest(base) }
-            if context.routesKeys { route(base, &context) }
-            if context.waitsForStore {
-                park(beforeValue: true)
-                return true
-            }
-            beginBody(&context)
-            return true
-        case .needMore:
-            return false
-        case .reject:
-            budget &-= Self.requestCost
-            if context.verbosity > 1 { logLine(base) }
-            reject(dialect == .binary ? binaryParser.rejection : parser.rejection, &context)
-            return true
-        case .close:
-            closeReason = .error
-            phase = .closing
-            return true
-        }
-    }
-
-    /// By the first byte that has arrived.
-    mutating func decideDialect() { dialect = .begun(by: input.base[input.start]) }
-
-    /// The next request of a client that does not speak text, or has not spoken yet.
-    @inline(__always)
-    private mutating func binaryStep(_ base: UnsafePointer<UInt8>, _ context: inout WorkerContext) -> ParseStep {
-        if dialect == .undecided {
-            decideDialect()
-            if context.verbosity > 1 { logDialect() }
-            if dialect == .text {
-                return parser.next(base, cursor: &input.start, end: input.end, request: &request)
-            }
-        }
-        return binaryParser.next(base, cursor: &input.start, end: input.end, request: &request)
-    }
-
-    // MARK: Values in pieces
-
-    /// Makes room for a value of which some is still to come, or refuses it.
-    mutating func beginBody(_ context: inout WorkerContext) {
-        let needed = request.valueLength + dialect.valueTerminatorLength
-        if case .store = request.verb, Execute.isTooLarge(request, context) {
-            let key = UnsafePointer(input.base) + request.keyStart
-            let refusal = Execute.refuse(&self, &context, request, key: key, .tooLarge, counting: .storeTooLarge)
-            return skip(needed, then: refusal, &context)
-        }
-        // The name of a routed key comes along: the answer may repeat it.
-        let keyLength = routePrefixLength + request.keyLength
-        // And so do the flags of a meta command, which the answer goes through.
-        let flagsLength = Int(request.meta.flagsLength)
-        let headLength = keyLength + flagsLength
-        landing = place(forValueOf: needed, context)
-        let bytesBefore = landing == nil ? headLength : 0
-        guard let memory = context.pool.takeBody(landing == nil ? headLength + needed : headLength) else {
-            dropLanding(&context)
-            context.counters.add(.readBufferOutOfMemory)
-            let key = UnsafePointer(input.base) + request.keyStart
-            let refusal = Execute.refuse(
-                &self, &context, request, key: key, .outOfMemoryStoring, counting: .storeNoMemory)
-            return skip(needed, then: refusal, &context)
-        }
-        let bytes = memory.assumingMemoryBound(to: UInt8.self)
-        memcpy(bytes, input.base + request.keyStart - routePrefixLength, keyLength)
-        memcpy(bytes + keyLength, input.base + Int(request.meta.flagsStart), flagsLength)
-        let arrived = min(input.count, needed)
-        memcpy(
-            landing?.value ?? UnsafeMutableRawPointer(bytes + headLength), input.base + input.start, arrived)
-        input.start += arrived
-        body = bytes
-        bodyFilled = bytesBefore + arrived
-        bodyNeeded = bytesBefore + needed
-        context.heldBytes += bodyFilled
-        request.keyStart = routePrefixLength
-        request.meta.flagsStart = UInt32(keyLength)
-        request.valueStart = headLength
-        phase = .readingValue
-    }
-
-    private mutating func finishBody(_ context: inout WorkerContext) {
-        phase = .readingCommand
-        guard let bytes = body else { return }
-        let value =
-            landing.map { UnsafePointer($0.value.assumingMemoryBound(to: UInt8.self)) }
-            ?? UnsafePointer(bytes + request.valueStart)
-        let end = value + request.valueLength + dialect.valueTerminatorLength
-        if dialect == .binary || (end[-2] == UInt8(ascii: "\r") && end[-1] == UInt8(ascii: "\n")) {
-            if context.routesKeys { context.select(routedCacheNumber) }
-            if let landing { context.session.offer(landing) }
-            Execute.run(&self, &context, request, key: bytes + request.keyStart, value: value)
-            if let landing { context.session.withdraw(landing) }
-            landing = nil
-        } else if !request.options.noReply {
-            reply(.badDataChunk, &context)
-        }
-        dropBody(&context)
-    }
-
-    mutating func dropBody(_ context: inout WorkerContext) {
-        guard let bytes = body else { return }
-        dropLanding(&context)
-        context.pool.giveBackBody(bytes)
-        context.heldBytes -= bodyFilled
-        body = nil
-        bodyFilled = 0
-        bodyNeeded = 0
-    }
-
-    /// A place in the store for a large value that is about to arrive, and what follows it.
-    private func place(forValueOf needed: Int, _ context: borrowing WorkerContext) -> Landing? {
-        guard request.verb == .store || request.verb == .metaStore else { return nil }
-        return context.session.landing(
-            keyLength: request.keyLength, valueLength: request.valueLength,
-            tailLength: needed - request.valueLength, clientFlags: request.clientFlags,
-            expiry: Execute.expiry(ofSeconds: request.exptime, now: context.now), now: context.now)
-    }
-
-    private mutating func dropLanding(_ context: inout WorkerContext) {
-        guard let landing else { return }
-        self.landing = nil
-        // It may be in the middle of another client's request.
-        let current = context.cacheNumber
-        context.select(context.routesKeys ? routedCacheNumber : cacheNumber)
-        context.session.giveBack(landing)
-        context.select(current)
-    }
-
     // MARK: Replies
 
     /// - Parameter cas: what the item has now, where the dialect tells it.
     @inline(__always)
     mutating func reply(_ reply: Reply, cas: UInt64 = 0, _ context: inout WorkerContext) {
         if case .binary = dialect { return replyInBinary(reply, cas: cas, &context) }
+        replyInText(reply, &context)
+    }
+
+    /// `STORED` and a line end, to a client that speaks text and is not observed.
+    @inline(__always)
+    mutating func writeStored(_ context: inout WorkerContext) {
+        let lengthMax = 8
+        guard let out = output.room(lengthMax, &context.pool) else { return outOfReplyMemory(&context) }
+        output.didWrite(TextEncoder.encodeStored(at: out))
+    }
+
+    @inline(never)
+    private mutating func replyInText(_ reply: Reply, _ context: inout WorkerContext) {
         guard let out = output.room(TextEncoder.replyLengthMax, &context.pool) else {
             return outOfReplyMemory(&context)
         }

@@ -27,15 +27,6 @@ extension Connection {
         log("<\(number) \(LogText.escaped(bytes))")
     }
 
-    /// A retrieval's line is logged with its first key.
-    @inline(never)
-    func logRequest(_ base: UnsafePointer<UInt8>) {
-        if dialect == .binary { return logPacket(base) }
-        let isRetrieval = request.verb == .retrieve
-        if isRetrieval, !request.options.firstOfRetrieval { return }
-        logLine(base)
-    }
-
     @inline(never)
     func logDialect() {
         log("\(number): Client using the \(dialect == .binary ? "binary" : "ascii") protocol")

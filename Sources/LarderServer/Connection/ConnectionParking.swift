@@ -1,23 +1,7 @@
 import LarderWire
 
-/// While a store finds in its file what it held, requests that need it wait: each connection stops at its
-/// first one, which stays in its buffer, and goes on from there. What needs no store is answered.
-extension Connection {
-    mutating func park(beforeValue: Bool) {
-        parksBeforeValue = beforeValue
-        phase = .parked
-    }
-
-    /// Carries out the request that the connection stopped at.
-    mutating func unpark(_ context: inout WorkerContext) {
-        phase = .readingCommand
-        if context.routesKeys { context.select(routedCacheNumber) }
-        if parksBeforeValue { return beginBody(&context) }
-        let base = UnsafePointer(input.base)
-        // SAFETY: nothing was read into the buffer since the parser found the request there.
-        Execute.run(&self, &context, request, key: base + request.keyStart, value: base + request.valueStart)
-    }
-}
+// While a store finds in its file what it held, requests that need it wait: each connection stops at its first one,
+// which stays in its buffer, and goes on from there. What needs no store is answered.
 
 extension Verb {
     /// Whether the answer to a request of this kind contains data of an item.

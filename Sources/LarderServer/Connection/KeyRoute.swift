@@ -19,6 +19,13 @@ extension Connection {
         context.select(routedCacheNumber)
     }
 
+    /// The same for a key that is asked for.
+    mutating func route(_ base: UnsafePointer<UInt8>, _ key: RetrievalKey, _ context: inout WorkerContext) {
+        routedCacheNumber = cacheNumber
+        routePrefixLength = route(key: base + key.start, key.length, context)
+        context.select(routedCacheNumber)
+    }
+
     /// The same for a key that was sent in base64, and is to be answered so.
     mutating func route(
         decodedKey key: UnsafePointer<UInt8>, _ length: Int, _ context: inout WorkerContext
@@ -45,7 +52,7 @@ extension Verb {
     /// Whether the request is about one item.
     fileprivate var hasKey: Bool {
         switch self {
-        case .retrieve, .store, .delete, .arithmetic, .touch: true
+        case .store, .delete, .arithmetic, .touch: true
         case .metaGet, .metaStore, .metaDelete, .metaArithmetic, .metaDebug: true
         default: false
         }

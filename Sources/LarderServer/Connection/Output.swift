@@ -47,7 +47,7 @@ struct Output {
 
     /// Where in the buffer writing is to end as long as there is room and the output is not full; 0 where it is.
     var fillMax: Int {
-        segmentCount >= Self.segmentsMax ? 0 : min(buffer.capacity, buffer.start + Self.highWaterBytes - segmentBytes)
+        segmentCount >= Self.segmentsMax ? 0 : min(buffer.capacity, buffer.start &+ Self.highWaterBytes &- segmentBytes)
     }
 
     /// Whether the last thing written is the answer to `mn`.

@@ -260,7 +260,7 @@ enum Statistics {
         default: return .reply(.detailUsage)
         }
         context.detailIsEnabled = state.detail.isEnabled
-        context.noteManner()
+        context.noteObservation()
         return .reply(.ok)
     }
 

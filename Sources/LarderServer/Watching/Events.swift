@@ -13,7 +13,7 @@ extension WorkerContext {
     /// `type=item_get`
     mutating func logLookup(_ key: HashedKey, _ item: Item?, isDead: Bool = false, _ connection: Int32) {
         guard watched.contains(.fetchers) else { return }
-        let status: LookupStatus = item == nil ? .notFound : isDead ? .expired : .found
+        let status: LookupStatus = isDead ? .expired : item == nil ? .notFound : .found
         let size = status == .found ? item?.valueLength ?? 0 : 0
         log(.fetchers) { line in
             line += "type=item_get key=".utf8
@@ -141,7 +141,7 @@ extension WorkerContext {
         watchedBits = server._withUnsafeGuaranteedRef { $0.watchers.bits }
         watched = WatchedStreams(rawValue: watchedBits)
         isWatched = watchedBits != 0
-        noteManner()
+        noteObservation()
         recordEvictions(watched.contains(.evictions))
     }
 

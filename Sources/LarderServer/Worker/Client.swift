@@ -140,7 +140,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// The stores have what their files held: whoever waited is served.
     func unparkAll() {
         pointee.context.waitsForStore = false
-        pointee.context.noteManner()
+        pointee.context.noteObservation()
         var next = pointee.clients
         while let client = next {
             next = client.pointee.next

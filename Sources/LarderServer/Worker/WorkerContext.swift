@@ -93,13 +93,19 @@ struct WorkerContext: ~Copyable {
         places.deallocate()
     }
 
-    /// Whether nobody looks over the shoulder of a request, and its key says what it means.
-    private(set) var answersPlainly = false
+    /// Whether there is more to do for a request than to answer it: something is logged or counted for its key, or the
+    /// key may name a cache, or a store is not there yet.
+    private(set) var isObserved = false
+    /// How many requests are taken from the input together: one while they are observed.
+    private(set) var batchMax = 1
+    /// How many otherwise; a test may set fewer.
+    var batchMaxUnobserved = StepRoom.countMax
 
     /// To be called when one of what it depends on has changed.
     @inline(__always)
-    mutating func noteManner() {
-        answersPlainly = verbosity < 2 && !detailIsEnabled && !isWatched && !routesKeys && !waitsForStore
+    mutating func noteObservation() {
+        isObserved = verbosity > 1 || detailIsEnabled || isWatched || routesKeys || waitsForStore
+        batchMax = isObserved ? 1 : batchMaxUnobserved
     }
 
     /// Off the hot path: everything that is not copied into the context.
@@ -110,7 +116,7 @@ struct WorkerContext: ~Copyable {
         verbosity = server._withUnsafeGuaranteedRef { $0.verbosity.load(ordering: .relaxed) }
         detailIsEnabled = server._withUnsafeGuaranteedRef { $0.detail.isEnabled }
         if server._withUnsafeGuaranteedRef({ $0.watchers.bits }) != watchedBits { noteWatchers() }
-        noteManner()
+        noteObservation()
         isInTurn = true
         session.begin(now: now)
     }

@@ -1,36 +1,22 @@
 /// The packets about one item. Each checks its lengths, as memcached does, and fills the request.
 extension BinaryParser {
-    @inline(__always)
-    mutating func retrieve(
-        _ packet: BinaryPacket, _ request: inout Request, withKey: Bool = false, quietly: Bool = false
-    ) -> ParseStep {
-        guard packet.extrasLength == 0, packet.keyLength > 0, packet.valueLength == 0 else {
-            return refuse(.badCommandLine)
-        }
-        fillRetrieval(&request, withKey: withKey, quietly: quietly)
-        return .request
-    }
-
     /// `touch` and the four `gat`. What a body has behind the key is not looked at: it is read as the
     /// next packet.
     mutating func touch(
-        _ packet: BinaryPacket, _ base: UnsafePointer<UInt8>, _ request: inout Request,
+        _ packet: BinaryPacket, _ request: inout Request, _ keys: UnsafeMutablePointer<RetrievalKey>,
         withKey: Bool = false, quietly: Bool = false
     ) -> ParseStep {
         guard packet.extrasLength == 4, packet.keyLength > 0 else { return refuse(.badCommandLine) }
-        fillRetrieval(&request, withKey: withKey, quietly: quietly)
-        request.options.touches = true
         request.exptime = Int64(packet.extra32(at: 0))
-        return .request
-    }
-
-    @inline(__always)
-    private func fillRetrieval(_ request: inout Request, withKey: Bool, quietly: Bool) {
-        request.verb = .retrieve
-        request.options.firstOfRetrieval = true
-        request.options.wantsCas = true
-        request.options.wantsKey = withKey
-        request.options.answersMiss = !quietly
+        keys.pointee.requestStart = packetStart
+        keys.pointee.start = request.keyStart
+        keys.pointee.length = request.keyLength
+        keys.pointee.tag = request.packetTag
+        keys.pointee.isQuiet = quietly
+        keys.pointee.wantsKey = withKey
+        taken.count = 1
+        taken.touches = true
+        return .retrieval
     }
 
     /// `set`, `add`, `replace`: client flags and exptime, key, value.

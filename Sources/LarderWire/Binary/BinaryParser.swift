@@ -1,4 +1,4 @@
-/// Parses the binary protocol of memcached 1.6.45, one request for each call.
+/// Parses the binary protocol of memcached 1.6.45, one request for each call; of retrievals as many as are there.
 ///
 /// A packet is a header of 24 bytes, extras, a key and a value, whose lengths the header tells:
 ///
@@ -32,17 +32,35 @@ package struct BinaryParser: Sendable {
     /// Where the last packet began in the buffer, good until the next call: for the log.
     package internal(set) var packetStart = 0
 
+    /// What `.retrieval` is about.
+    package internal(set) var taken: TakenKeys
+
     /// Before a client has authenticated itself, that and `version` is all it may ask for.
     package var isAuthenticated = true
 
     /// Whether there is a way to authenticate at all.
     package var offersAuthentication = false
 
-    package init() {}
+    package init() {
+        taken = TakenKeys()
+        taken.form = .packet
+        taken.wantsCas = true
+    }
 
-    /// Takes the next request from the buffer. Parameters are those of `TextParser.next`.
+    /// Takes the next request from the buffer, or the next keys. Parameters are those of `TextParser.next`.
     package mutating func next(
-        _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, request: inout Request
+        _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, request: inout Request,
+        keys: UnsafeMutablePointer<RetrievalKey>, countMax: Int
+    ) -> ParseStep {
+        if isAuthenticated, takeKeys(base, &cursor, end, keys, countMax) { return .retrieval }
+        return nextPacket(base, &cursor, end, &request, keys)
+    }
+
+    /// The request of a whole packet.
+    @inline(never)
+    private mutating func nextPacket(
+        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ request: inout Request,
+        _ keys: UnsafeMutablePointer<RetrievalKey>
     ) -> ParseStep {
         // SAFETY: the caller holds base[0..<end], and `cursor` is an offset into it. Nothing is read
         // before the header is known to be there, and nothing behind it but where the header and the
@@ -64,30 +82,28 @@ package struct BinaryParser: Sendable {
         guard packet.bodyLength <= Self.bodyLengthMax else { return refuse(.badCommandLine) }
         guard isAuthenticated || packet.isAllowedToAnyone else { return refuse(.authenticationFailure) }
         guard packet.keyLength <= TextParser.keyLengthMax else { return refuse(.badCommandLine) }
-        return dispatch(packet, base, &cursor, end, &request)
+        return dispatch(packet, base, &cursor, end, &request, keys)
     }
 
     @inline(__always)
     private mutating func dispatch(
         _ packet: BinaryPacket, _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int,
-        _ request: inout Request
+        _ request: inout Request, _ keys: UnsafeMutablePointer<RetrievalKey>
     ) -> ParseStep {
         switch packet.opcode {
-        case .get: return retrieve(packet, &request)
-        case .getQuietly: return retrieve(packet, &request, quietly: true)
-        case .getWithKey: return retrieve(packet, &request, withKey: true)
-        case .getWithKeyQuietly: return retrieve(packet, &request, withKey: true, quietly: true)
         case .set: return store(packet, &cursor, end, &request, .set)
         case .setQuietly: return store(packet, &cursor, end, &request, .set, quietly: true)
-        default: return dispatchOther(packet, base, &cursor, end, &request)
+        default: return dispatchOther(packet, base, &cursor, end, &request, keys)
         }
     }
 
     private mutating func dispatchOther(
         _ packet: BinaryPacket, _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int,
-        _ request: inout Request
+        _ request: inout Request, _ keys: UnsafeMutablePointer<RetrievalKey>
     ) -> ParseStep {
         switch packet.opcode {
+        // Those that are right are taken already.
+        case .get, .getQuietly, .getWithKey, .getWithKeyQuietly: return refuse(.badCommandLine)
         case .add: return store(packet, &cursor, end, &request, .add)
         case .addQuietly: return store(packet, &cursor, end, &request, .add, quietly: true)
         case .replace: return store(packet, &cursor, end, &request, .replace)
@@ -104,11 +120,11 @@ package struct BinaryParser: Sendable {
         case .decrementQuietly: return count(packet, base, &request, down: true, quietly: true)
         case .touch:
             request.options.omitsValue = true
-            return touch(packet, base, &request)
-        case .getAndTouch: return touch(packet, base, &request)
-        case .getAndTouchQuietly: return touch(packet, base, &request, quietly: true)
-        case .getAndTouchWithKey: return touch(packet, base, &request, withKey: true)
-        case .getAndTouchWithKeyQuietly: return touch(packet, base, &request, withKey: true, quietly: true)
+            return touch(packet, &request, keys)
+        case .getAndTouch: return touch(packet, &request, keys)
+        case .getAndTouchQuietly: return touch(packet, &request, keys, quietly: true)
+        case .getAndTouchWithKey: return touch(packet, &request, keys, withKey: true)
+        case .getAndTouchWithKeyQuietly: return touch(packet, &request, keys, withKey: true, quietly: true)
         case .quit: return bare(packet, &request, .quit)
         case .quitQuietly: return bare(packet, &request, .quit, quietly: true)
         case .noOperation: return bare(packet, &request, .noOperation)
@@ -121,8 +137,8 @@ package struct BinaryParser: Sendable {
         case .authenticateFurther:
             request.options.continues = true
             return authenticate(packet, &cursor, end, &request)
-        case .get, .getQuietly, .getWithKey, .getWithKeyQuietly, .set, .setQuietly, nil:
-            // The first ones are taken already.
+        case .set, .setQuietly, nil:
+            // The first two are taken already.
             return skip(packet, .unknownCommand)
         }
     }

@@ -75,7 +75,7 @@ package enum MetaEncoder {
         return endLine(out, length)
     }
 
-    /// A value, and what the flags that `TextParser.takeMetaGets` takes ask for.
+    /// A value, and what the flags of a plain `mg` ask for.
     ///
     /// - Parameters:
     ///   - keyLength: at most 250.
@@ -107,40 +107,17 @@ package enum MetaEncoder {
         return endLine(out, length &+ valueLength)
     }
 
-    /// Goes through plain flags, and writes what each asks for.
+    /// What the flags of a plain `mg` ask for.
     @inline(never)
     private static func appendPlain(
         _ key: UnsafeRawPointer, _ keyLength: Int, clientFlags: UInt32, cas: UInt64, valueLength: Int,
         _ flags: UnsafePointer<UInt8>, _ flagsLength: Int, _ out: UnsafeMutablePointer<UInt8>, _ start: Int
     ) -> Int {
-        var length = start
-        var place = 0
-        while place < flagsLength {
-            let letter = flags[place]
-            var next = place &+ 2
-            switch letter {
-            case UInt8(ascii: "v"), UInt8(ascii: "q"): break
-            case UInt8(ascii: "k"):
-                length = append(letter, out, length)
-                larder_copy_key(out + length, key, keyLength)
-                length &+= keyLength
-            case UInt8(ascii: "O"):
-                next = place &+ 1
-                while next < flagsLength, flags[next] != UInt8(ascii: " ") { next &+= 1 }
-                out[length] = UInt8(ascii: " ")
-                larder_copy_key(out + length + 1, flags + place, next &- place)
-                length &+= 1 &+ next &- place
-                next &+= 1
-            case UInt8(ascii: "s"):
-                length = append(letter, out, length)
-                length &+= DecimalText.writeShort(valueLength, at: out + length)
-            default:
-                length = append(letter, out, length)
-                length &+= DecimalText.write(letter == UInt8(ascii: "c") ? cas : UInt64(clientFlags), at: out + length)
-            }
-            place = next
-        }
-        return length
+        var facts = MetaFacts(key: key.assumingMemoryBound(to: UInt8.self), keyLength: keyLength)
+        facts.valueLength = valueLength
+        facts.clientFlags = clientFlags
+        facts.cas = cas
+        return append(flags, flagsLength, facts, answersOfGet, out, start)
     }
 
     /// The answer to `ms`.

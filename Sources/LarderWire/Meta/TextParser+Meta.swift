@@ -101,7 +101,7 @@ extension TextParser {
     /// Reads all flags. A letter that is none, or comes twice, ends the reading at once; of wrong
     /// arguments the last one has the word, as in memcached.
     @inline(__always)
-    private func readFlags(
+    func readFlags(
         _ tokens: inout TextTokens, _ key: TextTokens.Token, _ request: inout Request
     ) -> Reply? {
         var seen: UInt64 = 0

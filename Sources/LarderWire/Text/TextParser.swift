@@ -1,12 +1,13 @@
 import Glibc
 
-/// Parses the text protocol of memcached 1.6.45, classic and meta, one request for each call.
+/// Parses the text protocol of memcached 1.6.45, classic and meta, one request for each call; of retrievals, which are
+/// most of all requests, as many keys as are there.
 ///
 /// The parser holds no bytes and no pointer: it reads the connection's buffer in place, and
 /// remembers only lengths counted from the cursor. So the connection may move the unread
 /// bytes about between calls, as long as it keeps those behind the cursor.
 ///
-/// A line of retrieval with many keys is handed out key by key. The cursor then stands at
+/// A line of retrieval with many keys is handed out in steps. The cursor then stands at
 /// the next key of that line, and the rest of the line counts as unread input.
 package struct TextParser: Sendable {
     /// The longest key.
@@ -35,41 +36,70 @@ package struct TextParser: Sendable {
     /// 1 or 2 bytes of line end behind those keys; 0 when no retrieval is at hand.
     package internal(set) var retrievalTerminator: UInt8 = 0
 
-    /// Of the keys taken last by `takeKeys`: 0 when each had a line to itself; else where the keys of their
-    /// line end, and the bytes of line end behind them.
+    /// What the keys of that retrieval have in common.
+    var retrieval = TakenKeys()
+
+    /// What `.retrieval` is about.
+    package internal(set) var taken = TakenKeys()
+
+    /// Of the keys taken last: 0 when each had a line to itself; else where the keys of their line end, the bytes of line
+    /// end behind them, and whether some of the line were taken before.
     var batchTerminator: UInt8 = 0
+    var batchContinuesLine = false
     var batchEnd: UInt32 = 0
 
     var lastMetaFlags = PlainMetaFlags()
-
-    /// The options of the next key of the retrieval at hand.
-    private var retrievalOptions = RequestOptions()
 
     package init() {}
 
     /// Whether the next step is another key of a retrieval begun before.
     package var isInRetrieval: Bool { retrievalTerminator != 0 }
 
-    /// Whether that retrieval is a `get`.
-    var isInPlainRetrieval: Bool { !retrievalOptions.touches && !retrievalOptions.wantsCas }
-
     /// Nothing is known of what is behind the cursor.
     mutating func forgetLine() { scannedLength = 0 }
 
-    /// Takes the next request from the buffer.
+    /// Takes the next request from the buffer, or the next keys that are asked for.
     ///
     /// - Parameters:
     ///   - base: the start of the read buffer.
     ///   - cursor: the offset of the first unread byte; moved past what was taken.
     ///   - end: the offset behind the last byte held, at least `cursor`.
-    ///   - request: filled for `.request` and `.value`. The keys of one retrieval must be
-    ///     given the same record, since only what differs is filled in after the first.
+    ///   - request: filled for `.request` and `.value`; of a `.retrieval` that touches, its exptime is. The steps of one
+    ///     retrieval must be given the same record.
+    ///   - room: where the keys of a `.retrieval` go, and the sets of `.sets`.
+    ///   - countMax: at most `StepRoom.countMax`; with 1 each key, and each set, is a step of its own.
     package mutating func next(
-        _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, request: inout Request
+        _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, request: inout Request, room: StepRoom,
+        countMax: Int
+    ) -> ParseStep {
+        // What is called here takes the same parameters, so that the calls are jumps.
+        if retrievalTerminator != 0 { return takeKeysOfLine(base, &cursor, end, &request, room, countMax) }
+        guard countMax > 1, end &- cursor >= 6 else {
+            return nextLine(base, &cursor, end, &request, room, countMax)
+        }
+        // SAFETY: six bytes are there.
+        let word = UInt32(littleEndian: UnsafeRawPointer(base + cursor).loadUnaligned(as: UInt32.self))
+        if word == Self.getWord { return takeLines(base, &cursor, end, &request, room, countMax) }
+        if word == Self.setWord { return takeSets(base, &cursor, end, &request, room, countMax) }
+        if word & 0xff_ffff == Self.metaGetWord {
+            return takeMetaGets(base, &cursor, end, &request, room, countMax)
+        }
+        return nextLine(base, &cursor, end, &request, room, countMax)
+    }
+
+    // The first bytes of a line, read as a number: "get ", "set ", "mg ".
+    static var getWord: UInt32 { 0x20_74_65_67 }
+    static var setWord: UInt32 { 0x20_74_65_73 }
+    static var metaGetWord: UInt32 { 0x20_67_6d }
+
+    /// The request of a whole line; of a retrieval its first keys.
+    @inline(never)
+    mutating func nextLine(
+        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ request: inout Request, _ room: StepRoom,
+        _ countMax: Int
     ) -> ParseStep {
         // SAFETY: the caller holds base[0..<end], and `cursor` is an offset into it that only
         // this function and the connection move. `TextLine` bounds whatever comes after.
-        if isInRetrieval { return nextKey(base, &cursor, &request) }
         let start = base + cursor
         let available = end &- cursor
         // Only bytes that were not here the last time can hold the newline.
@@ -87,17 +117,20 @@ package struct TextParser: Sendable {
         guard line.length >= 4 else { return reject(.badCommandLine) }
         // SAFETY: the line has at least four bytes.
         switch UInt32(littleEndian: UnsafeRawPointer(start).loadUnaligned(as: UInt32.self)) {
-        case 0x20_74_65_67:  // "get "
+        case Self.getWord:
             cursor = lineCursor
-            return beginRetrieval(base, &cursor, line, keys: start + 4, RequestOptions(), &request)
-        case 0x20_74_65_73:  // "set "
+            if let step = beginRetrieval(base, &cursor, line, keys: start + 4, wantsCas: false, touches: false) {
+                return step
+            }
+            return takeKeysOfLine(base, &cursor, end, &request, room, countMax)
+        case Self.setWord:
             return store(base, &cursor, end, line, arguments: start + 4, .set, &request)
-        case let word where word & 0xff_ffff == 0x20_67_6d:  // "mg "
+        case let word where word & 0xff_ffff == Self.metaGetWord:
             return meta(.metaGet, base, line, start + 3, &request)
         case let word where word & 0xff_ffff == 0x20_73_6d:  // "ms "
             return metaStore(base, &cursor, end, line, start + 3, &request)
         default:
-            return dispatch(base, &cursor, end, line, &request)
+            return dispatch(base, &cursor, end, line, &request, room, countMax)
         }
     }
 
@@ -120,19 +153,19 @@ package struct TextParser: Sendable {
     /// Anything but a plain `get`, `set`, `mg` or `ms`.
     private mutating func dispatch(
         _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ line: TextLine,
-        _ request: inout Request
+        _ request: inout Request, _ room: StepRoom,
+        _ countMax: Int
     ) -> ParseStep {
         let (command, arguments) = line.command()
         switch command {
         case .get, .gets, .gat, .gats:
             cursor = line.start - base
-            var options = RequestOptions()
-            options.wantsCas = command == .gets || command == .gats
-            guard command == .gat || command == .gats else {
-                return beginRetrieval(base, &cursor, line, keys: arguments, options, &request)
-            }
-            options.touches = true
-            return beginTouchingRetrieval(base, &cursor, line, arguments, options, &request)
+            let wantsCas = command == .gets || command == .gats
+            let wrong =
+                command == .gat || command == .gats
+                ? beginTouchingRetrieval(base, &cursor, line, arguments, wantsCas: wantsCas, &request)
+                : beginRetrieval(base, &cursor, line, keys: arguments, wantsCas: wantsCas, touches: false)
+            return wrong ?? takeKeysOfLine(base, &cursor, end, &request, room, countMax)
         case .set: return store(base, &cursor, end, line, arguments: arguments, .set, &request)
         case .add: return store(base, &cursor, end, line, arguments: arguments, .add, &request)
         case .replace: return store(base, &cursor, end, line, arguments: arguments, .replace, &request)
@@ -153,87 +186,6 @@ package struct TextParser: Sendable {
             return .request
         default: return administer(command, base, line, arguments, &request)
         }
-    }
-
-    // MARK: Retrievals
-
-    /// `gat` and `gats`: an exptime before the keys.
-    private mutating func beginTouchingRetrieval(
-        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ line: TextLine,
-        _ arguments: UnsafePointer<UInt8>,
-        _ options: RequestOptions, _ request: inout Request
-    ) -> ParseStep {
-        var tokens = TextTokens(from: arguments, to: line.contentEnd)
-        let exptime = tokens.next()
-        let seconds = DecimalText.exactInt32(exptime.start, exptime.length)
-        // A missing key is noticed before a wrong exptime, and an overlong one after it.
-        if seconds == nil, tokens.skipSpaces() {
-            cursor &+= line.length
-            return reject(.invalidExptime)
-        }
-        request.exptime = Int64(seconds ?? 0)
-        return beginRetrieval(base, &cursor, line, keys: tokens.position, options, &request)
-    }
-
-    /// Checks the keys of a retrieval and hands out the first; `cursor` is at the line.
-    private mutating func beginRetrieval(
-        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ line: TextLine, keys: UnsafePointer<UInt8>,
-        _ options: RequestOptions, _ request: inout Request
-    ) -> ParseStep {
-        var tokens = TextTokens(from: keys, to: line.contentEnd)
-        // A key that is too long spoils the answers before it as well, so it has to be found
-        // before the first of them is given. Few lines are long enough to hold one.
-        guard tokens.skipSpaces(), !hasOverlongKey(tokens, within: line.contentEnd - keys) else {
-            cursor &+= line.length
-            return reject(.badCommandLine)
-        }
-        cursor = tokens.position - base
-        retrievalLength = line.contentEnd - tokens.position
-        retrievalTerminator = UInt8(truncatingIfNeeded: line.terminatorLength)
-        retrievalOptions = options
-        retrievalOptions.firstOfRetrieval = true
-        return nextKey(base, &cursor, &request)
-    }
-
-    /// Wherever one stands at the start of a key, one of the next 251 bytes is a space: the last of those
-    /// begins the next look.
-    private func hasOverlongKey(_ keys: TextTokens, within length: Int) -> Bool {
-        guard length > Self.keyLengthMax else { return false }
-        var start = keys.position
-        // SAFETY: no more is looked at than there is up to the end of the line.
-        while keys.end - start > Self.keyLengthMax {
-            var next = start + (Self.keyLengthMax + 1)
-            while next > start, (next - 1).pointee != UInt8(ascii: " ") { next -= 1 }
-            if next == start { return true }
-            start = next
-        }
-        return false
-    }
-
-    /// The next key of the retrieval at hand; `cursor` is at that key.
-    private mutating func nextKey(
-        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ request: inout Request
-    ) -> ParseStep {
-        // SAFETY: the line was whole when the retrieval began, and the connection keeps what
-        // is behind the cursor: `retrievalLength + retrievalTerminator` bytes are there.
-        let start = base + cursor
-        var tokens = TextTokens(from: start, to: start + retrievalLength)
-        let key = tokens.next()
-        let isLast = !tokens.skipSpaces()
-        request.verb = .retrieve
-        request.options = retrievalOptions
-        request.keyStart = cursor
-        request.keyLength = key.length
-        retrievalOptions.firstOfRetrieval = false
-        let taken = tokens.position - start
-        cursor &+= taken
-        retrievalLength &-= taken
-        if isLast {
-            request.options.lastOfRetrieval = true
-            cursor &+= Int(retrievalTerminator)
-            retrievalTerminator = 0
-        }
-        return .request
     }
 
     // MARK: Rejections

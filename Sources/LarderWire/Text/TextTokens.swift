@@ -55,18 +55,13 @@ struct TextTokens {
     @inline(__always)
     mutating func nextPlainNumber(digitsMax: Int = 18) -> Int64 {
         guard skipSpaces() else { return -1 }
-        var cursor = position
-        var value: Int64 = 0
-        while cursor < end, DecimalText.isDigit(cursor.pointee) {
-            // More digits than fit wrap around, and are then too many.
-            value = value &* 10 &+ Int64(cursor.pointee &- UInt8(ascii: "0"))
-            cursor += 1
-        }
-        let digits = cursor - position
-        guard digits > 0, digits <= digitsMax, cursor == end || cursor.pointee == UInt8(ascii: " ") else {
+        var next = 0
+        let (value, digits) = DecimalText.digits(position, &next, end - position)
+        // More digits than fit wrap around, and are then too many.
+        guard digits > 0, digits <= digitsMax, position + next == end || position[next] == UInt8(ascii: " ") else {
             return -1
         }
-        position = cursor
+        position += next
         return value
     }
 

@@ -1,14 +1,13 @@
-/// Binary retrievals many at a time: see `TextParser.takeKeys`.
+/// Binary retrievals, many at a time.
 extension BinaryParser {
-    /// Takes the packets `get`, `getk` and their quiet forms from the cursor on. Whatever else comes, or is
-    /// wrong, is left to `next`.
-    ///
-    /// - Parameter keys: room for `countMax`.
-    package mutating func takeKeys(
-        _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, _ keys: UnsafeMutablePointer<RetrievalKey>,
-        countMax: Int
-    ) -> Int {
-        guard isAuthenticated else { return 0 }
+    /// Takes the packets `get`, `getk` and their quiet forms from the cursor on, as long as they are right. False when
+    /// nothing was taken.
+    @inline(__always)
+    mutating func takeKeys(
+        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ keys: UnsafeMutablePointer<RetrievalKey>,
+        _ countMax: Int
+    ) -> Bool {
+        let start = cursor
         var count = 0
         while count < countMax, end &- cursor > Self.headerLength {
             // SAFETY: the whole header is there.
@@ -27,6 +26,10 @@ extension BinaryParser {
             count &+= 1
             cursor &+= Self.headerLength &+ keyLength
         }
-        return count
+        guard count > 0 else { return false }
+        packetStart = start
+        taken.count = count
+        taken.touches = false
+        return true
     }
 }

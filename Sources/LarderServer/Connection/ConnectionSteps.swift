@@ -1,0 +1,155 @@
+import LarderStore
+import LarderWire
+
+/// From what has arrived to requests: each step is one, or as many keys as are asked for together.
+extension Connection {
+    /// One step of the parser, and the request that it found; false when it needs more bytes.
+    @inline(__always)
+    mutating func step(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
+        if case .undecided = dialect { decideDialect(context.verbosity) }
+        if case .text = dialect { return textStep(&context, &budget) }
+        return binaryStep(&context, &budget)
+    }
+
+    // What most requests are is inlined in the next two.
+    @inline(never)
+    private mutating func textStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
+        let base = UnsafePointer(input.base)
+        let start = input.start
+        // `requestCost` is a power of two, and the budget above 0.
+        let affordable = parser.retrievalTerminator != 0 ? budget : (budget &+ (Self.requestCost &- 1)) &>> 6
+        let step = parser.next(
+            base, cursor: &input.start, end: input.end, request: &request, room: context.batch.room,
+            countMax: min(context.batchMax, affordable))
+        if case .retrieval = step {
+            retrieve(&context, &budget, base)
+            return true
+        }
+        if case .sets = step {
+            budget &-= parser.taken.count &* Self.requestCost
+            Execute.store(&self, &context, sets: parser.taken.count, base)
+            return true
+        }
+        return carryOut(step, from: start, &context, &budget)
+    }
+
+    /// As `textStep`, of a client that speaks binary.
+    @inline(never)
+    private mutating func binaryStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
+        let base = UnsafePointer(input.base)
+        let start = input.start
+        let step = binaryParser.next(
+            base, cursor: &input.start, end: input.end, request: &request, keys: context.batch.keys,
+            countMax: min(context.batchMax, (budget &+ (Self.requestCost &- 1)) &>> 6))
+        if case .retrieval = step {
+            retrievePackets(&context, &budget, base)
+            return true
+        }
+        if !binaryParser.isAuthenticated, !spendLogin(on: step, from: start, &context) { return true }
+        return carryOut(step, from: start, &context, &budget)
+    }
+
+    /// Answers the keys that the parser has taken, and gives those back that have to wait.
+    @inline(__always)
+    private mutating func retrieve(
+        _ context: inout WorkerContext, _ budget: inout Int, _ base: UnsafePointer<UInt8>
+    ) {
+        let count = parser.taken.count
+        var answered = 0
+        switch parser.taken.form {
+        case .get where !context.isObserved: answered = Execute.answerGet(&self, &context, count, base)
+        case .meta: answered = Execute.answerMeta(&self, &context, count, base)
+        default:
+            if !context.isObserved || beginObserved(&context, continuesLine: parser.taken.continuesLine) {
+                answered = Execute.answerClassic(&self, &context, count, base)
+            }
+        }
+        if answered != count { giveBack(context.batch.keys + answered, isFirst: answered == 0) }
+        if !parser.taken.shareLine {
+            budget &-= answered &* Self.requestCost
+        } else if answered > 0 {
+            budget &-= parser.taken.continuesLine ? answered : answered &+ (Self.requestCost &- 1)
+        }
+    }
+
+    /// The same for packets.
+    @inline(__always)
+    private mutating func retrievePackets(
+        _ context: inout WorkerContext, _ budget: inout Int, _ base: UnsafePointer<UInt8>
+    ) {
+        let count = binaryParser.taken.count
+        var answered = 0
+        if !context.isObserved, !binaryParser.taken.touches {
+            answered = Execute.answerPacketGet(&self, &context, count, base)
+        } else if !context.isObserved || beginObserved(&context, continuesLine: false) {
+            answered = Execute.answerPackets(&self, &context, count, base)
+        }
+        if answered != count { giveBack(context.batch.keys + answered, isFirst: answered == 0) }
+        budget &-= answered &* Self.requestCost
+    }
+
+    @inline(never)
+    private mutating func giveBack(_ key: UnsafePointer<RetrievalKey>, isFirst: Bool) {
+        if case .binary = dialect {
+            input.start = key.pointee.requestStart
+        } else {
+            parser.giveBack(key.pointee, isFirst: isFirst, cursor: &input.start)
+        }
+    }
+
+    /// Logs a key's request, and finds its cache; false when it has to wait for its store.
+    @inline(never)
+    private mutating func beginObserved(_ context: inout WorkerContext, continuesLine: Bool) -> Bool {
+        if context.waitsForStore {
+            phase = .parked
+            return false
+        }
+        let base = UnsafePointer(input.base)
+        if context.verbosity > 1, !continuesLine { logLine(base) }
+        if context.routesKeys { route(base, context.batch.keys.pointee, &context) }
+        return true
+    }
+
+    /// Carries out what the parser has found, what comes in batches excepted.
+    @inline(never)
+    private mutating func carryOut(
+        _ step: ParseStep, from start: Int, _ context: inout WorkerContext, _ budget: inout Int
+    ) -> Bool {
+        let base = UnsafePointer(input.base)
+        switch step {
+        case .request, .value:
+            if context.waitsForStore, request.verb.needsStore {
+                // It stays in the input, and is read again when the store is there.
+                input.start = start
+                phase = .parked
+                return true
+            }
+            budget &-= Self.requestCost
+            if context.verbosity > 1 { logLine(base) }
+            if context.routesKeys { route(base, &context) }
+            if case .value = step {
+                beginBody(&context)
+            } else {
+                // SAFETY: the parser's offsets lie inside the input buffer.
+                Execute.run(
+                    &self, &context, request, key: base + request.keyStart, value: base + request.valueStart)
+            }
+        case .retrieval, .sets, .needMore: return false
+        case .reject:
+            budget &-= Self.requestCost
+            if context.verbosity > 1 { logLine(base) }
+            reject(dialect == .binary ? binaryParser.rejection : parser.rejection, &context)
+        case .close:
+            closeReason = .error
+            phase = .closing
+        }
+        return true
+    }
+
+    /// By the first byte that has arrived.
+    @inline(never)
+    private mutating func decideDialect(_ verbosity: Int) {
+        dialect = .begun(by: input.base[input.start])
+        if verbosity > 1 { logDialect() }
+    }
+}

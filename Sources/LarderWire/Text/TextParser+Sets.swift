@@ -1,0 +1,90 @@
+internal import CLarderWire
+
+extension TextParser {
+    /// Takes sets that follow each other and whose values are there, from the cursor on, where `set ` stands. What else
+    /// comes is left to `nextLine`.
+    @inline(never)
+    mutating func takeSets(
+        _ base: UnsafePointer<UInt8>, _ cursor: inout Int, _ end: Int, _ request: inout Request, _ room: StepRoom,
+        _ countMax: Int
+    ) -> ParseStep {
+        let sets = room.sets
+        var count = 0
+        var place = cursor
+        while count < countMax, takeSet(base, cursor: &place, end: end, sets + count) { count &+= 1 }
+        cursor = place
+        guard count > 0 else { return nextLine(base, &cursor, end, &request, room, countMax) }
+        forgetLine()
+        taken.count = count
+        return .sets
+    }
+
+    /// Takes `set <key> <flags> <exptime> <bytes>\r\n` and the value behind it, if all of it is there, in single
+    /// spaces and plain digits, and right. What else comes is left to `store`, which knows what is wrong.
+    ///
+    /// - Returns: false when nothing was taken.
+    @inline(__always)
+    mutating func takeSet(
+        _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, _ set: UnsafeMutablePointer<ArrivedSet>
+    ) -> Bool {
+        let keyStart = cursor &+ 4
+        // SAFETY: every read below is of an offset that was compared with `end`, or is of a byte before one.
+        guard end &- keyStart >= 12,
+            UInt32(littleEndian: UnsafeRawPointer(base + cursor).loadUnaligned(as: UInt32.self)) == Self.setWord
+        else { return false }
+        let keyLength = larder_find_break(base + keyStart, end &- keyStart)
+        guard keyLength > 0, keyLength <= Self.keyLengthMax else { return false }
+        // Written at once, since the processor has few registers.
+        set.pointee.keyStart = keyStart
+        set.pointee.keyLength = keyLength
+        var place = keyStart &+ keyLength
+        if end &- place >= 8,
+            // " 0 0 ", as most clients send.
+            UnsafeRawPointer(base + place).loadUnaligned(as: UInt64.self).littleEndian & 0xff_ffff_ffff
+                == 0x20_30_20_30_20
+        {
+            place &+= 4
+            set.pointee.clientFlags = 0
+            set.pointee.exptime = 0
+        } else {
+            guard Self.takeFlagsAndExptime(base, &place, end, set) else { return false }
+        }
+        let valueLength = Self.plainNumber(base, &place, end, before: UInt8(ascii: "\r"))
+        guard valueLength >= 0, end &- place >= valueLength &+ 4, base[place &+ 1] == UInt8(ascii: "\n") else {
+            return false
+        }
+        let valueStart = place &+ 2
+        let valueEnd = valueStart &+ valueLength
+        guard base[valueEnd] == UInt8(ascii: "\r"), base[valueEnd &+ 1] == UInt8(ascii: "\n") else { return false }
+        set.pointee.valueStart = valueStart
+        set.pointee.valueLength = valueLength
+        cursor = valueEnd &+ 2
+        return true
+    }
+
+    @inline(never)
+    private static func takeFlagsAndExptime(
+        _ base: UnsafePointer<UInt8>, _ place: inout Int, _ end: Int, _ set: UnsafeMutablePointer<ArrivedSet>
+    ) -> Bool {
+        let flags = plainNumber(base, &place, end, before: UInt8(ascii: " "))
+        let exptime = plainNumber(base, &place, end, before: UInt8(ascii: " "))
+        guard flags | exptime >= 0 else { return false }
+        set.pointee.clientFlags = UInt32(truncatingIfNeeded: flags)
+        set.pointee.exptime = Int64(exptime)
+        return true
+    }
+
+    /// Up to nine digits behind the byte at `place`, which is a space, and before a byte that ends them, where
+    /// `place` is then; -1 for anything else.
+    @inline(__always)
+    private static func plainNumber(
+        _ base: UnsafePointer<UInt8>, _ place: inout Int, _ end: Int, before terminator: UInt8
+    ) -> Int {
+        guard place < end, base[place] == UInt8(ascii: " ") else { return -1 }
+        var next = place &+ 1
+        let (value, count) = DecimalText.digits(base, &next, end)
+        guard count > 0, count <= 9, next < end, base[next] == terminator else { return -1 }
+        place = next
+        return Int(value)
+    }
+}
