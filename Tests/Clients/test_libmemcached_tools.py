@@ -14,7 +14,7 @@ ASCII_TESTS = [
     "ascii " + name
     for name in (
         "version|verbosity|set|set noreply|get|gets|mget|flush|flush noreply|add|add noreply|replace|replace noreply|"
-        "cas|cas noreply|delete|delete noreply|incr|incr noreply|decr|decr noreply|append|append noreply|"
+        "cas|cas noreply|incr|incr noreply|decr|decr noreply|append|append noreply|"
         "prepend|prepend noreply|stat").split("|")]
 
 BINARY_TESTS = [
@@ -43,12 +43,14 @@ def files(tmp_path):
 
 class TestCapable:
     @pytest.mark.parametrize("threads", [1, 4])
-    def test_all_ascii_tests_pass(self, start_server, threads):
+    def test_ascii_tests_pass(self, start_server, threads):
+        """All but two, which want `delete key 5` refused. memcached deletes since 1.6.40, and fails them as well."""
         server = start_server(threads=threads)
-        output = tool("memccapable", "-h", "127.0.0.1", "-p", server.port, "-a")
+        output = tool("memccapable", "-h", "127.0.0.1", "-p", server.port, "-a", code=1)
+        output = re.sub(r"ascii delete( noreply)? +(?=ascii)", "", output)
         passed = re.findall(r"^(ascii .*?) +\[pass\]$", output, re.M)
         assert sorted(passed) == sorted([*ASCII_TESTS, "ascii quit"])
-        assert "All tests passed" in output
+        assert "2 of 27 tests failed" in output
 
     @pytest.mark.parametrize("threads", [1, 4])
     def test_all_binary_tests_pass(self, start_server, threads):
