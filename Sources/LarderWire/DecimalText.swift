@@ -77,27 +77,50 @@ package enum DecimalText {
     ///
     /// - Parameter out: room for `lengthMax` bytes.
     package static func write(_ value: UInt64, at out: UnsafeMutablePointer<UInt8>) -> Int {
-        // SAFETY: `count` is the number of digits of `value`, at most `lengthMax`, and each
-        // turn of the loop writes two of them below `position`, so all stay in 0..<count.
-        let count = length(of: value)
-        let pairs = digitPairs.utf8Start
-        var rest = value
-        var position = count
-        while rest >= 100 {
-            let pair = Int(truncatingIfNeeded: rest % 100) &* 2
-            rest /= 100
-            position &-= 2
-            out[position] = pairs[pair]
-            out[position &+ 1] = pairs[pair &+ 1]
-        }
-        if rest >= 10 {
-            let pair = Int(truncatingIfNeeded: rest) &* 2
-            out[0] = pairs[pair]
-            out[1] = pairs[pair &+ 1]
-        } else {
-            out[0] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest)
-        }
-        return count
+        // SAFETY: eight bytes are written at the start, and then eight for each eight digits more: 20 in all.
+        guard value >= 100_000_000 else { return writeEight(value, at: out) }
+        let upper = value / 100_000_000
+        let count = write(upper, at: out)
+        let digits = eightDigits(value &- upper &* 100_000_000) | asciiZeros
+        UnsafeMutableRawPointer(out + count).storeBytes(of: digits.littleEndian, as: UInt64.self)
+        return count &+ 8
+    }
+
+    /// Writes a number below 10^8: all eight digits at once, without the zeros in front.
+    ///
+    /// - Parameter out: room for eight bytes.
+    @inline(__always)
+    static func writeEight(_ value: UInt64, at out: UnsafeMutablePointer<UInt8>) -> Int {
+        let digits = eightDigits(value)
+        // The last digit stays if it is a zero, too.
+        let zeroBits = (digits | 1 &<< 56).trailingZeroBitCount & ~7
+        let text = (digits | asciiZeros) &>> UInt64(truncatingIfNeeded: zeroBits)
+        // SAFETY: the caller has promised eight bytes.
+        UnsafeMutableRawPointer(out).storeBytes(of: text.littleEndian, as: UInt64.self)
+        return 8 &- zeroBits &>> 3
+    }
+
+    private static var asciiZeros: UInt64 { 0x3030_3030_3030_3030 }
+
+    /// As `write`; quicker for numbers of up to eight digits.
+    @inline(__always)
+    static func writeLong(_ value: UInt32, at out: UnsafeMutablePointer<UInt8>) -> Int {
+        value < 100_000_000 ? writeEight(UInt64(value), at: out) : write(UInt64(value), at: out)
+    }
+
+    /// The digits of a number below 10^8, one in each byte, the first in the lowest.
+    ///
+    /// Two numbers of four digits become four of two, and these eight of one. Each has a part of the word of its own, so
+    /// that one multiplication divides all of them: x * 10486 >> 20 is x / 100 below 10,000, and x * 103 >> 10 is
+    /// x / 10 below 100.
+    @inline(__always)
+    private static func eightDigits(_ value: UInt64) -> UInt64 {
+        let high = value / 10_000
+        let fours = high | (value &- high &* 10_000) &<< 32
+        let hundreds = (fours &* 10_486) &>> 20 & 0x7f_0000_007f
+        let pairs = hundreds | (fours &- hundreds &* 100) &<< 16
+        let tens = (pairs &* 103) &>> 10 & 0x000f_000f_000f_000f
+        return tens | (pairs &- tens &* 10) &<< 8
     }
 
     /// As `write`; quicker for numbers of up to four digits.
@@ -212,6 +235,26 @@ package enum DecimalText {
             position &+= 1
         }
         return (value, position &- start)
+    }
+
+    /// The number that the first bytes of a word spell, the first byte the lowest, and how many digits it has; nil where
+    /// all eight are digits.
+    ///
+    /// Neighbours are joined, then pairs, then fours: https://lemire.me/blog/2022/01/21/swar-explained-parsing-eight-digits
+    @inline(__always)
+    static func leadingDigits(of word: UInt64) -> (value: UInt64, count: Int)? {
+        let digits = word ^ asciiZeros
+        // A byte that is no digit is ten or more: with 118 added its highest bit is set. What the sum carries is only in
+        // the bytes behind it.
+        let others = (digits &+ 0x7676_7676_7676_7676 | digits) & 0x8080_8080_8080_8080
+        guard others != 0 else { return nil }
+        let count = others.trailingZeroBitCount &>> 3
+        // Zeros come in front of the digits. Shifted in two steps, since 64 bits at once would be none.
+        let padded = (digits &<< UInt64(truncatingIfNeeded: 56 &- count &* 8)) &<< 8
+        let pairs = padded &* 10 &+ padded &>> 8
+        let low = (pairs & 0xff_0000_00ff) &* (100 &+ 1_000_000 &<< 32)
+        let high = (pairs &>> 16 & 0xff_0000_00ff) &* (1 &+ 10_000 &<< 32)
+        return ((low &+ high) &>> 32, count)
     }
 
     @inline(__always)

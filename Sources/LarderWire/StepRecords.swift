@@ -10,6 +10,18 @@ package enum RetrievalForm: UInt8, Sendable {
     case packet
 }
 
+/// The flags of an `mg` that its answer repeats with what they ask for, in their order: up to four letters of `k f s c`,
+/// the first in the lowest byte.
+package struct ToldFlags: Sendable {
+    package var letters: UInt32 = 0
+
+    /// There is an opaque among them: they have to be read from the line.
+    package static var inLine: ToldFlags { ToldFlags(letters: UInt32.max) }
+    package var areInLine: Bool { letters == UInt32.max }
+
+    package init(letters: UInt32 = 0) { self.letters = letters }
+}
+
 /// A key that is asked for. Offsets count from the start of the buffer that the parser was given.
 package struct RetrievalKey: Sendable {
     package var start = 0
@@ -22,9 +34,8 @@ package struct RetrievalKey: Sendable {
     package var isQuiet = false
     /// The answer repeats the key (binary).
     package var wantsKey = false
-    /// What an `mg` asks to be told beside the value: one flag; 0 for nothing; 1 for more, which are at
-    /// `flagsStart`.
-    package var flag: UInt8 = 0
+    /// What an `mg` asks to be told beside the value.
+    package var told = ToldFlags()
     package var flagsLength: UInt16 = 0
     package var flagsStart = 0
     /// All flags of an `mg`.

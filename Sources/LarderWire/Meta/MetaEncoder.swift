@@ -92,19 +92,46 @@ package enum MetaEncoder {
         out[1] = UInt8(ascii: "A")
         out[2] = UInt8(ascii: " ")
         var length = 3 &+ DecimalText.writeShort(valueLength, at: out + 3)
-        let flag = asked.pointee.flag
-        if flag == UInt8(ascii: "k") {
-            length = append(flag, out, length)
+        let told = asked.pointee.told
+        if told.letters == UInt32(UInt8(ascii: "k")) {
+            length = append(UInt8(ascii: "k"), out, length)
             larder_copy_key(out + length, key, keyLength)
             length &+= keyLength
-        } else if flag != 0 {
-            length = appendPlain(
-                key, keyLength, clientFlags: clientFlags, cas: cas, valueLength: valueLength,
-                line + asked.pointee.flagsStart, Int(asked.pointee.flagsLength), out, length)
+        } else if told.letters != 0 {
+            length =
+                told.areInLine
+                ? appendPlain(
+                    key, keyLength, clientFlags: clientFlags, cas: cas, valueLength: valueLength,
+                    line + asked.pointee.flagsStart, Int(asked.pointee.flagsLength), out, length)
+                : appendTold(told, key, keyLength, clientFlags, cas, valueLength, out, length)
         }
         length = endLine(out, length)
         memcpy(out + length, value, valueLength)
         return endLine(out, length &+ valueLength)
+    }
+
+    /// What the flags of an `mg` ask for that has no opaque.
+    @inline(never)
+    private static func appendTold(
+        _ told: ToldFlags, _ key: UnsafeRawPointer, _ keyLength: Int, _ clientFlags: UInt32, _ cas: UInt64,
+        _ valueLength: Int, _ out: UnsafeMutablePointer<UInt8>, _ start: Int
+    ) -> Int {
+        var (letters, length) = (told.letters, start)
+        repeat {
+            let letter = UInt8(truncatingIfNeeded: letters)
+            letters &>>= 8
+            length = append(letter, out, length)
+            guard letter != UInt8(ascii: "k") else {
+                larder_copy_key(out + length, key, keyLength)
+                length &+= keyLength
+                continue
+            }
+            let number =
+                letter == UInt8(ascii: "f")
+                ? UInt64(clientFlags) : letter == UInt8(ascii: "s") ? UInt64(truncatingIfNeeded: valueLength) : cas
+            length &+= DecimalText.write(number, at: out + length)
+        } while letters != 0
+        return length
     }
 
     /// What the flags of a plain `mg` ask for.

@@ -4,8 +4,7 @@ struct PlainMetaFlags: Sendable {
     var isQuiet = false
     var wantsCas = false
     var bits: UInt64 = 0
-    /// As `RetrievalKey.flag`.
-    var told: UInt8 = 0
+    var told = ToldFlags()
     /// The bytes of the flags.
     var length: UInt16 = 0
     /// The flags with their line end, and where they are longer nothing that is ever found.

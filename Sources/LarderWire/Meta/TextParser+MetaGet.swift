@@ -38,7 +38,7 @@ extension TextParser {
             keys[count].start = cursor &+ 3
             keys[count].length = length
             keys[count].isQuiet = lastMetaFlags.isQuiet
-            keys[count].flag = lastMetaFlags.told
+            keys[count].told = lastMetaFlags.told
             keys[count].flags.bits = lastMetaFlags.bits
             keys[count].flagsStart = flagsStart
             keys[count].flagsLength = lastMetaFlags.length
@@ -65,16 +65,27 @@ extension TextParser {
         guard readFlags(&tokens, key, &request) == nil, !request.meta.opaqueIsTooLong else { return false }
         let bits = request.meta.flags.bits
         guard bits & ~Self.plainFlags == 0, bits & Self.bit("v") != 0 else { return false }
-        let told = bits & ~(Self.bit("v") | Self.bit("q"))
         lastMetaFlags.isQuiet = bits & Self.bit("q") != 0
         lastMetaFlags.wantsCas = bits & Self.bit("c") != 0
         lastMetaFlags.bits = bits
-        // The place of a single bit is the letter's.
-        lastMetaFlags.told =
-            told & (told &- 1) != 0 ? 1 : told == 0 ? 0 : UInt8(truncatingIfNeeded: 64 &+ told.trailingZeroBitCount)
+        lastMetaFlags.told = bits & Self.bit("O") != 0 ? .inLine : Self.told(line.start, length)
         lastMetaFlags.length = UInt16(truncatingIfNeeded: length)
         lastMetaFlags.remember(line.start, count: length &+ 2)
         return true
+    }
+
+    /// The letters of `k f s c` in the order in which they stand: no letter comes twice, so there are four at most.
+    private static func told(_ flags: UnsafePointer<UInt8>, _ length: Int) -> ToldFlags {
+        var (letters, shift): (UInt32, UInt32) = (0, 0)
+        for place in 0..<length where place == 0 || flags[place &- 1] == UInt8(ascii: " ") {
+            let letter = flags[place]
+            guard letter >= 64, bit(Unicode.Scalar(letter)) & (bit("k") | bit("f") | bit("s") | bit("c")) != 0 else {
+                continue
+            }
+            letters |= UInt32(letter) &<< shift
+            shift &+= 8
+        }
+        return ToldFlags(letters: letters)
     }
 
     @inline(__always)

@@ -164,7 +164,7 @@ package enum TextEncoder {
             length &+= 3
         } else {
             out[length] = UInt8(ascii: " ")
-            length &+= 1 &+ DecimalText.write(UInt64(clientFlags), at: out + length + 1)
+            length &+= 1 &+ DecimalText.writeLong(clientFlags, at: out + length + 1)
             out[length] = UInt8(ascii: " ")
             length &+= 1
         }
