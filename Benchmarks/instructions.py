@@ -15,6 +15,8 @@ import typing
 from servers import Loader, Server
 
 KEYS = ["--key-maximum", "10000", "-d", "100"]
+# pylibmc, python-memcached and PHP's clients set client flags.
+FLAGS = ["--client-flags", "12345"]
 META = KEYS + ["-P", "memcache_meta"]
 BINARY = KEYS + ["-P", "memcache_binary"]
 
@@ -45,6 +47,11 @@ STREAMS = {
     "metaq100": Stream(META + ["--ratio", "0:100", "--multi-key-get", "100"], 100),
     "bin1": Stream(BINARY + ["--ratio", "0:1"]),
     "binq100": Stream(BINARY + ["--ratio", "0:100", "--multi-key-get", "100"], 100),
+    "getf1": Stream(KEYS + FLAGS + ["--ratio", "0:1"]),
+    "setf32": Stream(KEYS + FLAGS + ["--pipeline", "32", "--ratio", "1:0"]),
+    "mgetf100": Stream(KEYS + FLAGS + ["--ratio", "0:100", "--multi-key-get", "100"], 100),
+    "metaqf100": Stream(META + FLAGS + ["--ratio", "0:100", "--multi-key-get", "100"], 100),
+    "binqf100": Stream(BINARY + FLAGS + ["--ratio", "0:100", "--multi-key-get", "100"], 100),
     "churn": Stream(KEYS + ["--reconnect-interval", "1"], fewer=8),
 }
 # Operations of the two runs; each a whole number of batches on each of the connections.

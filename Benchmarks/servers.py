@@ -143,7 +143,7 @@ class Loader:
 
     def fill(self, server, load):
         """Stores every key of a load once."""
-        keep = {"--key-minimum", "--key-maximum", "-d", "--data-size-range"}
+        keep = {"--key-minimum", "--key-maximum", "-d", "--data-size-range", "--client-flags"}
         options = [word for at, word in enumerate(load) if word in keep or (at and load[at - 1] in keep)]
         return self.run(server, options + [
             "--ratio", "1:0", "--key-pattern", "P:P", "-n", "allkeys", "-c", "4", "--pipeline", "16"])

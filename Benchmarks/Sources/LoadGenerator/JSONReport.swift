@@ -125,6 +125,7 @@ private func configurationMembers(_ options: Options) -> [(String, String)] {
         ),
         ("data_size_pattern", text(String(options.sizePattern.rawValue))),
         ("expiry_range", text(options.expiry.map { "\($0.lowerBound)-\($0.upperBound)" } ?? "")),
+        ("client_flags", "\(options.clientFlags)"),
         ("key_prefix", text(options.keyPrefix)), ("key_minimum", "\(options.keys.lowerBound)"),
         ("key_maximum", "\(options.keys.upperBound)"),
         ("key_pattern", text("\(options.setPattern.rawValue):\(options.getPattern.rawValue)")),

@@ -41,6 +41,8 @@ let helpText = """
                                     S growing with the key's number
           --data-size-list=S:W,...  sizes with their weights
           --expiry-range=A-B        seconds to live (default: for ever)
+          --client-flags=N          of what is stored, and of every value that is read (default 0);
+                                    meta: gets ask for them
           --key-prefix=TEXT         (default memtier-)
           --key-minimum=N           (default 0)
           --key-maximum=N           (default 10000000)

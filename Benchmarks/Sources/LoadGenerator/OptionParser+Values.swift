@@ -6,7 +6,7 @@ extension OptionParser {
         "clients", "requests", "test-time", "seed", "run-count", "rate-limiting", "reconnect-interval",
         "ratio",
         "pipeline", "multi-key-get", "data-size", "data-size-range", "data-size-list", "data-size-pattern",
-        "expiry-range", "key-prefix", "key-minimum", "key-maximum", "key-pattern", "key-zipf-exp",
+        "expiry-range", "client-flags", "key-prefix", "key-minimum", "key-maximum", "key-pattern", "key-zipf-exp",
         "key-stddev",
         "key-median", "out-file", "json-out-file", "svg-file", "hdr-file-prefix", "print-percentiles",
     ]
@@ -90,6 +90,7 @@ extension OptionParser {
                 throw value.refusal("R (at random) or S (growing with the key)")
             }
             options.sizePattern = pattern
+        case "client-flags": options.clientFlags = UInt32(try value.integer(in: 0...Int(UInt32.max)))
         case "expiry-range": options.expiry = try value.range(in: 0...Int(Int32.max))
         default: options.percentiles = try value.percentiles()
         }

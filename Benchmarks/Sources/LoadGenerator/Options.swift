@@ -65,6 +65,8 @@ struct Options: Sendable {
     var sizeWeights: [SizeWeight] = []
     /// Seconds until what is stored expires; nil: never.
     var expiry: ClosedRange<Int>?
+    /// The client flags of what is stored; every value must come back with them.
+    var clientFlags: UInt32 = 0
     var keyPrefix = "memtier-"
     var keys: ClosedRange<UInt64> = 0...10_000_000
     var setPattern = KeyPattern.random

@@ -15,8 +15,8 @@ extension RequestWriter {
     @inline(__always)
     func writeBinarySet(key: UInt64, length: Int, expiry: Int, opaque: Int, at start: Cursor) -> Cursor {
         let extras = UnsafeMutableRawPointer(start + BinaryOpcode.headerSize)
-        // No flags, then the expiry.
-        extras.storeBytes(of: UInt64(expiry).bigEndian, as: UInt64.self)
+        // The client flags, then the expiry.
+        extras.storeBytes(of: (UInt64(clientFlags) << 32 | UInt64(expiry)).bigEndian, as: UInt64.self)
         let keyPlace = start + (BinaryOpcode.headerSize &+ 8)
         let end = writeDecimal(key, at: write(keyStart, at: keyPlace))
         writeBinaryHeader(

@@ -26,6 +26,10 @@ struct RequestWriter {
     /// What stands behind it, where that is the same for all sets.
     private let setMiddle: Text?
     let hasExpiry: Bool
+    /// Of what is stored.
+    let clientFlags: UInt32
+    /// ` 12345 ` in a text set, ` F12345` in a meta one.
+    private let flagsText: Text
     private let values: ValueSource
     /// No request is longer, the few bytes written behind its end included.
     let longestRequest: Int
@@ -37,15 +41,20 @@ struct RequestWriter {
         keyStart = Text(options.keyPrefix)
         hasExpiry = options.expiry != nil
         let isFixed = options.dataSize.count == 1 && !hasExpiry
-        let middle = (dialect == .meta ? " " : " 0 0 ") + "\(options.dataSize.upperBound)\r\n"
+        clientFlags = options.clientFlags
+        let isMeta = dialect == .meta
+        flagsText = Text(isMeta ? clientFlags == 0 ? "" : " F\(clientFlags)" : " \(clientFlags) ")
+        let size = "\(options.dataSize.upperBound)"
+        let middle =
+            isMeta ? " \(size)\(clientFlags == 0 ? "" : " F\(clientFlags)")\r\n" : " \(clientFlags) 0 \(size)\r\n"
         setMiddle = isFixed ? Text(middle) : nil
         self.values = values
         let key = keyStart.count + 20
-        longestRequest = max(64 + key + options.dataSize.upperBound, 64 + (key + 32) * options.keysPerGet)
+        longestRequest = max(80 + key + options.dataSize.upperBound, 64 + (key + 32) * options.keysPerGet)
     }
 
     func end() {
-        for text in [setStart, getStart, keyStart] + (setMiddle.map { [$0] } ?? []) {
+        for text in [setStart, getStart, keyStart, flagsText] + (setMiddle.map { [$0] } ?? []) {
             text.bytes.deallocate()
         }
     }
@@ -62,12 +71,13 @@ struct RequestWriter {
         if let setMiddle {
             cursor = write(setMiddle, at: cursor)
         } else if dialect == .text {
-            cursor = writeLiteral(0x20_30_20, 3, at: cursor)
+            cursor = write(flagsText, at: cursor)
             cursor = writeDecimal(UInt64(expiry), at: cursor)
             cursor = writeLiteral(0x20, 1, at: cursor)
             cursor = writeLineEnd(at: writeDecimal(UInt64(length), at: cursor))
         } else {
             cursor = writeDecimal(UInt64(length), at: writeLiteral(0x20, 1, at: cursor))
+            cursor = write(flagsText, at: cursor)
             if hasExpiry { cursor = writeDecimal(UInt64(expiry), at: writeLiteral(0x54_20, 2, at: cursor)) }
             cursor = writeLineEnd(at: cursor)
         }
@@ -104,12 +114,15 @@ struct RequestWriter {
         var cursor = start
         if count == 1 {
             cursor = writeDecimal(keys[0], at: write(getStart, at: cursor))
+            if clientFlags != 0 { cursor = writeLiteral(0x66_20, 2, at: cursor) }  // " f"
             return writeLiteral(0x0a0d_76_20, 4, at: cursor)  // " v\r\n"
         }
         var index = 0
         while index < count {
             cursor = writeDecimal(keys[index], at: write(getStart, at: cursor))
-            cursor = writeLiteral(0x6b20_7620, 4, at: cursor)  // " v k"
+            cursor = writeLiteral(0x7620, 2, at: cursor)  // " v"
+            if clientFlags != 0 { cursor = writeLiteral(0x6620, 2, at: cursor) }  // " f"
+            cursor = writeLiteral(0x6b20, 2, at: cursor)  // " k"
             cursor = writeLiteral(0x0a0d_71_20, 4, at: cursor)  // " q\r\n"
             index &+= 1
         }

@@ -67,8 +67,10 @@ extension Worker {
         let flags = UnsafeRawPointer(start).loadUnaligned(
             fromByteOffset: BinaryOpcode.headerSize, as: UInt32.self)
         // No key, four bytes of extras, no data type.
-        guard first & 0xffff_ffff_0000 == 0x0000_0400_0000, bodyLength >= 4, flags == 0 else {
-            fault = "a value with a key, with flags, or cut short"
+        guard first & 0xffff_ffff_0000 == 0x0000_0400_0000, bodyLength >= 4,
+            UInt32(bigEndian: flags) == options.clientFlags
+        else {
+            fault = "a value with a key, with other client flags, or cut short"
             return end
         }
         if request(connection).kind == .quietGets {

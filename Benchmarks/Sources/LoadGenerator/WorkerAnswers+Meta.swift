@@ -30,7 +30,8 @@ extension Worker {
         return next
     }
 
-    /// Reads `VA length`, behind quiet gets `VA length kKEY`; false when the line is something else.
+    /// Reads `VA length`, then the client flags if they are not 0, and behind quiet gets the key: `VA length f12345 kKEY`.
+    /// False when the line is something else.
     @inline(__always)
     private mutating func readValueLine(
         _ connection: UnsafeMutablePointer<Connection>, _ kind: PendingRequest.Kind, _ start: Cursor,
@@ -39,9 +40,16 @@ extension Worker {
     ) -> Bool {
         guard next - start >= 6, memcmp(start, "VA ", 3) == 0 else { return false }
         var cursor = start + 3
-        guard let length = readNumber(&cursor, before: kind == .get ? 0x0d : 0x20),
-            length <= UInt64(Int32.max)
-        else { return false }
+        let last: UInt8 = kind == .get ? 0x0d : 0x20
+        let hasFlags = options.clientFlags != 0
+        guard let length = readNumber(&cursor, before: hasFlags ? 0x20 : last), length <= UInt64(Int32.max) else {
+            return false
+        }
+        if hasFlags {
+            guard next - cursor > 3, cursor[0] == 0x66 else { return false }
+            cursor += 1
+            guard readNumber(&cursor, before: last) == UInt64(options.clientFlags) else { return false }
+        }
         if kind == .quietGets {
             guard next - cursor > keyPrefixLength &+ 3, cursor[0] == 0x6b,
                 memcmp(cursor + 1, keyPrefix, keyPrefixLength) == 0

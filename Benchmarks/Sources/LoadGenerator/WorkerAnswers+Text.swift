@@ -41,7 +41,7 @@ extension Worker {
         else { return false }
         var cursor = start + (6 &+ keyPrefixLength)
         guard let key = readNumber(&cursor, before: 0x20), let flags = readNumber(&cursor, before: 0x20),
-            let length = readNumber(&cursor, before: 0x0d), cursor + 1 == next, flags == 0,
+            let length = readNumber(&cursor, before: 0x0d), cursor + 1 == next, flags == UInt64(options.clientFlags),
             length <= UInt64(Int32.max)
         else { return false }
         if findKey(connection, key, start, next) {

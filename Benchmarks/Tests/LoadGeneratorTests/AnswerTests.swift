@@ -54,6 +54,23 @@ struct AnswerTests {
         }
     }
 
+    /// A value whose client flags are not those that were asked for is a fault.
+    @Test(arguments: dialects) func clientFlagsAreCompared(dialect: String) throws {
+        for flags in [258, 259] {
+            var talk = try Talk("-P \(dialect) --ratio 0:1 -n 1 --client-flags 258")
+            talk.begin()
+            let value = talk.value(5)
+            switch dialect {
+            case "text": talk.answer(bytes("VALUE memtier-5 \(flags) 10\r\n".utf8, value, "\r\nEND\r\n".utf8))
+            case "meta": talk.answer(bytes("VA 10 f\(flags)\r\n".utf8, value, "\r\n".utf8))
+            default:
+                talk.answer(binary(0x81, 0, opaque: 0, extras: [0, 0, 1, UInt8(flags & 0xff)], value: value))
+            }
+            let (totals, fault) = (talk.worker.totals, talk.worker.fault)
+            #expect((fault == nil && totals.errors == 0 && totals.hits == 1) == (flags == 258), "\(flags)")
+        }
+    }
+
     @Test(arguments: dialects) func manyKeysByteByByte(dialect: String) throws {
         var talk = try Talk("-P \(dialect) \(Self.several)")
         talk.begin()

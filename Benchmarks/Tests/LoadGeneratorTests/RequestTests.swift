@@ -28,6 +28,35 @@ struct RequestTests {
         }
     }
 
+    @Test func textWithClientFlags() throws {
+        try sent("--ratio 1:1 --pipeline 2 --client-flags 12345") {
+            bytes("set memtier-5 12345 0 10\r\n".utf8, $0.value(5), "\r\nget memtier-5\r\n".utf8)
+        }
+        try sent("--ratio 1:0 --client-flags 12345 --expiry-range 60-60") {
+            bytes("set memtier-5 12345 60 10\r\n".utf8, $0.value(5), "\r\n".utf8)
+        }
+    }
+
+    @Test func metaWithClientFlags() throws {
+        try sent("-P memcache_meta --ratio 1:1 --pipeline 2 --client-flags 12345") {
+            bytes("ms memtier-5 10 F12345\r\n".utf8, $0.value(5), "\r\nmg memtier-5 f v\r\n".utf8)
+        }
+        try sent("-P memcache_meta --ratio 1:0 --client-flags 12345 --expiry-range 60-60") {
+            bytes("ms memtier-5 10 F12345 T60\r\n".utf8, $0.value(5), "\r\n".utf8)
+        }
+        try sent("-P memcache_meta --ratio 0:2 --multi-key-get 2 --client-flags 12345") { _ in
+            bytes("mg memtier-5 v f k q\r\nmg memtier-6 v f k q\r\nmn\r\n".utf8)
+        }
+    }
+
+    @Test func binaryWithClientFlags() throws {
+        try sent("-P memcache_binary --ratio 1:0 --client-flags 258 --expiry-range 60-60") {
+            bytes(
+                binary(
+                    0x80, 0x01, opaque: 0, extras: [0, 0, 1, 2, 0, 0, 0, 60], key: "memtier-5", value: $0.value(5)))
+        }
+    }
+
     @Test func textOfManyKeys() throws {
         try sent("--ratio 0:3 --multi-key-get 2 --pipeline 2 --key-prefix k:") { _ in
             bytes("get k:5 k:6\r\nget k:7\r\n".utf8)
