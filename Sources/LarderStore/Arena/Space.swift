@@ -60,6 +60,8 @@ struct SpaceState {
     var renewals: SharedArray<UInt64>
     /// By slab: when it wants attention. The heap's entries with other times are stale.
     var attentions: SharedArray<Int64>
+    /// By slab: whether it was sealed although there was room in it, since its lane had too many open.
+    var sealedEarly: SharedArray<Bool>
     /// Slabs that new items were put in so far.
     var slabsWritten: UInt64 = 0
     /// Where the search for adjacent slabs goes on in a large arena.
@@ -92,6 +94,7 @@ struct SpaceState {
         births = SharedArray(allocating: 0, count: slabCount)
         renewals = SharedArray(allocating: 0, count: slabCount)
         attentions = SharedArray(allocating: Int64.max, count: slabCount)
+        sealedEarly = SharedArray(allocating: false, count: slabCount)
     }
 
     func deallocate() {
@@ -99,6 +102,7 @@ struct SpaceState {
         births.deallocate()
         renewals.deallocate()
         attentions.deallocate()
+        sealedEarly.deallocate()
         droppedKeys?.deallocate()
     }
 }

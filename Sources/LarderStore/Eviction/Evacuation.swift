@@ -106,11 +106,11 @@ extension Space {
             start: record.expiry_base_ms, end: record.expiry_end_ms, level: Int32(bitPattern: record.level))
     }
 
-    /// Notes that a slab got an item of another. Of the same time bucket, it has to be looked at as early: the bucket may
-    /// have begun when the other was opened.
-    private func inheritAttention(_ slab: Int, from other: Int) {
+    /// Notes that a slab got an item of another. If its time bucket has begun, it has to be looked at as early: its own
+    /// time counts from when it was opened.
+    private func inheritAttention(_ slab: Int, from other: Int, now: Int64) {
         let time = owned.attentions[other]
-        guard time < owned.attentions[slab], timeBucket(of: slab) == timeBucket(of: other) else { return }
+        guard time < owned.attentions[slab], slabs[slab].expiry_base_ms <= now else { return }
         awaitAttention(of: slab, at: time)
     }
 
@@ -153,7 +153,7 @@ extension Space {
             let from = state.slabIndex(ofBlock: old)
             let to = state.slabIndex(ofBlock: place.block)
             inheritAge(to, from: from)
-            if let preferred, preferred.level > 0 { inheritAttention(to, from: from) }
+            if let preferred, preferred.level > 0 { inheritAttention(to, from: from, now: now) }
             place.publish(replacing: slot, in: bucket, hash: nil, session, state)
             changeCount(&session.pointee.counters.itemsMoved, 1)
             return true

@@ -198,13 +198,14 @@ extension Space {
         Int(nextSampleBits()) % slabCount
     }
 
-    /// Blocks that moving a slab's live items together gains. What is free at the end of a sealed
-    /// slab was too short for the next item, and would be again: it counts only where most is.
+    /// Blocks that moving a slab's live items together gains. What is free at the end of a sealed slab was too short for
+    /// the next item, and would be again: it counts only where most is holes, or the slab was sealed early.
     private func holes(_ slab: Int) -> Int {
         let live = Int(slabs.liveBlocks(slab))
         switch slabs.state(slab) {
         case .sealed:
-            return live <= blocksPerSlab / 2 ? blocksPerSlab - live : Int(slabs[slab].cursor_blocks) - live
+            let counts = live <= blocksPerSlab / 2 || owned.sealedEarly[slab]
+            return counts ? blocksPerSlab - live : Int(slabs[slab].cursor_blocks) - live
         case .runHead: return live == 0 ? blocksPerSlab : 0
         default: return 0
         }

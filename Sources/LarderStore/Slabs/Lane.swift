@@ -59,12 +59,11 @@ extension StoreState {
                 if let narrowest, let reservation = reserveInLane(shape, narrowest, kept, session) {
                     return reservation
                 }
-                bucket =
-                    preferred ?? narrowest
-                    ?? (session.pointee.openCount < session.pointee.openLimit ? coarse : coarse.wider(interval))
-                if narrowest == nil, preferred == nil, let reservation = reserveInLane(shape, bucket, kept, session) {
-                    return reservation
+                bucket = preferred == nil ? narrowest ?? coarse : bucket
+                if session.pointee.openCount >= session.pointee.openLimit, !isOpen(bucket, kept, session) {
+                    bucket = bucket.wider(interval)
                 }
+                if let reservation = reserveInLane(shape, bucket, kept, session) { return reservation }
             }
             unlockLane(session)
             guard !open(bucket) else { continue }
@@ -88,6 +87,12 @@ extension StoreState {
         }
         unlockLane(session)
         return nil
+    }
+
+    private func isOpen(_ bucket: TimeBucket, _ kept: Bool, _ session: Shared<SessionSlot>) -> Bool {
+        (0..<session.pointee.openCount).contains {
+            session.pointee.open[$0].bucket == bucket && session.pointee.open[$0].isKept == kept
+        }
     }
 
     /// The narrowest time bucket open in a lane that an expiry belongs to: better than to seal a slab
@@ -151,14 +156,15 @@ extension StoreState {
             form: form, holdsLane: true, life: 0)
     }
 
-    /// Takes blocks of a slab that the lane has open for fresh items of a time bucket, and locks the lane; nil, and the
-    /// lane is not locked, when no such slab has room.
+    /// Takes blocks of a slab that the lane has open for items of a time bucket, and locks the lane; nil, and the lane is
+    /// not locked, when no such slab has room.
+    /// - Parameter kept: whether it is for items that are moved, rather than fresh ones.
     @inline(__always)
     func reserveInOpenSlab(
-        _ shape: ItemShape, _ bucket: TimeBucket, _ session: Shared<SessionSlot>
+        _ shape: ItemShape, _ bucket: TimeBucket, kept: Bool = false, _ session: Shared<SessionSlot>
     ) -> Reservation? {
         lockLane(session)
-        if let reservation = reserveInLane(shape, bucket, false, session) { return reservation }
+        if let reservation = reserveInLane(shape, bucket, kept, session) { return reservation }
         unlockLane(session)
         return nil
     }
@@ -171,6 +177,10 @@ extension Space {
     func reserveKept(
         _ shape: ItemShape, preferring bucket: TimeBucket?, sparesLastSlab: Bool, now: Int64
     ) -> Reservation? {
+        // Most items follow others of their slab.
+        if let bucket, let reservation = state.reserveInOpenSlab(shape, bucket, kept: true, mover) {
+            return reservation
+        }
         // Kept runs stay where they are.
         guard !state.isLargerThanSlab(shape) else { return nil }
         return state.reserve(shape, kept: true, preferring: bucket, now: now, mover) {
@@ -196,7 +206,7 @@ extension Space {
         where session.pointee.open[place].bucket == bucket && session.pointee.open[place].isKept == kept {
             replaced = place
         }
-        if let replaced { sealOpenSlab(at: replaced, session) }
+        if let replaced { sealOpenSlab(at: replaced, isFull: true, session) }
         let isShort = owned.freeSlabs.count < slabCount / Self.freeShareDivisor
         session.pointee.openLimit = isShort ? session.pointee.openLimitWhenShort : session.pointee.openLimitMax
         while session.pointee.openCount >= session.pointee.openLimit, let place = leastUsed(session) {
@@ -242,13 +252,15 @@ extension Space {
     }
 
     /// Seals the lane's slab at `place`. Under the space lock and the lane's lock.
-    func sealOpenSlab(at place: Int, _ session: Shared<SessionSlot>) {
+    /// - Parameter isFull: whether an item that was to be put there did not fit.
+    func sealOpenSlab(at place: Int, isFull: Bool = false, _ session: Shared<SessionSlot>) {
         assert(place < session.pointee.openCount && atomicLoad(&session.pointee.laneLock) != 0)
         let open = session.pointee.open[place]
         for following in place + 1..<max(place + 1, session.pointee.openCount) {
             session.pointee.open[following - 1] = session.pointee.open[following]
         }
         session.pointee.openCount -= 1
+        owned.sealedEarly[Int(open.slab)] = !isFull
         slabs.transition(Int(open.slab), to: .sealed)
         appendSealed(Int(open.slab))
     }
