@@ -104,7 +104,8 @@ public final class Store: Sendable {
         let slabs = geometry.slabCount
         let process = Shared(
             allocating: ProcessState(
-                space: Shared(allocating: SpaceState(slabCount: slabs)), pins: SharedArray(allocating: 0, count: slabs),
+                space: Shared(allocating: SpaceState(slabCount: slabs, metadataSlabs: geometry.metadataSlabCount)),
+                pins: SharedArray(allocating: 0, count: slabs),
                 sessions: SharedArray(allocating: 0, count: SessionSlot.placesMax), configuration: configuration,
                 bounds: bounds))
         if configuration.isSizeAware {
@@ -115,6 +116,7 @@ public final class Store: Sendable {
     }
 
     static func fillFreeList(_ space: borrowing Space, _ geometry: Geometry) {
+        space.owned.indexSlabs = 1
         for slab in geometry.metadataSlabCount..<geometry.slabCount - 1 {
             space.owned.freeSlabs.append(slab, space.owned.links)
         }
@@ -148,8 +150,10 @@ public final class Store: Sendable {
         let closed = OpenSlab(slab: 0, bucket: .never, isKept: false, lastUse: 0)
         slot.pointer.initialize(
             to: SessionSlot(open: SharedArray(allocating: closed, count: SessionSlot.openSlabsMax)))
-        // Open slabs are partly empty: an eighth of the arena at most is for them.
-        slot.pointee.openLimit = max(3, min(SessionSlot.openSlabsMax, state.slabCount / (8 * sessions)))
+        // Open slabs are partly empty: an eighth of the arena at most is for them, and less where memory is short.
+        slot.pointee.openLimitMax = max(3, min(SessionSlot.openSlabsMax, state.slabCount / (8 * sessions)))
+        slot.pointee.openLimitWhenShort = max(3, min(SessionSlot.openSlabsMax, state.slabCount / (32 * sessions)))
+        slot.pointee.openLimit = slot.pointee.openLimitMax
         return slot
     }
 

@@ -58,12 +58,19 @@ struct SpaceState {
     var births: SharedArray<UInt64>
     /// By slab: where `slabsWritten` stood when the large item in it was last left where it is since it is asked for.
     var renewals: SharedArray<UInt64>
+    /// By slab: when it wants attention. The heap's entries with other times are stale.
+    var attentions: SharedArray<Int64>
+    /// By slab: whether it was sealed although there was room in it, since its lane had too many open.
+    var sealedEarly: SharedArray<Bool>
     /// Slabs that new items were put in so far.
     var slabsWritten: UInt64 = 0
     /// Where the search for adjacent slabs goes on in a large arena.
     var windowHand = 0
     /// Slabs that values are arriving in.
     var landingSlabs = 0
+    /// Slabs that hold no items: those of the index, and those before the first that may.
+    var indexSlabs = 0
+    let metadataSlabs: Int
     /// Slabs by the time when their time bucket wants attention.
     var expiryHeap = ExpiryHeap()
     /// Where the last slice of the upkeep stopped.
@@ -81,16 +88,21 @@ struct SpaceState {
     /// An earlier value of `cas_last`.
     var casNoted: UInt64 = 0
 
-    init(slabCount: Int) {
+    init(slabCount: Int, metadataSlabs: Int) {
+        self.metadataSlabs = metadataSlabs
         links = SharedArray(allocating: SlabLinks(), count: slabCount)
         births = SharedArray(allocating: 0, count: slabCount)
         renewals = SharedArray(allocating: 0, count: slabCount)
+        attentions = SharedArray(allocating: Int64.max, count: slabCount)
+        sealedEarly = SharedArray(allocating: false, count: slabCount)
     }
 
     func deallocate() {
         links.deallocate()
         births.deallocate()
         renewals.deallocate()
+        attentions.deallocate()
+        sealedEarly.deallocate()
         droppedKeys?.deallocate()
     }
 }

@@ -28,6 +28,8 @@ extension Space {
         assert(slabs.state(slab) == .sealed || slabs.state(slab) == .runHead, "an open slab is not walked over")
         // Before the walk: the mover opens slabs of its own.
         let isKept = slabs[slab].run_slabs == 1
+        // Items that stay together take one other slab at most.
+        let bucket = if case .move = purpose { timeBucket(of: slab) } else { TimeBucket?.none }
         // What was stored of late and found at all never pays more: it is no more than half of the arena.
         let isYoung = isYoung(slab)
         var items = SlabItems(state, of: slab)
@@ -52,7 +54,7 @@ extension Space {
                 if !keeps { owned.droppedKeys?.note(hash) }
             }
             if keeps {
-                if move(item, hash, price: price, session, now: now) { continue }
+                if move(item, hash, price: price, into: bucket, session, now: now) { continue }
                 if case .move = purpose { return false }
             }
             state.dropFromIndex(item, hash, session, now: now)
@@ -97,9 +99,28 @@ extension StoreState {
 }
 
 extension Space {
+    /// The time bucket of a slab of items.
+    private func timeBucket(of slab: Int) -> TimeBucket {
+        let record = slabs[slab]
+        return TimeBucket(
+            start: record.expiry_base_ms, end: record.expiry_end_ms, level: Int32(bitPattern: record.level))
+    }
+
+    /// Notes that a slab got an item of another. If its time bucket has begun, it has to be looked at as early: its own
+    /// time counts from when it was opened.
+    private func inheritAttention(_ slab: Int, from other: Int, now: Int64) {
+        let time = owned.attentions[other]
+        guard time < owned.attentions[slab], slabs[slab].expiry_base_ms <= now else { return }
+        awaitAttention(of: slab, at: time)
+    }
+
     /// Copies an item to the mover's slabs and points its slot there. It pays for it in hits.
+    /// - Parameters:
+    ///   - preferred: the time bucket that it is to be in if possible; nil: that of its expiry.
+    ///   - sparesLastSlab: whether a free slab is to be left, for holes to be closed.
     func move(
-        _ item: Item, _ hash: UInt64, price: Int, _ session: Shared<SessionSlot>, now: Int64
+        _ item: Item, _ hash: UInt64, price: Int, into preferred: TimeBucket? = nil, sparesLastSlab: Bool = false,
+        _ session: Shared<SessionSlot>, now: Int64
     ) -> Bool {
         let old = state.block(of: item)
         while true {
@@ -108,7 +129,7 @@ extension Space {
                 keyLength: item.keyLength, valueLength: item.valueLength, clientFlags: item.clientFlags,
                 expiryMilliseconds: expiry, cas: state.cas(of: item), order: state.order(of: item),
                 keyIsBinary: item.keyIsBinary, checked: state.checked)
-            guard let place = reserveKept(shape, now: now) else {
+            guard let place = reserveKept(shape, preferring: preferred, sparesLastSlab: sparesLastSlab, now: now) else {
                 return false
             }
             let bucket = state.lockBucket(hash)
@@ -129,7 +150,10 @@ extension Space {
             assert(price >= 0 && hash == state.hash(of: item))
             if price > 0 { shape.state = stateAfterPaying(price, shape.state) }
             place.write(shape, copying: item, state)
-            inheritAge(state.slabIndex(ofBlock: place.block), from: state.slabIndex(ofBlock: old))
+            let from = state.slabIndex(ofBlock: old)
+            let to = state.slabIndex(ofBlock: place.block)
+            inheritAge(to, from: from)
+            if let preferred, preferred.level > 0 { inheritAttention(to, from: from, now: now) }
             place.publish(replacing: slot, in: bucket, hash: nil, session, state)
             changeCount(&session.pointee.counters.itemsMoved, 1)
             return true

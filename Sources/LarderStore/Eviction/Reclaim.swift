@@ -9,6 +9,9 @@ extension Space {
     /// Slabs looked at to find one with holes; and before an item has to go though there are some.
     private static let samples = 16
     private static let samplesMax = 256
+    /// While less of the items' memory lives, holes of this share of a slab are closed rather than live items dropped.
+    private static let livePercentMax: Int64 = 94
+    private static let holesMinDivisor = 16
     /// Slabs emptied for one that is opened, where memory that never was used is to stay so.
     private static let closingsMax = 4
     /// Slabs looked at for the one with the most holes.
@@ -20,21 +23,38 @@ extension Space {
     /// Share of the slabs that fresh items may hold before they are the ones to make room.
     private static let freshShareDivisor = 6
 
-    /// Empties one slab into limbo; false when there is none that may be.
+    enum Reclaimed {
+        /// No slab may be emptied.
+        case nothing
+        /// A slab's live items are in other slabs now: as much memory is gained as it had holes.
+        case holes
+        /// A slab was emptied.
+        case slab
+    }
+
+    /// Empties one slab into limbo.
+    /// - Parameters:
+    ///   - mayMove: whether holes may be closed by moving all that lives.
+    ///   - wait: how long this may wait for a slab that items can be moved to.
     func reclaimSlab(
-        _ purpose: Evacuation, _ session: Shared<SessionSlot>, now: Int64
-    ) -> Bool {
+        _ purpose: Evacuation, mayMove: Bool, _ wait: inout BoundedWait, _ session: Shared<SessionSlot>, now: Int64
+    ) -> Reclaimed {
         if let flushed = oldestFlushedSlab() {
             dropFlushed(flushed, session)
-            return true
+            return .slab
         }
         var budget = WorkBudget.unlimited
-        if reclaimDue(session, now: now, slabsMax: 1, &budget) > 0 { return true }
-        let evicts = process.pointee.configuration.evicts
-        if case .evict = purpose, let holey = slabWorthClosing(), closeHoles(holey, session, now: now) {
-            return true
+        if reclaimDue(session, now: now, slabsMax: 1, &budget) > 0 { return .slab }
+        if mayMove, let holey = slabWorthClosing() {
+            awaitFreeSlab(&wait, session)
+            if closeHoles(holey, session, now: now) { return .holes }
         }
-        guard evicts else { return false }
+        guard process.pointee.configuration.evicts else { return .nothing }
+        return evictSlab(purpose, session, now: now) ? .slab : .nothing
+    }
+
+    /// Empties a slab of what is asked for least; false when there is none that may be.
+    private func evictSlab(_ purpose: Evacuation, _ session: Shared<SessionSlot>, now: Int64) -> Bool {
         // When nothing comes of it, the queues' order is left: what is found least has to go.
         let isInVain = if case .evict(surcharge: 0) = purpose { false } else { true }
         if isInVain, let cold = coldVictim() {
@@ -141,19 +161,35 @@ extension Space {
     /// A slab with so many holes that closing them is better than to drop items.
     private func slabWorthClosing() -> Int? {
         if !process.pointee.configuration.evicts, bounds == nil { return slabOfMostHoles() }
-        // While a good part of the arena is holes, closing them costs nobody an item.
-        let dataBlocks = Int64(slabCount) * Int64(blocksPerSlab)
-        let isRoomy = state.liveBlockCount() < dataBlocks * 85 / 100
-        let isThorough = isRoomy || !process.pointee.configuration.evicts
-        let holesMin = isThorough ? blocksPerSlab / 10 : blocksPerSlab / 2
+        let isThorough = hasManyHoles || !process.pointee.configuration.evicts
+        let holesMin = isThorough ? blocksPerSlab / Self.holesMinDivisor : blocksPerSlab / 2
         var best: (holes: Int, slab: Int)?
-        for sample in 1...Self.samplesMax {
-            let slab = nextSample()
+        func consider(_ slab: Int) {
             let holes = holes(slab)
             if holes > max(holesMin, best?.holes ?? 0), !state.isPinned(slab) { best = (holes, slab) }
-            if sample >= Self.samples, best != nil || !isThorough { break }
+        }
+        for _ in 0..<Self.samples { consider(nextSample()) }
+        guard isThorough, best?.holes ?? 0 < blocksPerSlab / 2 else { return best?.slab }
+        // What was filled first has most holes where everything is overwritten alike.
+        for list in [owned.freshSlabs, owned.keptSlabs] {
+            var next = list.head
+            for _ in 0..<Self.samples where next != SlabList.none {
+                consider(Int(next))
+                next = owned.links[Int(next)].next
+            }
+        }
+        for _ in Self.samples..<Self.samplesMax {
+            if let best, best.holes >= 2 * holesMin { break }
+            consider(nextSample())
         }
         return best?.slab
+    }
+
+    /// Whether so much of the items' memory is holes that closing them costs nobody an item, and is not too much work.
+    var hasManyHoles: Bool {
+        let unused = owned.freeSlabs.count + owned.limboSlabs.count
+        let itemSlabs = slabCount - owned.metadataSlabs - owned.indexSlabs - unused
+        return state.liveBlockCount() < Int64(itemSlabs) * Int64(blocksPerSlab) * Self.livePercentMax / 100
     }
 
     /// A slab at random. Neighbours would not do: they were filled one after the other, and so are
@@ -162,13 +198,14 @@ extension Space {
         Int(nextSampleBits()) % slabCount
     }
 
-    /// Blocks that moving a slab's live items together gains. What is free at the end of a sealed
-    /// slab was too short for the next item, and would be again: it counts only where most is.
+    /// Blocks that moving a slab's live items together gains. What is free at the end of a sealed slab was too short for
+    /// the next item, and would be again: it counts only where most is holes, or the slab was sealed early.
     private func holes(_ slab: Int) -> Int {
         let live = Int(slabs.liveBlocks(slab))
         switch slabs.state(slab) {
         case .sealed:
-            return live <= blocksPerSlab / 2 ? blocksPerSlab - live : Int(slabs[slab].cursor_blocks) - live
+            let counts = live <= blocksPerSlab / 2 || owned.sealedEarly[slab]
+            return counts ? blocksPerSlab - live : Int(slabs[slab].cursor_blocks) - live
         case .runHead: return live == 0 ? blocksPerSlab : 0
         default: return 0
         }

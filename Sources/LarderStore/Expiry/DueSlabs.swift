@@ -48,7 +48,7 @@ extension Space {
         while emptied < slabsMax, !budget.isSpent, let due = owned.expiryHeap.first, due.time <= now {
             budget.items -= 1
             let slab = Int(due.slab)
-            guard slabs[slab].sequence == due.sequence else {
+            guard slabs[slab].sequence == due.sequence, owned.attentions[slab] == due.time else {
                 owned.expiryHeap.pop()
                 continue
             }
@@ -109,7 +109,7 @@ extension Space {
                     items.stepBack()
                     continue
                 }
-                guard move(item, hash, price: 0, session, now: now) else { return false }
+                guard move(item, hash, price: 0, sparesLastSlab: true, session, now: now) else { return false }
             }
         }
         return true
@@ -126,16 +126,17 @@ extension Space {
         return true
     }
 
-    /// Has `reclaimDue` look at a slab at a time to come. Slabs that are emptied before leave their
-    /// entries behind, which go when they are the most.
+    /// Has `reclaimDue` look at a slab at a time to come, instead of the time before. Slabs that are emptied before
+    /// leave their entries behind, which go when they are the most.
     func awaitAttention(of slab: Int, at time: Int64) {
+        owned.attentions[slab] = time
         owned.expiryHeap.push(
             ExpiryHeap.Entry(time: time, slab: UInt32(slab), sequence: slabs[slab].sequence))
         guard owned.expiryHeap.entries.count > 2 * slabCount else { return }
         owned.expiryHeap.removeStale { entry in
             let kind = slabs.state(Int(entry.slab))
-            return slabs[Int(entry.slab)].sequence != entry.sequence || kind == .free
-                || kind == .limbo
+            return slabs[Int(entry.slab)].sequence != entry.sequence
+                || owned.attentions[Int(entry.slab)] != entry.time || kind == .free || kind == .limbo
         }
     }
 }

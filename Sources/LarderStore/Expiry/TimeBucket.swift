@@ -45,6 +45,16 @@ struct TimeBucket: Equatable, Sendable {
         assert(self.start < self.end && width <= Self.widthMax)
     }
 
+    /// The bucket of the next level that this one lies in.
+    func wider(_ interval: Int64) -> TimeBucket {
+        let width = interval << (2 * Int64(level + 1))
+        guard level >= 0, width <= Self.widthMax else { return self }
+        let wideStart = start / width &* width
+        let (wideEnd, isBeyond) = wideStart.addingReportingOverflow(width)
+        return TimeBucket(
+            start: wideStart, end: isBeyond ? Int64.max - 1 : min(wideEnd, Int64.max - 1), level: level + 1)
+    }
+
     /// When a slab of this bucket, opened now, wants attention: a fine one when it is all dead, a
     /// coarse one when its items can be told apart. One that has begun already, since its lane had
     /// too many open, only takes items with more than an eighth of its width left: before that is

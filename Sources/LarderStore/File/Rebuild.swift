@@ -337,6 +337,7 @@ struct Rebuild {
 
     private func makeLists(_ space: borrowing Space) {
         let process = state.process
+        space.owned.indexSlabs = roles.count { $0 == .index }
         for slab in geometry.metadataSlabCount..<state.slabCount where roles[slab] == .nothing {
             space.owned.freeSlabs.append(slab, space.owned.links)
         }

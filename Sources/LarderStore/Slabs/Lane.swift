@@ -14,6 +14,8 @@ extension StoreState {
 extension Space {
     /// Items of this share of a slab or more cost less to move than to fault new memory in for.
     private static let largeItemDivisor = 64
+    /// Memory is short while less than this share of the slabs is free.
+    private static let freeShareDivisor = 16
 }
 
 extension StoreState {
@@ -39,11 +41,13 @@ extension StoreState {
 
     /// - Parameter open: opens a slab for a time bucket; false when there is none.
     fileprivate func reserve(
-        _ shape: ItemShape, kept: Bool, now: Int64, _ session: Shared<SessionSlot>, open: (TimeBucket) -> Bool
+        _ shape: ItemShape, kept: Bool, preferring preferred: TimeBucket? = nil, now: Int64,
+        _ session: Shared<SessionSlot>, open: (TimeBucket) -> Bool
     ) -> Reservation? {
         let interval = process.pointee.configuration.bucketWidthMilliseconds
         let shift = process.pointee.configuration.bucketShift
-        var bucket = TimeBucket(expiry: shape.expiryMilliseconds, now: now, interval: interval, shift: shift)
+        var bucket =
+            preferred ?? TimeBucket(expiry: shape.expiryMilliseconds, now: now, interval: interval, shift: shift)
         while true {
             lockLane(session)
             if let reservation = reserveInLane(shape, bucket, kept, session) { return reservation }
@@ -51,25 +55,55 @@ extension StoreState {
             if session.pointee.openCount >= session.pointee.openLimit / 2, bucket.level >= 0 {
                 let coarse = TimeBucket(
                     expiry: shape.expiryMilliseconds, now: now, interval: interval, shift: 1)
-                bucket =
-                    narrowestOpen(shape.expiryMilliseconds, levelMax: coarse.level + 1, kept, session)
-                    ?? coarse
+                let narrowest = narrowestOpen(shape.expiryMilliseconds, levels: 0...coarse.level + 1, kept, session)
+                if let narrowest, let reservation = reserveInLane(shape, narrowest, kept, session) {
+                    return reservation
+                }
+                bucket = preferred == nil ? narrowest ?? coarse : bucket
+                if session.pointee.openCount >= session.pointee.openLimit, !isOpen(bucket, kept, session) {
+                    bucket = bucket.wider(interval)
+                }
                 if let reservation = reserveInLane(shape, bucket, kept, session) { return reservation }
             }
             unlockLane(session)
-            guard open(bucket) else { return nil }
+            guard !open(bucket) else { continue }
+            return kept ? reserveAnywhere(shape, now: now, session) : nil
+        }
+    }
+
+    /// Takes blocks for an item that is moved, where no slab can be opened: in a wider time bucket.
+    private func reserveAnywhere(_ shape: ItemShape, now: Int64, _ session: Shared<SessionSlot>) -> Reservation? {
+        let interval = process.pointee.configuration.bucketWidthMilliseconds
+        let coarse = TimeBucket(expiry: shape.expiryMilliseconds, now: now, interval: interval, shift: 1)
+        lockLane(session)
+        var level: Int32 = 0
+        while level <= coarse.level + 1 {
+            if let bucket = narrowestOpen(shape.expiryMilliseconds, levels: level...coarse.level + 1, true, session) {
+                if let reservation = reserveInLane(shape, bucket, true, session) { return reservation }
+                level = bucket.level + 1
+            } else {
+                break
+            }
+        }
+        unlockLane(session)
+        return nil
+    }
+
+    private func isOpen(_ bucket: TimeBucket, _ kept: Bool, _ session: Shared<SessionSlot>) -> Bool {
+        (0..<session.pointee.openCount).contains {
+            session.pointee.open[$0].bucket == bucket && session.pointee.open[$0].isKept == kept
         }
     }
 
     /// The narrowest time bucket open in a lane that an expiry belongs to: better than to seal a slab
     /// that is almost empty for one more bucket.
     private func narrowestOpen(
-        _ expiry: Int64, levelMax: Int32, _ kept: Bool, _ session: Shared<SessionSlot>
+        _ expiry: Int64, levels: ClosedRange<Int32>, _ kept: Bool, _ session: Shared<SessionSlot>
     ) -> TimeBucket? {
         var best: TimeBucket?
         for place in 0..<session.pointee.openCount {
             let bucket = session.pointee.open[place].bucket
-            guard session.pointee.open[place].isKept == kept, bucket.level >= 0, bucket.level <= levelMax,
+            guard session.pointee.open[place].isKept == kept, levels.contains(bucket.level),
                 bucket.start < expiry, expiry <= bucket.end, bucket.level < best?.level ?? Int32.max
             else { continue }
             best = bucket
@@ -122,14 +156,15 @@ extension StoreState {
             form: form, holdsLane: true, life: 0)
     }
 
-    /// Takes blocks of a slab that the lane has open for fresh items of a time bucket, and locks the lane; nil, and the
-    /// lane is not locked, when no such slab has room.
+    /// Takes blocks of a slab that the lane has open for items of a time bucket, and locks the lane; nil, and the lane is
+    /// not locked, when no such slab has room.
+    /// - Parameter kept: whether it is for items that are moved, rather than fresh ones.
     @inline(__always)
     func reserveInOpenSlab(
-        _ shape: ItemShape, _ bucket: TimeBucket, _ session: Shared<SessionSlot>
+        _ shape: ItemShape, _ bucket: TimeBucket, kept: Bool = false, _ session: Shared<SessionSlot>
     ) -> Reservation? {
         lockLane(session)
-        if let reservation = reserveInLane(shape, bucket, false, session) { return reservation }
+        if let reservation = reserveInLane(shape, bucket, kept, session) { return reservation }
         unlockLane(session)
         return nil
     }
@@ -139,11 +174,18 @@ extension Space {
     // MARK: Under the space lock
 
     /// Takes blocks for an item that is moved. On success the mover's lane is locked.
-    func reserveKept(_ shape: ItemShape, now: Int64) -> Reservation? {
+    func reserveKept(
+        _ shape: ItemShape, preferring bucket: TimeBucket?, sparesLastSlab: Bool, now: Int64
+    ) -> Reservation? {
+        // Most items follow others of their slab.
+        if let bucket, let reservation = state.reserveInOpenSlab(shape, bucket, kept: true, mover) {
+            return reservation
+        }
         // Kept runs stay where they are.
         guard !state.isLargerThanSlab(shape) else { return nil }
-        return state.reserve(shape, kept: true, now: now, mover) {
-            openSlab(for: $0, kept: true, holding: shape, now: now, mover)
+        return state.reserve(shape, kept: true, preferring: bucket, now: now, mover) {
+            guard owned.freeSlabs.count > (sparesLastSlab ? 1 : 0) else { return false }
+            return openSlab(for: $0, kept: true, holding: shape, now: now, mover)
         }
     }
 
@@ -164,10 +206,12 @@ extension Space {
         where session.pointee.open[place].bucket == bucket && session.pointee.open[place].isKept == kept {
             replaced = place
         }
-        if replaced == nil, session.pointee.openCount >= session.pointee.openLimit {
-            replaced = leastUsed(session)
+        if let replaced { sealOpenSlab(at: replaced, isFull: true, session) }
+        let isShort = owned.freeSlabs.count < slabCount / Self.freeShareDivisor
+        session.pointee.openLimit = isShort ? session.pointee.openLimitWhenShort : session.pointee.openLimitMax
+        while session.pointee.openCount >= session.pointee.openLimit, let place = leastUsed(session) {
+            sealOpenSlab(at: place, session)
         }
-        if let replaced { sealOpenSlab(at: replaced, session) }
         let slab = slabs.record(number)
         superblock.pointee.slab_sequence += 1
         state.crashPoint()
@@ -192,6 +236,7 @@ extension Space {
             slab: UInt32(number), bucket: bucket, isKept: kept, lastUse: session.pointee.useCount)
         session.pointee.openCount += 1
         assert(session.pointee.openCount <= session.pointee.openLimit)
+        owned.attentions[number] = Int64.max
         if bucket != .never {
             let interval = process.pointee.configuration.bucketWidthMilliseconds
             awaitAttention(of: number, at: bucket.attention(now: now, interval: interval))
@@ -207,13 +252,15 @@ extension Space {
     }
 
     /// Seals the lane's slab at `place`. Under the space lock and the lane's lock.
-    func sealOpenSlab(at place: Int, _ session: Shared<SessionSlot>) {
+    /// - Parameter isFull: whether an item that was to be put there did not fit.
+    func sealOpenSlab(at place: Int, isFull: Bool = false, _ session: Shared<SessionSlot>) {
         assert(place < session.pointee.openCount && atomicLoad(&session.pointee.laneLock) != 0)
         let open = session.pointee.open[place]
         for following in place + 1..<max(place + 1, session.pointee.openCount) {
             session.pointee.open[following - 1] = session.pointee.open[following]
         }
         session.pointee.openCount -= 1
+        owned.sealedEarly[Int(open.slab)] = !isFull
         slabs.transition(Int(open.slab), to: .sealed)
         appendSealed(Int(open.slab))
     }

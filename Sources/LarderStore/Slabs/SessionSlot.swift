@@ -21,8 +21,11 @@ struct SessionSlot {
     var isUsed = false
     /// Whether items have come to the index since its density was last looked at. The session's own.
     var mayBeDense = false
-    /// Slabs this lane may keep open, by configuration.
+    /// Slabs this lane may keep open. Under `laneLock`.
     var openLimit = 4
+    /// What `openLimit` is, by configuration: while memory is free, and while it is short.
+    var openLimitMax = 4
+    var openLimitWhenShort = 3
     /// Counts the items put in the lane. Under `laneLock`.
     var useCount: UInt64 = 0
     /// The slabs of the lane, the most recently opened last. Under `laneLock`.

@@ -11,6 +11,9 @@ extension Space {
     /// before none is kept. It bounds how long one set may wait.
     private static let reclaimsBeforeSurcharge = 4
     private static let reclaimsBeforeDropping = 16
+    /// Slabs whose holes are closed in a row before items are dropped, and before room ahead of need is left alone.
+    private static let closingsMax = 64
+    private static let closingsAheadMax = 16
     /// The same where nothing may be dropped: enough for a slab to be gained from holes of a hundredth each.
     private static let reclaimsBeforeRefusing = 128
 
@@ -29,6 +32,7 @@ extension Space {
         var mayReclaim = true
         // Emptying a slab may fill another, so that going on could move the same items for ever.
         var vainReclaims = 0
+        var closings = 0
         var wait = BoundedWait()
         let evicts = process.pointee.configuration.evicts
         func reclaim() {
@@ -38,10 +42,15 @@ extension Space {
                 ? .evict(surcharge: 0)
                 : vainReclaims < Self.reclaimsBeforeDropping
                     ? .evict(surcharge: vainReclaims / Self.reclaimsBeforeSurcharge) : .drop
-            mayReclaim =
-                reclaimSlab(purpose, session, now: now) && (evicts || vainReclaims < Self.reclaimsBeforeRefusing)
+            let reclaimed = reclaimSlab(purpose, mayMove: closings < Self.closingsMax, &wait, session, now: now)
+            mayReclaim = reclaimed != .nothing && (evicts || vainReclaims < Self.reclaimsBeforeRefusing)
             let after = owned.freeSlabs.count + unpinnedLimboCount()
-            vainReclaims = after > before ? 0 : vainReclaims + 1
+            if after > before {
+                vainReclaims = 0
+            } else if reclaimed != .holes || !evicts {
+                vainReclaims += 1
+            }
+            if reclaimed == .holes, evicts { closings += 1 }
         }
         if owned.freeSlabs.count > Self.slabsAhead {
             if bounds != nil {
@@ -55,7 +64,9 @@ extension Space {
             let free = owned.freeSlabs.count
             let coming = unpinnedLimboCount()
             // Where nothing may be dropped, room ahead of need is not worth much copying.
-            let isWorthIt = evicts || vainReclaims < Self.reclaimsBeforeSurcharge || free <= Self.keptReserve
+            let isWorthIt =
+                free <= Self.keptReserve
+                || (evicts ? closings < Self.closingsAheadMax : vainReclaims < Self.reclaimsBeforeSurcharge)
             if mayReclaim, isWorthIt, free + coming < Self.slabsAhead {
                 reclaim()
                 continue
@@ -154,6 +165,7 @@ extension Space {
         state.clear(slab: slab)
         state.crashPoint()
         slabs.transition(slab, to: .index)
+        owned.indexSlabs += 1
         return slab
     }
 
@@ -183,8 +195,15 @@ extension Space {
     /// there will be room for when the other sessions' turns end.
     private func awaitLimbo(_ session: Shared<SessionSlot>) {
         var wait = BoundedWait()
+        awaitFreeSlabs(Self.slabsAhead, &wait, session)
+    }
+
+    /// Waits for a slab that moved items can go to, if there will be one.
+    func awaitFreeSlab(_ wait: inout BoundedWait, _ session: Shared<SessionSlot>) { awaitFreeSlabs(1, &wait, session) }
+
+    private func awaitFreeSlabs(_ wanted: Int, _ wait: inout BoundedWait, _ session: Shared<SessionSlot>) {
         state.checkMayAwaitSections()
-        while owned.freeSlabs.count < Self.slabsAhead, unpinnedLimboCount() > 0 {
+        while owned.freeSlabs.count < wanted, unpinnedLimboCount() > 0 {
             recycleLimbo(session)
             guard wait.goesOn(until: .sectionsEnd, state) else { return }
         }
@@ -213,7 +232,7 @@ extension Space {
                 break
             }
             awaitLimbo(session)
-            let isWorthMoving = owned.freeSlabs.count >= Self.slabsAhead || isYoung(slab)
+            let isWorthMoving = owned.freeSlabs.count >= Self.slabsAhead || isYoung(slab) || hasManyHoles
             removeSealed(slab)
             if !isWorthMoving || !evacuate(slab, .move, session, now: now) {
                 _ = evacuate(slab, .evict(surcharge: 0), session, now: now)
