@@ -98,25 +98,28 @@ package enum MetaEncoder {
             larder_copy_key(out + length, key, keyLength)
             length &+= keyLength
         } else if told.letters != 0 {
-            length =
-                told.areInLine
-                ? appendPlain(
-                    key, keyLength, clientFlags: clientFlags, cas: cas, valueLength: valueLength,
-                    line + asked.pointee.flagsStart, Int(asked.pointee.flagsLength), out, length)
-                : appendTold(told, key, keyLength, clientFlags, cas, valueLength, out, length)
+            length = appendTold(asked, line, key, keyLength, clientFlags, cas, valueLength, out, length)
         }
         length = endLine(out, length)
         memcpy(out + length, value, valueLength)
         return endLine(out, length &+ valueLength)
     }
 
-    /// What the flags of an `mg` ask for that has no opaque.
+    /// What the flags of a plain `mg` ask for.
     @inline(never)
     private static func appendTold(
-        _ told: ToldFlags, _ key: UnsafeRawPointer, _ keyLength: Int, _ clientFlags: UInt32, _ cas: UInt64,
-        _ valueLength: Int, _ out: UnsafeMutablePointer<UInt8>, _ start: Int
+        _ asked: UnsafePointer<RetrievalKey>, _ line: UnsafePointer<UInt8>, _ key: UnsafeRawPointer, _ keyLength: Int,
+        _ clientFlags: UInt32, _ cas: UInt64, _ valueLength: Int, _ out: UnsafeMutablePointer<UInt8>, _ start: Int
     ) -> Int {
-        var (letters, length) = (told.letters, start)
+        if asked.pointee.told.areInLine {
+            var facts = MetaFacts(key: key.assumingMemoryBound(to: UInt8.self), keyLength: keyLength)
+            facts.valueLength = valueLength
+            facts.clientFlags = clientFlags
+            facts.cas = cas
+            return append(
+                line + asked.pointee.flagsStart, Int(asked.pointee.flagsLength), facts, answersOfGet, out, start)
+        }
+        var (letters, length) = (asked.pointee.told.letters, start)
         repeat {
             let letter = UInt8(truncatingIfNeeded: letters)
             letters &>>= 8
@@ -132,19 +135,6 @@ package enum MetaEncoder {
             length &+= DecimalText.write(number, at: out + length)
         } while letters != 0
         return length
-    }
-
-    /// What the flags of a plain `mg` ask for.
-    @inline(never)
-    private static func appendPlain(
-        _ key: UnsafeRawPointer, _ keyLength: Int, clientFlags: UInt32, cas: UInt64, valueLength: Int,
-        _ flags: UnsafePointer<UInt8>, _ flagsLength: Int, _ out: UnsafeMutablePointer<UInt8>, _ start: Int
-    ) -> Int {
-        var facts = MetaFacts(key: key.assumingMemoryBound(to: UInt8.self), keyLength: keyLength)
-        facts.valueLength = valueLength
-        facts.clientFlags = clientFlags
-        facts.cas = cas
-        return append(flags, flagsLength, facts, answersOfGet, out, start)
     }
 
     /// The answer to `ms`.
