@@ -17,11 +17,12 @@ extension RestingConnection {
     init(_ bindingProtocol: Settings.BindingProtocol?, cacheNumber: Int, _ context: borrowing WorkerContext) {
         let login = context.login
         switch (login, bindingProtocol ?? context.bindingProtocol) {
+        case (_, .uwsgi): dialect = .uwsgi
         case (.text, _), (.none, .ascii): dialect = .text
         case (.sasl, _), (.none, .binary): dialect = .binary
         case (.none, .negotiating): dialect = .undecided
         }
-        isAuthenticated = login != .sasl
+        isAuthenticated = login != .sasl || dialect == .uwsgi
         offersAuthentication = login == .sasl
         self.cacheNumber = Int32(truncatingIfNeeded: cacheNumber)
     }

@@ -95,6 +95,9 @@ package final class ServerState: Sendable {
         }
     }
 
+    /// The cache of a uwsgi packet that names none: the first one of the command line.
+    var firstCacheNumber: Int { settings.caches.first.map { $0.name == CacheSettings.defaultName ? 0 : 1 } ?? 0 }
+
     /// Whether every store has found what its file held.
     var isReady: Bool { caches.allSatisfy(\.store.isReady) }
 
