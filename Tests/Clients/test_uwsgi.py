@@ -75,6 +75,7 @@ def test_each_function(uwsgi, start_server, tmp_path, place):
     assert uwsgi.update(b"k", b"12345678", 0, small) is True
     assert uwsgi.update(b"k", b"123456789", 0, small) is None
     assert uwsgi.get(b"k", small) == b"12345678"
+    assert uwsgi.update(b"k", bytes(3 << 20), 0, big) is None
     assert uwsgi.get(b"x" * 251, big) is None
     assert uwsgi.set(b"x" * 251, b"v", 0, big) is None
     assert uwsgi.set(b"k", b"v", 0, f"nobody@{where}") is None

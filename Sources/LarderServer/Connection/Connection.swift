@@ -45,6 +45,8 @@ struct Connection {
     var login = TextLogin()
     /// Whose bytes are spoken here; the first byte tells when the listener does not.
     var dialect: Dialect
+    /// What its first bytes must be in; undecided: they tell.
+    var expectedDialect: Dialect
     var parser = TextParser()
     var binaryParser = BinaryParser()
     var uwsgiParser = UwsgiParser()
@@ -95,6 +97,7 @@ struct Connection {
         self.number = number
         phase = context.login == .text && beginning.dialect != .uwsgi ? .loggingIn : .readingCommand
         dialect = beginning.dialect
+        expectedDialect = beginning.expectedDialect
         binaryParser.isAuthenticated = beginning.isAuthenticated
         binaryParser.offersAuthentication = beginning.offersAuthentication
     }

@@ -153,19 +153,4 @@ extension Connection {
         case .text, .undecided: parser.rejection
         }
     }
-
-    /// A step of a connection that speaks neither text nor binary, or has not begun to.
-    @inline(never)
-    private mutating func firstStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
-        if case .uwsgi = dialect { return uwsgiStep(&context, &budget) }
-        decideDialect(context.verbosity)
-        return step(&context, &budget)
-    }
-
-    /// By the first byte that has arrived.
-    @inline(never)
-    private mutating func decideDialect(_ verbosity: Int) {
-        dialect = .begun(by: input.base[input.start])
-        if verbosity > 1 { logDialect() }
-    }
 }
