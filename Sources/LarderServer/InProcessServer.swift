@@ -67,10 +67,13 @@ package final class InProcessConnection {
     package private(set) var isClosed = false
 
     /// - Parameter cacheNumber: the cache whose listener the client came by, in the order of `stats caches`.
-    package init(_ server: InProcessServer, cacheNumber: Int = 0) {
+    /// - Parameter bindingProtocol: what its listener says that it speaks; nil: what `-B` says.
+    package init(
+        _ server: InProcessServer, cacheNumber: Int = 0, bindingProtocol: Settings.BindingProtocol? = nil
+    ) {
         self.server = server
         defer { connection.cacheNumber = cacheNumber }
-        connection = Connection(number: 1, nil, server.context.pointee)
+        connection = Connection(number: 1, bindingProtocol, server.context.pointee)
     }
 
     deinit { connection.dispose(&server.context.pointee) }

@@ -185,7 +185,9 @@ final class Server: ConnectionSink {
 
     /// The one line that says where, how much, how many, and how to stop.
     private func announce() {
-        let streams = listeners.filter { $0.cacheNumber == 0 }.map { $0.address?.text ?? "?" }
+        let streams = listeners.filter { $0.cacheNumber == 0 && $0.bindingProtocol != .uwsgi }.map {
+            $0.address?.text ?? "?"
+        }
         let datagrams = datagramSockets.map { $0.address?.datagramText ?? "?" }
         let places = streams.isEmpty && datagrams.isEmpty ? "no address" : (streams + datagrams).joined(separator: ", ")
         let settings = state.settings
@@ -195,8 +197,13 @@ final class Server: ConnectionSink {
         StandardError.write(
             "larder \(Version.larder) serves \(places)\(scope) with \(settings.memoryLimitBytes >> 20) MB"
                 + " and \(threads); stop it with Ctrl-C or kill \(getpid())")
+        let uwsgi = listeners.filter { $0.bindingProtocol == .uwsgi }.map { $0.address?.text ?? "?" }
+        if !uwsgi.isEmpty {
+            StandardError.write("the uwsgi protocol reaches every cache at \(uwsgi.joined(separator: ", "))")
+        }
         for (number, cache) in state.caches.enumerated() where !cache.settings.isMemcachedShaped {
-            let places = listeners.filter { $0.cacheNumber == number }.map { $0.address?.text ?? "?" }
+            let own = listeners.filter { $0.cacheNumber == number && $0.bindingProtocol != .uwsgi }
+            let places = own.map { $0.address?.text ?? "?" } + (uwsgi.isEmpty ? [] : ["uWSGI's clients"])
             StandardError.write(cache.settings.summary(places: places, isRouted: settings.routesKeys))
         }
     }

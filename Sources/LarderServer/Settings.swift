@@ -9,6 +9,8 @@ package struct Settings: Sendable {
         case negotiating
         case ascii
         case binary
+        /// `--uwsgi`: uWSGI's packets for caches.
+        case uwsgi
 
         /// memcached's word for it.
         var name: String {
@@ -16,6 +18,7 @@ package struct Settings: Sendable {
             case .negotiating: "auto-negotiating"
             case .ascii: "ascii"
             case .binary: "binary"
+            case .uwsgi: "uwsgi"
             }
         }
     }
@@ -150,6 +153,10 @@ package struct Settings: Sendable {
     package var slabChunkIsGiven = false
     /// `--cache`, in their order. One called `default` is the main port's.
     package var caches: [CacheSettings] = []
+    /// `--uwsgi`: where uWSGI's packets for caches are served.
+    package var uwsgiPlaces: [CacheSettings.Place] = []
+    /// `--uwsgi-open`: the network is trusted, so uwsgi listeners need neither loopback nor a login.
+    package var uwsgiIsOpen = false
     /// `--key-route`: on the main port a key may name its cache.
     package var routesKeys = false
     /// The paths before they were made absolute; nil: they were not changed.

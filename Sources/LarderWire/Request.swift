@@ -34,6 +34,10 @@ package enum Verb: UInt8, Sendable {
     /// `ma`: `number` is the delta.
     case metaArithmetic
     case metaDebug
+    /// uwsgi `get`: one key, answered with its value and when it expires.
+    case fetch
+    /// uwsgi `exists`: whether there is an item; asking does not count as a use.
+    case contains
     /// Commands about machinery that Larder does not have, answered as memcached answers
     /// when the feature is off. `keyStart`/`keyLength` span the whole line.
     case administration

@@ -64,12 +64,13 @@ protocol Fuzzed {
 }
 
 enum FuzzTarget: String, CaseIterable {
-    case text, meta, binary, login, datagram, reader, file, conversation
+    case text, meta, binary, uwsgi, login, datagram, reader, file, conversation
 
     func make() -> any Fuzzed {
         switch self {
         case .text, .meta: TextTarget()
         case .binary: BinaryTarget()
+        case .uwsgi: UwsgiTarget()
         case .login: LoginTarget()
         case .datagram: DatagramTarget()
         case .reader: ReaderTarget()

@@ -34,6 +34,7 @@ struct Seeds {
         case .binary: name.hasPrefix("binary")
         case .text: !name.hasPrefix("meta") && !name.hasPrefix("binary")
         case .login: name.hasPrefix("access")
+        case .uwsgi: name.hasPrefix("foreign")
         case .datagram, .conversation: true
         case .reader, .file: false
         }

@@ -208,7 +208,7 @@ private func warnings(_ arguments: [String]) -> [String] {
     @Test func whatNobodyCanReachIsSaid() {
         #expect(
             warnings(["--cache", "name=x,items=1"]) == [
-                "cache \"x\" is out of reach: give it listen=:PORT, or the server --key-route."
+                "cache \"x\" is out of reach: give it listen=:PORT, or the server --key-route or --uwsgi."
             ])
         #expect(warnings(["--cache", "name=x,items=1", "--key-route"]).isEmpty)
         #expect(warnings(["--cache", "name=x,items=1,listen=:0"]).isEmpty)

@@ -61,7 +61,7 @@ extension TextParser: FuzzedParser {
                 && (step == .value ? cursor == request.valueStart && valueEnd > end : cursor == valueEnd)
         case .statistics, .shutdown, .administration:
             return request.keyStart >= before && request.keyLength >= 0 && keyEnd <= cursor
-        case .flushAll, .version, .verbosity, .quit, .noOperation, .listMechanisms, .authenticate:
+        case .flushAll, .version, .verbosity, .quit, .noOperation, .listMechanisms, .authenticate, .fetch, .contains:
             return true
         }
     }

@@ -34,7 +34,7 @@ extension TextParser: ScriptedParser {
             if request.options.hasExptime { words.append("\(request.exptime)") }
         case .verbosity:
             words = ["verbosity", "\(request.exptime)"]
-        case .delete, .statistics, .shutdown, .administration, .authenticate:
+        case .delete, .statistics, .shutdown, .administration, .authenticate, .fetch, .contains:
             words = ["\(request.verb)", key]
         case .version, .quit, .noOperation, .listMechanisms:
             words = ["\(request.verb)"]

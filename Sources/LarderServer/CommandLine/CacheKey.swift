@@ -141,7 +141,7 @@ struct CacheKey: Sendable {
         }
     }
 
-    private static func place(_ text: String) -> CacheSettings.Place? {
+    static func place(_ text: String) -> CacheSettings.Place? {
         if text.hasPrefix("unix:") { return unix(text.dropFirst("unix:".count)) }
         if text.contains("/") { return unix(text[...]) }
         if let port = port(text[...]) { return .tcp(host: nil, port: port) }

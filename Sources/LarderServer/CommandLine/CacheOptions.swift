@@ -25,10 +25,11 @@ func applyCaches(to draft: inout Draft) throws(Ending) {
         }
         draft.settings.caches.append(cache)
     }
-    guard !draft.settings.routesKeys else { return }
+    guard !draft.settings.routesKeys, draft.settings.uwsgiPlaces.isEmpty else { return }
     for cache in draft.settings.caches where cache.places.isEmpty && cache.name != CacheSettings.defaultName {
         draft.warn(
-            "cache \"\(cache.name)\" is out of reach: give it listen=:PORT, or the server --key-route.")
+            "cache \"\(cache.name)\" is out of reach: give it listen=:PORT, or the server --key-route or "
+                + "--uwsgi.")
     }
 }
 

@@ -20,6 +20,21 @@ extension Option {
             "addresses, HOST or HOST:PORT; * is all of them\n(default: this machine only)",
             effect: { draft, text throws(Ending) in try addListenAddresses(text, to: &draft.settings) }),
         Option(
+            long: "uwsgi", .required("ADDR"), .listening,
+            "serve uWSGI's cache protocol at PORT, HOST:PORT or a\nsocket file (docs/uwsgi.md); may be repeated",
+            effect: { draft, text throws(Ending) in
+                guard let place = CacheKey.place(text) else {
+                    throw .usage(
+                        "--uwsgi takes a port (3031), an address (127.0.0.1:3031) or a socket file (/run/a.sock), not "
+                            + "\"\(text)\".")
+                }
+                if !draft.settings.uwsgiPlaces.contains(place) { draft.settings.uwsgiPlaces.append(place) }
+            }),
+        Option(
+            long: "uwsgi-open", .none, .listening,
+            "the network is trusted: let --uwsgi serve other\nmachines, and beside -Y, -S and -Z",
+            effect: { draft, _ in draft.settings.uwsgiIsOpen = true }),
+        Option(
             "s", "unix-socket", .required("FILE"), .listening,
             "listen on this socket file, and not on TCP",
             effect: { draft, text throws(Ending) in

@@ -117,13 +117,27 @@ private func checkTogether(_ draft: Draft) throws(Ending) {
     if !settings.tlsEnabled, let address = settings.listenAddresses.first(where: { $0.encryption != .asConfigured }) {
         throw .osError("'\(address.encryption.prefix)' option is valid only when SSL is enabled")
     }
+    try checkUwsgi(settings)
     if settings.tlsEnabled, settings.tcpPort == 0 { throw .usage("ERROR: You cannot enable SSL without a TCP port.") }
+}
+
+/// The uwsgi protocol knows no login and no TLS, so its listener would be a way around them.
+private func checkUwsgi(_ settings: Settings) throws(Ending) {
+    guard !settings.uwsgiPlaces.isEmpty, !settings.uwsgiIsOpen else { return }
+    let guards = [
+        ("-S", settings.saslEnabled), ("-Y", settings.userFilePath != nil && !settings.saslEnabled),
+        ("-Z", settings.tlsEnabled),
+    ]
+    guard let option = guards.first(where: \.1)?.0 else { return }
+    throw .usage(
+        "--uwsgi does not go with \(option): the uwsgi protocol has no login and no TLS. Give --uwsgi-open beside it if "
+            + "the network is trusted.")
 }
 
 /// memcached runs without any place to listen at, and says nothing.
 private func warnOfSilence(_ draft: inout Draft) {
     let settings = draft.settings
-    if settings.tcpPort == 0, settings.udpPort == 0, settings.unixSocketPath == nil,
+    if settings.tcpPort == 0, settings.udpPort == 0, settings.unixSocketPath == nil, settings.uwsgiPlaces.isEmpty,
         settings.caches.allSatisfy(\.places.isEmpty)
     {
         draft.warn("-p 0 without -s: Larder has no listener, and no client can connect.")

@@ -45,8 +45,11 @@ struct Connection {
     var login = TextLogin()
     /// Whose bytes are spoken here; the first byte tells when the listener does not.
     var dialect: Dialect
+    /// What its first bytes must be in; undecided: they tell.
+    var expectedDialect: Dialect
     var parser = TextParser()
     var binaryParser = BinaryParser()
+    var uwsgiParser = UwsgiParser()
     /// SASL has begun and waits for a further step.
     var isAuthenticating = false
     var heldLogin: HeldLogin?
@@ -92,8 +95,9 @@ struct Connection {
     init(number: Int32, _ bindingProtocol: Settings.BindingProtocol?, _ context: borrowing WorkerContext) {
         let beginning = RestingConnection(bindingProtocol, cacheNumber: 0, context)
         self.number = number
-        phase = context.login == .text ? .loggingIn : .readingCommand
+        phase = context.login == .text && beginning.dialect != .uwsgi ? .loggingIn : .readingCommand
         dialect = beginning.dialect
+        expectedDialect = beginning.expectedDialect
         binaryParser.isAuthenticated = beginning.isAuthenticated
         binaryParser.offersAuthentication = beginning.offersAuthentication
     }
@@ -103,6 +107,8 @@ struct Connection {
 
     /// Bytes that a value on its way or a long line holds, beyond a buffer of the pool.
     var heldBytes: Int { bodyFilled + longLineBytes }
+    /// Whether a request stands still in memory until the client goes on.
+    var holdsRequest: Bool { heldBytes > 0 || dialect == .uwsgi && input.count > 0 }
     private var longLineBytes: Int { max(0, input.capacity - BufferPool.bufferBytes) }
 
     // MARK: Input
@@ -282,6 +288,7 @@ struct Connection {
 
     @inline(never)
     private mutating func replyInText(_ reply: Reply, _ context: inout WorkerContext) {
+        if case .uwsgi = dialect { return replyInUwsgi(reply, &context) }
         guard let out = output.room(TextEncoder.replyLengthMax, &context.pool) else {
             return outOfReplyMemory(&context)
         }

@@ -51,7 +51,7 @@ extension Connection {
             landing.map { UnsafePointer($0.value.assumingMemoryBound(to: UInt8.self)) }
             ?? UnsafePointer(bytes + request.valueStart)
         let end = value + request.valueLength + dialect.valueTerminatorLength
-        if dialect == .binary || (end[-2] == UInt8(ascii: "\r") && end[-1] == UInt8(ascii: "\n")) {
+        if dialect != .text || (end[-2] == UInt8(ascii: "\r") && end[-1] == UInt8(ascii: "\n")) {
             if context.routesKeys { context.select(routedCacheNumber) }
             if let landing { context.session.offer(landing) }
             Execute.run(&self, &context, request, key: bytes + request.keyStart, value: value)

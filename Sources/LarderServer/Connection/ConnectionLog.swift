@@ -23,6 +23,7 @@ extension Connection {
     @inline(never)
     func logLine(_ base: UnsafePointer<UInt8>) {
         if dialect == .binary { return logPacket(base) }
+        if dialect == .uwsgi { return logKey("uwsgi \(request.verb)", base + request.keyStart, request.keyLength) }
         let bytes = UnsafeBufferPointer(start: base + parser.lineStart, count: parser.lineLength)
         log("<\(number) \(LogText.escaped(bytes))")
     }

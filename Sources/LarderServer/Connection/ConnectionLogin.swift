@@ -14,6 +14,13 @@ struct HeldLogin {
 extension Connection {
     /// One attempt; false when it takes more input.
     mutating func logIn(_ context: inout WorkerContext) -> Bool {
+        if case .undecided = dialect {
+            switch begin(&context) {
+            case .needMore: return false
+            case .closing: return true
+            case .decided, .emptyLine: break
+            }
+        }
         switch login.next(UnsafePointer(input.base), cursor: &input.start, end: input.end) {
         case .needMore: return false
         case .credentials(let name, let password): check(name, password, &context)

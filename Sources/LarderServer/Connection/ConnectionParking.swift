@@ -7,7 +7,7 @@ extension Verb {
     /// Whether the answer to a request of this kind contains data of an item.
     var readsItems: Bool {
         switch self {
-        case .retrieve, .arithmetic, .metaGet, .metaArithmetic, .metaDebug: true
+        case .retrieve, .arithmetic, .metaGet, .metaArithmetic, .metaDebug, .fetch: true
         default: false
         }
     }

@@ -3,6 +3,7 @@ import LarderWire
 /// What has to be kept of a connection while nothing of it is in hand.
 struct RestingConnection {
     var dialect: Dialect
+    var expectedDialect: Dialect
     var isAuthenticated: Bool
     var offersAuthentication: Bool
     /// The cache of the listener that it came by.
@@ -17,11 +18,14 @@ extension RestingConnection {
     init(_ bindingProtocol: Settings.BindingProtocol?, cacheNumber: Int, _ context: borrowing WorkerContext) {
         let login = context.login
         switch (login, bindingProtocol ?? context.bindingProtocol) {
-        case (.text, _), (.none, .ascii): dialect = .text
-        case (.sasl, _), (.none, .binary): dialect = .binary
-        case (.none, .negotiating): dialect = .undecided
+        case (_, .uwsgi): expectedDialect = .uwsgi
+        case (.text, _), (.none, .ascii): expectedDialect = .text
+        case (.sasl, _), (.none, .binary): expectedDialect = .binary
+        case (.none, .negotiating): expectedDialect = .undecided
         }
-        isAuthenticated = login != .sasl
+        // The first bytes of memcached's clients are looked at, since they may be a stranger's.
+        dialect = expectedDialect == .uwsgi ? .uwsgi : .undecided
+        isAuthenticated = login != .sasl || dialect == .uwsgi
         offersAuthentication = login == .sasl
         self.cacheNumber = Int32(truncatingIfNeeded: cacheNumber)
     }
@@ -45,7 +49,8 @@ extension UnsafeMutablePointer<Connection> {
     @inline(__always)
     var resting: RestingConnection {
         RestingConnection(
-            dialect: pointee.dialect, isAuthenticated: pointee.binaryParser.isAuthenticated,
+            dialect: pointee.dialect, expectedDialect: pointee.expectedDialect,
+            isAuthenticated: pointee.binaryParser.isAuthenticated,
             offersAuthentication: pointee.binaryParser.offersAuthentication,
             cacheNumber: Int32(truncatingIfNeeded: pointee.cacheNumber))
     }
@@ -56,6 +61,7 @@ extension UnsafeMutablePointer<Connection> {
         pointee.number = number
         pointee.cacheNumber = Int(resting.cacheNumber)
         pointee.dialect = resting.dialect
+        pointee.expectedDialect = resting.expectedDialect
         pointee.binaryParser.isAuthenticated = resting.isAuthenticated
         pointee.binaryParser.offersAuthentication = resting.offersAuthentication
         pointee.parser.scannedLength = 0

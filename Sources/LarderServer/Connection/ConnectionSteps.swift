@@ -6,9 +6,9 @@ extension Connection {
     /// One step of the parser, and the request that it found; false when it needs more bytes.
     @inline(__always)
     mutating func step(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
-        if case .undecided = dialect { decideDialect(context.verbosity) }
         if case .text = dialect { return textStep(&context, &budget) }
-        return binaryStep(&context, &budget)
+        if case .binary = dialect { return binaryStep(&context, &budget) }
+        return firstStep(&context, &budget)
     }
 
     // What most requests are is inlined in the next two.
@@ -112,7 +112,7 @@ extension Connection {
 
     /// Carries out what the parser has found, what comes in batches excepted.
     @inline(never)
-    private mutating func carryOut(
+    mutating func carryOut(
         _ step: ParseStep, from start: Int, _ context: inout WorkerContext, _ budget: inout Int
     ) -> Bool {
         let base = UnsafePointer(input.base)
@@ -126,7 +126,7 @@ extension Connection {
             }
             budget &-= Self.requestCost
             if context.verbosity > 1 { logLine(base) }
-            if context.routesKeys { route(base, &context) }
+            if context.routesKeys, dialect != .uwsgi { route(base, &context) }
             if case .value = step {
                 beginBody(&context)
             } else {
@@ -138,7 +138,7 @@ extension Connection {
         case .reject:
             budget &-= Self.requestCost
             if context.verbosity > 1 { logLine(base) }
-            reject(dialect == .binary ? binaryParser.rejection : parser.rejection, &context)
+            reject(rejection, &context)
         case .close:
             closeReason = .error
             phase = .closing
@@ -146,10 +146,11 @@ extension Connection {
         return true
     }
 
-    /// By the first byte that has arrived.
-    @inline(never)
-    private mutating func decideDialect(_ verbosity: Int) {
-        dialect = .begun(by: input.base[input.start])
-        if verbosity > 1 { logDialect() }
+    private var rejection: Rejection {
+        switch dialect {
+        case .binary: binaryParser.rejection
+        case .uwsgi: uwsgiParser.rejection
+        case .text, .undecided: parser.rejection
+        }
     }
 }

@@ -5,12 +5,14 @@ enum Dialect: UInt8 {
     /// Classic text commands and meta commands.
     case text
     case binary
-    /// Nothing has arrived yet.
+    /// What has arrived does not tell yet.
     case undecided
+    /// Packets for caches, as uWSGI sends them; on listeners of its own.
+    case uwsgi
 
     /// The dialect of a client whose first byte this is.
     static func begun(by byte: UInt8) -> Dialect { byte == 0x80 ? .binary : .text }
 
     /// Bytes that end a value.
-    var valueTerminatorLength: Int { self == .binary ? 0 : 2 }
+    var valueTerminatorLength: Int { self == .text ? 2 : 0 }
 }

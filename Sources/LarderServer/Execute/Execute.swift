@@ -32,6 +32,8 @@ enum Execute {
         case .metaDelete: metaDelete(&connection, &context, request, key)
         case .metaArithmetic: metaArithmetic(&connection, &context, request, key)
         case .metaDebug: metaDebug(&connection, &context, request, key)
+        case .fetch: fetch(&connection, &context, request, key)
+        case .contains: contains(&connection, &context, request, key)
         case .noOperation: connection.reply(.noOperation, &context)
         case .listMechanisms: listMechanisms(&connection, &context)
         case .authenticate: authenticate(&connection, &context, request, key, value)
@@ -61,6 +63,13 @@ enum Execute {
         if seconds == 0 { return Int64.max }
         if seconds < 0 { return 0 }
         return seconds <= relativeSecondsMax ? now &+ seconds &* 1000 : seconds &* 1000
+    }
+
+    /// The exptime of a time that is relative to now, however large: memcached's are Unix times beyond 30 days.
+    static func exptime(inSeconds seconds: Int64, now: Int64) -> Int64 {
+        guard seconds > relativeSecondsMax else { return max(seconds, -1) }
+        let centuries: Int64 = 10_000_000_000
+        return now / 1000 &+ min(seconds, centuries)
     }
 
     /// Whether memcached would refuse an item for its size: it counts its own header, so the same

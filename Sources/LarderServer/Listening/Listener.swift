@@ -22,6 +22,7 @@ package struct Listener: Sendable {
         var opened: [Listener] = []
         do throws(StartupError) {
             try openMain(settings, &opened)
+            try openUwsgi(settings, &opened)
             for (number, cache) in settings.orderedCaches.enumerated() {
                 for place in cache.places { try open(place, settings, cacheNumber: number, &opened) }
             }
@@ -62,16 +63,21 @@ package struct Listener: Sendable {
     private static func open(
         _ place: CacheSettings.Place, _ settings: Settings, cacheNumber: Int, _ opened: inout [Listener]
     ) throws(StartupError) {
-        var listeners: [Listener]
-        switch place {
-        case .unix(let path):
-            listeners = [try openUnix(path: path, settings)]
-        case .tcp(let host, let port):
-            let main = settings.listenAddresses.isEmpty ? loopback : settings.listenAddresses.map(\.host)
-            listeners = try openTCP(hosts: host.map { [$0] } ?? main, port: port == 0 ? -1 : port, settings)
-        }
+        let main = settings.listenAddresses.isEmpty ? loopback : settings.listenAddresses.map(\.host)
+        var listeners = try open(place, hosts: main, settings)
         for index in listeners.indices { listeners[index].cacheNumber = cacheNumber }
         opened += listeners
+    }
+
+    /// - Parameter hosts: where a port without a host is.
+    static func open(
+        _ place: CacheSettings.Place, hosts: [String], _ settings: Settings
+    ) throws(StartupError) -> [Listener] {
+        switch place {
+        case .unix(let path): [try openUnix(path: path, settings)]
+        case .tcp(let host, let port):
+            try openTCP(hosts: host.map { [$0] } ?? hosts, port: port == 0 ? -1 : port, settings)
+        }
     }
 
     // MARK: - TCP

@@ -45,6 +45,10 @@ extension Settings {
             let isTooLong = SocketAddress(unixPath: longer) == nil
             return isTooLong && !daemonizes ? path : longer
         }
+        func absolutePlace(_ place: CacheSettings.Place) -> CacheSettings.Place {
+            guard case .unix(let path) = place else { return place }
+            return .unix(path: absoluteSocket(path))
+        }
         var settings = self
         settings.givenPaths = GivenPaths(self)
         settings.unixSocketPath = unixSocketPath.map(absoluteSocket)
@@ -54,12 +58,10 @@ extension Settings {
         settings.tls.chainPath = tls.chainPath.map(absolute)
         settings.tls.keyPath = tls.keyPath.map(absolute)
         settings.tls.authorityPath = tls.authorityPath.map(absolute)
+        settings.uwsgiPlaces = uwsgiPlaces.map(absolutePlace)
         for index in settings.caches.indices {
             settings.caches[index].storePath = caches[index].storePath.map(absolute)
-            settings.caches[index].places = caches[index].places.map { place in
-                guard case .unix(let path) = place else { return place }
-                return .unix(path: absoluteSocket(path))
-            }
+            settings.caches[index].places = caches[index].places.map(absolutePlace)
         }
         return settings
     }

@@ -13,6 +13,8 @@ package enum StartupError: Error, Equatable {
     /// The name given to `-l` has no address; the resolver's reason.
     case unresolvedHost(port: Int, host: String, reason: String)
     case unixListener(path: String, error: Int32)
+    /// `--uwsgi` names an address that other machines reach.
+    case uwsgiNotLoopback(address: String)
     /// Not even one client fits into the limit on open files.
     case openFileLimit(allowed: Int, needed: Int)
     case coreLimit
@@ -45,6 +47,9 @@ package enum StartupError: Error, Equatable {
             "failed to listen on TCP port \(port): cannot resolve \"\(host)\": \(reason)"
         case .unixListener(let path, let error):
             "failed to listen on UNIX socket: \(path): \(describe(error: error))"
+        case .uwsgiNotLoopback(let address):
+            "--uwsgi \(address): other machines reach this address, and the uwsgi protocol has no login. Give a "
+                + "loopback address or a socket file, or --uwsgi-open if the network is trusted."
         case .openFileLimit(let allowed, let needed):
             "failed to set rlimit for open files. "
                 + "Try starting as root or requesting smaller maxconns value. "
@@ -77,7 +82,7 @@ package enum StartupError: Error, Equatable {
         switch self {
         case .unknownUser: 67
         case .daemon, .userFile, .hugePages: 1
-        case .tls: ExitCode.usage
+        case .tls, .uwsgiNotLoopback: ExitCode.usage
         default: 71
         }
     }

@@ -59,6 +59,8 @@ enum Statistics {
         lines.add("request_bytes", state.heldBytes.load(ordering: .relaxed))
         lines.add("requests_dropped_memory", state.droppedForMemory.load(ordering: .relaxed))
         lines.add("requests_dropped_stalled", state.droppedAsStalled.load(ordering: .relaxed))
+        let foreign = state.foreignConnections.withLock { $0 }
+        for kind in ForeignProtocol.allCases { lines.add("foreign_\(kind)", foreign[Int(kind.rawValue)]) }
     }
 
     /// What became of the file that the items lie in.

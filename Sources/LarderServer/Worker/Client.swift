@@ -360,7 +360,7 @@ extension UnsafeMutablePointer<WorkerCore> {
                     listener.bindingProtocol, cacheNumber: listener.cacheNumber, pointee.context),
                 fd: fd, isUnixSocket: listener.isUnixSocket, tls: tls, tlsState: TLSState(isShakingHands: tls != nil),
                 worker: self, next: pointee.clients))
-        if pointee.context.login == .text {
+        if pointee.context.login == .text, listener.bindingProtocol != .uwsgi {
             wake(client)
             client.pointee.connection.beginLogin()
         }

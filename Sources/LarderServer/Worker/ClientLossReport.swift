@@ -1,5 +1,6 @@
 import CLarderSystem
 import LarderStore
+import LarderWire
 import Synchronization
 
 /// Tells the operator which clients the server refused or dropped, and why. A line at most once a minute, so that many
@@ -13,6 +14,7 @@ struct ClientLossReport {
         var notLoggedIn = 0
         var memory = 0
         var stalled = 0
+        var foreign = Array(repeating: 0, count: ForeignProtocol.allCases.count)
 
         init() {}
 
@@ -22,6 +24,7 @@ struct ClientLossReport {
             notLoggedIn = state.loginTimeouts.load(ordering: .relaxed)
             memory = state.droppedForMemory.load(ordering: .relaxed)
             stalled = state.droppedAsStalled.load(ordering: .relaxed)
+            foreign = state.foreignConnections.withLock { $0 }
         }
 
         /// `stats reset` sets some of them back.
@@ -32,6 +35,7 @@ struct ClientLossReport {
             losses.notLoggedIn = max(0, notLoggedIn - before.notLoggedIn)
             losses.memory = max(0, memory - before.memory)
             losses.stalled = max(0, stalled - before.stalled)
+            losses.foreign = zip(foreign, before.foreign).map { $0 - $1 }
             return losses
         }
 
@@ -42,6 +46,10 @@ struct ClientLossReport {
             if stalled > 0 { reasons.append("\(stalled) dropped, as a half-sent request stood still for a minute") }
             if unread > 0 { reasons.append("\(unread) dropped, as they did not read their answers") }
             if notLoggedIn > 0 { reasons.append("\(notLoggedIn) dropped, as they did not log in") }
+            for kind in ForeignProtocol.allCases where foreign[Int(kind.rawValue)] > 0 {
+                reasons.append(
+                    "\(foreign[Int(kind.rawValue)]) closed, as they spoke \(kind.name), not memcached's protocol")
+            }
             return reasons
         }
     }
@@ -72,5 +80,19 @@ struct ClientLossReport {
         StandardError.write(
             "larder: stopped; clients connected at the signal: \(clientCount)"
                 + (kept.isEmpty ? "" : "; cache " + kept.joined(separator: ", cache ")))
+    }
+}
+
+extension ForeignProtocol {
+    /// What people call it.
+    fileprivate var name: String {
+        switch self {
+        case .uwsgi: "uwsgi"
+        case .http: "HTTP"
+        case .tls: "TLS"
+        case .redis: "Redis's protocol"
+        case .ssh: "SSH"
+        case .proxy: "the PROXY protocol"
+        }
     }
 }

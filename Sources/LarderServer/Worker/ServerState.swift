@@ -1,6 +1,7 @@
 import CLarderSystem
 import Glibc
 import LarderStore
+import LarderWire
 import Synchronization
 
 /// What all workers of a server share.
@@ -32,6 +33,8 @@ package final class ServerState: Sendable {
     let droppedForMemory = Atomic(0)
     /// Clients closed because a half-sent request stood still.
     let droppedAsStalled = Atomic(0)
+    /// Connections that were closed because of their first bytes, for each `ForeignProtocol`.
+    let foreignConnections = Mutex(Array(repeating: 0, count: ForeignProtocol.allCases.count))
     let spareBody: SpareBody
     /// What each descriptor is doing.
     let connectionTable: ConnectionTable
@@ -94,6 +97,9 @@ package final class ServerState: Sendable {
             return text.withUTF8 { UnsafeRawBufferPointer($0).elementsEqual(name) }
         }
     }
+
+    /// The cache of a uwsgi packet that names none: the first one of the command line.
+    var firstCacheNumber: Int { settings.caches.first.map { $0.name == CacheSettings.defaultName ? 0 : 1 } ?? 0 }
 
     /// Whether every store has found what its file held.
     var isReady: Bool { caches.allSatisfy(\.store.isReady) }

@@ -342,7 +342,7 @@ final class Worker: Sendable {
                 }
             } else if client.pointee.isSending {
                 core.closeIfUnread(client, silentMilliseconds: silent)
-            } else if client.pointee.connection.pointee.heldBytes > 0 {
+            } else if client.pointee.connection.pointee.holdsRequest {
                 if silent > Self.stallMillisecondsMax {
                     state.droppedAsStalled.add(1, ordering: .relaxed)
                     core.close(client)
