@@ -40,6 +40,29 @@ extension MetricsText {
             total("auth_errors", \.general))
     }
 
+    mutating func addDurations(_ durations: [CommandDurations]) {
+        guard !durations.isEmpty else { return }
+        var samples: [Sample] = []
+        for command in CommandDurations.Command.allCases {
+            let name = ("command", "\(command)")
+            let counts = durations.map { $0.counts(command) }
+            var count: Int64 = 0
+            for (bucket, bound) in (CommandDurations.bounds.map(Self.seconds) + ["+Inf"]).enumerated() {
+                count = counts.reduce(count) { $0 &+ $1[bucket] }
+                samples.append(Sample(suffix: "_bucket", labels: [name, ("le", bound)], value: String(count)))
+            }
+            let sum = durations.reduce(0) { $0 &+ $1.sum(command) }
+            samples.append(Sample(suffix: "_sum", labels: [name], value: Self.seconds(sum)))
+            samples.append(Sample(suffix: "_count", labels: [name], value: String(count)))
+        }
+        add(
+            Metric(
+                "larder_command_duration_seconds", .histogram,
+                "Time that the server worked on requests, by command; one of 256 is timed."), samples)
+    }
+
+    private static func seconds(_ nanoseconds: Int64) -> String { decimal(String(nanoseconds), places: 9) }
+
     private static func sample(_ cache: CacheFigures, _ value: String?) -> Sample {
         Sample(labels: [("cache", cache.name)], value: value)
     }

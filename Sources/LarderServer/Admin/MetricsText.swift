@@ -1,7 +1,7 @@
 /// One metric, as `# HELP` and `# TYPE` describe it.
 struct Metric {
     enum Kind: String {
-        case counter, gauge
+        case counter, gauge, histogram
     }
 
     let name: String
@@ -23,6 +23,8 @@ struct MetricsText {
 
     /// One value of a metric. A nil value: the statistic is not there, and neither is the sample.
     struct Sample {
+        /// Of a histogram: `_bucket`, `_sum` or `_count`.
+        var suffix = ""
         var labels: [(name: String, value: String)] = []
         var value: String?
     }
@@ -34,7 +36,7 @@ struct MetricsText {
         bytes += "# TYPE \(metric.name) \(metric.kind.rawValue)\n".utf8
         for sample in samples {
             guard let value = sample.value else { continue }
-            bytes += metric.name.utf8
+            bytes += (metric.name + sample.suffix).utf8
             if !sample.labels.isEmpty {
                 let labels = sample.labels.map { "\($0.name)=\"\(Self.escaped($0.value, quotes: true))\"" }
                 bytes += "{\(labels.joined(separator: ","))}".utf8
@@ -68,6 +70,7 @@ extension MetricsText {
         if let first = caches.first { text.addMemcached(first) }
         text.addCaches(caches)
         text.addServer(caches)
+        text.addDurations(state.durations)
         return text.bytes
     }
 }

@@ -32,6 +32,8 @@ package final class ServerState: Sendable {
     let droppedForMemory = Atomic(0)
     /// Clients closed because a half-sent request stood still.
     let droppedAsStalled = Atomic(0)
+    /// How long requests took, of each worker by its number; empty without `--admin`.
+    let durations: [CommandDurations]
     let spareBody: SpareBody
     /// What each descriptor is doing.
     let connectionTable: ConnectionTable
@@ -66,6 +68,7 @@ package final class ServerState: Sendable {
         let largest = caches.reduce(0) { max($0, $1.sizeMax) }
         heldBytesMax = max(64 << 20, 2 * largest)
         unreadBytesMax = heldBytesMax
+        durations = settings.admin == nil ? [] : (0..<settings.threadCount).map { _ in CommandDurations() }
         spareBody = SpareBody(memoryLimitBytes: settings.memoryLimitBytes)
         connectionLimit = ConnectionLimit(maximum: settings.connectionLimit)
         let descriptorCount = min(ResourceLimits.openFiles(for: settings) + 256, 1 << 24)
@@ -79,7 +82,10 @@ package final class ServerState: Sendable {
     }
 
     // A program may start and stop many servers inside its process, as tests do.
-    deinit { connectionTable.deallocate() }
+    deinit {
+        connectionTable.deallocate()
+        for each in durations { each.deallocate() }
+    }
 
     /// How often the upkeep has to be looked after, where once a second is not enough.
     var tendMilliseconds: Int? {
