@@ -3,6 +3,8 @@
 #include <dlfcn.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <time.h>
 
 // Every function that is used, by the name that <openssl/ssl.h> declares.
 #define FUNCTIONS(F)                                                                                      \
@@ -16,7 +18,7 @@
     F(SSL_get_SSL_CTX) F(SSL_get_verify_mode) F(SSL_get_verify_result) F(SSL_get_session)                 \
     F(SSL_SESSION_get0_peer) F(SSL_accept) F(SSL_connect) F(SSL_read) F(SSL_write) F(SSL_has_pending)     \
     F(SSL_session_reused) F(SSL_shutdown) F(SSL_get_error) F(ERR_peek_error) F(ERR_clear_error)           \
-    F(ERR_error_string_n)
+    F(ERR_error_string_n) F(X509_get0_notAfter) F(ASN1_TIME_to_tm)
 
 #define FIELD(name) __typeof__(name) *name;
 static struct {
@@ -111,6 +113,13 @@ bool larder_tls_share_certificates(larder_tls_context *context, larder_tls_conte
     if (!names) return false;
     openssl.SSL_CTX_set_client_CA_list(context, names);
     return true;
+}
+
+int64_t larder_tls_certificate_end(const larder_tls_context *context) {
+    const X509 *certificate = openssl.SSL_CTX_get0_certificate(context);
+    struct tm time;
+    if (!certificate || openssl.ASN1_TIME_to_tm(openssl.X509_get0_notAfter(certificate), &time) != 1) return -1;
+    return timegm(&time);
 }
 
 bool larder_tls_set_session_scope(larder_tls_context *context, const void *scope, unsigned length) {

@@ -49,6 +49,12 @@ final class OwnedEvent {
         // SAFETY: as above.
         event_del(native)
     }
+
+    /// Has the handler called once in this turn, behind the handlers that are due.
+    func activate() {
+        // SAFETY: as above.
+        event_active(native, EV_TIMEOUT, 1)
+    }
 }
 
 /// A function, not a closure literal: a literal written in main-actor code would carry a check

@@ -55,6 +55,8 @@ final class Server: ConnectionSink {
     private var workers: [Worker] = []
     private var listeners: [Listener]
     private let datagramSockets: [DatagramSocket]
+    /// nil without `--admin`.
+    private let admin: AdminServer?
     private var nextWorker = 0
     private var isStopping = false
     /// nil for a guest: its host decides how long to wait.
@@ -67,16 +69,21 @@ final class Server: ConnectionSink {
         // Before anything is allocated for a server that cannot listen.
         listeners = try Listener.openAll(settings)
         datagramSockets = try DatagramSocket.openAll(settings)
+        let adminListeners = try Listener.openAdmin(settings)
         do {
             state = try ServerState(
                 settings, clock: clock, shift: shift, access: access, defersRecovery: true)
         } catch {
-            for listener in listeners { close(listener.fd) }
+            for listener in listeners + adminListeners { close(listener.fd) }
             throw error
         }
+        admin = adminListeners.isEmpty ? nil : AdminServer(state, adminListeners)
     }
 
     func run(_ role: Role) throws {
+        // Answers before the workers begin, and until they have ended.
+        try admin?.start()
+        defer { admin?.stop() }
         defer { stopWorkers() }
         let loop = try EventLoop()
         let stopped = try Wakeup(on: loop) { [unowned self] in isStopping = true }
@@ -119,8 +126,10 @@ final class Server: ConnectionSink {
         let tender = Timer(on: loop) { [unowned self] in workers.first?.tend() }
         if let interval = state.tendMilliseconds { tender.start(afterMilliseconds: interval, repeats: true) }
         let signals = try begin(role, loop)
+        admin?.noteServing()
 
         while !isStopping { loop.turn(block: true) }
+        admin?.noteStopping()
 
         let clientCount = state.connectionLimit.current
         acceptor?.stop()
@@ -200,6 +209,9 @@ final class Server: ConnectionSink {
         let uwsgi = listeners.filter { $0.bindingProtocol == .uwsgi }.map { $0.address?.text ?? "?" }
         if !uwsgi.isEmpty {
             StandardError.write("the uwsgi protocol reaches every cache at \(uwsgi.joined(separator: ", "))")
+        }
+        if let places = admin?.places {
+            StandardError.write("larder: metrics and health over HTTP at \(places.joined(separator: ", "))")
         }
         for (number, cache) in state.caches.enumerated() where !cache.settings.isMemcachedShaped {
             let own = listeners.filter { $0.cacheNumber == number && $0.bindingProtocol != .uwsgi }

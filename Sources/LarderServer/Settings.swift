@@ -50,6 +50,16 @@ package struct Settings: Sendable {
         }
     }
 
+    /// Where the admin listener listens.
+    package struct AdminAddress: Sendable, Equatable {
+        /// nil: this machine only.
+        package var host: String?
+        /// -1: any free one.
+        package var port: Int
+        /// As given, for messages.
+        package var text: String
+    }
+
     /// `-p`: 0 off, -1 any free port.
     package var tcpPort = 11211
     /// `-U`: 0 off, -1 any free port.
@@ -58,6 +68,8 @@ package struct Settings: Sendable {
     package var udpIsUnsafe = false
     /// `-l`; empty: loopback, IPv4 and IPv6 (IPv6 only where the host has it).
     package var listenAddresses: [ListenAddress] = []
+    /// `--admin`: where HTTP clients get metrics and health; nil: nowhere.
+    package var admin: AdminAddress?
     /// `-l` as given, several joined by commas, for `stats settings`; nil without `-l`.
     package var interfaces: String?
     /// `-B`

@@ -114,6 +114,12 @@ package final class TLSContext: @unchecked Sendable {
         larder_tls_session_new(native, fd).map { TLSSession($0) }
     }
 
+    /// When the certificate expires, as Unix time; nil: there is none, or its time is none.
+    package var certificateEnd: Int64? {
+        let time = larder_tls_certificate_end(native)
+        return time < 0 ? nil : time
+    }
+
     /// Whether a session was made from this context.
     package func made(_ session: TLSSession) -> Bool { larder_tls_is_made_from(session.ssl, native) }
 }

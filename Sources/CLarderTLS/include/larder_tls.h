@@ -32,6 +32,9 @@ bool larder_tls_check_key(const larder_tls_context *context);
 bool larder_tls_use_authorities(larder_tls_context *context, const char *path);
 // Gives `context` the certificate, the key and the authorities of `pattern`. Both must be contexts of a server.
 bool larder_tls_share_certificates(larder_tls_context *context, larder_tls_context *pattern);
+
+// When the certificate expires, as Unix time; -1 without one.
+int64_t larder_tls_certificate_end(const larder_tls_context *context);
 // Only sessions with the same scope are resumed. A scope has at most 32 bytes. Without a scope no session of a client
 // that showed a certificate can be resumed.
 bool larder_tls_set_session_scope(larder_tls_context *context, const void *scope, unsigned length);

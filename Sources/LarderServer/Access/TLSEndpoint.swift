@@ -34,6 +34,9 @@ final class TLSEndpoint: Sendable {
     /// When the certificates in use were read, on the server's clock.
     var refreshedAtMilliseconds: Int64 { refreshed.load(ordering: .relaxed) }
 
+    /// When the server's certificate expires, as Unix time; nil: that is not known.
+    var certificateEnd: Int64? { current.withLock { $0.pattern.certificateEnd } }
+
     /// Reads the certificates again; the former ones stay when anything is wrong with the new ones.
     func refresh() throws(TLSError) {
         let context = try TLSContext(configuration)

@@ -58,6 +58,10 @@ extension Option {
                 draft.settings.listenBacklog = try wholeNumber(
                     text, "-b", in: 0...Int(Int32.max), "a number of waiting connections")
             }),
+        Option(
+            long: "admin", .required("ADDR"), .listening,
+            "metrics and health over HTTP, on PORT (this machine\nonly) or HOST:PORT (default: none)",
+            effect: { draft, text throws(Ending) in draft.settings.admin = try adminAddress(text) }),
     ]
 }
 
@@ -117,6 +121,29 @@ private func listenAddress(_ text: Substring) throws(Ending) -> Settings.ListenA
         throw .osError("Invalid port number: \"\(port)\"")
     }
     return Settings.ListenAddress(host: String(host), port: number.value, bindingProtocol: bindingProtocol)
+}
+
+/// `--admin`: a port, or a host and a port.
+private func adminAddress(_ text: String) throws(Ending) -> Settings.AdminAddress {
+    let mistake = Ending.usage(
+        "--admin takes a port or HOST:PORT, such as 9150, 10.0.0.5:9150, [::1]:9150 or *:9150, not \"\(text)\".")
+    var host: Substring?
+    var port = text[...]
+    if let colon = text.lastIndex(of: ":") {
+        host = text[..<colon]
+        port = text[text.index(after: colon)...]
+    }
+    if let given = host {
+        if given.first == "[", given.last == "]" {
+            host = given.dropFirst().dropLast()
+        } else if given.contains(":") {
+            throw mistake
+        }
+        guard host?.isEmpty == false else { throw mistake }
+    }
+    let number = LeadingInteger(port)
+    guard number.isWhole, number.value == -1 || (1...65535).contains(number.value) else { throw mistake }
+    return Settings.AdminAddress(host: host.map(String.init), port: number.value, text: text)
 }
 
 /// `-B`

@@ -6,6 +6,24 @@ extension Connection {
     /// One step of the parser, and the request that it found; false when it needs more bytes.
     @inline(__always)
     mutating func step(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
+        context.stepsUntilTimed &-= 1
+        if context.stepsUntilTimed == 0 { return timedStep(&context, &budget) }
+        return untimedStep(&context, &budget)
+    }
+
+    /// A step whose duration is recorded.
+    @inline(never)
+    private mutating func timedStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
+        context.stepsUntilTimed = CommandDurations.interval
+        let counted = CountedCommands(context.counters)
+        let began = CommandDurations.now()
+        guard untimedStep(&context, &budget) else { return false }
+        context.durations?.record(counted.command, nanoseconds: CommandDurations.now() &- began)
+        return true
+    }
+
+    @inline(__always)
+    private mutating func untimedStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
         if case .text = dialect { return textStep(&context, &budget) }
         if case .binary = dialect { return binaryStep(&context, &budget) }
         return firstStep(&context, &budget)

@@ -80,6 +80,21 @@ package struct Listener: Sendable {
         }
     }
 
+    /// Those of `--admin`, or none.
+    static func openAdmin(_ settings: Settings) throws(StartupError) -> [Listener] {
+        guard let place = settings.admin else { return [] }
+        do throws(StartupError) {
+            return try openTCP(hosts: place.host.map { [$0] } ?? loopback, port: place.port, settings)
+        } catch {
+            switch error {
+            case .tcpListener(_, let error), .interfaces(_, let error):
+                throw .adminListener(place.text, reason: describe(error: error))
+            case .unresolvedHost(_, _, let reason): throw .adminListener(place.text, reason: reason)
+            default: throw error
+            }
+        }
+    }
+
     // MARK: - TCP
 
     /// Listens on every address of `hosts`. Addresses that this machine does not have (the IPv6 one

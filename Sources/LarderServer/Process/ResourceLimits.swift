@@ -7,7 +7,9 @@ package enum ResourceLimits {
         settings.connectionLimit + openFilesBesideClients(settings)
     }
 
-    private static func openFilesBesideClients(_ settings: Settings) -> Int { settings.threadCount * 3 + 64 }
+    private static func openFilesBesideClients(_ settings: Settings) -> Int {
+        settings.threadCount * 3 + 64 + (settings.admin == nil ? 0 : AdminServer.openFilesMax)
+    }
 
     /// Raises the limit on open files, so that `-c` clients fit. Where the system does not allow that, `-c` becomes as
     /// many as fit.

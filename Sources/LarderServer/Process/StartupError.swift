@@ -4,6 +4,8 @@ import Glibc
 package enum StartupError: Error, Equatable {
     /// No TCP listener at this port; the system's error number.
     case tcpListener(port: Int, error: Int32)
+    /// Not on the address of `--admin`, as given; why.
+    case adminListener(String, reason: String)
     /// No UDP socket at this port.
     case udpSocket(port: Int, error: Int32)
     /// Not on all of the places that `-l` names, as given.
@@ -36,6 +38,8 @@ package enum StartupError: Error, Equatable {
         switch self {
         case .tcpListener(let port, let error):
             "failed to listen on TCP port \(port): \(describe(error: error))"
+        case .adminListener(let address, let reason):
+            "failed to listen on the address of --admin, \(address): \(reason)"
         case .udpSocket(let port, let error):
             "failed to listen on UDP port \(port): \(describe(error: error))"
         case .interfaces(let list, let error):

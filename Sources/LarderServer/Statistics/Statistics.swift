@@ -39,7 +39,7 @@ enum Statistics {
 
     // MARK: stats
 
-    private static func general(_ state: ServerState, _ cache: ServedCache, now: Int64, _ lines: inout StatisticsList) {
+    static func general(_ state: ServerState, _ cache: ServedCache, now: Int64, _ lines: inout StatisticsList) {
         process(state, cache, now: now, &lines)
         commands(state, cache, &lines)
         machinery(state, cache, now: now, &lines)
@@ -48,7 +48,7 @@ enum Statistics {
     }
 
     /// What memcached has no word for: in a list of its own, since some programs count the lines of the others.
-    private static func own(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {
+    static func own(_ state: ServerState, _ cache: ServedCache, _ lines: inout StatisticsList) {
         lines.add("larder_version", Version.larder)
         lines.add("udp_requests_dropped", cache.total(.udpRequestsDropped))
         lines.add("udp_replies_withheld", cache.total(.udpRepliesWithheld))
@@ -61,6 +61,18 @@ enum Statistics {
         lines.add("requests_dropped_stalled", state.droppedAsStalled.load(ordering: .relaxed))
         let foreign = state.foreignConnections.withLock { $0 }
         for kind in ForeignProtocol.allCases { lines.add("foreign_\(kind)", foreign[Int(kind.rawValue)]) }
+        memory(cache, &lines)
+        if let end = state.access.tls?.certificateEnd { lines.add("certificate_end", end) }
+    }
+
+    /// What the slabs are used for, and what upkeep did to them.
+    private static func memory(_ cache: ServedCache, _ lines: inout StatisticsList) {
+        let store = cache.store.statistics
+        lines.add("free_bytes", store.slabs.free * store.slabBytes)
+        lines.add("limbo_bytes", store.slabs.limbo * store.slabBytes)
+        lines.add("hole_bytes", max(0, (store.slabs.used + store.slabs.open) * store.slabBytes - store.liveBytes))
+        lines.add("items_moved", store.counters.itemsMoved)
+        lines.add("slabs_reclaimed", store.counters.slabsReclaimed)
     }
 
     /// What became of the file that the items lie in.

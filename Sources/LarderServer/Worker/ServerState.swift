@@ -35,6 +35,8 @@ package final class ServerState: Sendable {
     let droppedAsStalled = Atomic(0)
     /// Connections that were closed because of their first bytes, for each `ForeignProtocol`.
     let foreignConnections = Mutex(Array(repeating: 0, count: ForeignProtocol.allCases.count))
+    /// How long requests took, of each worker by its number; empty without `--admin`.
+    let durations: [CommandDurations]
     let spareBody: SpareBody
     /// What each descriptor is doing.
     let connectionTable: ConnectionTable
@@ -69,6 +71,7 @@ package final class ServerState: Sendable {
         let largest = caches.reduce(0) { max($0, $1.sizeMax) }
         heldBytesMax = max(64 << 20, 2 * largest)
         unreadBytesMax = heldBytesMax
+        durations = settings.admin == nil ? [] : (0..<settings.threadCount).map { _ in CommandDurations() }
         spareBody = SpareBody(memoryLimitBytes: settings.memoryLimitBytes)
         connectionLimit = ConnectionLimit(maximum: settings.connectionLimit)
         let descriptorCount = min(ResourceLimits.openFiles(for: settings) + 256, 1 << 24)
@@ -82,7 +85,10 @@ package final class ServerState: Sendable {
     }
 
     // A program may start and stop many servers inside its process, as tests do.
-    deinit { connectionTable.deallocate() }
+    deinit {
+        connectionTable.deallocate()
+        for each in durations { each.deallocate() }
+    }
 
     /// How often the upkeep has to be looked after, where once a second is not enough.
     var tendMilliseconds: Int? {

@@ -47,6 +47,10 @@ struct WorkerContext: ~Copyable {
     let routesKeys: Bool
     /// Whether a value was pinned that must not stay so when the turn ends.
     var hasPinnedBriefly = false
+    /// Where durations are recorded; nil: nowhere.
+    let durations: CommandDurations?
+    /// Steps up to the next one that is timed. Without `durations` there is no such step.
+    var stepsUntilTimed: Int
     /// Bytes of half-sent values and long lines that this worker holds.
     var heldBytes = 0
     /// Whether a store has not yet found what its file held: then requests that need one wait.
@@ -74,6 +78,8 @@ struct WorkerContext: ~Copyable {
         limits = CacheLimits(main)
         self.parked = parked
         waitsForStore = !server.isReady
+        durations = server.durations.isEmpty ? nil : server.durations[number]
+        stepsUntilTimed = server.durations.isEmpty ? Int.max : CommandDurations.interval
         cacheCount = server.caches.count
         places = .allocate(capacity: cacheCount)
         for cache in 0..<cacheCount { (places + cache).initialize(to: cache - 1) }

@@ -1,0 +1,108 @@
+import Glibc
+import LarderEventLoop
+import LarderStore
+import Synchronization
+
+/// The admin listener: metrics and health over HTTP, on a thread of its own, outside of `-c`.
+final class AdminServer: Sendable {
+    private enum Phase: Int {
+        case starting, serving, stopping
+    }
+
+    private let state: ServerState
+    private let listeners: [Listener]
+    private let phase = Atomic(Phase.starting.rawValue)
+    private let mustEnd = Atomic(false)
+    private let waker = Mutex<Waker?>(nil)
+    private let thread = Mutex<SystemThread?>(nil)
+
+    private static let limits = HTTPLimits()
+    /// Its clients, and one that is accepted to be refused; the listeners; the loop and its wake-up.
+    static let openFilesMax = limits.clientsMax + 8
+
+    /// - Parameter listeners: its own from now on.
+    init(_ state: ServerState, _ listeners: [Listener]) {
+        self.state = state
+        self.listeners = listeners
+    }
+
+    /// Starts the thread; returns when it answers, or why it cannot.
+    func start() throws(StartupError) {
+        let readiness = Readiness()
+        let started = try SystemThread(name: "larder-admin") { [self] in run(readiness) }
+        thread.withLock { $0 = started }
+        if let error = readiness.wait() { throw error }
+    }
+
+    /// The server serves: from now on it is ready as soon as the stores are.
+    func noteServing() { phase.store(Phase.serving.rawValue, ordering: .relaxed) }
+    /// The server stops, and is not ready any more.
+    func noteStopping() { phase.store(Phase.stopping.rawValue, ordering: .relaxed) }
+
+    /// Ends the thread and closes all clients. Call it once.
+    func stop() {
+        mustEnd.store(true, ordering: .releasing)
+        waker.withLock { $0 }?.wake()
+        thread.withLock { $0 }?.join()
+    }
+
+    /// Where it listens, for the log.
+    var places: [String] { listeners.compactMap { $0.address?.text } }
+
+    // MARK: In the thread
+
+    private func run(_ readiness: Readiness) {
+        do {
+            let loop = try EventLoop()
+            let wakeup = try Wakeup(on: loop) {}
+            let server = try HTTPServer(on: loop, listeners: listeners.map(\.fd), limits: Self.limits) { [self] path in
+                answer(path)
+            }
+            waker.withLock { $0 = wakeup.waker }
+            readiness.succeed()
+            while !mustEnd.load(ordering: .acquiring) { loop.turn(block: true) }
+            waker.withLock { $0 = nil }
+            withExtendedLifetime((wakeup, server)) {}
+        } catch {
+            readiness.fail(.adminListener(state.settings.admin?.text ?? "", reason: "\(error)"))
+        }
+    }
+
+    private func answer(_ path: String) -> HTTPAnswer {
+        switch path {
+        case "/": return HTTPAnswer(contentType: "text/html; charset=utf-8", body: Array(Self.index.utf8))
+        case "/healthz": return HTTPAnswer(body: Array("ok\n".utf8))
+        case "/readyz": return readiness()
+        case "/metrics":
+            return HTTPAnswer(contentType: MetricsText.contentType, body: MetricsText.all(of: state))
+        default: return HTTPAnswer(status: 404, body: Array("404: try / for the list of pages\n".utf8))
+        }
+    }
+
+    private func readiness() -> HTTPAnswer {
+        func notReady(_ reason: String) -> HTTPAnswer { HTTPAnswer(status: 503, body: Array((reason + "\n").utf8)) }
+        if phase.load(ordering: .relaxed) == Phase.stopping.rawValue { return notReady("the server stops") }
+        for cache in state.caches where !cache.store.isReady {
+            let percent = cache.store.fileStatistics?.recoveredPercent ?? 0
+            return notReady("cache \(cache.name) reads its file: \(percent) % done")
+        }
+        if phase.load(ordering: .relaxed) == Phase.starting.rawValue { return notReady("the server starts") }
+        return HTTPAnswer(body: Array("ok\n".utf8))
+    }
+
+    private static let index = """
+        <!DOCTYPE html>
+        <html lang="en">
+        <head><meta charset="utf-8"><title>Larder</title></head>
+        <body>
+        <h1>Larder \(Version.larder)</h1>
+        <ul>
+        <li><a href="/metrics">/metrics</a>: statistics in Prometheus' text format</li>
+        <li><a href="/healthz">/healthz</a>: 200 while the process serves</li>
+        <li><a href="/readyz">/readyz</a>: 200 when the stores can be used, else 503 and the reason</li>
+        </ul>
+        </body>
+        </html>
+
+        """
+}
