@@ -79,8 +79,13 @@ package final class TLSContext: @unchecked Sendable {
 
     private func loadCertificates(_ configuration: TLSConfiguration) throws(TLSError) {
         let chain = configuration.chainPath ?? ""
-        try load("certificate chain", chain, shownAs: configuration.chainPath ?? "(null)") {
-            larder_tls_use_chain(native, chain)
+        do throws(TLSError) {
+            try load("certificate chain", chain, shownAs: configuration.chainPath ?? "(null)") {
+                larder_tls_use_chain(native, chain)
+            }
+        } catch {
+            guard configuration.chainPath == nil else { throw error }
+            throw TLSError(message: "\(error.message)\n-Z needs a certificate: give -o ssl_chain_cert=FILE.")
         }
         // Key and certificates may share a file.
         let key = configuration.keyPath ?? chain

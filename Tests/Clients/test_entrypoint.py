@@ -128,6 +128,14 @@ def test_dockerfile_names_what_exists():
     assert f"/bin/{entry}\"" in makefile, "make install does not install the entry point"
 
 
+def test_image_has_memcacheds_names_and_a_numeric_user():
+    """A pod may start `memcached -m 64` or /entrypoint.sh; Kubernetes tells that a user is not root by its number."""
+    text = (DOCKER / "Dockerfile").read_text()
+    assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", text, re.MULTILINE)
+    links = dict(re.findall(r"ln -s (\S+) (\S+)", text))
+    assert links == {"larder-entrypoint": "/usr/bin/memcached", "usr/bin/larder-entrypoint": "/entrypoint.sh"}
+
+
 def test_compose_names_what_exists():
     text = (DOCKER / "compose.yaml").read_text()
     assert (DOCKER / re.search(r"context: (\S+)", text)[1]).resolve() == ROOT

@@ -167,6 +167,7 @@ private func warnings(_ line: String) -> [String]? {
         ("-o slab_sizes=100-99", "slab size 99 cannot be lower than or equal to a previous class size", 64),
         ("-o slab_sizes=100-107", "slab size 107 must be at least 8 bytes larger than previous class", 64),
         ("-m 0", "Cannot set item size limit higher than 1/2 of memory max.", 64),
+        ("-m 999999999", "-m takes at most 262144 megabytes, not 999999999.", 64),
         ("-p 70000", "ERROR: Invalid port number 70000.", 64),
         ("-B x", "Invalid value for binding protocol: x\n -- should be one of auto, binary, or ascii", 64),
         ("-S -Y f -B ascii", "ERROR: You cannot allow the ASCII protocol while using SASL.", 64),

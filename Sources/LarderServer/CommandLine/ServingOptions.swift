@@ -9,6 +9,9 @@ extension Option {
                 else {
                     throw .usage("-m takes the memory for items in megabytes, such as 64, not \"\(text)\".")
                 }
+                guard bytes <= Settings.memoryLimitBytesMax else {
+                    throw .usage("-m takes at most \(Settings.memoryLimitBytesMax >> 20) megabytes, not \(text).")
+                }
                 draft.settings.memoryLimitBytes = bytes
             }),
         Option(
