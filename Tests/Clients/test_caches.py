@@ -220,3 +220,21 @@ def test_a_cache_in_a_file_survives(tmp_path, shape):
     finally:
         server.stop()
         server.kill()
+
+
+class TestRefusals:
+    """A cache that cannot be opened is named, and so are its key and what was asked for."""
+
+    def test_listen(self, start_server, tmp_path):
+        taken = start_server().port
+        for place, reason in [
+            (f":{taken}", "Address already in use"), (f"127.0.0.1:{taken}", "Address already in use"),
+            ("unix:/nowhere/pages.sock", "No such file or directory"),
+        ]:
+            done = run("-p", "0", "-l", "127.0.0.1", "--cache", f"name=pages,items=10,listen={place}")
+            assert (done.returncode, done.stderr) == (71, f'cache "pages": listen={place}: failed to listen: {reason}\n')
+
+    def test_store(self, tmp_path):
+        done = run("-p", "0", "--cache", f"name=pages,items=10,store={tmp_path}/nowhere/pages")
+        assert done.returncode != 0
+        assert done.stderr.startswith(f'larder: cache "pages": cannot use {tmp_path}/nowhere/pages as a store: ')

@@ -1,10 +1,19 @@
 /// What `--cache` says of one cache, with uWSGI's defaults (uWSGI, `--cache2`).
 package struct CacheSettings: Sendable, Equatable {
     /// One place of `listen=`.
-    package enum Place: Sendable, Equatable {
+    package enum Place: Sendable, Equatable, CustomStringConvertible {
         /// A TCP port; without a host, on the addresses of the main port.
         case tcp(host: String?, port: Int)
         case unix(path: String)
+
+        /// As it is written on the command line.
+        package var description: String {
+            switch self {
+            case .tcp(let host?, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+            case .tcp(nil, let port): ":\(port)"
+            case .unix(let path): "unix:\(path)"
+            }
+        }
     }
 
     /// The cache that the main port serves.

@@ -24,7 +24,9 @@ package struct Listener: Sendable {
             try openMain(settings, &opened)
             try openUwsgi(settings, &opened)
             for (number, cache) in settings.orderedCaches.enumerated() {
-                for place in cache.places { try open(place, settings, cacheNumber: number, &opened) }
+                for place in cache.places {
+                    try open(place, of: cache, number: number, settings, &opened)
+                }
             }
         } catch {
             for listener in opened { close(listener.fd) }
@@ -61,22 +63,31 @@ package struct Listener: Sendable {
 
     /// One place of a named cache.
     private static func open(
-        _ place: CacheSettings.Place, _ settings: Settings, cacheNumber: Int, _ opened: inout [Listener]
+        _ place: CacheSettings.Place, of cache: CacheSettings, number: Int, _ settings: Settings,
+        _ opened: inout [Listener]
     ) throws(StartupError) {
         let main = settings.listenAddresses.isEmpty ? loopback : settings.listenAddresses.map(\.host)
-        var listeners = try open(place, hosts: main, settings)
-        for index in listeners.indices { listeners[index].cacheNumber = cacheNumber }
+        var listeners = try open(
+            place, hosts: main, settings, option: "cache \"\(cache.name)\": listen=\(place)")
+        for index in listeners.indices { listeners[index].cacheNumber = number }
         opened += listeners
     }
 
-    /// - Parameter hosts: where a port without a host is.
+    /// - Parameters:
+    ///   - hosts: where a port without a host is.
+    ///   - option: what an error names.
     static func open(
-        _ place: CacheSettings.Place, hosts: [String], _ settings: Settings
+        _ place: CacheSettings.Place, hosts: [String], _ settings: Settings, option: String
     ) throws(StartupError) -> [Listener] {
-        switch place {
-        case .unix(let path): [try openUnix(path: path, settings)]
-        case .tcp(let host, let port):
-            try openTCP(hosts: host.map { [$0] } ?? hosts, port: port == 0 ? -1 : port, settings)
+        do throws(StartupError) {
+            switch place {
+            case .unix(let path): return [try openUnix(path: path, settings)]
+            case .tcp(let host, let port):
+                return try openTCP(hosts: host.map { [$0] } ?? hosts, port: port == 0 ? -1 : port, settings)
+            }
+        } catch {
+            guard let reason = error.listeningReason else { throw error }
+            throw .placeListener(option: option, reason: reason)
         }
     }
 
@@ -86,12 +97,8 @@ package struct Listener: Sendable {
         do throws(StartupError) {
             return try openTCP(hosts: place.host.map { [$0] } ?? loopback, port: place.port, settings)
         } catch {
-            switch error {
-            case .tcpListener(_, let error), .interfaces(_, let error):
-                throw .adminListener(place.text, reason: describe(error: error))
-            case .unresolvedHost(_, _, let reason): throw .adminListener(place.text, reason: reason)
-            default: throw error
-            }
+            guard let reason = error.listeningReason else { throw error }
+            throw .adminListener(place.text, reason: reason)
         }
     }
 

@@ -7,7 +7,7 @@ extension Listener {
                     throw .uwsgiNotLoopback(address: host)
                 }
             }
-            var listeners = try open(place, hosts: loopback, settings)
+            var listeners = try open(place, hosts: loopback, settings, option: "--uwsgi \(place)")
             for index in listeners.indices {
                 listeners[index].bindingProtocol = .uwsgi
                 listeners[index].encryption = .off

@@ -1,4 +1,5 @@
 import Glibc
+package import LarderStore
 
 /// Why the server cannot start. Each has the sentence for standard error and the process's exit code.
 package enum StartupError: Error, Equatable {
@@ -6,6 +7,10 @@ package enum StartupError: Error, Equatable {
     case tcpListener(port: Int, error: Int32)
     /// Not on the address of `--admin`, as given; why.
     case adminListener(String, reason: String)
+    /// Not on a place that a cache's `listen=` or `--uwsgi` names; why. The option is as it is to be shown.
+    case placeListener(option: String, reason: String)
+    /// The store of a named cache cannot be opened.
+    case cacheStore(cache: String, StoreError)
     /// No UDP socket at this port.
     case udpSocket(port: Int, error: Int32)
     /// Not on all of the places that `-l` names, as given.
@@ -40,6 +45,10 @@ package enum StartupError: Error, Equatable {
             "failed to listen on TCP port \(port): \(describe(error: error))"
         case .adminListener(let address, let reason):
             "failed to listen on the address of --admin, \(address): \(reason)"
+        case .placeListener(let option, let reason):
+            "\(option): failed to listen: \(reason)"
+        case .cacheStore(let cache, let error):
+            "larder: cache \"\(cache)\": \(error)"
         case .udpSocket(let port, let error):
             "failed to listen on UDP port \(port): \(describe(error: error))"
         case .interfaces(let list, let error):
@@ -81,12 +90,23 @@ package enum StartupError: Error, Equatable {
         }
     }
 
+    /// Why a listener cannot be opened, without the place, which is named beside it; nil for other errors.
+    var listeningReason: String? {
+        switch self {
+        case .tcpListener(_, let error), .interfaces(_, let error): describe(error: error)
+        case .unixListener(_, let error): describe(error: error)
+        case .unresolvedHost(_, let host, let reason): "cannot resolve \"\(host)\": \(reason)"
+        default: nil
+        }
+    }
+
     /// The numbers of <sysexits.h> that memcached uses.
     package var exitCode: Int32 {
         switch self {
         case .unknownUser: 67
         case .daemon, .userFile, .hugePages: 1
         case .tls, .uwsgiNotLoopback: ExitCode.usage
+        case .cacheStore: ExitCode.badValue
         default: 71
         }
     }

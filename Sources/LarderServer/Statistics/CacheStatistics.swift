@@ -15,7 +15,7 @@ extension Statistics {
             add("hashsize", isLimited ? settings.hashSize : store.bucketCount)
             add("keysize", isLimited ? settings.keyBytesMax : 250)
             // 0: as many as there is memory for.
-            add("max_items", settings.itemsMax)
+            add("max_items", settings.items ?? 0)
             add("blocks", isLimited ? settings.blocks : store.arenaBytes / store.blockBytes)
             add("blocksize", isLimited ? settings.blockBytes : store.blockBytes)
             add("items", store.counters.items)

@@ -53,7 +53,7 @@ package final class ServerState: Sendable {
     init(
         _ settings: Settings, clock: ServerClock = ServerClock(), shift given: ClockShift? = nil, access: Access,
         defersRecovery: Bool = false
-    ) throws(StoreError) {
+    ) throws {
         self.settings = settings
         let shift = given ?? (settings.allowsDebugging ? ClockShift() : nil)
         clockShift = shift
@@ -61,10 +61,15 @@ package final class ServerState: Sendable {
         self.access = access
         var caches: [ServedCache] = []
         for cache in settings.orderedCaches {
-            caches.append(
-                try ServedCache(
-                    cache, server: settings, openedAtMilliseconds: clock.startMilliseconds,
-                    defersRecovery: defersRecovery))
+            do throws(StoreError) {
+                caches.append(
+                    try ServedCache(
+                        cache, server: settings, openedAtMilliseconds: clock.startMilliseconds,
+                        defersRecovery: defersRecovery))
+            } catch {
+                guard cache.name != CacheSettings.defaultName else { throw error }
+                throw StartupError.cacheStore(cache: cache.name, error)
+            }
         }
         self.caches = caches
         for cache in caches { cache.store.noteClock(StoreClock(offsetMilliseconds: clock.offsetMilliseconds)) }
@@ -76,7 +81,7 @@ package final class ServerState: Sendable {
         connectionLimit = ConnectionLimit(maximum: settings.connectionLimit)
         let descriptorCount = min(ResourceLimits.openFiles(for: settings) + 256, 1 << 24)
         guard let table = ConnectionTable(count: descriptorCount) else {
-            throw .mappingFailed(bytes: descriptorCount * 8, errno: ENOMEM)
+            throw StoreError.mappingFailed(bytes: descriptorCount * 8, errno: ENOMEM)
         }
         connectionTable = table
         tunables = Mutex(settings.tunables)
