@@ -23,7 +23,7 @@ struct PingChannel {
         }
         guard let session else { throw PingFailure(message: "no memory for TLS") }
         do throws(PingFailure) {
-            _ = try Self.finish(descriptor, deadline) { session.clientHandshake() }
+            _ = try Self.finish(descriptor, deadline, whenClosed: Self.closedInHandshake) { session.clientHandshake() }
         } catch {
             session.free()
             throw error
@@ -38,7 +38,9 @@ struct PingChannel {
     func send(_ bytes: [UInt8]) throws(PingFailure) {
         let count: Int
         if let session {
-            count = try Self.finish(descriptor, deadline) { session.write(bytes, count: bytes.count) }
+            count = try Self.finish(descriptor, deadline, whenClosed: "the server closed the connection") {
+                session.write(bytes, count: bytes.count)
+            }
         } else {
             count = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL))
         }
@@ -65,14 +67,20 @@ struct PingChannel {
         return answer
     }
 
-    /// Takes a step of a session as often as it needs; the bytes that it came to, 0 at the end of the connection.
+    /// A listener without TLS closes such connections.
+    private static let closedInHandshake = "the server closed the connection in the TLS handshake: is this a TLS port?"
+
+    /// Takes a step of a session as often as it needs; the bytes that it came to.
+    /// - Parameter reason: why the end of the connection is a failure; nil: it is none, and 0 is returned.
     private static func finish(
-        _ descriptor: Int32, _ deadline: Int, _ step: () -> TLSSession.Outcome
+        _ descriptor: Int32, _ deadline: Int, whenClosed reason: String? = nil, _ step: () -> TLSSession.Outcome
     ) throws(PingFailure) -> Int {
         while true {
             switch step() {
             case .done(let count): return count
-            case .closed: return 0
+            case .closed:
+                guard let reason else { return 0 }
+                throw PingFailure(message: reason)
             case .wantsRead: try wait(for: Int16(POLLIN), on: descriptor, deadline: deadline)
             case .wantsWrite: try wait(for: Int16(POLLOUT), on: descriptor, deadline: deadline)
             case .failed(let error): throw PingFailure(message: TLSSession.describe(error))

@@ -235,6 +235,7 @@ class TestRefusals:
             assert (done.returncode, done.stderr) == (71, f'cache "pages": listen={place}: failed to listen: {reason}\n')
 
     def test_store(self, tmp_path):
-        done = run("-p", "0", "--cache", f"name=pages,items=10,store={tmp_path}/nowhere/pages")
-        assert done.returncode != 0
-        assert done.stderr.startswith(f'larder: cache "pages": cannot use {tmp_path}/nowhere/pages as a store: ')
+        path = f"{tmp_path}/nowhere/pages"
+        done = run("-p", "0", "--cache", f"name=pages,items=10,listen=:0,store={path}")
+        assert (done.returncode, done.stderr) == (
+            1, f'larder: cache "pages": cannot use {path} as a store: No such file or directory\n')
