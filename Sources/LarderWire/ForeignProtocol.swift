@@ -57,7 +57,7 @@ package enum ForeignProtocol: UInt8, Sendable, CaseIterable {
     /// A packet for a cache, or one of the four modifiers that uWSGI's caches send each other: 111, a length, modifier2.
     ///
     /// The first three bytes may be a line (`o`, and a length of 10 or 13 in the next byte), so they are not taken for
-    /// one: whoever chooses the length of a key in a packet chooses them.
+    /// one: a client that chooses the length of the key in its packet chooses these bytes, too.
     private static func recogniseUwsgi(_ bytes: UnsafeBufferPointer<UInt8>) -> Recognition {
         guard bytes.count >= 4 else { return .needMore }
         switch bytes[3] {

@@ -41,8 +41,8 @@ let helpText = """
                                     S growing with the key's number
           --data-size-list=S:W,...  sizes with their weights
           --expiry-range=A-B        seconds to live (default: for ever)
-          --client-flags=N          of what is stored, and of every value that is read (default 0);
-                                    meta: gets ask for them
+          --client-flags=N          sets store N as client flags, and every value that is read must
+                                    have them (default 0); meta gets ask for them if N is not 0
           --key-prefix=TEXT         (default memtier-)
           --key-minimum=N           (default 0)
           --key-maximum=N           (default 10000000)

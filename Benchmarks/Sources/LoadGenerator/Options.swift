@@ -65,7 +65,7 @@ struct Options: Sendable {
     var sizeWeights: [SizeWeight] = []
     /// Seconds until what is stored expires; nil: never.
     var expiry: ClosedRange<Int>?
-    /// The client flags of what is stored; every value must come back with them.
+    /// Sets store these client flags. A value that comes back with others is a fault.
     var clientFlags: UInt32 = 0
     var keyPrefix = "memtier-"
     var keys: ClosedRange<UInt64> = 0...10_000_000

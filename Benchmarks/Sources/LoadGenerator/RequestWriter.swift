@@ -26,7 +26,7 @@ struct RequestWriter {
     /// What stands behind it, where that is the same for all sets.
     private let setMiddle: Text?
     let hasExpiry: Bool
-    /// Of what is stored.
+    /// Sets store these client flags.
     let clientFlags: UInt32
     /// ` 12345 ` in a text set, ` F12345` in a meta one.
     private let flagsText: Text

@@ -68,8 +68,9 @@ struct SpaceState {
     var windowHand = 0
     /// Slabs that values are arriving in.
     var landingSlabs = 0
-    /// Slabs that hold no items: those of the index, and those before the first that may.
+    /// Slabs of the index.
     var indexSlabs = 0
+    /// Slabs at the beginning of the arena, for its tables.
     let metadataSlabs: Int
     /// Slabs by the time when their time bucket wants attention.
     var expiryHeap = ExpiryHeap()

@@ -53,7 +53,7 @@ extension Space {
         return evictSlab(purpose, session, now: now) ? .slab : .nothing
     }
 
-    /// Empties a slab of what is asked for least; false when there is none that may be.
+    /// Empties the slab whose items are found least; false when no slab may be emptied.
     private func evictSlab(_ purpose: Evacuation, _ session: Shared<SessionSlot>, now: Int64) -> Bool {
         // When nothing comes of it, the queues' order is left: what is found least has to go.
         let isInVain = if case .evict(surcharge: 0) = purpose { false } else { true }
@@ -185,7 +185,8 @@ extension Space {
         return best?.slab
     }
 
-    /// Whether so much of the items' memory is holes that closing them costs nobody an item, and is not too much work.
+    /// Whether the slabs have so many holes that Larder closes them rather than drops a live item. With fewer holes, too
+    /// many items would have to be moved for one free slab.
     var hasManyHoles: Bool {
         let unused = owned.freeSlabs.count + owned.limboSlabs.count
         let itemSlabs = slabCount - owned.metadataSlabs - owned.indexSlabs - unused
