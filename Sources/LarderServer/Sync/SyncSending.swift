@@ -2,6 +2,20 @@ import LarderEventLoop
 import LarderStore
 import LarderWire
 
+extension UnsafeMutablePointer<WorkerCore> {
+    /// Tells of some of the flushed keys, and of others after a pause.
+    func sendFlushedKeys() {
+        guard !pointee.context.flushedKeys.isEmpty else { return }
+        beginTurn()
+        pointee.context.sendFlushedKeys()
+        guard !pointee.context.flushedKeys.isEmpty else { return }
+        if pointee.flushTimer == nil {
+            pointee.flushTimer = Timer(on: pointee.loop.takeUnretainedValue()) { [self] in sendFlushedKeys() }
+        }
+        pointee.flushTimer?.start(afterMilliseconds: FlushedKeys.pauseMilliseconds)
+    }
+}
+
 /// Keys that were flushed, of which servers that are no Larder are told one by one.
 struct FlushedKeys {
     let cache: Int
@@ -11,8 +25,9 @@ struct FlushedKeys {
 
     /// Of one flush.
     static let bytesMax = 64 << 20
-    /// Told in one go.
-    static let countMax = 256
+    /// Told in one go, and how long others have to take them: the system holds some 200 for a uWSGI.
+    static let countMax = 64
+    static let pauseMilliseconds = 5
 }
 
 extension WorkerContext {
@@ -45,7 +60,7 @@ extension WorkerContext {
             session.flush()
         }
         sync.sendClear(atMilliseconds: time ?? 0)
-        sendFlushedKeys()
+        if !flushedKeys.isEmpty { waker?.wake() }
     }
 
     /// Notes the keys that there are, if there is a node that does not know what a clear is.
@@ -73,7 +88,7 @@ extension WorkerContext {
         if !keys.isEmpty { flushedKeys.append(FlushedKeys(cache: cacheNumber, keys: keys)) }
     }
 
-    /// Tells of some of the flushed keys, and sees to it that the rest is told.
+    /// Tells of some of the flushed keys.
     mutating func sendFlushedKeys() {
         guard var flushed = flushedKeys.first else { return }
         let now = self.now
@@ -92,7 +107,6 @@ extension WorkerContext {
         } else {
             flushedKeys.removeFirst()
         }
-        if !flushedKeys.isEmpty { waker?.wake() }
     }
 
     /// Calls `body` with each key of a list, up to so many.

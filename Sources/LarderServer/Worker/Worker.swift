@@ -42,6 +42,8 @@ struct WorkerCore: ~Copyable {
     var recordBuffer: UnsafeMutableRawBufferPointer?
     var datagramPorts: [DatagramPortPointer] = []
     var syncPorts: [SyncPortPointer] = []
+    /// For what is still to be told of a flush.
+    var flushTimer: Timer?
     /// Of the only worker: what takes its clients in.
     var entrance: Entrance?
 }
@@ -295,7 +297,7 @@ final class Worker: Sendable {
         for socket in sockets { core.adopt(socket) }
         if core.pointee.context.waitsForStore, state.isReady { core.unparkAll() }
         core.serveListening()
-        core.pointee.context.sendFlushedKeys()
+        core.sendFlushedKeys()
         if ticks.exchange(false, ordering: .relaxed) { tick(core) }
         if tendings.exchange(false, ordering: .relaxed) { core.pointee.cacheToTend = 0 }
         let asked = jobs.withLock { jobs in
