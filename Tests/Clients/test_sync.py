@@ -63,10 +63,12 @@ class Peer:
 
     def receive(self):
         """The next datagram, without the greetings."""
-        while True:
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
             datagram = self.socket.recv(1 << 16)
             if datagram != GREETING:
                 return datagram
+        raise TimeoutError("only greetings came for ten seconds")
 
     def greet(self, larder):
         self.socket.sendto(GREETING, ("127.0.0.1", larder.port))
@@ -405,8 +407,10 @@ class TestWithUwsgi:
         ours, theirs = free_port(), free_port()
         uwsgi = UwsgiClient(
             tmp_path, f"name=synced,items=1001,blocksize=70000{listing(nodes=[at(ours)], udp=[at(theirs)])}")
-        yield Larder(start_server, [at(theirs)], ours), uwsgi
-        uwsgi.stop()
+        try:
+            yield Larder(start_server, [at(theirs)], ours), uwsgi
+        finally:
+            uwsgi.stop()
 
     def test_from_larder(self, pair, tmp_path):
         larder, uwsgi = pair
