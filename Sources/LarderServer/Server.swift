@@ -69,10 +69,11 @@ final class Server: ConnectionSink {
         // Before anything is allocated for a server that cannot listen.
         listeners = try Listener.openAll(settings)
         datagramSockets = try DatagramSocket.openAll(settings)
+        let syncs = try CacheSync.openAll(settings)
         let adminListeners = try Listener.openAdmin(settings)
         do {
             state = try ServerState(
-                settings, clock: clock, shift: shift, access: access, defersRecovery: true)
+                settings, clock: clock, shift: shift, access: access, defersRecovery: true, syncs: syncs)
         } catch {
             for listener in listeners + adminListeners { close(listener.fd) }
             throw error
@@ -174,6 +175,15 @@ final class Server: ConnectionSink {
 
     private func adoptDatagramSockets() {
         for (number, socket) in datagramSockets.enumerated() { workers[number % workers.count].adopt(socket) }
+        // From the last worker on, since those begin with the first.
+        var next = 0
+        for (number, cache) in state.caches.enumerated() {
+            guard let sync = cache.sync else { continue }
+            for socket in sync.sockets where socket.isReceiver {
+                next = (next + workers.count - 1) % workers.count
+                workers[next].perform { core in core.adopt(socket, of: sync, cacheNumber: number) }
+            }
+        }
     }
 
     private func stopWorkers() {
@@ -217,6 +227,7 @@ final class Server: ConnectionSink {
             let own = listeners.filter { $0.cacheNumber == number && $0.bindingProtocol != .uwsgi }
             let places = own.map { $0.address?.text ?? "?" } + (uwsgi.isEmpty ? [] : ["uWSGI's clients"])
             StandardError.write(cache.settings.summary(places: places, isRouted: settings.routesKeys))
+            if let sync = cache.sync { StandardError.write(sync.summary) }
         }
     }
 }

@@ -61,6 +61,7 @@ public struct Session: ~Copyable {
 
     deinit {
         recordsEvictions(false)
+        dropChangeLog()
         state.goOffline(slot)
         Space(locking: state).sealLane(slot)
         state.lock(.sessions, &state.process.pointee.sessionLock)

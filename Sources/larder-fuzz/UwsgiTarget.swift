@@ -10,6 +10,15 @@ struct UwsgiTarget: Fuzzed {
         if beginning(input.bytes, input.ends) != beginning(input.bytes, [input.bytes.count]) {
             fault("what the first bytes tell depends on where the input is cut")
         }
+        checkDatagram(input.bytes)
+    }
+
+    /// The same bytes as a datagram of another server: what it names lies inside of it.
+    private func checkDatagram(_ bytes: [UInt8]) {
+        let copy = Copy(bytes[...])
+        guard let datagram = SyncDatagram(UnsafeRawBufferPointer(copy.bytes(0, copy.count))) else { return }
+        _ = copy.bytes(datagram.keyStart, datagram.keyLength)
+        _ = copy.bytes(datagram.valueStart, datagram.valueLength)
     }
 
     /// The first step that needs no more bytes, as a digest; nil when there is none.

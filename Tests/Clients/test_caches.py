@@ -167,7 +167,7 @@ def test_each_cache_is_introduced(start_server):
     ("name=x,items=1,blocksize=1x", ['cache "x"', "blocksize", "size from 1"]),
     ("name=x,items=1,bitmap=2", ['cache "x"', "bitmap", "1 or 0"]),
     ("name=x,items=1,nonsense=2", ['cache "x"', "nonsense", "name, items, blocksize"]),
-    ("name=x,items=1,node=10.0.0.1:1", ['cache "x"', "node", "copies"]),
+    ("name=x,items=1,sync=10.0.0.1:1", ['cache "x"', "sync", "copy"]),
 ])
 def test_a_wrong_value_stops_the_start(option, words):
     result = run("-p", "0", "--cache", option)

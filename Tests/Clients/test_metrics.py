@@ -136,9 +136,10 @@ def documented():
 
 class TestPage:
     def test_has_the_metrics_that_there_are(self, start_server, certificates):
-        """With all that adds metrics: a file, TLS, idle_timeout."""
+        """With all that adds metrics: a file, TLS, idle_timeout, copies on other servers."""
         admin = Admin(
             start_server, "-e", "store", "-o", "idle_timeout=100", *certificates.server_options(),
+            "--cache", f"name=synced,items=10,listen=:0,nodes=127.0.0.1:{free_port()}",
             tls=certificates.context())
         text = admin.ask("/metrics")[1]
         kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.M))

@@ -25,16 +25,20 @@ def application(environ, start_response):
 
 
 class UwsgiClient:
-    """`client.get(b"k", "NAME@HOST:PORT")` is `uwsgi.cache_get` with these arguments, and so on."""
+    """`client.get(b"k", "NAME@HOST:PORT")` is `uwsgi.cache_get` with these arguments, and so on.
 
-    def __init__(self, directory):
+    `caches` are its own ones beside the one that is called local.
+    """
+
+    def __init__(self, directory, *caches):
         self.port = free_port()
         script = pathlib.Path(directory) / "application.py"
         script.write_text(APPLICATION)
         self.log = open(pathlib.Path(directory) / "uwsgi.log", "wb")
         self.process = subprocess.Popen(
             [pathlib.Path(sys.executable).with_name("uwsgi"), "--http-socket", f"127.0.0.1:{self.port}", "--master",
-             "--wsgi-file", script, "--cache2", "name=local,items=10", "--die-on-term"],
+             "--wsgi-file", script, "--cache2", "name=local,items=10", "--die-on-term",
+             *(each for cache in caches for each in ("--cache2", cache))],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, cwd=directory)
         try:
             poll(self._answers, "uWSGI answers", 20)

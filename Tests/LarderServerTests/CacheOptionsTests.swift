@@ -198,11 +198,40 @@ private func warnings(_ arguments: [String]) -> [String] {
             ])
         // Wherever it stands.
         #expect(warnings(["--cache", "name=x,items=1,foo=1", "--compat", "--key-route"]).count == 1)
-        for key in ["node", "nodes", "udp", "udp_server", "udp_servers", "udpserver", "udpservers", "sync"] {
-            let text = "name=x,items=1,\(key)=10.0.0.1:9"
-            #expect(refusal(["--cache", text]).hasPrefix("cache \"x\": \(key) asks for copies on other servers"))
-            #expect(warnings(["--compat", "--key-route", "--cache", text]).count == 1)
+        let copy = "name=x,items=1,sync=10.0.0.1:9"
+        #expect(refusal(["--cache", copy]).hasPrefix("cache \"x\": sync asks for a copy of another server's items"))
+        #expect(warnings(["--compat", "--key-route", "--cache", copy]).count == 1)
+    }
+
+    @Test func nodesAndWhereTheyAreHeard() throws {
+        for key in ["node", "nodes"] {
+            let settings = try cache("name=x,items=1,\(key)=10.0.0.1:9;[fe80::1]:10;a.example:11;10.0.0.1:9")
+            #expect(settings.nodes.map(\.text) == ["10.0.0.1:9", "[fe80::1]:10", "a.example:11"])
+            #expect(settings.udpAddresses.isEmpty)
         }
+        for key in ["udp", "udp_server", "udp_servers", "udpserver", "udpservers"] {
+            let settings = try cache("name=x,items=1,\(key)=:9;127.0.0.1:10;11")
+            #expect(settings.udpAddresses.map(\.text) == [":9", "127.0.0.1:10", ":11"])
+            #expect(settings.nodes.isEmpty)
+        }
+        for field in [
+            "node=", "node=10.0.0.1", "node=:9", "node=9", "node=10.0.0.1:0", "node=/run/a", "node=10.0.0.1:9;",
+        ] {
+            #expect(
+                refusal(["--cache", "name=x,items=1,\(field)"]).hasPrefix("cache \"x\": node takes addresses"),
+                "\(field)")
+        }
+        for field in ["udp=", "udp=10.0.0.1", "udp=:65536", "udp=unix:a"] {
+            #expect(
+                refusal(["--cache", "name=x,items=1,\(field)"]).hasPrefix("cache \"x\": udp takes ports"), "\(field)")
+        }
+        #expect(
+            refusal(["--cache", "name=x,items=1,node=10.0.0.1:9,nodes=10.0.0.2:9"]).hasPrefix(
+                "cache \"x\": nodes is given twice"))
+        #expect(refusal(["--cache", "name=default,udp=:9"]).hasPrefix("cache \"default\": udp needs items="))
+        #expect(
+            refusal(["-Y", "users", "--cache", "name=x,items=1,udp=:9"]).hasPrefix(
+                "cache \"x\": udp does not go with -Y"))
     }
 
     @Test func whatNobodyCanReachIsSaid() {

@@ -120,6 +120,27 @@ extension MetricsText {
         ),
         ("items_moved", Metric("larder_cache_items_moved_total", .counter, "Items that upkeep moved.")),
         ("slabs_reclaimed", Metric("larder_cache_slabs_reclaimed_total", .counter, "Slabs that were emptied.")),
+        ("sync_sent", Metric("larder_cache_sync_sent_total", .counter, "Datagrams sent to other servers.")),
+        (
+            "sync_received",
+            Metric("larder_cache_sync_received_total", .counter, "Datagrams of other servers that were carried out.")
+        ),
+        (
+            "sync_too_large",
+            Metric("larder_cache_sync_too_large_total", .counter, "Values too large for a datagram: sent as deletes.")
+        ),
+        (
+            "sync_dropped",
+            Metric("larder_cache_sync_dropped_total", .counter, "Changes that could not be sent or carried out.")
+        ),
+        (
+            "sync_refused",
+            Metric("larder_cache_sync_refused_total", .counter, "Datagrams of senders that nodes= does not name.")
+        ),
+        (
+            "sync_malformed",
+            Metric("larder_cache_sync_malformed_total", .counter, "Datagrams that could not be read.")
+        ),
     ]
 
     private static let server: [(statistic: String, metric: Metric)] = [

@@ -16,6 +16,20 @@ package struct CacheSettings: Sendable, Equatable {
         }
     }
 
+    /// One address of `nodes=` or `udp=`.
+    package struct UDPAddress: Sendable, Equatable {
+        /// nil: this machine only.
+        package var host: String?
+        /// 0: any free one.
+        package var port: Int
+
+        /// As it is written.
+        var text: String {
+            guard let host else { return ":\(port)" }
+            return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        }
+    }
+
     /// The cache that the main port serves.
     package static let defaultName = "default"
 
@@ -49,6 +63,10 @@ package struct CacheSettings: Sendable, Equatable {
     /// What `incr` starts from when there is no item; nil: it answers that there is none.
     package var mathInitial: UInt64?
     package var places: [Place] = []
+    /// `nodes=`: servers that are told what was stored, changed or deleted here.
+    package var nodes: [UDPAddress] = []
+    /// `udp=`: where other servers tell what was stored, changed or deleted there.
+    package var udpAddresses: [UDPAddress] = []
     /// Time buckets in use at once.
     package var buckets = 60
     package var bucketIntervalSeconds = 15

@@ -15,14 +15,18 @@ package final class ServedCache: Sendable {
     let contentBytesMax: Int
     /// Whether it drops items when full.
     let evicts: Bool
+    /// What other servers are told of it, and tell; nil without `nodes=` and `udp=`.
+    let sync: CacheSync?
     /// What `stats reset` leaves out of the sums.
     let baseline = Mutex(StatisticsBaseline())
 
     /// - Parameter defersRecovery: what the cache's file holds is found later, by `Recovery`.
     init(
-        _ settings: CacheSettings, server: Settings, openedAtMilliseconds: Int64, defersRecovery: Bool
+        _ settings: CacheSettings, server: Settings, openedAtMilliseconds: Int64, defersRecovery: Bool,
+        sync: CacheSync? = nil
     ) throws(StoreError) {
         self.settings = settings
+        self.sync = sync
         contentBytesMax =
             settings.isMemcachedShaped
             ? server.memoryLimitBytes

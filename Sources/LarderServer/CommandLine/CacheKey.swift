@@ -27,7 +27,7 @@ struct CacheKey: Sendable {
     static func named(_ name: String) -> CacheKey? { all.first { $0.names.contains(name) } }
 
     /// uWSGI's keys, in the order of its documentation, then Larder's own.
-    static let all: [CacheKey] = geometry + files + whenFull + others + own
+    static let all: [CacheKey] = geometry + files + whenFull + network + others + own
 
     private static let geometry = [
         CacheKey(["name"], nameAllowed, isForAll: true) { settings, text in
@@ -64,6 +64,21 @@ struct CacheKey: Sendable {
         flag(["no_expire"]) { $0.keepsExpired = $1 },
     ]
 
+    private static let network = [
+        addresses(["nodes", "node"], "addresses (10.0.0.5:3032) with ; between") { address, settings in
+            guard address.host != nil, address.port > 0 else { return false }
+            if !settings.nodes.contains(address) { settings.nodes.append(address) }
+            return true
+        },
+        addresses(
+            ["udp", "udp_server", "udp_servers", "udpserver", "udpservers"],
+            "ports (:3032) and addresses (10.0.0.5:3032) with ; between"
+        ) { address, settings in
+            if !settings.udpAddresses.contains(address) { settings.udpAddresses.append(address) }
+            return true
+        },
+    ]
+
     private static let others = [
         flag(["lastmod"]) { $0.notesLastModified = $1 },
         CacheKey(["math_initial"], "a whole number from 0 to \(UInt64.max)", isForAll: true) { settings, text in
@@ -89,9 +104,9 @@ struct CacheKey: Sendable {
         flag(["strict_items"]) { $0.isStrict = $1 },
     ]
 
-    /// Keys of uWSGI's network, which is not here: a cache that seems to be replicated and is not
-    /// would lose what its owner believes to be elsewhere.
-    static let network = ["node", "nodes", "udp", "udp_server", "udp_servers", "udpserver", "udpservers", "sync"]
+    /// uWSGI's key for a whole copy of another server's cache at the start: a cache that seems to have one and has not
+    /// would answer misses.
+    static let refused = "sync"
 
     // MARK: Kinds of values
 
@@ -136,6 +151,21 @@ struct CacheKey: Sendable {
             case "1", "true", "yes", "on": set(&settings, true)
             case "0", "false", "no", "off": set(&settings, false)
             default: return false
+            }
+            return true
+        }
+    }
+
+    /// - Parameter take: false when the key does not allow the address.
+    private static func addresses(
+        _ names: [String], _ allowed: String,
+        _ take: @escaping @Sendable (CacheSettings.UDPAddress, inout CacheSettings) -> Bool
+    ) -> CacheKey {
+        CacheKey(names, allowed) { settings, text in
+            for part in CacheSpecification.split(text, at: ";") {
+                guard case .tcp(let host, let port) = place(CacheSpecification.unescaped(part)),
+                    take(CacheSettings.UDPAddress(host: host, port: port), &settings)
+                else { return false }
             }
             return true
         }

@@ -42,8 +42,8 @@ private func cacheSettings(_ text: String, _ draft: inout Draft) throws(Ending) 
     let title = "cache \"\(settings.name)\""
     var given: [String] = []
     for field in fields {
-        if CacheKey.network.contains(field.key) {
-            try refuseNetwork(field.key, title, &draft)
+        if field.key == CacheKey.refused {
+            try refuseCopy(field.key, title, &draft)
             continue
         }
         guard let key = CacheKey.named(field.key) else {
@@ -69,13 +69,13 @@ private func cacheSettings(_ text: String, _ draft: inout Draft) throws(Ending) 
     return settings
 }
 
-private func refuseNetwork(_ key: String, _ title: String, _ draft: inout Draft) throws(Ending) {
+private func refuseCopy(_ key: String, _ title: String, _ draft: inout Draft) throws(Ending) {
     guard draft.isCompatible else {
         throw .usage(
-            "\(title): \(key) asks for copies on other servers, which Larder does not keep yet, so it does not "
-                + "start; leave the key out, or give --compat to serve without copies.")
+            "\(title): \(key) asks for a copy of another server's items at the start, which Larder does not get yet, so "
+                + "it does not start; leave the key out, or give --compat to start with an empty cache.")
     }
-    draft.warn("\(title): \(key) is passed over: Larder does not keep copies on other servers yet.")
+    draft.warn("\(title): \(key) is passed over: Larder does not get another server's items at the start yet.")
 }
 
 /// What only all keys of a cache show.

@@ -121,16 +121,20 @@ private func checkTogether(_ draft: Draft) throws(Ending) {
     if settings.tlsEnabled, settings.tcpPort == 0 { throw .usage("ERROR: You cannot enable SSL without a TCP port.") }
 }
 
-/// The uwsgi protocol knows no login and no TLS, so its listener would be a way around them.
+/// The uwsgi protocol knows no login and no TLS, so its listener would be a way around them; and so would `udp=`.
 private func checkUwsgi(_ settings: Settings) throws(Ending) {
-    guard !settings.uwsgiPlaces.isEmpty, !settings.uwsgiIsOpen else { return }
+    guard !settings.uwsgiIsOpen else { return }
+    let cache = settings.caches.first { !$0.udpAddresses.isEmpty }
+    guard let asking = settings.uwsgiPlaces.isEmpty ? cache.map({ "cache \"\($0.name)\": udp" }) : "--uwsgi" else {
+        return
+    }
     let guards = [
         ("-S", settings.saslEnabled), ("-Y", settings.userFilePath != nil && !settings.saslEnabled),
         ("-Z", settings.tlsEnabled),
     ]
     guard let option = guards.first(where: \.1)?.0 else { return }
     throw .usage(
-        "--uwsgi does not go with \(option): the uwsgi protocol has no login and no TLS. Give --uwsgi-open beside it if "
+        "\(asking) does not go with \(option): the uwsgi protocol has no login and no TLS. Give --uwsgi-open beside it if "
             + "the network is trusted.")
 }
 

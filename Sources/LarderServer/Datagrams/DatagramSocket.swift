@@ -62,7 +62,7 @@ package struct DatagramSocket: Sendable {
     /// What is asked of the system to hold for answers that are on their way: those of large values.
     private static let sendBufferBytes: Int32 = 4 << 20
 
-    private static func bound(to address: SocketAddress) -> Listener.Outcome {
+    static func bound(to address: SocketAddress) -> Listener.Outcome {
         let type = Int32(SOCK_DGRAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         let fd = socket(address.family, type, 0)
         guard fd >= 0 else { return .failure(errno) }

@@ -14,11 +14,7 @@ extension Execute {
         let time =
             request.options.hasExptime && request.exptime > 0
             ? expiry(ofSeconds: request.exptime, now: context.now) : context.now
-        if time > context.now {
-            context.session.flush(atMilliseconds: time)
-        } else {
-            context.session.flush()
-        }
+        context.flush(atMilliseconds: time > context.now ? time : nil)
         if answers { connection.reply(.ok, &context) }
     }
 

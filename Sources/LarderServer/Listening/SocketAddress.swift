@@ -70,6 +70,32 @@ package struct SocketAddress: Equatable {
         }
     }
 
+    /// Whether both are of one host, at whatever ports.
+    func isSameHost(as other: SocketAddress) -> Bool {
+        guard family == other.family else { return false }
+        let host: Range<Int>
+        switch family {
+        case AF_INET: host = 4..<8
+        case AF_INET6: host = 8..<24
+        default: return false
+        }
+        return withUnsafeBytes(of: storage) { own in
+            withUnsafeBytes(of: other.storage) { own[host].elementsEqual($0[host]) }
+        }
+    }
+
+    /// Whether it stands for every address of this machine.
+    var isWildcard: Bool {
+        let start = family == AF_INET ? 4 : 8
+        let count = family == AF_INET ? 4 : 16
+        return withUnsafeBytes(of: storage) { $0[start..<start + count].allSatisfy { $0 == 0 } }
+    }
+
+    /// Whether it is a group's address.
+    var isMulticast: Bool {
+        withUnsafeBytes(of: storage) { family == AF_INET ? $0[4] & 0xf0 == 0xe0 : family == AF_INET6 && $0[8] == 0xff }
+    }
+
     /// Hashes the part of an address that identifies a host: the IPv4 address, also if it is mapped into IPv6, or the
     /// IPv6 network of 64 bits.
     func combineNetwork(into hasher: inout Hasher) {

@@ -22,6 +22,10 @@ package enum StartupError: Error, Equatable {
     case unixListener(path: String, error: Int32)
     /// `--uwsgi` names an address that other machines reach.
     case uwsgiNotLoopback(address: String)
+    /// An address of a cache's `nodes=` or `udp=` cannot be used; why.
+    case cacheSync(cache: String, key: String, address: String, reason: String)
+    /// A cache's `udp=` names an address that other machines reach, and no `nodes=` says which.
+    case cacheSyncIsOpen(cache: String, address: String)
     /// Not even one client fits into the limit on open files.
     case openFileLimit(allowed: Int, needed: Int)
     case coreLimit
@@ -63,6 +67,11 @@ package enum StartupError: Error, Equatable {
         case .uwsgiNotLoopback(let address):
             "--uwsgi \(address): other machines reach this address, and the uwsgi protocol has no login. Give a "
                 + "loopback address or a socket file, or --uwsgi-open if the network is trusted."
+        case .cacheSync(let cache, let key, let address, let reason):
+            "cache \"\(cache)\": \(key) \(address) cannot be used: \(reason)"
+        case .cacheSyncIsOpen(let cache, let address):
+            "cache \"\(cache)\": other machines reach the address of udp, \(address), and could change every item. Name "
+                + "those that may with nodes, or give --uwsgi-open if the network is trusted."
         case .openFileLimit(let allowed, let needed):
             "failed to set rlimit for open files. "
                 + "Try starting as root or requesting smaller maxconns value. "
@@ -105,7 +114,7 @@ package enum StartupError: Error, Equatable {
         switch self {
         case .unknownUser: 67
         case .daemon, .userFile, .hugePages: 1
-        case .tls, .uwsgiNotLoopback: ExitCode.usage
+        case .tls, .uwsgiNotLoopback, .cacheSyncIsOpen: ExitCode.usage
         case .cacheStore: ExitCode.badValue
         default: 71
         }

@@ -23,6 +23,8 @@ extension Statistics {
             add("miss", cache.total(.getMisses) + cache.total(.touchMisses))
             add("full", store.limitUse?.full ?? store.counters.outOfMemory)
             add("last_modified_at", (store.limitUse?.lastModifiedMilliseconds ?? 0) / 1000)
+            guard let sync = cache.sync else { continue }
+            for counter in SyncCounter.allCases { add(counter.name, sync.value(counter)) }
         }
     }
 }

@@ -62,6 +62,9 @@ enum Statistics {
         let foreign = state.foreignConnections.withLock { $0 }
         for kind in ForeignProtocol.allCases { lines.add("foreign_\(kind)", foreign[Int(kind.rawValue)]) }
         memory(cache, &lines)
+        if let sync = cache.sync {
+            for counter in SyncCounter.allCases { lines.add(counter.name, sync.value(counter)) }
+        }
         if let end = state.access.tls?.certificateEnd { lines.add("certificate_end", end) }
     }
 
@@ -258,6 +261,7 @@ enum Statistics {
         }
         state.connectionLimit.resetCounters()
         cache.crawler.resetCounters()
+        cache.sync?.resetCounters()
         state.watchers.resetCounters()
         state.detail.reset()
     }

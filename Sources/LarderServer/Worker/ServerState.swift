@@ -52,7 +52,7 @@ package final class ServerState: Sendable {
     /// - Parameter shift: moves the clock; nil: a command may where the settings allow it.
     init(
         _ settings: Settings, clock: ServerClock = ServerClock(), shift given: ClockShift? = nil, access: Access,
-        defersRecovery: Bool = false
+        defersRecovery: Bool = false, syncs: [CacheSync] = []
     ) throws {
         self.settings = settings
         let shift = given ?? (settings.allowsDebugging ? ClockShift() : nil)
@@ -65,7 +65,7 @@ package final class ServerState: Sendable {
                 caches.append(
                     try ServedCache(
                         cache, server: settings, openedAtMilliseconds: clock.startMilliseconds,
-                        defersRecovery: defersRecovery))
+                        defersRecovery: defersRecovery, sync: syncs.first { $0.cacheName == cache.name }))
             } catch {
                 guard cache.name != CacheSettings.defaultName else { throw error }
                 throw StartupError.cacheStore(cache: cache.name, error)

@@ -41,6 +41,9 @@ struct WorkerCore: ~Copyable {
     /// Where records of TLS are put together; nil until one is.
     var recordBuffer: UnsafeMutableRawBufferPointer?
     var datagramPorts: [DatagramPortPointer] = []
+    var syncPorts: [SyncPortPointer] = []
+    /// For what is still to be told of a flush.
+    var flushTimer: Timer?
     /// Of the only worker: what takes its clients in.
     var entrance: Entrance?
 }
@@ -73,7 +76,10 @@ extension UnsafeMutablePointer<WorkerCore> {
     func beginTurn() {
         guard !pointee.isInTurn else {
             pointee.furtherEvents &+= 1
-            if pointee.furtherEvents & (Self.eventsPerClockRead - 1) == 0 { pointee.context.readClock() }
+            if pointee.furtherEvents & (Self.eventsPerClockRead - 1) == 0 {
+                pointee.context.readClock()
+                if pointee.context.sendsChanges { pointee.context.sendChanges() }
+            }
             return
         }
         pointee.isInTurn = true
@@ -291,6 +297,7 @@ final class Worker: Sendable {
         for socket in sockets { core.adopt(socket) }
         if core.pointee.context.waitsForStore, state.isReady { core.unparkAll() }
         core.serveListening()
+        core.sendFlushedKeys()
         if ticks.exchange(false, ordering: .relaxed) { tick(core) }
         if tendings.exchange(false, ordering: .relaxed) { core.pointee.cacheToTend = 0 }
         let asked = jobs.withLock { jobs in
@@ -323,7 +330,10 @@ final class Worker: Sendable {
         core.beginTurn()
         core.pointee.cacheToTend = 0
         if core.pointee.context.pool.shrink() { larder_trim_malloc() }
-        if number == 0 { state.spareBody.shrink() }
+        if number == 0 {
+            state.spareBody.shrink()
+            for cache in state.caches { cache.sync?.sendGreeting() }
+        }
         let idleMax = Int64(state.settings.idleTimeoutSeconds) * 1000
         let loginTimeout = core.pointee.context.login == .none ? 0 : state.settings.loginTimeoutSeconds
         var next = core.pointee.clients
@@ -370,6 +380,7 @@ final class Worker: Sendable {
         core.pointee.isStopping = true
         core.pointee.entrance?.close()
         core.closeDatagramPorts()
+        core.closeSyncPorts()
         core.pointee.stopDeadlineMilliseconds = core.pointee.context.now + Self.stopMillisecondsMax
         var next = core.pointee.clients
         while let client = next {

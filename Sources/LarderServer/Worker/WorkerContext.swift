@@ -37,6 +37,12 @@ struct WorkerContext: ~Copyable {
     var log = EventLog()
     /// The crawl that this worker was asked for and has not finished.
     var crawl: Crawl?
+    /// Whether any cache has nodes, which are told what is changed.
+    private(set) var sendsChanges = false
+    /// The keys that are being told.
+    var changedKeys: [UInt8] = []
+    /// Keys that were flushed and are still to be told.
+    var flushedKeys: [FlushedKeys] = []
     /// Wakes the worker's loop; nil where there is none.
     var waker: Waker?
     let casIsEnabled: Bool
@@ -89,6 +95,10 @@ struct WorkerContext: ~Copyable {
         login = server.settings.saslEnabled ? .sasl : server.access.authenticator == nil ? .none : .text
         bindingProtocol = server.settings.bindingProtocol
         routesKeys = server.settings.routesKeys
+        sendsChanges = Self.recordChanges(main, session)
+        for (place, cache) in server.caches.dropFirst().enumerated() {
+            if Self.recordChanges(cache, parked[place].session) { sendsChanges = true }
+        }
     }
 
     deinit {
@@ -148,6 +158,7 @@ struct WorkerContext: ~Copyable {
 
     mutating func endTurn() {
         if isWatched { finishLog() }
+        if sendsChanges { sendChanges() }
         session.end()
         isInTurn = false
         hasExchanged = false
@@ -196,7 +207,10 @@ struct WorkerContext: ~Copyable {
 
     @inline(never)
     private mutating func exchange(for cache: Int) {
-        if isInTurn { session.end() }
+        if isInTurn {
+            if sendsChanges { sendChanges() }
+            session.end()
+        }
         let place = places[cache]
         // Not through `self`, which a swap with one of its own has to itself.
         let other = parked + place

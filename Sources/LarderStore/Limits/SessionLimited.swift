@@ -19,7 +19,8 @@ extension Session {
     func unlockWriting(_ bounds: Shared<Bounds>) { state.unlockWriting(bounds) }
 
     /// - Parameter now: absolute milliseconds.
-    private func noteChange(_ bounds: Shared<Bounds>, now: Int64) {
+    private func noteChange(_ bounds: Shared<Bounds>, _ key: HashedKey, now: Int64) {
+        record(key)
         guard bounds.pointee.limits.notesLastModified else { return }
         changeCount(&bounds.pointee.lastModifiedMilliseconds, now - bounds.pointee.lastModifiedMilliseconds)
     }
@@ -31,6 +32,23 @@ extension Session {
     ) -> StoreResult {
         lockWriting(bounds)
         defer { unlockWriting(bounds) }
+        let result = storeLocked(
+            bounds, mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry,
+            options, now: now)
+        switch result.outcome {
+        case .stored: noteChange(bounds, key, now: now)
+        // A set that was refused has dropped the old value.
+        case .tooLarge, .noMemory: if mode == .set { record(key) }
+        default: break
+        }
+        return result
+    }
+
+    /// Under `writing`.
+    private func storeLocked(
+        _ bounds: Shared<Bounds>, _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer,
+        valueLength: Int, clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
+    ) -> StoreResult {
         let limits = bounds.pointee.limits
         guard key.length <= limits.keyBytesMax else { return StoreResult(.tooLarge) }
         var search = RoomSearch()
@@ -51,7 +69,6 @@ extension Session {
                 let result = storeInArena(
                     mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry,
                     options, now: now)
-                if result.outcome == .stored { noteChange(bounds, now: now) }
                 guard result.outcome == .noMemory else { return result }
             }
             guard makeRoom(bounds, &search, sparing: key.hash, now: now) else { return refused(mode, key, .noMemory) }
@@ -64,7 +81,7 @@ extension Session {
         lockWriting(bounds)
         defer { unlockWriting(bounds) }
         let outcome = deleteInArena(key, cas: cas, now: now)
-        if outcome == .stored { noteChange(bounds, now: now) }
+        if outcome == .stored { noteChange(bounds, key, now: now) }
         return outcome
     }
 
@@ -76,7 +93,7 @@ extension Session {
         let outcome = touchInArena(key, expiry: expiry, now: now)
         if outcome == .stored {
             bounds.withRecency { $0.touch(key.hash) }
-            noteChange(bounds, now: now)
+            noteChange(bounds, key, now: now)
         }
         return outcome
     }

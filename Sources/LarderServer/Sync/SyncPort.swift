@@ -1,0 +1,132 @@
+import Glibc
+import LarderEventLoop
+import LarderStore
+import LarderWire
+
+/// A UDP socket to which other servers tell their changes, as the worker that serves it keeps it: at a fixed address,
+/// which the event loop knows.
+struct SyncPort {
+    var watch = WatchStorage()
+    let socket: SyncSocket
+    let sync: CacheSync
+    let cacheNumber: Int
+    let worker: UnsafeMutablePointer<WorkerCore>
+    let buffer: UnsafeMutableRawBufferPointer
+}
+
+typealias SyncPortPointer = UnsafeMutablePointer<SyncPort>
+
+/// SAFETY: the context is the port, whose watch is taken off the loop before it is freed.
+private func changesAreReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutableRawPointer?) {
+    guard let port = context?.assumingMemoryBound(to: SyncPort.self) else { return }
+    let worker = port.pointee.worker
+    worker.beginTurn()
+    worker.receiveChanges(port)
+}
+
+extension UnsafeMutablePointer<WorkerCore> {
+    /// Takes a socket in to which other servers tell their changes of a cache.
+    func adopt(_ socket: SyncSocket, of sync: CacheSync, cacheNumber: Int) {
+        guard let buffer = malloc(DatagramPort.bufferBytes) else { return }
+        let port = SyncPortPointer.allocate(capacity: 1)
+        port.initialize(
+            to: SyncPort(
+                socket: socket, sync: sync, cacheNumber: cacheNumber, worker: self,
+                buffer: UnsafeMutableRawBufferPointer(start: buffer, count: DatagramPort.bufferBytes)))
+        pointee.syncPorts.append(port)
+        pointee.connectionTable.set(socket.fd, .datagrams, atMilliseconds: pointee.context.now)
+        let watch = watch(port)
+        watch.assign(
+            to: pointee.loop.takeUnretainedValue(), fd: socket.fd, interest: .read, handler: changesAreReady,
+            context: port)
+        watch.add()
+    }
+
+    func closeSyncPorts() {
+        for port in pointee.syncPorts {
+            watch(port).remove()
+            pointee.connectionTable.clear(port.pointee.socket.fd)
+            free(port.pointee.buffer.baseAddress)
+            port.deinitialize(count: 1)
+            port.deallocate()
+        }
+        pointee.syncPorts = []
+    }
+
+    private func watch(_ port: SyncPortPointer) -> Watch {
+        // SAFETY: the watch is the first thing in a port.
+        Watch(UnsafeMutableRawPointer(port).assumingMemoryBound(to: WatchStorage.self))
+    }
+
+    /// Some of the datagrams that wait; the loop calls again while there are more, after other events.
+    fileprivate func receiveChanges(_ port: SyncPortPointer) {
+        let sync = port.pointee.sync
+        let buffer = port.pointee.buffer
+        pointee.context.select(port.pointee.cacheNumber)
+        pointee.context.readClock()
+        // What clients have changed so far is told first: what is received must not be taken for theirs.
+        pointee.context.sendChanges()
+        pointee.context.session.pauseChanges(true)
+        for _ in 0..<pointee.context.requestsPerEventMax {
+            var sender = sockaddr_storage()
+            var senderLength = socklen_t(MemoryLayout<sockaddr_storage>.size)
+            let fd = port.pointee.socket.fd
+            let (count, address) = withUnsafeMutablePointer(to: &sender) { pointer in
+                // SAFETY: the kernel writes at most the lengths given; sockaddr_storage holds any address.
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    let count = recvfrom(fd, buffer.baseAddress, buffer.count, 0, $0, &senderLength)
+                    return (count, SocketAddress($0, length: Int(senderLength)))
+                }
+            }
+            guard count >= 0 else { break }
+            pointee.connectionTable.set(fd, .datagrams, atMilliseconds: pointee.context.now)
+            guard sync.accepts(address) else {
+                sync.count(.refused)
+                continue
+            }
+            let datagram = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+            sync.count(pointee.context.carryOut(datagram, from: address, sync))
+        }
+        pointee.context.session.pauseChanges(false)
+    }
+}
+
+extension WorkerContext {
+    /// Carries out what another server tells. Changes are not noted meanwhile, so that nothing is sent again.
+    /// - Returns: what it is counted as.
+    fileprivate mutating func carryOut(
+        _ datagram: UnsafeRawBufferPointer, from sender: SocketAddress, _ sync: CacheSync
+    ) -> SyncCounter {
+        guard let message = SyncDatagram(datagram), let base = datagram.baseAddress else { return .malformed }
+        if message.kind == .greeting {
+            sync.node(at: sender)?.noteGreeting(now: now)
+            return .received
+        }
+        // Files are still read: what is in them is older, but would come later.
+        guard !waitsForStore else { return .dropped }
+        switch message.kind {
+        case .greeting: break
+        case .clear:
+            guard state.settings.flushEnabled else { return .refused }
+            if message.time > now { session.flush(atMilliseconds: message.time) } else { session.flush() }
+        case .store, .delete:
+            guard message.keyLength <= Self.syncKeyLengthMax else { return .malformed }
+            // Of uWSGI's clear, which it means as nothing else.
+            guard message.keyLength > 0 else { return .received }
+            // SAFETY: offsets and lengths lie inside the datagram.
+            let key = session.hashed(base + message.keyStart, length: message.keyLength)
+            guard message.kind == .store else {
+                _ = session.delete(key, now: now)
+                return .received
+            }
+            let result = session.store(
+                .set, key, value: base + message.valueStart, valueLength: message.valueLength,
+                clientFlags: message.clientFlags, expiry: SyncExpiry.milliseconds(message.time, now: now), now: now)
+            return result.outcome == .stored ? .received : .dropped
+        }
+        return .received
+    }
+
+    /// The longest key that an item has.
+    private static var syncKeyLengthMax: Int { 250 }
+}

@@ -1,0 +1,140 @@
+import LarderEventLoop
+import LarderStore
+import LarderWire
+
+extension UnsafeMutablePointer<WorkerCore> {
+    /// Tells of some of the flushed keys, and of others after a pause.
+    func sendFlushedKeys() {
+        guard !pointee.context.flushedKeys.isEmpty else { return }
+        beginTurn()
+        pointee.context.sendFlushedKeys()
+        guard !pointee.context.flushedKeys.isEmpty else { return }
+        if pointee.flushTimer == nil {
+            pointee.flushTimer = Timer(on: pointee.loop.takeUnretainedValue()) { [self] in sendFlushedKeys() }
+        }
+        pointee.flushTimer?.start(afterMilliseconds: FlushedKeys.pauseMilliseconds)
+    }
+}
+
+/// Keys that were flushed, of which servers that are no Larder are told one by one.
+struct FlushedKeys {
+    let cache: Int
+    /// Each behind its length in one byte.
+    let keys: [UInt8]
+    var position = 0
+
+    /// Of one flush.
+    static let bytesMax = 64 << 20
+    /// Told in one go, and how long others have to take them: the system holds some 200 for a uWSGI.
+    static let countMax = 64
+    static let pauseMilliseconds = 5
+}
+
+extension WorkerContext {
+    /// Tells other servers what was changed in the cache worked on. Its items that were found before stay valid.
+    @inline(never)
+    mutating func sendChanges() {
+        guard session.hasChanges, let sync = state.caches[cacheNumber].sync else { return }
+        let now = self.now
+        let dropped = session.takeChanges(into: &changedKeys)
+        if dropped > 0 { sync.count(.dropped, dropped) }
+        Self.visit(changedKeys, from: 0, countMax: Int.max, session) { key, session in
+            sync.sendState(of: key, session, now: now)
+        }
+        let capacityMax = 64 << 10
+        changedKeys.removeAll(keepingCapacity: changedKeys.capacity <= capacityMax)
+    }
+
+    /// Drops every item, and tells other servers.
+    /// - Parameter time: absolute milliseconds; nil: now.
+    mutating func flush(atMilliseconds time: Int64?) {
+        guard sendsChanges, let sync = state.caches[cacheNumber].sync, !sync.nodes.isEmpty else {
+            if let time { session.flush(atMilliseconds: time) } else { session.flush() }
+            return
+        }
+        sendChanges()
+        if let time {
+            session.flush(atMilliseconds: time)
+        } else {
+            collectKeys(sync)
+            session.flush()
+        }
+        sync.sendClear(atMilliseconds: time ?? 0)
+        if !flushedKeys.isEmpty { waker?.wake() }
+    }
+
+    /// Notes the keys that there are, if there is a node that does not know what a clear is.
+    private mutating func collectKeys(_ sync: CacheSync) {
+        guard sync.nodes.contains(where: { !$0.isLarder(now: now) }) else { return }
+        var keys: [UInt8] = []
+        var dropped = 0
+        withUnsafeTemporaryAllocation(of: Item.self, capacity: ItemWalk.itemsMax) { items in
+            guard let items = items.baseAddress else { return }
+            var walk = ItemWalk()
+            while !walk.isComplete {
+                let count = session.nextItems(&walk, into: items)
+                for place in 0..<count {
+                    guard keys.count < FlushedKeys.bytesMax else {
+                        dropped += 1
+                        continue
+                    }
+                    let item = items[place]
+                    keys.append(UInt8(truncatingIfNeeded: item.keyLength))
+                    keys.append(contentsOf: UnsafeRawBufferPointer(start: item.key, count: item.keyLength))
+                }
+            }
+        }
+        if dropped > 0 { sync.count(.dropped, dropped) }
+        if !keys.isEmpty { flushedKeys.append(FlushedKeys(cache: cacheNumber, keys: keys)) }
+    }
+
+    /// Tells of some of the flushed keys.
+    mutating func sendFlushedKeys() {
+        guard var flushed = flushedKeys.first else { return }
+        let now = self.now
+        let current = cacheNumber
+        select(flushed.cache)
+        if let sync = state.caches[flushed.cache].sync {
+            flushed.position = Self.visit(
+                flushed.keys, from: flushed.position, countMax: FlushedKeys.countMax, session
+            ) { key, session in
+                sync.sendDelete(ofFlushed: key, session, now: now)
+            }
+        }
+        select(current)
+        if flushed.position < flushed.keys.count {
+            flushedKeys[0].position = flushed.position
+        } else {
+            flushedKeys.removeFirst()
+        }
+    }
+
+    /// Calls `body` with each key of a list, up to so many.
+    /// - Returns: where the next one is.
+    @discardableResult
+    private static func visit(
+        _ keys: [UInt8], from start: Int, countMax: Int, _ session: borrowing Session,
+        _ body: (HashedKey, borrowing Session) -> Void
+    ) -> Int {
+        var position = start
+        var count = 0
+        keys.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            while position < bytes.count, count < countMax {
+                let length = Int(bytes[position])
+                // SAFETY: each length is followed by so many bytes: see `FlushedKeys` and the store's log of changes.
+                body(session.hashed(base + position + 1, length: length), session)
+                position += 1 + length
+                count += 1
+            }
+        }
+        return position
+    }
+
+    /// Has the caches that have nodes note what is changed. Called once, before the first turn.
+    static func recordChanges(_ cache: ServedCache, _ session: borrowing Session) -> Bool {
+        guard let sync = cache.sync, !sync.nodes.isEmpty else { return false }
+        session.recordChanges()
+        return true
+    }
+}

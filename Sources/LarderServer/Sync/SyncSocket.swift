@@ -1,0 +1,131 @@
+import Glibc
+
+/// A UDP socket by which a cache tells other servers, or hears from them. It is closed with the last reference to it.
+final class SyncSocket: Sendable {
+    let fd: Int32
+    let address: SocketAddress
+    /// Whether other servers send to it.
+    let isReceiver: Bool
+
+    /// Room for what arrives while the worker is busy: of the system's, as much as it gives.
+    private static let receiveBufferBytes: Int32 = 4 << 20
+
+    /// - Returns: the system's error number when it cannot be.
+    static func open(_ address: SocketAddress, isReceiver: Bool) -> Result<SyncSocket, SyncSocketError> {
+        switch DatagramSocket.bound(to: address) {
+        case .failure(let error): return .failure(SyncSocketError(number: error))
+        case .success(let fd):
+            if isReceiver { _ = Listener.setOption(fd, SOL_SOCKET, SO_RCVBUF, receiveBufferBytes) }
+            return .success(
+                SyncSocket(fd: fd, address: SocketAddress.local(of: fd) ?? address, isReceiver: isReceiver))
+        }
+    }
+
+    private init(fd: Int32, address: SocketAddress, isReceiver: Bool) {
+        self.fd = fd
+        self.address = address
+        self.isReceiver = isReceiver
+    }
+
+    deinit { close(fd) }
+}
+
+struct SyncSocketError: Error {
+    let number: Int32
+}
+
+/// The sockets and the nodes of a cache, as its settings name them.
+struct SyncPlaces {
+    let cache: CacheSettings
+    let isOpen: Bool
+    private(set) var sockets: [SyncSocket] = []
+    private(set) var nodes: [SyncNode] = []
+    /// Who may send; empty: everybody.
+    private(set) var sources: [SocketAddress] = []
+
+    /// - Parameter isOpen: whether the network is trusted (`--uwsgi-open`).
+    init(_ cache: CacheSettings, isOpen: Bool) throws(StartupError) {
+        self.cache = cache
+        self.isOpen = isOpen
+        for address in cache.udpAddresses { try listen(at: address) }
+        for address in cache.nodes { try add(node: address) }
+        // Members of a group send from addresses of their own.
+        if sources.contains(where: \.isMulticast) { sources = [] }
+    }
+
+    private mutating func listen(at place: CacheSettings.UDPAddress) throws(StartupError) {
+        var missing = EADDRNOTAVAIL
+        var count = 0
+        for host in place.host.map({ [$0] }) ?? Listener.loopback {
+            for address in try resolve(host, place.port, "udp") {
+                guard address.isLoopback || isOpen || !cache.nodes.isEmpty else {
+                    throw .cacheSyncIsOpen(cache: cache.name, address: place.text)
+                }
+                switch SyncSocket.open(address, isReceiver: true) {
+                case .success(let socket):
+                    sockets.append(socket)
+                    count += 1
+                case .failure(let error) where error.number == EADDRNOTAVAIL || error.number == EAFNOSUPPORT:
+                    missing = error.number
+                case .failure(let error): throw refusal("udp", place.text, describe(error: error.number))
+                }
+            }
+        }
+        if count == 0 { throw refusal("udp", place.text, describe(error: missing)) }
+    }
+
+    private mutating func add(node place: CacheSettings.UDPAddress) throws(StartupError) {
+        let addresses = try resolve(place.host ?? "", place.port, "nodes")
+        sources += addresses
+        // uWSGI has IPv4 only.
+        guard let address = addresses.first(where: { $0.family == AF_INET }) ?? addresses.first else { return }
+        // One list may do for all servers: nobody needs to tell itself.
+        if isOwn(address) { return }
+        nodes.append(SyncNode(address, try socket(for: address, place.text)))
+    }
+
+    /// The socket to send to an address by: where answers are heard, so that the other side finds the sender in its list.
+    private mutating func socket(
+        for address: SocketAddress, _ text: String
+    ) throws(StartupError) -> SyncSocket {
+        let fitting = sockets.first {
+            $0.address.family == address.family
+                && ($0.address.isWildcard || $0.address.isLoopback == address.isLoopback)
+        }
+        if let fitting { return fitting }
+        let any = try resolve(address.family == AF_INET ? "0.0.0.0" : "::", 0, "nodes")
+        guard let wildcard = any.first else { throw refusal("nodes", text, describe(error: EADDRNOTAVAIL)) }
+        switch SyncSocket.open(wildcard, isReceiver: false) {
+        case .success(let socket):
+            sockets.append(socket)
+            return socket
+        case .failure(let error): throw refusal("nodes", text, describe(error: error.number))
+        }
+    }
+
+    private func isOwn(_ address: SocketAddress) -> Bool {
+        sockets.contains { socket in
+            guard socket.isReceiver, socket.address.port == address.port else { return false }
+            if socket.address.isSameHost(as: address) { return true }
+            // On every address of this machine: whether that is one of them shows when a socket is bound to it.
+            guard socket.address.isWildcard, !address.isMulticast,
+                case .success(let fd) = DatagramSocket.bound(to: address.with(port: 0))
+            else { return false }
+            close(fd)
+            return true
+        }
+    }
+
+    private func resolve(_ host: String, _ port: Int, _ key: String) throws(StartupError) -> [SocketAddress] {
+        do throws(StartupError) {
+            return try Listener.resolve(host, port: port)
+        } catch {
+            guard case .unresolvedHost(_, _, let reason) = error else { throw error }
+            throw refusal(key, host, reason)
+        }
+    }
+
+    private func refusal(_ key: String, _ address: String, _ reason: String) -> StartupError {
+        .cacheSync(cache: cache.name, key: key, address: address, reason: reason)
+    }
+}
