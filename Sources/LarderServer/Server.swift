@@ -5,9 +5,11 @@ import LarderStore
 import Synchronization
 
 /// Serves until SIGTERM, SIGINT or SIGUSR1, and returns the process's exit code.
-package func serve(_ settings: Settings) -> Int32 {
+///
+/// - Parameter reread: reads the settings again, on SIGHUP.
+package func serve(_ settings: Settings, reread: @escaping () -> CommandLineRequest) -> Int32 {
     let deadline = StopDeadline()
-    let code = serve(settings, deadline)
+    let code = serve(settings, SettingsReload(settings, reread: reread), deadline)
     StandardError.finish(withinMilliseconds: lastLinesMilliseconds)
     deadline.finish()
     return code
@@ -16,7 +18,7 @@ package func serve(_ settings: Settings) -> Int32 {
 /// How long writing the last lines of the log may take.
 private let lastLinesMilliseconds: Int64 = 1_000
 
-private func serve(_ settings: Settings, _ deadline: StopDeadline) -> Int32 {
+private func serve(_ settings: Settings, _ reload: SettingsReload, _ deadline: StopDeadline) -> Int32 {
     do {
         larder_tune_malloc()
         var settings = try settings.withAbsolutePaths()
@@ -27,7 +29,7 @@ private func serve(_ settings: Settings, _ deadline: StopDeadline) -> Int32 {
         try StandardError.beginThread()
         if let notice { StandardError.write(notice) }
         let server = try Server(settings, access)
-        try server.run(.host(deadline))
+        try server.run(.host(deadline, reload))
         return ExitCode.success
     } catch let error as StartupError {
         StandardError.write(error.message)
@@ -46,7 +48,7 @@ final class Server: ConnectionSink {
     /// Whose process it is in.
     enum Role {
         /// Its own: it takes the signals, says where it serves, and writes the files that were asked for.
-        case host(StopDeadline)
+        case host(StopDeadline, SettingsReload)
         /// Somebody else's, who hears when it serves.
         case guest(whenReady: (ServerState, [Worker]) -> Void)
     }
@@ -144,7 +146,7 @@ final class Server: ConnectionSink {
         switch role {
         case .guest:
             state.stopRequest.withLock { $0 = { waker.wake() } }
-        case .host(let deadline):
+        case .host(let deadline, _):
             self.deadline = deadline
             deadline.onSignal { waker.wake() }
             state.stopRequest.withLock { $0 = StopDeadline.request }
@@ -158,11 +160,9 @@ final class Server: ConnectionSink {
             adoptDatagramSockets()
             whenReady(state, workers)
             return []
-        case .host:
+        case .host(_, var reload):
             // Watched even when there is nothing to read again: without a handler it would end the server.
-            let hangup = try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in
-                if let line = state.access.reload() { StandardError.write(line) }
-            }
+            let hangup = try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in reload.run(state) }
             announce()
             adoptDatagramSockets()
             if let path = state.settings.pidFilePath { PidFile.write(to: path) }

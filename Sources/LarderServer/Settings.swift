@@ -133,6 +133,9 @@ package struct Settings: Sendable {
     /// `-Y`: the file of names and passwords.
     package var userFilePath: String?
     package var userFileForm = UserFileForm.lines
+    /// `name:password` of the one user of MEMCACHED_PASSWORD; `-Y` goes before.
+    var userEntry: String?
+    var userEntrySource: OptionSource?
     /// Whether the memory of caches asks for large pages.
     package var hugePages = HugePageUse.whereThereAre
     /// `-D`: the character that ends a key's prefix in `stats detail`.
@@ -173,6 +176,12 @@ package struct Settings: Sendable {
     package var uwsgiIsOpen = false
     /// `--key-route`: on the main port a key may name its cache.
     package var routesKeys = false
+    /// The options as they were given, in the order of their effects.
+    var given: [GivenOption] = []
+    /// `--config`; nil: none.
+    package var configurationPath: String?
+    /// Whether a file has some of the settings, so that SIGHUP reads all settings again.
+    var readsFilesAgain = false
     /// The paths before they were made absolute; nil: they were not changed.
     var givenPaths: GivenPaths?
 

@@ -324,8 +324,9 @@ final class Worker: Sendable {
         core.pointee.cacheToTend = 0
         if core.pointee.context.pool.shrink() { larder_trim_malloc() }
         if number == 0 { state.spareBody.shrink() }
-        let idleMax = Int64(state.settings.idleTimeoutSeconds) * 1000
-        let loginTimeout = core.pointee.context.login == .none ? 0 : state.settings.loginTimeoutSeconds
+        let idleMax = Int64(state.idleTimeoutSeconds.load(ordering: .relaxed)) * 1000
+        let loginTimeout =
+            core.pointee.context.login == .none ? 0 : state.loginTimeoutSeconds.load(ordering: .relaxed)
         var next = core.pointee.clients
         while let client = next {
             next = client.pointee.next
