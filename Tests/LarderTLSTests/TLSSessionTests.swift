@@ -152,7 +152,8 @@ import Testing
         }
         #expect(message { _ in } == nil)
         #expect(message { $0.chainPath = nil }?.hasPrefix("Error loading the certificate chain: (null) : ") == true)
-        #expect(message { $0.chainPath = nil }?.hasSuffix("\n-Z needs a certificate: give -o ssl_chain_cert=FILE.") == true)
+        #expect(
+            message { $0.chainPath = nil }?.hasSuffix("\n-Z needs a certificate: give -o ssl_chain_cert=FILE.") == true)
         #expect(message { $0.chainPath = "/nowhere" }?.contains("No such file or directory") == true)
         #expect(message { $0.keyPath = "/nowhere" }?.hasPrefix("Error loading the key: /nowhere : ") == true)
         #expect(message { $0.keyPath = other.keyPath }?.contains("key values mismatch") == true)
