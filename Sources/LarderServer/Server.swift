@@ -27,18 +27,18 @@ private func serve(_ settings: Settings, _ reload: SettingsReload, _ deadline: S
         let notice = try ProcessSetup.prepare(&settings)
         try deadline.begin()
         try StandardError.beginThread()
-        if let notice { StandardError.write(notice) }
+        if let notice { StandardError.write(notice, .warning) }
         let server = try Server(settings, access)
         try server.run(.host(deadline, reload))
         return ExitCode.success
     } catch let error as StartupError {
-        StandardError.write(error.message)
+        StandardError.write(error.message, .error)
         return error.exitCode
     } catch let error as StoreError {
-        StandardError.write("larder: \(error)")
+        StandardError.write("larder: \(error)", .error)
         return ExitCode.badValue
     } catch {
-        StandardError.write("larder: \(error)")
+        StandardError.write("larder: \(error)", .error)
         return ExitCode.osError
     }
 }
@@ -218,5 +218,6 @@ final class Server: ConnectionSink {
             let places = own.map { $0.address?.text ?? "?" } + (uwsgi.isEmpty ? [] : ["uWSGI's clients"])
             StandardError.write(cache.settings.summary(places: places, isRouted: settings.routesKeys))
         }
+        if let given = ConfigurationReport.summary(settings) { StandardError.write("larder: settings: \(given)") }
     }
 }

@@ -112,6 +112,8 @@ package struct Settings: Sendable {
     package var watchEnabled = true
     /// `-v` given this many times.
     package var verbosity = 0
+    /// `--log-format`
+    package var logFormat = LogFormat.text
     /// `-o idle_timeout`, seconds; 0 off.
     package var idleTimeoutSeconds = 0
     /// `-o login_timeout`: seconds that a client has to log in, if the server asks for it; 0: no limit.

@@ -27,11 +27,12 @@ struct Larder {
     private static func run(_ request: CommandLineRequest, _ files: SettingsFiles) -> Int32 {
         switch request {
         case .serve(let settings, let warnings):
-            for warning in warnings { write("larder: \(warning)\n", to: STDERR_FILENO) }
+            StandardError.begin(settings.logFormat)
+            for warning in warnings { StandardError.write("larder: \(warning)", .warning) }
             // memcached refuses to be root without -u root. In a container root is the usual user and
             // confined from outside, so there it is worth a word only to one who asks for words.
             if settings.verbosity > 0, settings.userName == nil, geteuid() == 0 {
-                write("larder: serving as root; -u NAME makes it another user.\n", to: STDERR_FILENO)
+                StandardError.write("larder: serving as root; -u NAME makes it another user.", .warning)
             }
             return serve(settings) { self.request(files) }
         case .ping(let settings):

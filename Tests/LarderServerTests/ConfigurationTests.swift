@@ -40,6 +40,7 @@ private let values: [String: String] = [
     "max-reqs-per-event": "7", "auth-file": "/tmp/users", "detail-delimiter": "/", "extended": "idle_timeout=50",
     "cache": "name=a,items=10,listen=:1", "cache2": "name=a,items=10,listen=:1", "pidfile": "/tmp/pid",
     "user": "nobody", "slab-growth-factor": "1.08", "slab-min-size": "96", "napi-ids": "2", "protocol": "ascii",
+    "log-format": "json",
 ]
 
 /// What an option needs beside it, as options on the command line.
@@ -348,6 +349,15 @@ private let companions = [
     @Test func theCheckRefusesWhatTheStartRefuses() {
         #expect(ending(parse("--check-config", file: "threads 0"))?.exitCode == 64)
         #expect(ending(parse("--check-config", file: "max-item-size 40m"))?.exitCode == 64)
+    }
+
+    @Test func theStartTellsWhatIsNotTheDefault() throws {
+        #expect(ConfigurationReport.summary(try served(parse())) == nil)
+        let given = try served(parse("-t 2 -m 64 -o size_aware", file: "listen a\n", ["LARDER_DISABLE_CAS": "1"]))
+        #expect(
+            ConfigurationReport.summary(given)
+                == "listen a (f:1), threads 2 (command line), disable-cas (LARDER_DISABLE_CAS), "
+                + "extended size_aware (command line)")
     }
 
     @Test func changesAreToldByName() throws {

@@ -56,7 +56,7 @@ package final class Authenticator: Sendable {
             users.withLock { $0 = table }
             return true
         } catch {
-            StandardError.write("\(error.message); the users stay as they were.")
+            StandardError.write("\(error.message); the users stay as they were.", .warning)
             return false
         }
     }

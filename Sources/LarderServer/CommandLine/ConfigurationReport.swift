@@ -35,6 +35,16 @@ enum ConfigurationReport {
         return text
     }
 
+    /// The settings that are not the default, in one line of the log; nil: there are none.
+    static func summary(_ settings: Settings) -> String? {
+        let defaults = rows(Settings()).compactMap(\.line)
+        let changed = rows(settings).compactMap { row -> String? in
+            guard let line = row.line, let source = row.source, !defaults.contains(line) else { return nil }
+            return "\(line) (\(source))"
+        }
+        return changed.isEmpty ? nil : changed.joined(separator: ", ")
+    }
+
     /// Every setting, in the order of `-h`.
     static func rows(_ settings: Settings) -> [Row] {
         var rows: [Row] = []

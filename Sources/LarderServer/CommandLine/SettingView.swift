@@ -70,6 +70,7 @@ enum SettingView: Sendable {
         ("key-route", .isOn { $0.routesKeys }),
         ("compat", .asGiven(otherwise: "off")),
         ("verbose", .value { "\(min($0.verbosity, GivenOptions.levelMax))" }),
+        ("log-format", .value { $0.logFormat.rawValue }),
         ("daemon", .isOn { $0.daemonizes }),
         ("pidfile", .value { $0.pidFilePath }),
         ("user", .value { $0.userName }),

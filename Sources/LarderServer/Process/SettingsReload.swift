@@ -35,7 +35,8 @@ struct SettingsReload {
             var reason = ending.text.split(separator: "\n").joined(separator: " ")
             if reason.last == "." { reason.removeLast() }
             StandardError.write(
-                "larder: SIGHUP: \(ConfigurationReport.printable(reason)); the settings stay as they were")
+                "larder: SIGHUP: \(ConfigurationReport.printable(reason)); the settings stay as they were",
+                .warning)
             return false
         case .ping, .inspect:
             return false
@@ -57,7 +58,8 @@ struct SettingsReload {
             return applyConnectionLimit(change, new.connectionLimit, state)
         default:
             return StandardError.write(
-                "larder: SIGHUP: \(change.name) \(change.after) needs a restart; until then it is \(change.before)")
+                "larder: SIGHUP: \(change.name) \(change.after) needs a restart; until then it is \(change.before)",
+                .warning)
         }
         settings.replaceGiven(change.name, by: new)
         StandardError.write("larder: SIGHUP: \(change.name) is \(change.after) now, and was \(change.before)")
@@ -72,7 +74,8 @@ struct SettingsReload {
         settings.connectionLimit = limit
         guard limit == wanted else {
             return StandardError.write(
-                "larder: SIGHUP: conn-limit \(wanted) needs a restart; until then it is \(limit), as at the start")
+                "larder: SIGHUP: conn-limit \(wanted) needs a restart; until then it is \(limit), as at the start",
+                .warning)
         }
         StandardError.write("larder: SIGHUP: conn-limit is \(limit) now, and was \(change.before)")
     }
