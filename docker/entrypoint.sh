@@ -2,15 +2,26 @@
 # The image's entry point. All of these serve, as they do with memcached's image:
 #   run IMAGE    run IMAGE -m 64    run IMAGE larder -m 64    run IMAGE memcached -m 64
 # Any other first word is run as it stands (sh, for one). larder by itself listens on loopback only,
-# which nobody outside a container can reach: unless told where to listen, it gets -l '*' here.
+# which nobody outside a container can reach: unless told where to listen, it gets -l '*' here. It may be told by an
+# option, by a variable, or by the file of --config.
 set -eu
+
+# file_listens FILE: whether a line of the file says where to listen.
+file_listens() {
+    grep -Eqs '^[[:blank:]]*(-[ls]|--listen([[:blank:]=]|$)|--unix-s|listen[[:blank:]=]|unix-socket[[:blank:]=])' "$1"
+}
 
 # listens OPTION...: whether -l or -s is among them, in any of the forms that getopt knows.
 listens() {
+    [ -z "${LARDER_LISTEN:-}${LARDER_UNIX_SOCKET:-}" ] || return 0
+    [ -z "${MEMCACHED_LISTEN_ADDRESS:-}${MEMCACHED_LISTEN_ADDRESS_FILE:-}" ] || return 0
+    file=${LARDER_CONFIG:-}
     while [ $# -gt 0 ]; do
         case $1 in
-        --) return 1 ;;
+        --) break ;;
         --listen | --listen=* | --unix-s*) return 0 ;;
+        --config=*) file=${1#--config=} ;;
+        --config) file=${2:-} ;;
         --*) ;;
         -?*)
             letters=${1#-}
@@ -30,7 +41,7 @@ listens() {
         esac
         shift
     done
-    return 1
+    [ -n "$file" ] && file_listens "$file"
 }
 
 case ${1:-} in
@@ -41,7 +52,9 @@ esac
 
 case ${1:-} in
 '' | -*)
-    if ! listens "$@"; then
+    # Bitnami's variable of options is split at blanks, and * in it is no pattern.
+    set -f
+    if ! listens ${MEMCACHED_EXTRA_FLAGS:-} "$@"; then
         set -- -l '*' "$@"
     fi
     ;;

@@ -5,9 +5,11 @@ import LarderStore
 import Synchronization
 
 /// Serves until SIGTERM, SIGINT or SIGUSR1, and returns the process's exit code.
-package func serve(_ settings: Settings) -> Int32 {
+///
+/// - Parameter reread: reads the settings again, on SIGHUP.
+package func serve(_ settings: Settings, reread: @escaping () -> CommandLineRequest) -> Int32 {
     let deadline = StopDeadline()
-    let code = serve(settings, deadline)
+    let code = serve(settings, SettingsReload(settings, reread: reread), deadline)
     StandardError.finish(withinMilliseconds: lastLinesMilliseconds)
     deadline.finish()
     return code
@@ -16,7 +18,7 @@ package func serve(_ settings: Settings) -> Int32 {
 /// How long writing the last lines of the log may take.
 private let lastLinesMilliseconds: Int64 = 1_000
 
-private func serve(_ settings: Settings, _ deadline: StopDeadline) -> Int32 {
+private func serve(_ settings: Settings, _ reload: SettingsReload, _ deadline: StopDeadline) -> Int32 {
     do {
         larder_tune_malloc()
         var settings = try settings.withAbsolutePaths()
@@ -25,18 +27,18 @@ private func serve(_ settings: Settings, _ deadline: StopDeadline) -> Int32 {
         let notice = try ProcessSetup.prepare(&settings)
         try deadline.begin()
         try StandardError.beginThread()
-        if let notice { StandardError.write(notice) }
+        if let notice { StandardError.write(notice, .warning) }
         let server = try Server(settings, access)
-        try server.run(.host(deadline))
+        try server.run(.host(deadline, reload))
         return ExitCode.success
     } catch let error as StartupError {
-        StandardError.write(error.message)
+        StandardError.write(error.message, .error)
         return error.exitCode
     } catch let error as StoreError {
-        StandardError.write("larder: \(error)")
+        StandardError.write("larder: \(error)", .error)
         return ExitCode.badValue
     } catch {
-        StandardError.write("larder: \(error)")
+        StandardError.write("larder: \(error)", .error)
         return ExitCode.osError
     }
 }
@@ -46,7 +48,7 @@ final class Server: ConnectionSink {
     /// Whose process it is in.
     enum Role {
         /// Its own: it takes the signals, says where it serves, and writes the files that were asked for.
-        case host(StopDeadline)
+        case host(StopDeadline, SettingsReload)
         /// Somebody else's, who hears when it serves.
         case guest(whenReady: (ServerState, [Worker]) -> Void)
     }
@@ -145,7 +147,7 @@ final class Server: ConnectionSink {
         switch role {
         case .guest:
             state.stopRequest.withLock { $0 = { waker.wake() } }
-        case .host(let deadline):
+        case .host(let deadline, _):
             self.deadline = deadline
             deadline.onSignal { waker.wake() }
             state.stopRequest.withLock { $0 = StopDeadline.request }
@@ -159,11 +161,9 @@ final class Server: ConnectionSink {
             adoptDatagramSockets()
             whenReady(state, workers)
             return []
-        case .host:
+        case .host(_, var reload):
             // Watched even when there is nothing to read again: without a handler it would end the server.
-            let hangup = try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in
-                if let line = state.access.reload() { StandardError.write(line) }
-            }
+            let hangup = try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in reload.run(state) }
             announce()
             adoptDatagramSockets()
             if let path = state.settings.pidFilePath { PidFile.write(to: path) }
@@ -229,5 +229,6 @@ final class Server: ConnectionSink {
             StandardError.write(cache.settings.summary(places: places, isRouted: settings.routesKeys))
             if let sync = cache.sync { StandardError.write(sync.summary) }
         }
+        if let given = ConfigurationReport.summary(settings) { StandardError.write("larder: settings: \(given)") }
     }
 }

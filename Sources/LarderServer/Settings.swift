@@ -112,6 +112,8 @@ package struct Settings: Sendable {
     package var watchEnabled = true
     /// `-v` given this many times.
     package var verbosity = 0
+    /// `--log-format`
+    package var logFormat = LogFormat.text
     /// `-o idle_timeout`, seconds; 0 off.
     package var idleTimeoutSeconds = 0
     /// `-o login_timeout`: seconds that a client has to log in, if the server asks for it; 0: no limit.
@@ -133,6 +135,9 @@ package struct Settings: Sendable {
     /// `-Y`: the file of names and passwords.
     package var userFilePath: String?
     package var userFileForm = UserFileForm.lines
+    /// `name:password` of the one user of MEMCACHED_PASSWORD; `-Y` goes before.
+    var userEntry: String?
+    var userEntrySource: OptionSource?
     /// Whether the memory of caches asks for large pages.
     package var hugePages = HugePageUse.whereThereAre
     /// `-D`: the character that ends a key's prefix in `stats detail`.
@@ -173,6 +178,12 @@ package struct Settings: Sendable {
     package var uwsgiIsOpen = false
     /// `--key-route`: on the main port a key may name its cache.
     package var routesKeys = false
+    /// The options as they were given, in the order of their effects.
+    var given: [GivenOption] = []
+    /// `--config`; nil: none.
+    package var configurationPath: String?
+    /// Whether a file has some of the settings, so that SIGHUP reads all settings again.
+    var readsFilesAgain = false
     /// The paths before they were made absolute; nil: they were not changed.
     var givenPaths: GivenPaths?
 

@@ -8,28 +8,33 @@ struct Larder {
         guard ProgramStart.openStandardDescriptors() else { exit(ExitCode.osError) }
         // A reader of our output that goes away must not take the server with it.
         signal(SIGPIPE, SIG_IGN)
-        exit(run(request()))
+        // A daemon leaves the directory, and SIGHUP reads the files again.
+        let files = SettingsFiles()
+        exit(run(request(files), files))
     }
 
-    private static func request() -> CommandLineRequest {
+    private static func request(_ files: SettingsFiles) -> CommandLineRequest {
         do throws(Ending) {
-            // SAFETY: there is no other thread yet that could change the environment.
-            return parseCommandLine(try ProgramStart.arguments()) { name in getenv(name).map { String(cString: $0) } }
+            // SAFETY: no thread of this process changes the environment.
+            return parseCommandLine(
+                try ProgramStart.arguments(), environment: { name in getenv(name).map { String(cString: $0) } },
+                readFile: files.contents)
         } catch {
             return .end(error)
         }
     }
 
-    private static func run(_ request: CommandLineRequest) -> Int32 {
+    private static func run(_ request: CommandLineRequest, _ files: SettingsFiles) -> Int32 {
         switch request {
         case .serve(let settings, let warnings):
-            for warning in warnings { write("larder: \(warning)\n", to: STDERR_FILENO) }
+            StandardError.begin(settings.logFormat)
+            for warning in warnings { StandardError.write("larder: \(warning)", .warning) }
             // memcached refuses to be root without -u root. In a container root is the usual user and
             // confined from outside, so there it is worth a word only to one who asks for words.
             if settings.verbosity > 0, settings.userName == nil, geteuid() == 0 {
-                write("larder: serving as root; -u NAME makes it another user.\n", to: STDERR_FILENO)
+                StandardError.write("larder: serving as root; -u NAME makes it another user.", .warning)
             }
-            return serve(settings)
+            return serve(settings) { self.request(files) }
         case .ping(let settings):
             return ping(settings)
         case .inspect(let settings):

@@ -23,9 +23,9 @@ def bin_directory(tmp_path_factory):
     return directory
 
 
-def enter(bin_directory, *arguments):
+def enter(bin_directory, *arguments, **variables):
     """What the entry point ends up running, as a list of words."""
-    environment = dict(os.environ, PATH=f"{bin_directory}:{os.environ['PATH']}")
+    environment = dict(os.environ, PATH=f"{bin_directory}:{os.environ['PATH']}", **variables)
     result = subprocess.run(
         ["sh", str(DOCKER / "entrypoint.sh"), *arguments],
         env=environment, capture_output=True, text=True, timeout=10, check=True,
@@ -102,6 +102,36 @@ def test_no_address_is_added_to_the_users_own(bin_directory, arguments):
 )
 def test_letters_inside_other_options_are_no_address(bin_directory, arguments):
     assert enter(bin_directory, *arguments) == ["larder", *ALL, *arguments]
+
+
+@pytest.mark.parametrize("variables, listens", [
+    ({"LARDER_LISTEN": "10.0.0.1"}, True),
+    ({"LARDER_UNIX_SOCKET": "/tmp/larder.sock"}, True),
+    ({"MEMCACHED_LISTEN_ADDRESS": "10.0.0.1"}, True),
+    ({"MEMCACHED_LISTEN_ADDRESS_FILE": "/run/address"}, True),
+    ({"MEMCACHED_EXTRA_FLAGS": "-v -l 10.0.0.1"}, True),
+    ({"MEMCACHED_EXTRA_FLAGS": "-v -t 2"}, False),
+    ({"LARDER_LISTEN": "", "LARDER_PORT": "12000", "MEMCACHED_PORT_NUMBER": "12000"}, False),
+])
+def test_no_address_is_added_to_that_of_a_variable(bin_directory, variables, listens):
+    assert enter(bin_directory, "-m", "64", **variables) == ["larder", *([] if listens else ALL), "-m", "64"]
+
+
+@pytest.mark.parametrize("text, listens", [
+    ("-m 64\n-l 127.0.0.1\n", True),
+    ("listen 10.0.0.1\n", True),
+    ("\tlisten=10.0.0.1\n", True),
+    ("--listen=10.0.0.1\n", True),
+    ("unix-socket /tmp/larder.sock\n", True),
+    ("# -l 127.0.0.1\n#listen 10.0.0.1\nlisten-backlog 5\n--listen-backlog=5\nlock-memory\n", False),
+])
+def test_no_address_is_added_to_that_of_the_file(bin_directory, tmp_path, text, listens):
+    file = tmp_path / "larder.conf"
+    file.write_text(text)
+    added = [] if listens else ALL
+    for words in [["--config", str(file)], [f"--config={file}"]]:
+        assert enter(bin_directory, *words) == ["larder", *added, *words]
+    assert enter(bin_directory, "-m", "64", LARDER_CONFIG=str(file)) == ["larder", *added, "-m", "64"]
 
 
 def test_letters_with_arguments_are_the_servers(bin_directory):

@@ -1,9 +1,11 @@
 """The log under -vv: no client waits for its reader, and bytes of clients cannot make a line of their own."""
 
 import fcntl
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -153,3 +155,75 @@ class TestForgedLines:
             connection.send(b"stats detail dump\r\n")
             lines = [connection.read_line(), connection.read_line()]
         assert lines == [b"PREFIX a%0D%0AEND%0D%0APREFIX%20b%20%1B%7F%\xff get 1 hit 0 set 0 del 0", b"END"]
+
+
+def admitted(server):
+    """A connection, or None if the server refuses it."""
+    client = server.connect()
+    if client.ask(b"version\r\n").startswith(b"VERSION"):
+        return client
+    client.close()
+    return None
+
+
+class TestFormat:
+    def objects(self, server):
+        """Every line of the log as an object."""
+        found = [json.loads(line) for line in server.stderr.splitlines()]
+        for each in found:
+            assert list(each) == ["time", "level", "message"], each
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", each["time"])
+        return found
+
+    def test_each_line_is_an_object(self, start_server):
+        server = start_server("--log-format", "json", "-vv", "-f", "1.1")
+        with server.connect() as connection, BinaryConnection(server.connect()) as other:
+            connection.send(b'get "\\\x1b\r\n')
+            assert connection.read_values() == {}
+            assert other.ask(packet(GETK, FORGED)).status == NOT_FOUND
+        server.process.send_signal(signal.SIGHUP)
+        poll(lambda: "SIGHUP" in server.stderr, "the line about SIGHUP")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+        found = self.objects(server)
+        levels = {each["message"]: each["level"] for each in found}
+        assert levels["SIGHUP: there is no file to read again"] == "info"
+        assert levels["-f is ignored: Larder has no slab classes, an item takes the blocks it needs."] == "warning"
+        assert levels["Signal handled: Terminated."] == "info"
+        (asked,) = [each for each in found if re.fullmatch(r'<\d+ get "\\x5c\\x1b', each["message"])]
+        assert asked["level"] == "debug"
+        server.kill()
+
+    def test_a_start_that_fails(self):
+        result = subprocess.run(
+            [binary(), "--log-format=json", "-s", "/no/such/directory/socket"], capture_output=True, text=True,
+            timeout=10)
+        found = json.loads(result.stderr.splitlines()[-1])
+        assert result.returncode == 71 and found["level"] == "error"
+
+    def test_text_stays_the_message(self, start_server):
+        server = start_server("--log-format", "text", threads=2)
+        assert server.stderr.startswith("larder 0.1.0 serves tcp:")
+
+    def test_the_settings_at_the_start(self, start_server):
+        server = start_server("-m", "32", threads=2)
+        poll(lambda: "larder: settings: " in server.stderr, "the line")
+        line = re.search(r"^larder: settings: (.*)$", server.stderr, re.M)[1]
+        assert "memory-limit 32 (command line), " in line and "threads 2 (command line)" in line
+
+    def test_many_refusals_are_a_few_lines_with_a_count(self, start_server):
+        count = 10_000
+        server = start_server("--log-format", "json", "-c", "1", threads=1)
+        # The connection that the start was seen by may still have the place.
+        client = poll(lambda: admitted(server), "a client is let in")
+        with client:
+            for _ in range(count):
+                with socket.create_connection(server.address, timeout=10) as refused:
+                    assert refused.recv(100) == b"ERROR Too many open connections\r\n"
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+        found = self.objects(server)
+        assert len(found) <= 10
+        told = [re.match(r"clients: (\d+) refused, as -c 1 are connected", each["message"]) for each in found]
+        assert sum(int(match[1]) for match in told if match) >= count
+        server.kill()

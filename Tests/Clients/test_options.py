@@ -40,8 +40,9 @@ relaxed_privileges
 
 
 def warnings(server):
-    """Lines on standard error beside the one that says where it serves."""
-    return [line for line in server.stderr.splitlines() if " serves " not in line]
+    """Lines on standard error beside those that say where it serves, and with what settings."""
+    return [line for line in server.stderr.splitlines()
+            if " serves " not in line and not line.startswith("larder: settings: ")]
 
 
 def helped():

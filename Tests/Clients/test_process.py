@@ -30,7 +30,8 @@ class TestStart:
         """Where, how much memory, how many threads, how to stop: once."""
         server = start_server("-m", 96, unix=unix, threads=3)
         place = server.socket_path if unix else str(server.port)
-        line, = poll(lambda: server.output.splitlines(), "the start line")
+        line, *others = poll(lambda: server.output.splitlines(), "the start line")
+        assert all(other.startswith("larder: settings: ") for other in others), others
         assert place in line and re.search(r"\b96 ?M", line) and re.search(r"\b3 (worker )?threads", line), line
         assert re.search(r"Ctrl-C|SIGTERM|SIGINT|kill", line) and "stop" in line, line
 

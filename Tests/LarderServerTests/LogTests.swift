@@ -26,6 +26,18 @@ import Testing
             escaped([UInt8](repeating: 0x61, count: 4097)) == String(repeating: "a", count: 4096) + "... (4097 bytes)")
     }
 
+    @Test func aMessageIsALineOrAnObject() {
+        let message = "larder: a \"b\" \\ c\nd\u{1b}\u{e9}"
+        var time = timespec()
+        time.tv_sec = 951_782_399
+        time.tv_nsec = 7_999_999
+        #expect(LogLine.text(message, .warning, .text, at: time) == message)
+        #expect(
+            LogLine.text(message, .warning, .json, at: time)
+                == "{\"time\":\"2000-02-28T23:59:59.007Z\",\"level\":\"warning\","
+                + "\"message\":\"a \\\"b\\\" \\\\ c\\nd\\u001b\u{e9}\"}")
+    }
+
     /// Descriptors of a pipe: where it is read, and where it is written.
     private func makePipe() throws -> (read: Int32, write: Int32) {
         var ends: [Int32] = [0, 0]

@@ -82,6 +82,8 @@ private func warnings(_ line: String) -> [String]? {
         Accepted("larder -m 128") { $0.memoryLimitBytes == 128 << 20 },
         Accepted("memcached -m 128") { $0.memoryLimitBytes == 128 << 20 },
         Accepted("--conn-limit=1024 --memory-limit=64 --threads=4") { $0.threadCount == 4 },
+        // Larder's own long names take no abbreviation from memcached's.
+        Accepted("--c 7") { $0.connectionLimit == 7 },
         Accepted("-vm64 --") { $0.verbosity == 1 && $0.memoryLimitBytes == 64 << 20 },
     ])
     func accepts(_ row: Accepted) throws {
@@ -261,7 +263,7 @@ private func warnings(_ line: String) -> [String]? {
             """
         let words = memcached.split { $0 == " " || $0 == "\n" }.map(String.init)
         let expected = stride(from: 0, to: words.count, by: 2).map { words[$0] + " " + words[$0 + 1] }
-        let ours = Option.all.filter(\.hasLetter).compactMap { option -> String? in
+        let ours = Option.all.filter(\.hasMemcachedName).compactMap { option -> String? in
             guard let longName = option.longName else { return nil }
             if case .required = option.argument { return "\(option.letter): \(longName)" }
             return "\(option.letter) \(longName)"

@@ -14,12 +14,15 @@ package struct Access: Sendable {
 
     /// Reads the files again. One that cannot be used changes nothing, and is worth a line of its own.
     ///
-    /// - Returns: the line that says which files were read; nil: none could be.
-    func reload() -> String? {
-        if authenticator == nil, tls == nil { return "larder: SIGHUP: there is no file to read again" }
+    /// - Parameter userEntry: the one user of the settings as they are now.
+    /// - Returns: what was read.
+    func reload(userEntry: String?) -> [String] {
         var read: [String] = []
-        if authenticator?.reload() == true { read.append("users") }
+        if authenticator?.reload(userEntry: userEntry) == true { read.append("users") }
         if tls?.reload() == true { read.append("certificates") }
-        return read.isEmpty ? nil : "larder: SIGHUP: read again: " + read.joined(separator: ", ")
+        return read
     }
+
+    /// Whether there is anything to read again.
+    var hasFiles: Bool { authenticator != nil || tls != nil }
 }

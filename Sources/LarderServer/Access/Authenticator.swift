@@ -3,14 +3,19 @@ import Synchronization
 
 /// Who may log in, read from a file and read again on SIGHUP. Any thread may ask.
 package final class Authenticator: Sendable {
-    private let path: String
+    /// nil: the one user is in the settings.
+    private let path: String?
     private let form: UserFileForm
     private let users: Mutex<UserTable>
 
     /// Reads the file that the settings name; nil when they name none.
     package convenience init?(_ settings: Settings) throws(StartupError) {
-        guard let path = settings.userFilePath else { return nil }
         do throws(UserFileError) {
+            guard let path = settings.userFilePath else {
+                guard let entry = settings.userEntry else { return nil }
+                try self.init(entry: entry)
+                return
+            }
             try self.init(path: path, calledBy: settings.givenPaths?.userFile, form: settings.userFileForm)
         } catch {
             throw .userFile(error)
@@ -24,14 +29,34 @@ package final class Authenticator: Sendable {
         users = Mutex(try Self.read(path, calledBy: name ?? path, form))
     }
 
+    /// - Parameter entry: `name:password` of the one user.
+    init(entry: String) throws(UserFileError) {
+        path = nil
+        form = .lines
+        users = Mutex(try Self.table(of: entry))
+    }
+
+    private static func table(of entry: String) throws(UserFileError) -> UserTable {
+        try UserTable(contents: Array((entry + "\n").utf8), path: "MEMCACHED_PASSWORD")
+    }
+
     /// Reads the file again. One that cannot be used changes nothing, and is worth a line. True: it was read.
-    func reload() -> Bool {
+    ///
+    /// - Parameter userEntry: the one user of the settings, where there is no file.
+    func reload(userEntry: String? = nil) -> Bool {
         do throws(UserFileError) {
-            let table = try Self.read(path, calledBy: path, form)
+            let table: UserTable
+            if let path {
+                table = try Self.read(path, calledBy: path, form)
+            } else if let userEntry {
+                table = try Self.table(of: userEntry)
+            } else {
+                return false
+            }
             users.withLock { $0 = table }
             return true
         } catch {
-            StandardError.write("\(error.message); the users stay as they were.")
+            StandardError.write("\(error.message); the users stay as they were.", .warning)
             return false
         }
     }

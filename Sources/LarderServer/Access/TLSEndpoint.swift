@@ -50,7 +50,7 @@ final class TLSEndpoint: Sendable {
             try refresh()
             return true
         } catch {
-            StandardError.write("\(error.message); the certificates stay as they were.")
+            StandardError.write("\(error.message); the certificates stay as they were.", .warning)
             return false
         }
     }

@@ -31,7 +31,7 @@ struct Recovery {
 
     private static func report(_ cache: ServedCache) {
         let report = cache.store.recovery
-        for notice in report.notices { StandardError.write("larder: \(notice)") }
+        for notice in report.notices { StandardError.write("larder: \(notice)", .warning) }
         guard report.items + report.droppedItems + report.leftOutItems + report.expiredItems > 0 else { return }
         var line = "larder: cache \(cache.name) has \(report.items) items again after \(report.milliseconds) ms"
         if report.droppedItems > 0 { line += "; dropped \(report.droppedItems) that were torn or damaged" }

@@ -57,7 +57,7 @@ package final class ServedCache: Sendable {
         hasReportedFull.store(true, ordering: .relaxed)
         StandardError.write(
             "cache \"\(name)\" is full (\(use.items) items of \(settings.itemsMax), \(use.blocks) blocks of "
-                + "\(settings.blocks)): it \(settings.whenFull)")
+                + "\(settings.blocks)): it \(settings.whenFull)", .warning)
     }
     private let hasReportedFull = Atomic(false)
 
@@ -73,7 +73,7 @@ package final class ServedCache: Sendable {
             }
         StandardError.write(
             "larder: \(cause): cache \(settings.name) dropped its \(report.itemsLost) items, and goes on in memory only."
-                + " Restart the server to use a file again")
+                + " Restart the server to use a file again", .error)
     }
     private let damagesReported = Atomic(0)
 

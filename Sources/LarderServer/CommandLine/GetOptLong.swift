@@ -22,7 +22,7 @@ func getOptLong(_ arguments: [String], options: [Option]) -> [GetOptEvent] {
     // the copies, which live until the events hold Swift strings.
     var argv: [UnsafeMutablePointer<CChar>?] = (["larder"] + arguments).map { strdup($0) }
     let strings = argv
-    let longNames = options.filter { $0.longName != nil }
+    let longNames = options.filter { $0.hasMemcachedName || isSpelledOut($0, in: arguments) }
     let names = longNames.map { option in
         larder_getopt_name(
             name: strdup(option.longName ?? ""), argument: option.argument.getOptCode,
@@ -43,12 +43,17 @@ func getOptLong(_ arguments: [String], options: [Option]) -> [GetOptEvent] {
                 context?.assumingMemoryBound(to: [larder_getopt_found].self).pointee.append(one)
             })
     }
-    let events = found.map { event($0, options: options) }
+    let events = found.map { event($0, options: options, longNames: longNames.compactMap(\.longName)) }
     guard firstWord >= 0 else { return events + [.wrong("no memory to read the command line")] }
     return events + argv[Int(firstWord)..<strings.count].map { .word(String(cString: $0!)) }
 }
 
-private func event(_ found: larder_getopt_found, options: [Option]) -> GetOptEvent {
+private func isSpelledOut(_ option: Option, in arguments: [String]) -> Bool {
+    guard let name = option.longName else { return false }
+    return arguments.contains { $0 == "--\(name)" || $0.hasPrefix("--\(name)=") }
+}
+
+private func event(_ found: larder_getopt_found, options: [Option], longNames: [String]) -> GetOptEvent {
     let letter = character(found.letter)
     guard letter == "?" || letter == ":" else {
         return .option(letter, found.argument.map { String(cString: $0) })
@@ -62,7 +67,7 @@ private func event(_ found: larder_getopt_found, options: [Option]) -> GetOptEve
             word.hasPrefix("--")
                 ? "option '--\(longName)' requires an argument" : "option requires an argument -- '\(meant)'")
     }
-    if found.meant == 0 { return .wrong(unknownLongName(word, options: options)) }
+    if found.meant == 0 { return .wrong(unknownLongName(word, longNames)) }
     // A known letter comes back as wrong only when its long name was given an argument.
     return .wrong(
         option == nil ? "invalid option -- '\(meant)'" : "option '--\(longName)' doesn't allow an argument")
@@ -72,9 +77,9 @@ private func character(_ code: Int32) -> Character {
     Character(UnicodeScalar(UInt32(truncatingIfNeeded: code)) ?? "?")
 }
 
-private func unknownLongName(_ word: String, options: [Option]) -> String {
+private func unknownLongName(_ word: String, _ longNames: [String]) -> String {
     let name = word.dropFirst(2).prefix { $0 != "=" }
-    let candidates = options.compactMap(\.longName).filter { $0.hasPrefix(name) }
+    let candidates = longNames.filter { $0.hasPrefix(name) }
     guard candidates.count > 1 else { return "unrecognized option '\(word)'" }
     let list = candidates.map { "'--\($0)'" }.joined(separator: " ")
     return "option '\(word)' is ambiguous; possibilities: \(list)"

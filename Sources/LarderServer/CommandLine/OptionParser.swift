@@ -10,11 +10,15 @@ package enum CommandLineRequest {
     case end(Ending)
 }
 
-/// Reads a command line, without the program's own name. Touches nothing outside its arguments.
+/// Reads a command line, without the program's own name, and the settings in the environment and in the file of
+/// `--config`. Touches nothing outside its arguments.
 ///
-/// - Parameter environment: the value of an environment variable.
+/// - Parameters:
+///   - environment: the value of an environment variable.
+///   - readFile: the contents of a file.
 package func parseCommandLine(
-    _ arguments: [String], environment: (String) -> String? = { _ in nil }
+    _ arguments: [String], environment: @escaping (String) -> String? = { _ in nil },
+    readFile: @escaping (String) -> ConfigurationContents = { _ in .failed("there are no files here") }
 ) -> CommandLineRequest {
     var words = arguments[...]
     // `docker run IMAGE memcached -m 64` and `docker run IMAGE larder -m 64` both work.
@@ -26,7 +30,7 @@ package func parseCommandLine(
         case "help": return .end(.printed(Help.text))
         case "version": return .end(.printed(Version.line))
         default:
-            let draft = try parseServing(Array(words), environment)
+            let draft = try parseServing(Array(words), ConfigurationEnvironment(value: environment, readFile: readFile))
             return .serve(draft.settings, warnings: draft.warnings)
         }
     } catch {
@@ -34,33 +38,53 @@ package func parseCommandLine(
     }
 }
 
-private func parseServing(_ arguments: [String], _ environment: (String) -> String?) throws(Ending) -> Draft {
+private func parseServing(
+    _ arguments: [String], _ environment: ConfigurationEnvironment
+) throws(Ending) -> Draft {
     var draft = Draft()
-    for event in getOptLong(arguments, options: Option.all) {
-        switch event {
-        case .option(let letter, let argument):
-            guard let option = Option.all.first(where: { $0.letter == letter }) else { continue }
-            // Blanks before a value are skipped, as memcached does: a file of options often has them.
-            try option.effect(&draft, String((argument ?? "").drop { $0.isWhitespace }))
-        case .wrong(let message):
-            throw .badValue("larder: \(message)\nIllegal argument \"?\"\nlarder -h lists all options.")
-        case .word(let word):
-            throw .usage("There is no command and no option \"\(word)\"; larder -h lists all of them.")
+    let given = givenOptions(arguments, environment, &draft)
+    for each in given.all {
+        do throws(Ending) {
+            try each.effect(&draft)
+        } catch {
+            throw each.source.located(error)
         }
     }
-    applyPasswordDatabase(environment, to: &draft)
+    draft.settings.given = given.all.filter { !$0.name.isEmpty }
+    applyPasswordDatabase(environment.value, to: &draft)
     try applyProtocol(to: &draft)
     try applyCaches(to: &draft)
     // memcached's too: -U alone moves both.
     if draft.settings.udpPort != 0, !draft.hasTCPPort { draft.settings.tcpPort = draft.settings.udpPort }
     try checkTogether(draft)
     warnOfSilence(&draft)
+    if draft.onlyChecks { throw .printed(ConfigurationReport.text(draft.settings, warnings: draft.warnings)) }
     return draft
+}
+
+/// The options in the order of their effects: the file's, the environment's, those of the command line.
+private func givenOptions(
+    _ arguments: [String], _ environment: ConfigurationEnvironment, _ draft: inout Draft
+) -> GivenOptions {
+    var onCommandLine = GivenOptions()
+    onCommandLine.add(words: arguments, .commandLine)
+    // A mistake elsewhere does not keep -h from printing.
+    if Option.printingNames.contains(where: { onCommandLine.last($0) != nil }) { return onCommandLine }
+    var given = GivenOptions()
+    let path = onCommandLine.last("config")?.text ?? environment.value(ConfigurationEnvironment.configName) ?? ""
+    if !path.isEmpty {
+        given = ConfigurationFile.options(environment.readFile(path), path: path)
+        draft.settings.configurationPath = path
+        draft.settings.readsFilesAgain = true
+    }
+    environment.addOptions(to: &given)
+    given.append(onCommandLine)
+    return given
 }
 
 /// memcached's variable for the users of `-S`.
 private func applyPasswordDatabase(_ environment: (String) -> String?, to draft: inout Draft) {
-    guard draft.settings.saslEnabled, draft.settings.userFilePath == nil,
+    guard draft.settings.saslEnabled, draft.settings.userFilePath == nil, draft.settings.userEntry == nil,
         let path = environment("MEMCACHED_SASL_PWDB"), !path.isEmpty
     else { return }
     draft.settings.userFilePath = path
@@ -73,7 +97,7 @@ private func applyProtocol(to draft: inout Draft) throws(Ending) {
         guard draft.bindingProtocol ?? .binary == .binary else {
             throw .usage("ERROR: You cannot allow the ASCII protocol while using SASL.")
         }
-        guard draft.settings.userFilePath != nil else {
+        guard draft.settings.userFilePath != nil || draft.settings.userEntry != nil else {
             throw .usage(
                 "-S takes its users from a file with a line name:password for each: give -Y FILE, or set "
                     + "MEMCACHED_SASL_PWDB=FILE. Larder does not read a sasldb.")

@@ -1,4 +1,4 @@
-/// One option of the command line: what the parser and `-h` both go by.
+/// One option: what the command line, the file of `--config`, the environment and `-h` all go by.
 struct Option: Sendable {
     enum Argument: Sendable, Equatable {
         case none
@@ -32,7 +32,6 @@ struct Option: Sendable {
 
     /// What getopt knows it by. An option without a short form has one that nobody can type.
     let letter: Character
-    /// nil: `-D` has none.
     let longName: String?
     let argument: Argument
     let group: Group
@@ -66,11 +65,15 @@ struct Option: Sendable {
     /// Whether `-X` is a way to write it.
     var hasLetter: Bool { letter.isASCII }
 
+    /// Whether the long name is memcached's, which may be abbreviated. Larder's own must be spelled out, so that they
+    /// take no abbreviation from memcached's.
+    var hasMemcachedName: Bool { hasLetter && letter != "D" }
+
     /// getopt's number for it.
     var code: Int32 { Int32(letter.unicodeScalars.first?.value ?? 0) }
 
     /// Every option of memcached 1.6.45 and Larder's own, in the order of `-h`.
-    static let all = listening + memory + load + behaviour + caches + process + accepted
+    static let all = listening + memory + load + behaviour + caches + configuration + process + accepted
 }
 
 /// The end of a command line that does not lead to serving: what to print, and the exit code.
@@ -112,6 +115,8 @@ struct Draft {
     /// Each `--cache` as given: what they mean depends on `--compat`, which may stand behind them.
     var cacheTexts: [String] = []
     var isCompatible = false
+    /// `--check-config`
+    var onlyChecks = false
 
     /// Notes a warning, once however often its reason is given.
     mutating func warn(_ message: String) {

@@ -4,6 +4,15 @@ extension Option {
             "v", "verbose", .optional, .process, "log more on standard error; -vv and -vvv even more",
             effect: { draft, _ in draft.settings.verbosity += 1 }),
         Option(
+            long: "log-format", .required("FORMAT"), .process,
+            "text, or json: an object with time, level and\nmessage a line (default text)",
+            effect: { draft, text throws(Ending) in
+                guard let format = LogFormat(rawValue: text) else {
+                    throw .usage("--log-format takes text or json, not \"\(text)\".")
+                }
+                draft.settings.logFormat = format
+            }),
+        Option(
             "d", "daemon", .none, .process, "run in the background",
             effect: { draft, _ in draft.settings.daemonizes = true }),
         Option(

@@ -108,7 +108,7 @@ extension Option {
             "TLS on every TCP listener except -l notls:ADDR;\nneeds -o ssl_chain_cert=FILE,ssl_key=FILE",
             effect: { draft, _ in draft.settings.tlsEnabled = true }),
         Option(
-            "D", nil, .required("CHAR"), .behaviour,
+            "D", "detail-delimiter", .required("CHAR"), .behaviour,
             "end of a key's prefix in \"stats detail\", which this\nturns on (default :)",
             effect: { draft, text throws(Ending) in
                 guard let delimiter = text.utf8.first else { throw .badValue("No delimiter specified") }

@@ -3,7 +3,7 @@ import LarderWire
 /// The lines of `-vv` about a connection, in memcached's form. Bytes of the client go through `LogText`.
 extension Connection {
     @inline(never)
-    func log(_ line: String) { StandardError.write(line) }
+    func log(_ line: String) { StandardError.write(line, .debug) }
 
     @inline(never)
     func logEnd() { log(">\(number) END") }

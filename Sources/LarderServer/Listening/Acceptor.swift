@@ -108,7 +108,7 @@ package final class Acceptor {
         default:
             // EMFILE, ENFILE, ENOBUFS, ENOMEM: the client stays in the queue, and the listener readable.
             if !lacksDescriptors {
-                StandardError.write("failed to accept a connection: \(describe(error: error))")
+                StandardError.write("failed to accept a connection: \(describe(error: error))", .warning)
             }
             pause(for: .waitingForDescriptors)
             lacksDescriptors = true

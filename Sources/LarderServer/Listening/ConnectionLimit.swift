@@ -7,8 +7,7 @@ import Synchronization
 /// The acceptor takes places; any thread gives them back. That only one thread takes them is what
 /// lets it rely on `isFull` being false until it takes the next.
 package final class ConnectionLimit: Sendable {
-    /// `-c`
-    package let maximum: Int
+    private let maximumCount: Atomic<Int>
     private let currentCount = Atomic(0)
     private let totalCount = Atomic(0)
     private let rejectedCount = Atomic(0)
@@ -21,7 +20,18 @@ package final class ConnectionLimit: Sendable {
     /// Room for `maximum` clients.
     package init(maximum: Int) {
         precondition(maximum > 0, "a server has room for a client")
-        self.maximum = maximum
+        maximumCount = Atomic(maximum)
+    }
+
+    /// `-c`
+    package var maximum: Int { maximumCount.load(ordering: .sequentiallyConsistent) }
+
+    /// Changes `-c`. Clients that there are stay.
+    package func setMaximum(_ maximum: Int) {
+        precondition(maximum > 0, "a server has room for a client")
+        maximumCount.store(maximum, ordering: .sequentiallyConsistent)
+        // There may be room now for which an acceptor waits.
+        waker.withLock { $0 }?.wake()
     }
 
     /// Takes a place. False: there is none.

@@ -17,7 +17,7 @@ package enum PortFile {
         do throws(FileReplacementError) {
             try replaceFile(at: path, through: path + ".lck", with: lines.joined())
         } catch {
-            StandardError.write("Failed to open \"\(error.path)\": \(describe(error: error.error))")
+            StandardError.write("Failed to open \"\(error.path)\": \(describe(error: error.error))", .warning)
         }
     }
 

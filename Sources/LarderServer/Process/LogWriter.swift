@@ -68,7 +68,8 @@ final class LogWriter: @unchecked Sendable {
             droppedLines = 0
             monitor.unlock()
             if dropped > 0 {
-                lines += "larder: \(dropped) log lines dropped: standard error was not read in time\n".utf8
+                let message = "larder: \(dropped) log lines dropped: standard error was not read in time"
+                lines += (StandardError.formatted(message, .warning) + "\n").utf8
             }
             let lost = write(lines)
             monitor.lock()

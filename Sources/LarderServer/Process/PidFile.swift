@@ -6,20 +6,20 @@ package enum PidFile {
     package static func write(to path: String) {
         if let running = runningProcess(in: path) {
             StandardError.write(
-                "WARNING: The pid file contained the following (running) pid: \(running)")
+                "WARNING: The pid file contained the following (running) pid: \(running)", .warning)
         }
         do throws(FileReplacementError) {
             try replaceFile(at: path, through: path + ".tmp", with: "\(getpid())\n")
         } catch {
             StandardError.write(
-                "Could not write the pid file \(error.path): \(describe(error: error.error))")
+                "Could not write the pid file \(error.path): \(describe(error: error.error))", .warning)
         }
     }
 
     /// Removes the file; the server does so at its end when it is a daemon.
     package static func remove(at path: String) {
         if unlink(path) != 0 {
-            StandardError.write("Could not remove the pid file \(path): \(describe(error: errno))")
+            StandardError.write("Could not remove the pid file \(path): \(describe(error: errno))", .warning)
         }
     }
 

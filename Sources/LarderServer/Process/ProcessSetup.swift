@@ -66,7 +66,7 @@ package enum ProcessSetup {
     /// `-k`: keeps all memory of the process, present and future, out of swap.
     private static func lockMemory() {
         if mlockall(Int32(MCL_CURRENT) | Int32(MCL_FUTURE)) != 0 {
-            StandardError.write("warning: -k invalid, mlockall() failed: \(describe(error: errno))")
+            StandardError.write("warning: -k invalid, mlockall() failed: \(describe(error: errno))", .warning)
         }
     }
 }

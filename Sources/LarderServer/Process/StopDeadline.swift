@@ -80,7 +80,7 @@ final class StopDeadline: @unchecked Sendable {
         guard !hasEnded else { return }
         StandardError.write(
             "larder: not stopped after \(milliseconds / 1000) s: \(hanging()). The process ends now;"
-                + " a store's file is as after a kill.")
+                + " a store's file is as after a kill.", .error)
         StandardError.finish(withinMilliseconds: Self.lastLineMilliseconds)
         _exit(ExitCode.osError)
     }

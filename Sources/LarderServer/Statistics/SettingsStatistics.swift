@@ -21,7 +21,7 @@ enum SettingsStatistics {
         lines.add("warm_max_factor", decimal(tunables.warmFactor, places: 2))
         lines.add("temp_lru", state.settings.temporaryTTL != nil)
         lines.add("temporary_ttl", state.settings.temporaryTTL ?? 61)
-        lines.add("idle_timeout", state.settings.idleTimeoutSeconds)
+        lines.add("idle_timeout", state.idleTimeoutSeconds.load(ordering: .relaxed))
         lines.add("watcher_logbuf_size", state.settings.watcherBufferBytes)
         lines.add("worker_logbuf_size", state.settings.workerLogBytes)
         lines.add("read_buf_mem_limit", state.settings.readBufferLimitBytes)
@@ -62,7 +62,7 @@ enum SettingsStatistics {
         let paths = settings.givenPaths ?? GivenPaths(settings)
         let tunables = state.tunables.withLock { $0 }
         lines.add("maxbytes", cache.contentBytesMax)
-        lines.add("maxconns", settings.connectionLimit)
+        lines.add("maxconns", state.connectionLimit.maximum)
         lines.add("tcpport", settings.unixSocketPath == nil ? settings.tcpPort : 0)
         lines.add("udpport", settings.udpPort)
         lines.add("inter", settings.interfaces ?? "NULL")

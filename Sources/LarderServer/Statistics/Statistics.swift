@@ -154,7 +154,7 @@ enum Statistics {
         lines.add("store_no_memory", cache.total(.storeNoMemory))
         lines.add("auth_cmds", cache.total(.authCmds))
         lines.add("auth_errors", cache.total(.authErrors))
-        if state.settings.idleTimeoutSeconds > 0 { lines.add("idle_kicks", cache.total(.idleKicks)) }
+        if state.idleTimeoutSeconds.load(ordering: .relaxed) > 0 { lines.add("idle_kicks", cache.total(.idleKicks)) }
         lines.add("bytes_read", cache.total(.bytesRead))
         lines.add("bytes_written", cache.total(.bytesWritten))
     }

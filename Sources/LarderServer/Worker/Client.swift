@@ -375,7 +375,8 @@ extension UnsafeMutablePointer<WorkerCore> {
         if pointee.context.isWatched { pointee.context.logArrival(of: fd) }
         if pointee.context.verbosity > 1 {
             StandardError.write(
-                "<\(fd) new \((listener.bindingProtocol ?? pointee.context.bindingProtocol).name) client connection")
+                "<\(fd) new \((listener.bindingProtocol ?? pointee.context.bindingProtocol).name) client connection",
+                .debug)
         }
         if !watch.add() { close(client) }
     }
@@ -395,7 +396,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         }
         if let tls = client.pointee.tls { end(tls, client.pointee.tlsState) }
         let state = pointee.context.state
-        if pointee.context.verbosity > 1 { StandardError.write("<\(client.pointee.fd) connection closed.") }
+        if pointee.context.verbosity > 1 { StandardError.write("<\(client.pointee.fd) connection closed.", .debug) }
         state.connectionTable.clear(client.pointee.fd)
         Glibc.close(client.pointee.fd)
         state.connectionLimit.release()

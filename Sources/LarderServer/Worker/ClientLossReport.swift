@@ -65,7 +65,7 @@ struct ClientLossReport {
         reported = losses
         guard !reasons.isEmpty else { return }
         nextMilliseconds = larder_milliseconds(false) + Self.intervalMilliseconds
-        StandardError.write("larder: clients: " + reasons.joined(separator: "; "))
+        StandardError.write("larder: clients: " + reasons.joined(separator: "; "), .warning)
     }
 
     /// The last line: what the server stops with.

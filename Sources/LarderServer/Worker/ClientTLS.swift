@@ -208,6 +208,6 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     private func logFailure(_ what: String, _ error: UInt, _ client: ClientPointer) {
         guard pointee.context.verbosity > 0 else { return }
-        StandardError.write("<\(client.pointee.fd) \(what): \(TLSSession.describe(error))")
+        StandardError.write("<\(client.pointee.fd) \(what): \(TLSSession.describe(error))", .debug)
     }
 }

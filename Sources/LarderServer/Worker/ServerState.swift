@@ -19,6 +19,9 @@ package final class ServerState: Sendable {
     let loginTimeouts = Atomic(0)
     /// `-v` level, which the `verbosity` command changes.
     let verbosity: Atomic<Int>
+    /// `-o idle_timeout` and `-o login_timeout`, which SIGHUP changes.
+    let idleTimeoutSeconds: Atomic<Int>
+    let loginTimeoutSeconds: Atomic<Int>
     /// Bytes of half-sent values and long lines that the workers hold, and how many they may: beyond
     /// that the client of a worker that has been silent longest goes.
     let heldBytes = Atomic(0)
@@ -86,6 +89,8 @@ package final class ServerState: Sendable {
         connectionTable = table
         tunables = Mutex(settings.tunables)
         verbosity = Atomic(settings.verbosity)
+        idleTimeoutSeconds = Atomic(settings.idleTimeoutSeconds)
+        loginTimeoutSeconds = Atomic(settings.loginTimeoutSeconds)
         detail = PrefixStatistics(isEnabled: settings.detailEnabled, delimiter: settings.prefixDelimiter)
     }
 

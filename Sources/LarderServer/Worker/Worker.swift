@@ -334,8 +334,9 @@ final class Worker: Sendable {
             state.spareBody.shrink()
             for cache in state.caches { cache.sync?.sendGreeting() }
         }
-        let idleMax = Int64(state.settings.idleTimeoutSeconds) * 1000
-        let loginTimeout = core.pointee.context.login == .none ? 0 : state.settings.loginTimeoutSeconds
+        let idleMax = Int64(state.idleTimeoutSeconds.load(ordering: .relaxed)) * 1000
+        let loginTimeout =
+            core.pointee.context.login == .none ? 0 : state.loginTimeoutSeconds.load(ordering: .relaxed)
         var next = core.pointee.clients
         while let client = next {
             next = client.pointee.next

@@ -1,0 +1,111 @@
+/// The settings in the environment: `LARDER_MEMORY_LIMIT` and the like for each option, and the ten variables of
+/// Bitnami's image for memcached, each of which may name a file as `..._FILE`.
+struct ConfigurationEnvironment {
+    let value: (String) -> String?
+    let readFile: (String) -> ConfigurationContents
+
+    static let configName = "LARDER_CONFIG"
+
+    /// The variable of an option.
+    static func name(of option: Option) -> String {
+        "LARDER_" + String((option.longName ?? "").uppercased().map { $0 == "-" ? "_" : $0 })
+    }
+
+    /// Adds the options behind those that are there, which they turn off or replace.
+    func addOptions(to given: inout GivenOptions) {
+        addBitnami(to: &given)
+        for option in Option.all where !option.isForCommandLineOnly {
+            let name = Self.name(of: option)
+            guard let text = value(name), !text.isEmpty, !Self.isOfKubernetes(name, text) else { continue }
+            let source = OptionSource.environment(name)
+            // What may be given several times is given so by one line each.
+            for line in text.split(separator: "\n") { set(option, String(line), source, in: &given) }
+        }
+    }
+
+    /// Kubernetes tells a pod of each service by variables. A service that is called larder has LARDER_PORT.
+    private static func isOfKubernetes(_ name: String, _ text: String) -> Bool {
+        name.hasSuffix("_PORT") && ["tcp://", "udp://", "sctp://"].contains { text.hasPrefix($0) }
+    }
+
+    private func set(_ option: Option, _ text: String, _ source: OptionSource, in given: inout GivenOptions) {
+        guard !ConfigurationFile.hasControlCharacter(text.utf8) else {
+            return given.addMistake("the value has a control character.", source)
+        }
+        given.set(option, to: text, source)
+    }
+
+    // MARK: Bitnami's
+
+    private static let bitnami = [
+        ("LISTEN_ADDRESS", "listen"), ("PORT_NUMBER", "port"), ("CACHE_SIZE", "memory-limit"),
+        ("MAX_CONNECTIONS", "conn-limit"), ("THREADS", "threads"), ("MAX_ITEM_SIZE", "max-item-size"),
+    ]
+
+    private func addBitnami(to given: inout GivenOptions) {
+        for (suffix, longName) in Self.bitnami {
+            guard let (text, source) = bitnami(suffix, &given),
+                let option = Option.all.first(where: { $0.longName == longName })
+            else { continue }
+            set(option, text, source, in: &given)
+        }
+        addLogin(to: &given)
+        if let (text, source) = bitnami("EXTRA_FLAGS", &given) {
+            // As Bitnami's script reads them: split at blanks, without quotation marks.
+            given.add(words: text.split { $0 == " " || $0 == "\t" || $0 == "\n" }.map(String.init), source)
+        }
+        if let (_, source) = bitnami("MAX_TIMEOUT", &given) {
+            given.add(source) { draft in
+                draft.warn("\(source.text) is passed over: Larder ends within five seconds of the signal.")
+            }
+        }
+    }
+
+    /// A password turns SASL on, for one user.
+    private func addLogin(to given: inout GivenOptions) {
+        let user = bitnami("USERNAME", &given)
+        guard let (password, source) = bitnami("PASSWORD", &given) else { return }
+        let name = user?.text ?? "root"
+        guard !name.contains(":"), name.utf8.count <= UserTable.fieldLengthMax,
+            !ConfigurationFile.hasControlCharacter(name.utf8)
+        else {
+            return given.addMistake(
+                "the name takes at most \(UserTable.fieldLengthMax) bytes, without a colon.",
+                user?.source ?? source)
+        }
+        guard password.utf8.count <= UserTable.fieldLengthMax, !ConfigurationFile.hasControlCharacter(password.utf8)
+        else {
+            return given.addMistake(
+                "the password takes at most \(UserTable.fieldLengthMax) bytes, in one line.", source)
+        }
+        if let option = Option.all.first(where: { $0.longName == "enable-sasl" }) { given.set(option, to: nil, source) }
+        given.add(source) { draft in
+            draft.settings.userEntry = "\(name):\(password)"
+            draft.settings.userEntrySource = source
+        }
+    }
+
+    /// The value of `MEMCACHED_...`, and the variable that has it. The one that names a file goes before.
+    private func bitnami(_ suffix: String, _ given: inout GivenOptions) -> (text: String, source: OptionSource)? {
+        let name = "MEMCACHED_" + suffix
+        guard let path = value(name + "_FILE"), !path.isEmpty else {
+            guard let text = value(name), !text.isEmpty else { return nil }
+            return (text, .environment(name))
+        }
+        let source = OptionSource.environment(name + "_FILE")
+        switch readFile(path) {
+        case .failed(let reason):
+            given.addMistake("\(path) cannot be read: \(reason).", source)
+        case .bytes(var bytes, _):
+            while bytes.last == UInt8(ascii: "\n") || bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
+            guard bytes.count <= ConfigurationFile.lineBytesMax, let text = String(validating: bytes, as: UTF8.self)
+            else {
+                given.addMistake("\(path) is longer than \(ConfigurationFile.lineBytesMax) bytes or not UTF-8.", source)
+                return nil
+            }
+            given.add(source) { draft in draft.settings.readsFilesAgain = true }
+            return text.isEmpty ? nil : (text, source)
+        }
+        return nil
+    }
+}
