@@ -238,6 +238,9 @@ struct ConversationTextScanner {
         case "now": return .now(0)
         default:
             if name.hasPrefix("cas ") { return .cas(String(name.dropFirst(4))) }
+            if name.hasSuffix("s"), let seconds = Int64(name.dropLast()), abs(seconds) < 1 << 32 {
+                return .seconds(seconds)
+            }
             if name.hasPrefix("now"), let offset = Int64(name.dropFirst(3)) { return .now(offset) }
             return fail("an unknown blank {\(name)}; a brace itself is written \\{")
         }

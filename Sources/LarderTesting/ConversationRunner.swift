@@ -28,6 +28,7 @@ package struct ConversationRunner {
     private var clients: [Int: SocketClient] = [:]
     private var current = 1
     private var bindings: ConversationText.Bindings = [:]
+    private let started = ContinuousClock.now
 
     /// Holds `conversation` with the server at `endpoint`, which must be new.
     ///
@@ -83,7 +84,7 @@ package struct ConversationRunner {
             guard rest.isEmpty else { throw failure(line, "the server closes the connection", rest) }
         case .text(let text):
             while true {
-                switch text.match(client.received, from: 0, bindings: &bindings, unixTime: unixTime) {
+                switch text.match(client.received, from: 0, bindings: &bindings, clock: clock) {
                 case .matched(let end):
                     client.consume(end)
                     return
@@ -119,4 +120,10 @@ package struct ConversationRunner {
     }
 
     private var unixTime: Int64 { Int64(time(nil)) }
+
+    /// The server's clock runs on: one second more may have begun than have passed here.
+    private var clock: ConversationText.Clock {
+        ConversationText.Clock(
+            unixTime: unixTime, driftSeconds: (ContinuousClock.now - started).components.seconds + 1)
+    }
 }

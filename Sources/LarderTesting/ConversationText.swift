@@ -21,6 +21,8 @@ package struct ConversationText: Sendable {
         case packets
         /// `{now+5}`: the server's Unix time plus this.
         case now(Int64)
+        /// `{90s}`: a number of seconds that changes as the server's clock moves on.
+        case seconds(Int64)
     }
 
     package var elements: [Element]
@@ -47,6 +49,7 @@ package struct ConversationText: Sendable {
             case .bytes(let bytes): bytes
             case .cas(let name): bindings[name] ?? [UInt8(ascii: "0")]
             case .now(let offset): Array(String(unixTime + offset).utf8)
+            case .seconds(let seconds): Array(String(seconds).utf8)
             case .binaryCas(let name):
                 Self.bytes(of: bindings[name].flatMap { UInt64(String(decoding: $0, as: UTF8.self)) } ?? 0)
             case .number, .word, .rest, .lines, .packets: []
@@ -63,16 +66,28 @@ package struct ConversationText: Sendable {
         case mismatch
     }
 
+    /// What the server's clock may say.
+    package struct Clock: Sendable {
+        package let unixTime: Int64
+        /// By how many seconds a `{90s}` may differ: 0 where the test moves the clock.
+        package let driftSeconds: Int64
+
+        package init(unixTime: Int64, driftSeconds: Int64 = 0) {
+            self.unixTime = unixTime
+            self.driftSeconds = driftSeconds
+        }
+    }
+
     /// Compares `input`, from `start` on, and notes the cas values it finds.
     package func match(
-        _ input: [UInt8], from start: Int, bindings: inout Bindings, unixTime: Int64
+        _ input: [UInt8], from start: Int, bindings: inout Bindings, clock: Clock
     ) -> Match {
-        Self.match(elements[...], input, start, &bindings, unixTime)
+        Self.match(elements[...], input, start, &bindings, clock)
     }
 
     private static func match(
         _ elements: ArraySlice<Element>, _ input: [UInt8], _ start: Int, _ bindings: inout Bindings,
-        _ unixTime: Int64
+        _ clock: Clock
     ) -> Match {
         guard let element = elements.first else { return .matched(end: start) }
         let others = elements.dropFirst()
@@ -82,17 +97,17 @@ package struct ConversationText: Sendable {
             guard compare(bytes, input, &end) else { return .mismatch }
             if end - start < bytes.count { return .incomplete }
         case .now(let offset):
-            let bytes = Array(String(unixTime + offset).utf8)
+            let bytes = Array(String(clock.unixTime + offset).utf8)
             guard compare(bytes, input, &end) else { return .mismatch }
             if end - start < bytes.count { return .incomplete }
-        case .number:
+        case .number, .seconds:
             end = skip(input, start) { isDigit($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: ".") }
         case .word:
             end = skip(input, start) { $0 > UInt8(ascii: " ") }
         case .rest:
             end = skip(input, start) { $0 != UInt8(ascii: "\r") && $0 != UInt8(ascii: "\n") }
         case .packets:
-            return matchPackets(before: others, input, start, &bindings, unixTime)
+            return matchPackets(before: others, input, start, &bindings, clock)
         case .binaryCas(let name):
             guard input.count - start >= 8 else { return .incomplete }
             end = start + 8
@@ -101,7 +116,7 @@ package struct ConversationText: Sendable {
             if let known = bindings[name], known != digits { return .mismatch }
             bindings[name] = digits
         case .lines:
-            return matchLines(before: others, input, start, &bindings, unixTime)
+            return matchLines(before: others, input, start, &bindings, clock)
         case .cas(let name):
             end = skip(input, start, while: isDigit)
             let digits = Array(input[start..<end])
@@ -109,25 +124,30 @@ package struct ConversationText: Sendable {
             if end < input.count { bindings[name] = digits }
         }
         switch element {
-        case .number, .word, .cas:
+        case .number, .word, .cas, .seconds:
             if end == input.count { return .incomplete }
             if end == start { return .mismatch }
         case .rest:
             if end == input.count { return .incomplete }
         case .bytes, .now, .lines, .binaryCas, .packets: break
         }
-        return match(others, input, end, &bindings, unixTime)
+        if case .seconds(let seconds) = element {
+            let number = Int64(String(decoding: input[start..<end], as: UTF8.self))
+            let drift = clock.driftSeconds
+            guard let number, (seconds - drift...seconds + drift).contains(number) else { return .mismatch }
+        }
+        return match(others, input, end, &bindings, clock)
     }
 
     /// Tries `others` at the beginning of each line, the earliest first.
     private static func matchLines(
         before others: ArraySlice<Element>, _ input: [UInt8], _ start: Int, _ bindings: inout Bindings,
-        _ unixTime: Int64
+        _ clock: Clock
     ) -> Match {
         var lineStart = start
         while true {
             var attempt = bindings
-            if case .matched(let end) = match(others, input, lineStart, &attempt, unixTime) {
+            if case .matched(let end) = match(others, input, lineStart, &attempt, clock) {
                 bindings = attempt
                 return .matched(end: end)
             }
@@ -145,14 +165,14 @@ package struct ConversationText: Sendable {
     /// Tries `others` before each packet, the earliest first; the last of all packets when there are none.
     private static func matchPackets(
         before others: ArraySlice<Element>, _ input: [UInt8], _ start: Int, _ bindings: inout Bindings,
-        _ unixTime: Int64
+        _ clock: Clock
     ) -> Match {
         let headerLength = 24
         var packetStart = start
         while input.count - packetStart >= headerLength {
             let length = input[packetStart + 8..<packetStart + 12].reduce(0) { $0 << 8 | Int($1) }
             // An empty packet ends a list.
-            if length == 0 { return match(others, input, packetStart, &bindings, unixTime) }
+            if length == 0 { return match(others, input, packetStart, &bindings, clock) }
             guard input.count - packetStart >= headerLength + length else { break }
             packetStart += headerLength + length
         }
@@ -200,6 +220,7 @@ extension ConversationText: CustomStringConvertible {
             case .cas(let name): "{cas \(name)}"
             case .binaryCas(let name): "{binary cas \(name)}"
             case .packets: "{packets}"
+            case .seconds(let seconds): "{\(seconds)s}"
             case .now(let offset): "{now\(offset < 0 ? "" : "+")\(offset)}"
             }
         }.joined()

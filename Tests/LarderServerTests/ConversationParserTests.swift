@@ -67,6 +67,9 @@ import Testing
         ("<= {lines}END", "a\r\nb\r\nEND", .matched(end: 9)), ("<= {lines}END", "END", .matched(end: 3)),
         ("<= {lines}END", "a\r\nEN", .incomplete), ("<- {cas a} {cas a}", "5 5\r\n", .matched(end: 5)),
         ("<- {cas a} {cas a}", "5 6\r\n", .mismatch), ("<- {now+1}", "1001\r\n", .matched(end: 6)),
+        ("<- t{90s}", "t88\r\n", .matched(end: 5)), ("<- t{90s}", "t92\r\n", .matched(end: 5)),
+        ("<- t{90s}", "t87\r\n", .mismatch), ("<- t{90s}", "t-\r\n", .mismatch),
+        ("<- l{0s}", "l-9223372036854775809\r\n", .mismatch), ("<- l{0s}", "l", .incomplete),
     ])
     func matching(line: String, input: String, match: ConversationText.Match) throws {
         let conversation = try #require(try parse("== t", line).first)
@@ -74,7 +77,8 @@ import Testing
             case .text(let text) = expectation.answer
         else { throw ConversationParserTestsError() }
         var bindings: ConversationText.Bindings = [:]
-        #expect(text.match(Array(input.utf8), from: 0, bindings: &bindings, unixTime: 1000) == match)
+        let clock = ConversationText.Clock(unixTime: 1000, driftSeconds: 2)
+        #expect(text.match(Array(input.utf8), from: 0, bindings: &bindings, clock: clock) == match)
     }
 
     @Test func aPieceEndsWhereAnAnswerIsNeeded() throws {

@@ -130,7 +130,8 @@ struct InProcessTalk {
                     throw failure(expectation.line, "the server closes the connection", rest)
                 }
             case .text(let text):
-                let match = text.match(output, from: position, bindings: &bindings, unixTime: unixTime)
+                let clock = ConversationText.Clock(unixTime: unixTime)
+                let match = text.match(output, from: position, bindings: &bindings, clock: clock)
                 guard case .matched(let end) = match else {
                     let rest = Array(output[position...]) + Array((isClosed ? " [closed]" : "").utf8)
                     throw failure(expectation.line, "\(text)", rest)
