@@ -36,7 +36,9 @@ BATCH_CHUNKS ?= 1000
 SWIFT_FLAGS := -j $(JOBS) --explicit-target-dependency-import-check error
 # The server carries its Swift runtime: it then needs libevent and libc only, OpenSSL for -Z, and 3 MB less memory.
 RELEASE_FLAGS := $(SWIFT_FLAGS) -c release --static-swift-stdlib
-# What only some users need stands behind traits of the package; tests need all of it.
+# What only some users need stands behind traits of the package, and the client behind the default one. The server
+# needs none of them; tests need all.
+SERVER_TRAITS := --disable-default-traits
 ALL_TRAITS := --enable-all-traits
 SOURCES := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Tests
 VENV := .venv-test
@@ -57,7 +59,7 @@ run: build ## build optimised and serve on 127.0.0.1:11211 (make run ARGS="-m 10
 	@exec .build/release/larder $(ARGS)
 
 build: setup ## build the optimised server: .build/release/larder
-	$(SWIFT) build $(RELEASE_FLAGS) --product larder
+	$(SWIFT) build $(RELEASE_FLAGS) $(SERVER_TRAITS) --product larder
 
 debug: setup-debug ## build everything, tests and what stands behind traits too, for debugging: .build/debug/larder
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --build-tests
@@ -153,7 +155,7 @@ density: build ## how many items of seven sizes Larder and memcached hold with -
 	$(PYTHON) Benchmarks/density.py --memcached "$(MEMCACHED)" $(ARGS)
 
 test-model: setup ## 100,000 random sequences against the model store, every invariant checked after each step
-	$(SWIFT) build $(RELEASE_FLAGS) --product larder-model
+	$(SWIFT) build $(RELEASE_FLAGS) $(SERVER_TRAITS) --product larder-model
 	.build/release/larder-model --seed $(MODEL_SEED) --sequences $(MODEL_SEQUENCES)
 
 soak-program: setup

@@ -16,6 +16,11 @@ let engineSettings =
         ? [] : [.unsafeFlags(["-O", "-assert-config", "Debug"], .when(configuration: .debug))])
 let cSettings: [CSetting] = [.treatAllWarnings(as: .error)]
 
+/// A product that only the client's targets use. A build of the server without the trait does not resolve it.
+func clientProduct(_ name: String, package: String) -> Target.Dependency {
+    .product(name: name, package: package, condition: .when(traits: ["Client"]))
+}
+
 let package = Package(
     name: "larder",
     products: [
@@ -30,6 +35,8 @@ let package = Package(
     ],
     // Who needs none of these resolves and builds none of them.
     traits: [
+        .default(enabledTraits: ["Client"]),
+        .trait(name: "Client", description: "LarderClient; the server and LarderStore build without it"),
         .trait(name: "GRDB", description: "LarderGRDB: models of a database, read through a cache"),
         .trait(name: "Hummingbird", description: "LarderHummingbird: Hummingbird's PersistDriver"),
         .trait(name: "ServiceLifecycle", description: "the client's connections and pools as services of a group"),
@@ -74,12 +81,12 @@ let package = Package(
                 "CZlib",
                 "CLarderResolver",
                 "CLarderDigest",
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "NIOSSL", package: "swift-nio-ssl"),
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "Metrics", package: "swift-metrics"),
-                .product(name: "Tracing", package: "swift-distributed-tracing"),
+                clientProduct("NIOCore", package: "swift-nio"),
+                clientProduct("NIOPosix", package: "swift-nio"),
+                clientProduct("NIOSSL", package: "swift-nio-ssl"),
+                clientProduct("Logging", package: "swift-log"),
+                clientProduct("Metrics", package: "swift-metrics"),
+                clientProduct("Tracing", package: "swift-distributed-tracing"),
                 .product(
                     name: "ServiceLifecycle", package: "swift-service-lifecycle",
                     condition: .when(traits: ["ServiceLifecycle"])),
@@ -100,7 +107,7 @@ let package = Package(
             dependencies: [
                 "LarderClient", "LarderGRDB", "CLarderSystem",
                 .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["GRDB"])),
-                .product(name: "Logging", package: "swift-log"),
+                clientProduct("Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .target(
@@ -139,12 +146,12 @@ let package = Package(
             name: "LarderClientTests",
             dependencies: [
                 "LarderClient", "LarderStore", "LarderTesting", "LarderTestServer",
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOSSL", package: "swift-nio-ssl"),
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "MetricsTestKit", package: "swift-metrics"),
-                .product(name: "Tracing", package: "swift-distributed-tracing"),
-                .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+                clientProduct("NIOCore", package: "swift-nio"),
+                clientProduct("NIOSSL", package: "swift-nio-ssl"),
+                clientProduct("Logging", package: "swift-log"),
+                clientProduct("MetricsTestKit", package: "swift-metrics"),
+                clientProduct("Tracing", package: "swift-distributed-tracing"),
+                clientProduct("InMemoryTracing", package: "swift-distributed-tracing"),
                 .product(
                     name: "ServiceLifecycle", package: "swift-service-lifecycle",
                     condition: .when(traits: ["ServiceLifecycle"])),
@@ -168,7 +175,7 @@ let package = Package(
         .testTarget(
             name: "LarderTestServerTests",
             dependencies: [
-                "LarderTestServer", "LarderClient", .product(name: "Logging", package: "swift-log"),
+                "LarderTestServer", "LarderClient", clientProduct("Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .testTarget(
@@ -176,7 +183,7 @@ let package = Package(
             dependencies: [
                 "LarderClient", "LarderGRDB", "LarderTestServer", "LarderTesting",
                 .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["GRDB"])),
-                .product(name: "Logging", package: "swift-log"),
+                clientProduct("Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .testTarget(

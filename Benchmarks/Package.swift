@@ -18,7 +18,7 @@ let package = Package(
         .executable(name: "larder-readers", targets: ["larder-readers"]),
         .executable(name: "larder-soak", targets: ["larder-soak"]),
     ],
-    dependencies: [.package(name: "larder", path: "..")],
+    dependencies: [.package(name: "larder", path: "..", traits: [])],
     targets: [
         .target(name: "CBenchSystem", cSettings: [.treatAllWarnings(as: .error)]),
         .target(
