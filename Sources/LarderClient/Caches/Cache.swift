@@ -12,6 +12,10 @@ public protocol Cache: Sendable {
     /// The values of those keys that have one.
     func values(of keys: [String], namespace: String?) async throws(CacheError) -> [String: EncodedValue]
 
+    /// The values of those keys that can be read, and an error for each other key. Caches that do not say otherwise
+    /// have one error for all keys.
+    func valuesResult(of keys: [String], namespace: String?) async -> MultiResult<EncodedValue>
+
     /// A value, and how long it has left. Caches that do not say otherwise cannot tell.
     func timedValue(of key: String, namespace: String?) async throws(CacheError) -> Timed<EncodedValue>?
 

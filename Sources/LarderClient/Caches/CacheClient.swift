@@ -34,6 +34,14 @@ public struct CacheClient: Cache {
         try await cache(namespace).values(of: keys, namespace: namespace)
     }
 
+    public func valuesResult(of keys: [String], namespace: String?) async -> MultiResult<EncodedValue> {
+        do {
+            return try await cache(namespace).valuesResult(of: keys, namespace: namespace)
+        } catch {
+            return MultiResult(failures: Dictionary(keys.map { ($0, error) }) { first, _ in first })
+        }
+    }
+
     public func timedValue(of key: String, namespace: String?) async throws(CacheError) -> Timed<EncodedValue>? {
         try await cache(namespace).timedValue(of: key, namespace: namespace)
     }

@@ -7,8 +7,7 @@ import Synchronization
 /// for it: values are gathered by when they end, so that what ended together is dropped together. A key that is stored anew ends
 /// when its new value does. When the memory is full, what is least worth keeping goes.
 public final class MemoryCache: Cache {
-    /// One session under a lock rather than an actor: an operation takes less than a microsecond and waits for
-    /// nobody, so callers meet rarely, and none has to be suspended to get in. The session is for one thread at a time.
+    /// One session under a lock rather than an actor: an operation is short and waits for nobody, so callers meet rarely, and none has to be suspended to get in. The session is for one thread at a time.
     private let session: Mutex<LockedSession>
     private let store: Store
     private let clock: CacheClock

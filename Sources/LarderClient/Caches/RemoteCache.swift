@@ -33,14 +33,31 @@ public struct RemoteCache: Cache {
         var found: [String: EncodedValue] = [:]
         for (name, item) in items {
             guard let key = encoded[name] else { continue }
-            // A lease is an empty item to whoever reads.
-            guard !item.bytes.isEmpty || item.flags != 0 else {
-                found[key] = try await emptyValue(key)
-                continue
-            }
-            do { found[key] = try packing.unpack(item) } catch { throw error.about(key) }
+            found[key] = try await value(of: item, key)
         }
         return found
+    }
+
+    public func valuesResult(of keys: [String], namespace: String?) async -> MultiResult<EncodedValue> {
+        var result = MultiResult<EncodedValue>()
+        var encoded: [String: String] = [:]
+        for key in keys {
+            do { encoded[try self.keys.encode(key)] = key } catch { result.failures[key] = error }
+        }
+        let answer = await servers.partialItems(for: Array(encoded.keys))
+        for (name, error) in answer.failures { result.failures[encoded[name] ?? name] = .servers(error) }
+        for (name, item) in answer.items {
+            guard let key = encoded[name] else { continue }
+            do { result.values[key] = try await value(of: item, key) } catch { result.failures[key] = error }
+        }
+        return result
+    }
+
+    /// The value in an item; nil where the item is a lease.
+    private func value(of item: StoredItem, _ key: String) async throws(CacheError) -> EncodedValue? {
+        // A lease reads as an empty item.
+        guard !item.bytes.isEmpty || item.flags != 0 else { return try await emptyValue(key) }
+        do { return try packing.unpack(item) } catch { throw error.about(key) }
     }
 
     /// Empty bytes, if that is what is stored, rather than a lease. Only a lease can ask.

@@ -56,6 +56,9 @@ public enum ValueEnd: Sendable, Hashable {
 public protocol ItemServers: Sendable {
     /// The items of those keys that have one.
     func items(for keys: [String]) async throws -> [String: StoredItem]
+    /// The items of those keys whose servers answer, and an error for each other key. Servers that do not say otherwise
+    /// have one error for all keys.
+    func partialItems(for keys: [String]) async -> PartialItems
     /// The item of a key, and how long it has left. What does not say otherwise cannot tell.
     func timedItem(for key: String) async throws -> Timed<StoredItem>?
     /// - Returns: the keys of the items that were not stored.
@@ -99,6 +102,11 @@ extension ItemServers {
     /// Not supported.
     public func extend(_ key: String, at end: ValueEnd, with bytes: [UInt8]) async throws -> Bool {
         throw MemcacheError(.notSupported, "these servers cannot add to a value")
+    }
+
+    /// All items, or one error for all keys.
+    public func partialItems(for keys: [String]) async -> PartialItems {
+        await PartialItems(for: keys) { try await items(for: keys) }
     }
 
     /// The item, of which is not known how long it has left.

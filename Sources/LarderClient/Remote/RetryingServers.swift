@@ -33,6 +33,17 @@ public struct RetryingServers: ItemServers {
         try await retrying { try await servers.items(for: keys) }
     }
 
+    /// Keys whose servers failed are asked for again, together.
+    public func partialItems(for keys: [String]) async -> PartialItems {
+        var answer = await servers.partialItems(for: keys)
+        guard !answer.failures.isEmpty else { return answer }
+        let again = Array(answer.failures.keys)
+        guard let items = try? await items(for: again) else { return answer }
+        answer.failures = [:]
+        answer.items.merge(items) { _, new in new }
+        return answer
+    }
+
     public func timedItem(for key: String) async throws -> Timed<StoredItem>? {
         try await retrying { try await servers.timedItem(for: key) }
     }

@@ -10,6 +10,26 @@ extension ServerGroup: ItemServers {
         return parts.reduce(into: [:]) { found, part in found.merge(part) { first, _ in first } }
     }
 
+    /// A server that fails keeps no key of another from its item.
+    public func partialItems(for keys: [String]) async -> PartialItems {
+        let parts: [GroupPart]
+        do { parts = try split(keys) } catch {
+            return await PartialItems(for: keys) { throw error }
+        }
+        return await withTaskGroup(of: PartialItems.self) { group in
+            for part in parts {
+                let own = part.places.map { keys[$0] }
+                group.addTask {
+                    await PartialItems(for: own) { try await part.asked.ask { try await $0.items(for: own) } }
+                }
+            }
+            return await group.reduce(into: PartialItems()) { answer, part in
+                answer.items.merge(part.items) { first, _ in first }
+                answer.failures.merge(part.failures) { first, _ in first }
+            }
+        }
+    }
+
     public func timedItem(for key: String) async throws -> Timed<StoredItem>? {
         try await one(key, instead: nil) { try await $0.timedItem(for: key) }
     }
