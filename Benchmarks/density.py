@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Fills memcached and Larder until they evict and counts what can be read back: make density.
 
-Both with -m 256, keys of 20 bytes, one size of value after the other. Overhead is `-m` divided by the items
+Both with -m 256, keys of 20 bytes, one size of value after the other. With --twice as many new keys follow as were
+stored until then. Overhead is `-m` divided by the items
 found, less key and value: the index, rounding, expiry, cas and what lies idle are all in it.
 """
 
@@ -43,17 +44,20 @@ def keys(first, count):
     return [b"key-%016d" % number for number in range(first, first + count)]
 
 
-def measure(server, value_bytes):
+def measure(server, value_bytes, is_twice=False):
     client = Client(server.port)
     # A batch is a thousandth of what may fit.
     batch = max(50, MEGABYTES * 1024 * 1024 // (value_bytes + KEY_BYTES + 24) // 1000)
     tail = b" 0 0 %d\r\n" % value_bytes + b"x" * value_bytes + b"\r\n"
     stored = refused = 0
-    while client.evictions() == 0:
+    end = None
+    while end is None or stored < end:
         request = b"".join(b"set " + key + tail for key in keys(stored, batch)) + b"mn\r\n"
         answer = client.ask(request, b"MN\r\n")
         refused += batch - answer.count(b"STORED\r\n")
         stored += batch
+        if end is None and client.evictions() > 0:
+            end = 2 * stored if is_twice else stored
     found = 0
     for first in range(0, stored, 100):
         request = b"get " + b" ".join(keys(first, min(100, stored - first))) + b"\r\nmn\r\n"
@@ -68,6 +72,7 @@ def main():
     parser.add_argument("--memcached", default="/usr/bin/memcached")
     parser.add_argument("--larder", default=os.path.join(here, "..", ".build", "release", "larder"))
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    parser.add_argument("--twice", action="store_true", help="fill the store a second time, with new keys")
     parser.add_argument("--port", type=int, default=25280, help="first of some free ports")
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
@@ -80,7 +85,7 @@ def main():
             for kind, path in (("memcached", options.memcached), ("larder", options.larder)):
                 port += 1
                 with Server(kind, path, ["-t", "1", "-m", str(MEGABYTES)], port, cores, directory) as server:
-                    rows.append(measure(server, size))
+                    rows.append(measure(server, size, options.twice))
             (their, ours) = rows
             print(f"{size:7} " + "".join(f"{row[0]:10} {row[1]:11.1f} {row[2]:7.1f} " for row in rows)
                   + f"{ours[0] / their[0]:8.2f}x {their[3]}/{ours[3]}", flush=True)
