@@ -47,7 +47,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install format check lint tidy public-api clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
+.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install install-built format check lint tidy public-api clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -111,10 +111,26 @@ setup-debug: setup
 setup-test: setup ## install what the tests need (memcached's tools, Python clients in .venv-test)
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" .ci/setup test
 
-install: build ## install the server under $(DESTDIR)$(PREFIX); it needs no Swift runtime there
-	install -d "$(DESTDIR)$(PREFIX)/bin"
-	install -s -m 755 .build/release/larder "$(DESTDIR)$(PREFIX)/bin/larder"
-	install -m 755 docker/entrypoint.sh "$(DESTDIR)$(PREFIX)/bin/larder-entrypoint"
+install: build ## install server, manual page, completions and units under $(DESTDIR)$(PREFIX); it needs no Swift runtime there
+	@$(MAKE) --no-print-directory install-built
+
+# What is built already; BUILT names it.
+BUILT ?= .build/release/larder
+INSTALLED = $(DESTDIR)$(PREFIX)
+install-built:
+	install -d "$(INSTALLED)/bin" "$(INSTALLED)/share/man/man1" "$(INSTALLED)/share/bash-completion/completions" \
+		"$(INSTALLED)/share/zsh/site-functions" "$(INSTALLED)/share/fish/vendor_completions.d" \
+		"$(INSTALLED)/lib/systemd/system" "$(INSTALLED)/lib/sysusers.d"
+	install -s -m 755 "$(BUILT)" "$(INSTALLED)/bin/larder"
+	install -m 755 docker/entrypoint.sh "$(INSTALLED)/bin/larder-entrypoint"
+	"$(BUILT)" --man > "$(INSTALLED)/share/man/man1/larder.1"
+	"$(BUILT)" --completions bash > "$(INSTALLED)/share/bash-completion/completions/larder"
+	"$(BUILT)" --completions zsh > "$(INSTALLED)/share/zsh/site-functions/_larder"
+	"$(BUILT)" --completions fish > "$(INSTALLED)/share/fish/vendor_completions.d/larder.fish"
+	for unit in larder.service larder@.service larder.socket; do \
+		sed 's|/usr/bin/larder|$(PREFIX)/bin/larder|' "systemd/$$unit" > "$(INSTALLED)/lib/systemd/system/$$unit" || exit 1; \
+	done
+	install -m 644 systemd/sysusers.conf "$(INSTALLED)/lib/sysusers.d/larder.conf"
 
 format: ## lay the Swift sources out as .swift-format says
 	$(SWIFT) format format --in-place --recursive --parallel $(SOURCES)

@@ -24,12 +24,14 @@ private func serve(_ settings: Settings, _ reload: SettingsReload, _ deadline: S
         var settings = try settings.withAbsolutePaths()
         // Read before the process gives up root: some of these files may be readable by root only.
         let access = try Access(settings)
+        let notifier = ServiceNotifier.take(from: .process)
+        settings.inheritedSockets = try InheritedSocket.takeAll(from: .process)
         let notice = try ProcessSetup.prepare(&settings)
         try deadline.begin()
         try StandardError.beginThread()
         if let notice { StandardError.write(notice, .warning) }
         let server = try Server(settings, access)
-        try server.run(.host(deadline, reload))
+        try server.run(.host(deadline, reload, notifier))
         return ExitCode.success
     } catch let error as StartupError {
         StandardError.write(error.message, .error)
@@ -48,7 +50,7 @@ final class Server: ConnectionSink {
     /// Whose process it is in.
     enum Role {
         /// Its own: it takes the signals, says where it serves, and writes the files that were asked for.
-        case host(StopDeadline, SettingsReload)
+        case host(StopDeadline, SettingsReload, ServiceNotifier)
         /// Somebody else's, who hears when it serves.
         case guest(whenReady: (ServerState, [Worker]) -> Void)
     }
@@ -63,6 +65,11 @@ final class Server: ConnectionSink {
     private var isStopping = false
     /// nil for a guest: its host decides how long to wait.
     private var deadline: StopDeadline?
+    /// nil for a guest.
+    private var notifier: ServiceNotifier?
+    /// Whether the service manager knows that clients are served.
+    private var hasNotedReady = false
+    private var losses = ClientLossReport()
 
     /// - Parameter shift: moves the clock; nil: nobody does, or a command where the settings allow that.
     init(
@@ -104,8 +111,10 @@ final class Server: ConnectionSink {
             workers.append(worker)
         }
         if acceptor == nil, let only = workers.first { try only.accept(from: listeners) }
-        let recovery = try Recovery(state) { [workers] in
+        let recovered = try Wakeup(on: loop) { [unowned self] in noteReady() }
+        let recovery = try Recovery(state) { [workers, waker = recovered.waker] in
             for worker in workers { worker.wake() }
+            waker.wake()
         }
         defer {
             deadline?.note { "the recovery of a store has not ended" }
@@ -115,7 +124,24 @@ final class Server: ConnectionSink {
         for listener in listeners {
             state.connectionTable.set(listener.fd, .listening, atMilliseconds: state.clock.startMilliseconds)
         }
-        var losses = ClientLossReport()
+        let timers = startTimers(on: loop)
+        let signals = try begin(role, loop)
+        admin?.noteServing()
+        noteReady()
+
+        while !isStopping { loop.turn(block: true) }
+        admin?.noteStopping()
+        notifier?.noteStopping()
+
+        let clientCount = state.connectionLimit.current
+        acceptor?.stop()
+        stopWorkers()
+        if case .host = role { losses.reportEnd(state, clientCount: clientCount) }
+        if state.settings.daemonizes, let path = state.settings.pidFilePath { PidFile.remove(at: path) }
+        withExtendedLifetime((signals, stopped, recovered, timers)) {}
+    }
+
+    private func startTimers(on loop: EventLoop) -> [Timer] {
         let ticker = Timer(on: loop) { [unowned self] in
             for worker in workers { worker.tick() }
             for cache in state.caches {
@@ -123,23 +149,13 @@ final class Server: ConnectionSink {
                 cache.reportDamage()
             }
             losses.report(state)
+            if !hasNotedReady { noteRestoring() }
         }
         ticker.start(afterMilliseconds: 1000, repeats: true)
         // Where expired memory is to come back sooner than a tick may be late.
         let tender = Timer(on: loop) { [unowned self] in workers.first?.tend() }
         if let interval = state.tendMilliseconds { tender.start(afterMilliseconds: interval, repeats: true) }
-        let signals = try begin(role, loop)
-        admin?.noteServing()
-
-        while !isStopping { loop.turn(block: true) }
-        admin?.noteStopping()
-
-        let clientCount = state.connectionLimit.current
-        acceptor?.stop()
-        stopWorkers()
-        if case .host = role { losses.reportEnd(state, clientCount: clientCount) }
-        if state.settings.daemonizes, let path = state.settings.pidFilePath { PidFile.remove(at: path) }
-        withExtendedLifetime((signals, stopped, ticker, tender)) {}
+        return [ticker, tender]
     }
 
     /// Connects the stop signals, or the host's request, to the main loop.
@@ -147,8 +163,9 @@ final class Server: ConnectionSink {
         switch role {
         case .guest:
             state.stopRequest.withLock { $0 = { waker.wake() } }
-        case .host(let deadline, _):
+        case .host(let deadline, _, let notifier):
             self.deadline = deadline
+            self.notifier = notifier
             deadline.onSignal { waker.wake() }
             state.stopRequest.withLock { $0 = StopDeadline.request }
         }
@@ -161,15 +178,37 @@ final class Server: ConnectionSink {
             adoptDatagramSockets()
             whenReady(state, workers)
             return []
-        case .host(_, var reload):
+        case .host(_, var reload, let notifier):
             // Watched even when there is nothing to read again: without a handler it would end the server.
-            let hangup = try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in reload.run(state) }
+            let hangup = try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in
+                // During the start, READY=1 behind the settings would end it.
+                if hasNotedReady { notifier.noteReloading() }
+                reload.run(state)
+                if hasNotedReady { notifier.noteReady(places: places) }
+            }
             announce()
             adoptDatagramSockets()
             if let path = state.settings.pidFilePath { PidFile.write(to: path) }
             PortFile.writeIfRequested(listeners, datagramSockets)
+            if let interval = notifier.watchdogMilliseconds {
+                workers.first?.perform { core in core.beginWatchdog(notifier, everyMilliseconds: interval) }
+            }
             larder_drop_start_pages()
             return [hangup]
+        }
+    }
+
+    /// Tells the service manager once that clients are served: the listeners are open, and the stores are restored.
+    private func noteReady() {
+        guard let notifier, !hasNotedReady, state.isReady else { return }
+        hasNotedReady = true
+        notifier.noteReady(places: places)
+    }
+
+    private func noteRestoring() {
+        guard let notifier else { return }
+        for cache in state.caches where !cache.store.isReady {
+            return notifier.noteRestoring(percent: cache.store.fileStatistics?.recoveredPercent ?? 0)
         }
     }
 
@@ -202,20 +241,29 @@ final class Server: ConnectionSink {
         nextWorker = (nextWorker + 1) % workers.count
     }
 
-    /// The one line that says where, how much, how many, and how to stop.
-    private func announce() {
+    /// Where the main cache is served.
+    private var places: String {
         let streams = listeners.filter { $0.cacheNumber == 0 && $0.bindingProtocol != .uwsgi }.map {
             $0.address?.text ?? "?"
         }
         let datagrams = datagramSockets.map { $0.address?.datagramText ?? "?" }
-        let places = streams.isEmpty && datagrams.isEmpty ? "no address" : (streams + datagrams).joined(separator: ", ")
+        return streams.isEmpty && datagrams.isEmpty ? "no address" : (streams + datagrams).joined(separator: ", ")
+    }
+
+    /// The one line that says where, how much, how many, and how to stop.
+    private func announce() {
         let settings = state.settings
         let threads = settings.threadCount == 1 ? "1 thread" : "\(settings.threadCount) threads"
-        let isDefault = !listeners.isEmpty && settings.listenAddresses.isEmpty && settings.unixSocketPath == nil
+        let isDefault =
+            !listeners.isEmpty && settings.listenAddresses.isEmpty && settings.unixSocketPath == nil
+            && settings.inheritedSockets.isEmpty
         let scope = isDefault ? " (this machine only; -l ADDRESS serves others)" : ""
         StandardError.write(
             "larder \(Version.larder) serves \(places)\(scope) with \(settings.memoryLimitBytes >> 20) MB"
                 + " and \(threads); stop it with Ctrl-C or kill \(getpid())")
+        if !settings.inheritedSockets.isEmpty {
+            StandardError.write("larder: the service manager opened these listeners; -l, -p and -s have no effect")
+        }
         let uwsgi = listeners.filter { $0.bindingProtocol == .uwsgi }.map { $0.address?.text ?? "?" }
         if !uwsgi.isEmpty {
             StandardError.write("the uwsgi protocol reaches every cache at \(uwsgi.joined(separator: ", "))")

@@ -57,6 +57,7 @@ package enum Help {
     /// What `-i` prints.
     package static let license = """
         Larder \(Version.larder)
+        Copyright 2026 the Larder authors. Larder is under the Apache License 2.0.
         Larder is built on libevent (https://libevent.org), under the 3-clause BSD licence, on
         OpenSSL (https://openssl.org), under the Apache License 2.0 (version 3; before it the
         OpenSSL licence), and on the Swift runtime (https://swift.org), under the Apache License
@@ -65,7 +66,8 @@ package enum Help {
 
         """
 
-    private static let examples = """
+    /// The last part of `-h`.
+    static let examples = """
         Examples
           larder                           64 MB, for programs on this machine
           larder -m 1024 -l '*'            1 GB, for all clients that can reach this machine

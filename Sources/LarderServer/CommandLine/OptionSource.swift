@@ -149,5 +149,5 @@ extension Option {
     }
 
     /// Options that print and end.
-    static let printingNames = ["help", "version", "license"]
+    static let printingNames = ["help", "version", "license", "man", "completions"]
 }

@@ -39,6 +39,18 @@ extension Option {
         Option(
             "i", "license", .none, .process, "print the licences and exit",
             effect: { _, _ throws(Ending) in throw .printed(Help.license) }),
+        Option(
+            long: "man", .none, .process, "print the manual page, for man -l -, and exit",
+            effect: { _, _ throws(Ending) in throw .printed(Manual.text) }),
+        Option(
+            long: "completions", .required("SHELL"), .process,
+            "print completions for bash, zsh or fish, and exit",
+            effect: { _, text throws(Ending) in
+                guard let shell = Shell(rawValue: text) else {
+                    throw .usage("--completions takes bash, zsh or fish, not \"\(text)\".")
+                }
+                throw .printed(Completions.text(for: shell))
+            }),
     ]
 
     /// What memcached has and Larder does not: refused where serving without it would expose data or

@@ -2,6 +2,8 @@
 package enum Version {
     /// Larder's own version.
     package static let larder = "0.1.0"
+    /// When the options last changed, for the manual page.
+    static let date = "November 30, 2026"
     /// The memcached whose commands, options and answers Larder gives.
     package static let memcached = "1.6.45"
     /// What `-V` prints. Scripts read the second word as memcached's version.

@@ -36,6 +36,10 @@ package struct Listener: Sendable {
     }
 
     private static func openMain(_ settings: Settings, _ opened: inout [Listener]) throws(StartupError) {
+        if !settings.inheritedSockets.isEmpty {
+            opened += settings.inheritedSockets.map { Listener($0, settings) }
+            return
+        }
         if let path = settings.unixSocketPath {
             return opened.append(try openUnix(path: path, settings))
         }
@@ -185,12 +189,17 @@ package struct Listener: Sendable {
             ready = ready && setOption(fd, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1 as Int32)
         }
         ready =
-            ready && setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1 as Int32)
-            && setOption(fd, SOL_SOCKET, SO_LINGER, linger(l_onoff: 0, l_linger: 0))
-            && setOption(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1 as Int32)
+            ready && setClientOptions(fd)
             && address.withSockaddr { bind(fd, $0, $1) } == 0
             && Glibc.listen(fd, Int32(backlog)) == 0
         return ready ? .success(fd) : abandon(fd)
+    }
+
+    /// Options that a TCP listener's clients take over from it.
+    static func setClientOptions(_ fd: Int32) -> Bool {
+        setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1 as Int32)
+            && setOption(fd, SOL_SOCKET, SO_LINGER, linger(l_onoff: 0, l_linger: 0))
+            && setOption(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1 as Int32)
     }
 
     // MARK: - Unix

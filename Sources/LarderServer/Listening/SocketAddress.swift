@@ -186,7 +186,10 @@ package struct SocketAddress: Equatable {
         withUnsafeBytes(of: storage) { bytes in
             // SAFETY: the range lies within the storage, whose unused bytes are zero.
             let path = bytes[MemoryLayout<sa_family_t>.size..<max(length, MemoryLayout<sa_family_t>.size)]
-            return String(decoding: path.prefix { $0 != 0 }, as: UTF8.self)
+            // An abstract name begins with a zero, and has no file.
+            let isAbstract = path.first == 0 && path.count > 1
+            return (isAbstract ? "@" : "")
+                + String(decoding: path.dropFirst(isAbstract ? 1 : 0).prefix { $0 != 0 }, as: UTF8.self)
         }
     }
 }
@@ -204,6 +207,24 @@ extension SocketAddress {
             // SAFETY: every socket address begins with the members of sockaddr.
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 SocketAddress($0, length: MemoryLayout<sockaddr_un>.size)
+            }
+        }
+    }
+
+    /// The address of an abstract Unix socket, which has a name and no file; nil when the name is empty or too long.
+    init?(abstractName name: Substring) {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let count = name.utf8.count
+        // One byte is the zero in front.
+        guard count > 0, count < MemoryLayout.size(ofValue: address.sun_path) else { return nil }
+        withUnsafeMutableBytes(of: &address.sun_path) {
+            UnsafeMutableRawBufferPointer(rebasing: $0[1...]).copyBytes(from: name.utf8)
+        }
+        self = withUnsafePointer(to: address) { pointer in
+            // SAFETY: every socket address begins with the members of sockaddr. The length ends with the name.
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                SocketAddress($0, length: MemoryLayout<sa_family_t>.size + 1 + count)
             }
         }
     }

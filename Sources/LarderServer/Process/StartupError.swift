@@ -37,6 +37,8 @@ package enum StartupError: Error, Equatable {
     case startDirectory(error: Int32)
     case thread(error: Int32)
     case userFile(UserFileError)
+    /// The sockets of the service manager cannot be used; a sentence.
+    case inheritedSocket(String)
     /// Certificates or ciphers that cannot be; why, in memcached's words.
     case tls(String)
     /// A worker could not get what it needs; why.
@@ -92,7 +94,7 @@ package enum StartupError: Error, Equatable {
             "failed to start a thread: \(describe(error: error))"
         case .userFile(let error):
             error.message
-        case .tls(let reason):
+        case .tls(let reason), .inheritedSocket(let reason):
             reason
         case .worker(let reason):
             "failed to start a worker: \(reason)"
@@ -114,7 +116,7 @@ package enum StartupError: Error, Equatable {
         switch self {
         case .unknownUser: 67
         case .daemon, .userFile, .hugePages: 1
-        case .tls, .uwsgiNotLoopback, .cacheSyncIsOpen: ExitCode.usage
+        case .tls, .inheritedSocket, .uwsgiNotLoopback, .cacheSyncIsOpen: ExitCode.usage
         case .cacheStore: ExitCode.badValue
         default: 71
         }

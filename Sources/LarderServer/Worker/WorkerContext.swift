@@ -61,6 +61,8 @@ struct WorkerContext: ~Copyable {
     var heldBytes = 0
     /// Whether a store has not yet found what its file held: then requests that need one wait.
     var waitsForStore: Bool
+    /// Sends the messages of the service manager's watchdog; nil: it wants none from this worker.
+    var watchdogTimer: Timer?
 
     let cacheCount: Int
     private var isInTurn = false

@@ -1,0 +1,51 @@
+/// A word that may stand in front of the options, such as `ping`. The manual page and the completions list them.
+struct Subcommand: Sendable {
+    /// An option of its own.
+    struct Flag: Sendable, Equatable {
+        /// As it is typed: `-t`, `--json`.
+        var name: String
+        /// The name of its argument; nil: it takes none.
+        var argument: String?
+        /// What it does, in one line.
+        var help: String
+    }
+
+    let name: String
+    /// What it does, in a few words.
+    let summary: String
+    /// What it prints for `-h`; empty: nothing.
+    let help: String
+
+    /// All of them, in the order of `-h`.
+    static let all = [
+        Subcommand(name: "ping", summary: "check that a server answers", help: Help.ping),
+        Subcommand(name: "inspect", summary: "check a store's file", help: Help.inspect),
+        Subcommand(name: "help", summary: "print the options and exit", help: ""),
+        Subcommand(name: "version", summary: "print the version and exit", help: ""),
+    ]
+
+    /// Its text without the options, in paragraphs. The first of them says how it is used.
+    var paragraphs: [String] {
+        var paragraphs: [[Substring]] = [[]]
+        for line in help.split(separator: "\n", omittingEmptySubsequences: false) where !line.hasPrefix("  ") {
+            if line.isEmpty { paragraphs.append([]) } else { paragraphs[paragraphs.count - 1].append(line) }
+        }
+        return paragraphs.filter { !$0.isEmpty }.map { $0.joined(separator: " ") }
+    }
+
+    /// Its options, as its text lists them: two blanks, the option, its argument, blanks, what it does.
+    var flags: [Flag] {
+        help.split(separator: "\n").compactMap { line in
+            guard line.hasPrefix("  -") else { return nil }
+            let usage = line.dropFirst(2)
+            guard let gap = usage.firstRange(of: "  ") else { return nil }
+            let words = usage[..<gap.lowerBound].split(separator: " ")
+            return Flag(
+                name: String(words[0]), argument: words.count > 1 ? String(words[1]) : nil,
+                help: String(usage[gap.upperBound...].drop { $0 == " " }))
+        }
+    }
+
+    /// Whether a plain word behind it is the path of a file.
+    var takesFile: Bool { paragraphs.first?.hasSuffix(" FILE") == true }
+}

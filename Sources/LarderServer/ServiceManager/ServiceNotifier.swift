@@ -1,0 +1,132 @@
+import CLarderSystem
+import Glibc
+import LarderEventLoop
+import Synchronization
+
+/// Tells the service manager the state of the server: datagrams to the socket of NOTIFY_SOCKET, as sd_notify(3)
+/// describes them. Without that variable nothing is sent.
+final class ServiceNotifier: Sendable {
+    /// How often the watchdog of the service manager wants a message; nil: never.
+    let watchdogMilliseconds: Int?
+    /// nil: there is no service manager.
+    private let address: SocketAddress?
+    private let socket: Int32
+    /// Set by the first message that could not be sent: reported once.
+    private let hasFailed = Atomic(false)
+
+    /// How long a message may wait for room in the service manager's queue.
+    private static let patienceMilliseconds: Int64 = 1_000
+    /// How much longer the start may take, from each message during it.
+    private static let extensionMicroseconds = 30_000_000
+    private static let watchdogMillisecondsMax = 3_600_000
+
+    /// Takes its variables out of the environment. A value that cannot be used has a warning, and no effect.
+    static func take(from environment: ServiceEnvironment, process: pid_t = getpid()) -> ServiceNotifier {
+        let place = environment.take("NOTIFY_SOCKET")
+        let interval = environment.take("WATCHDOG_USEC")
+        let watched = environment.take("WATCHDOG_PID")
+        guard let place else { return ServiceNotifier(nil, watchdogMilliseconds: nil) }
+        guard let address = SocketAddress(notifySocket: place) else {
+            warn("NOTIFY_SOCKET", "the path of a socket, or @ and an abstract name", place)
+            return ServiceNotifier(nil, watchdogMilliseconds: nil)
+        }
+        return ServiceNotifier(
+            address, watchdogMilliseconds: watchdog(interval, watched, process: process))
+    }
+
+    private static func watchdog(_ interval: String?, _ watched: String?, process: pid_t) -> Int? {
+        guard let interval else { return nil }
+        guard let microseconds = UInt64(interval), microseconds > 0 else {
+            warn("WATCHDOG_USEC", "a number of microseconds", interval)
+            return nil
+        }
+        if let watched {
+            guard let owner = pid_t(watched) else {
+                warn("WATCHDOG_PID", "the id of a process", watched)
+                return nil
+            }
+            guard owner == process else { return nil }
+        }
+        // Half of the time that is allowed.
+        return min(max(1, Int(clamping: microseconds / 2000)), watchdogMillisecondsMax)
+    }
+
+    private static func warn(_ variable: String, _ allowed: String, _ text: String) {
+        StandardError.write(
+            "larder: \(variable) takes \(allowed), not \"\(ConfigurationReport.printable(text))\"; it has no effect.",
+            .warning)
+    }
+
+    private init(_ address: SocketAddress?, watchdogMilliseconds: Int?) {
+        self.address = address
+        self.watchdogMilliseconds = watchdogMilliseconds
+        guard address != nil else {
+            socket = -1
+            return
+        }
+        socket = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        _ = larder_set_send_timeout(socket, Self.patienceMilliseconds)
+    }
+
+    deinit { if socket >= 0 { close(socket) } }
+
+    /// The stores read their files. The start may take longer.
+    func noteRestoring(percent: Int) {
+        send(
+            "STATUS=Reads the files of the stores: \(percent) % done\n"
+                + "EXTEND_TIMEOUT_USEC=\(Self.extensionMicroseconds)")
+    }
+
+    /// Clients are served.
+    /// - Parameter places: where.
+    func noteReady(places: String) { send("READY=1\nSTATUS=Serves \(places)") }
+
+    /// The settings are read again. `noteReady` ends that.
+    func noteReloading() {
+        var now = timespec()
+        // SAFETY: the call fills the local struct.
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000
+        send("RELOADING=1\nMONOTONIC_USEC=\(microseconds)\nSTATUS=Reads the settings again")
+    }
+
+    /// The server stops.
+    func noteStopping() { send("STOPPING=1\nSTATUS=Stops, and answers the requests that have arrived") }
+
+    /// The event loop that calls it is alive. Never waits.
+    func noteLoopIsAlive() { send("WATCHDOG=1", flags: Int32(MSG_DONTWAIT)) }
+
+    private func send(_ message: String, flags: Int32 = 0) {
+        guard let address else { return }
+        var message = message
+        let error = message.withUTF8 { bytes in
+            // SAFETY: the bytes live as long as this closure.
+            address.withSockaddr { sendto(socket, bytes.baseAddress, bytes.count, flags, $0, $1) } < 0 ? errno : 0
+        }
+        guard error != 0, error != EAGAIN, !hasFailed.exchange(true, ordering: .relaxed) else { return }
+        StandardError.write(
+            "larder: no message reaches the service manager at NOTIFY_SOCKET: \(describe(error: error))", .warning)
+    }
+}
+
+extension SocketAddress {
+    /// The address that NOTIFY_SOCKET names: the absolute path of a socket file, or `@` and an abstract name.
+    fileprivate init?(notifySocket text: String) {
+        if text.hasPrefix("/") {
+            self.init(unixPath: text)
+        } else if text.hasPrefix("@") {
+            self.init(abstractName: text.dropFirst())
+        } else {
+            return nil
+        }
+    }
+}
+
+extension UnsafeMutablePointer<WorkerCore> {
+    /// Has this loop send the watchdog's messages, so that they end if it hangs.
+    func beginWatchdog(_ notifier: ServiceNotifier, everyMilliseconds interval: Int) {
+        let timer = Timer(on: pointee.loop.takeUnretainedValue()) { notifier.noteLoopIsAlive() }
+        timer.start(afterMilliseconds: interval, repeats: true)
+        pointee.context.watchdogTimer = timer
+    }
+}

@@ -1,0 +1,417 @@
+"""The service manager's protocols: messages to NOTIFY_SOCKET, the watchdog, and sockets that it has opened."""
+
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from server import Connection, Server, binary, cannot_test, poll
+
+pytestmark = pytest.mark.larder_only
+PTRACE_ATTACH, PTRACE_DETACH = 16, 17
+
+
+class Service(Server):
+    """A server that a service manager starts: with sockets from descriptor 3 on, and its variables.
+
+    A value of `variables` is a text, or None for a variable that is not there. LISTEN_PID is the server's unless given.
+    """
+
+    def __init__(self, *arguments, sockets=(), variables=None, **options):
+        super().__init__(*arguments, **options)
+        self.sockets = [each.fileno() for each in sockets]
+        self.environment.update({name: str(value) for name, value in (variables or {}).items()})
+        if self.sockets:
+            self.environment.setdefault("LISTEN_FDS", str(len(self.sockets)))
+
+    def launch(self):
+        """Starts the process, and waits for nothing."""
+        command = self.arguments
+        if self.sockets and "LISTEN_PID" not in self.environment:
+            command = ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *command]
+        with open(self.directory / "stdout", "wb") as out, open(self.directory / "stderr", "wb") as err:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.environment, cwd=self.directory,
+                close_fds=False, preexec_fn=self._place_sockets)
+        return self
+
+    def _place_sockets(self):
+        moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in self.sockets]
+        for number, fd in enumerate(moved):
+            os.dup2(fd, 3 + number)
+
+    def start(self):
+        self.launch()
+        poll(self._is_accepting, f"{self.arguments} accepts", 20)
+        return self
+
+
+@pytest.fixture
+def services():
+    """A function that makes a `Service`, and stops it after the test."""
+    made = []
+
+    def make(*arguments, **options):
+        made.append(Service(*arguments, **options))
+        return made[-1]
+
+    yield make
+    try:
+        for service in made:
+            if service.process is not None:
+                service.stop()
+    finally:
+        for service in made:
+            service.kill()
+
+
+class Manager:
+    """The service manager's end of NOTIFY_SOCKET."""
+
+    def __init__(self, address, place):
+        self.place = place
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.socket.bind(address)
+        self.socket.settimeout(20)
+        self.senders = set()
+
+    def message(self):
+        """The next message, as a dictionary."""
+        data, control, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(12))
+        self.senders.add(int.from_bytes(control[0][2][:4], "little"))
+        lines = data.decode().split("\n")
+        assert all("=" in line for line in lines), data
+        return dict(line.split("=", 1) for line in lines)
+
+    def next(self, *names):
+        """The next message that has one of these names."""
+        while True:
+            message = self.message()
+            if any(name in message for name in names):
+                return message
+
+    def drain(self):
+        """How many messages wait."""
+        self.socket.setblocking(False)
+        count = 0
+        try:
+            while self.socket.recv(4096):
+                count += 1
+        except BlockingIOError:
+            self.socket.settimeout(20)
+        return count
+
+    def is_silent_for(self, seconds):
+        self.socket.settimeout(seconds)
+        try:
+            return not self.socket.recv(4096)
+        except TimeoutError:
+            return True
+        finally:
+            self.socket.settimeout(20)
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request, tmp_path):
+    if request.param == "path":
+        # A path of pytest's may be too long for a socket.
+        with tempfile.TemporaryDirectory(prefix="larder-notify-") as directory:
+            made = Manager(directory + "/notify", directory + "/notify")
+            yield made
+    else:
+        name = f"larder-test-{os.getpid()}"
+        made = Manager("\0" + name, "@" + name)
+        yield made
+    made.socket.close()
+
+
+def microseconds():
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+
+
+class TestMessages:
+    def test_from_the_start_to_the_end(self, services, manager):
+        service = services(variables={"NOTIFY_SOCKET": manager.place}).launch()
+        ready = manager.message()
+        assert ready["READY"] == "1"
+        place = ready["STATUS"].removeprefix("Serves tcp:")
+        host, _, port = place.rpartition(":")
+        with Connection((host, int(port))) as connection:
+            assert connection.ask(b"version\r\n").startswith(b"VERSION")
+        for _ in range(2):
+            before = microseconds()
+            service.process.send_signal(signal.SIGHUP)
+            reloading = manager.message()
+            assert reloading["RELOADING"] == "1" and reloading["STATUS"]
+            assert before <= int(reloading["MONOTONIC_USEC"]) <= microseconds()
+            assert manager.message() == ready
+        service.process.send_signal(signal.SIGTERM)
+        stopping = manager.message()
+        assert stopping["STOPPING"] == "1" and stopping["STATUS"]
+        assert manager.senders == {service.process.pid}
+        assert service.wait() == 0
+
+    def test_settings_that_have_a_mistake(self, services, manager, tmp_path):
+        """Reloading ends, and the server serves on."""
+        file = tmp_path / "larder.conf"
+        file.write_text("threads 2\n")
+        service = services("--config", file, variables={"NOTIFY_SOCKET": manager.place}).launch()
+        assert manager.message()["READY"] == "1"
+        file.write_text("nonsense 2\n")
+        service.process.send_signal(signal.SIGHUP)
+        assert manager.message()["RELOADING"] == "1"
+        assert manager.message()["READY"] == "1"
+
+    def test_ready_when_the_store_is_restored(self, services, manager, tmp_path):
+        store = tmp_path / "store"
+        first = services("-m", 512, "-e", store).start()
+        with first.connect() as connection:
+            for batch in range(0, 500_000, 4000):
+                connection.send(b"".join(
+                    b"set key-%d 0 0 10 noreply\r\n%010d\r\n" % (number, number)
+                    for number in range(batch, batch + 4000)))
+            assert connection.get(b"key-499999")
+        first.process.kill()
+        first.process.wait()
+        first.kill()
+        service = services("-m", 512, "-e", store, variables={"NOTIFY_SOCKET": manager.place}).launch()
+        poll(service.port_file.exists, "it listens", 20, interval=0.0005)
+        # Settings that are read again during the start do not end it.
+        service.process.send_signal(signal.SIGHUP)
+        message = manager.next("READY", "RELOADING")
+        address = ("127.0.0.1", int(message["STATUS"].rpartition(":")[2]))
+        with Connection(address) as connection:
+            stats = connection.stats()
+        assert "RELOADING" not in message
+        assert (stats["store_ready"], stats["curr_items"]) == ("1", "500000")
+
+    @pytest.mark.parametrize("place, reason", [
+        ("notify", 'takes the path of a socket, or @ and an abstract name, not "notify"'),
+        ("@", 'not "@"'), ("vsock:2:1234", 'not "vsock:2:1234"'), ("/" + "x" * 200, "not \"/xxx"),
+        ("a\nb", 'not "a\\x0ab"'), ("/nowhere/notify", "No such file or directory"), ("@larder-nobody", "refused"),
+    ])
+    def test_places_that_cannot_be(self, services, place, reason):
+        service = services(variables={"NOTIFY_SOCKET": place, "WATCHDOG_USEC": "2000"}).start()
+        poll(lambda: reason in service.stderr, lambda: service.stderr)
+        service.assert_alive()
+        assert service.stderr.count("NOTIFY_SOCKET") == 1
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_a_manager_that_does_not_read(self, services, manager, threads):
+        """Its queue is full. Clients are served all the same."""
+        filler = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        filler.setblocking(False)
+        try:
+            while True:
+                filler.sendto(b"X=1", manager.socket.getsockname())
+        except BlockingIOError:
+            pass
+        variables = {"NOTIFY_SOCKET": manager.place, "WATCHDOG_USEC": "2000"}
+        service = services("-t", threads, variables=variables).start()
+        with service.connect() as connection:
+            for _ in range(100):
+                assert connection.set(b"key", b"value") == b"STORED"
+        filler.close()
+
+
+class TestWatchdog:
+    @pytest.fixture
+    def watched(self, services, manager):
+        service = services(variables={"NOTIFY_SOCKET": manager.place, "WATCHDOG_USEC": "20000"}).start()
+        for _ in range(3):
+            assert manager.next("WATCHDOG")["WATCHDOG"] == "1"
+        return service
+
+    def test_ends_with_the_process(self, watched, manager):
+        watched.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, watched.process.pid, os.WSTOPPED)
+        manager.drain()
+        assert manager.is_silent_for(0.3)
+        watched.process.send_signal(signal.SIGCONT)
+        assert manager.next("WATCHDOG")
+
+    def test_ends_with_the_loop(self, watched, manager):
+        """Only the first worker's thread stands still."""
+        (thread,) = [
+            int(path.parent.name) for path in Path(f"/proc/{watched.process.pid}/task").glob("*/comm")
+            if path.read_text() == "larder-0\n"]
+        ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+        ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+        if ptrace(PTRACE_ATTACH, thread, None, None) != 0:
+            cannot_test(f"ptrace is not allowed here: {os.strerror(ctypes.get_errno())}")
+        os.waitpid(thread, 0x40000000)  # __WALL
+        manager.drain()
+        assert manager.is_silent_for(0.3)
+        assert ptrace(PTRACE_DETACH, thread, None, None) == 0
+        assert manager.next("WATCHDOG")
+
+    @pytest.mark.parametrize("interval, pid, warning", [
+        ("2000", 1, None), ("0", None, "WATCHDOG_USEC"), ("-1", None, "WATCHDOG_USEC"), ("soon", None, "WATCHDOG_USEC"),
+        ("99999999999999999999", None, "WATCHDOG_USEC"), ("2000", "x", "WATCHDOG_PID"),
+    ])
+    def test_not_wanted(self, services, manager, interval, pid, warning):
+        variables = {"NOTIFY_SOCKET": manager.place, "WATCHDOG_USEC": interval}
+        if pid is not None:
+            variables["WATCHDOG_PID"] = pid
+        service = services(variables=variables).start()
+        poll(lambda: int(service.stats()["uptime"]) > 0, "a second has passed")
+        service.process.send_signal(signal.SIGTERM)
+        messages = []
+        while "STOPPING" not in (messages[-1] if messages else {}):
+            messages.append(manager.message())
+        assert [list(message) for message in messages] == [["READY", "STATUS"], ["STOPPING", "STATUS"]]
+        assert (f"larder: {warning} takes " in service.stderr) == (warning is not None)
+
+    def test_the_longest_interval(self, services, manager):
+        variables = {"NOTIFY_SOCKET": manager.place, "WATCHDOG_USEC": 2**64 - 1, "WATCHDOG_PID": ""}
+        services(variables=variables).start().assert_alive()
+
+
+def listening(family=socket.AF_INET, address=("127.0.0.1", 0)):
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.bind(address)
+    made.listen(64)
+    return made
+
+
+def listening_on(kind, directory):
+    """A listening socket, its address for clients, and its text in the log."""
+    if kind == "tcp":
+        made = listening()
+        return made, made.getsockname(), "tcp:%s:%d" % made.getsockname()
+    if kind == "file":
+        return listening(socket.AF_UNIX, f"{directory}/s"), f"{directory}/s", f"unix:{directory}/s"
+    name = f"larder-test-{os.getpid()}-listening"
+    return listening(socket.AF_UNIX, "\0" + name), "\0" + name, f"unix:@{name}"
+
+
+@pytest.fixture
+def directory():
+    with tempfile.TemporaryDirectory(prefix="larder-") as made:
+        yield made
+
+
+class TestSockets:
+    @pytest.mark.parametrize("kind", ["tcp", "file", "abstract"])
+    @pytest.mark.parametrize("threads", [1, 4])
+    def test_a_client_before_the_start(self, services, directory, kind, threads):
+        """It is served by a server that starts later, and by the next one."""
+        listener, address, text = listening_on(kind, directory)
+        with listener:
+            for name in [None, "larder.socket"]:
+                with Connection(address) as early:
+                    early.send(b"set key 0 0 5\r\nvalue\r\nget key\r\n")
+                    variables = {"LISTEN_FDNAMES": name} if name else {}
+                    service = services("-t", threads, sockets=[listener], variables=variables, listen=None).launch()
+                    assert early.read_line() == b"STORED"
+                    assert early.read_values() == {b"key": b"value"}
+                poll(lambda: f" serves {text} with 64 MB" in service.stderr, lambda: service.stderr)
+                service.stop()
+
+    def test_several_in_place_of_the_options(self, services, directory):
+        first, second, third = (listening_on(kind, directory) for kind in ("tcp", "abstract", "tcp"))
+        own = f"{directory}/own"
+        with first[0], second[0], third[0]:
+            service = services(
+                "-s", own, "-c", 10, sockets=[first[0], second[0], third[0]], listen=None,
+                variables={"LISTEN_FDNAMES": "a::b"}).launch()
+            for _, address, _ in (first, second, third):
+                with Connection(address) as client:
+                    assert client.ask(b"version\r\n").startswith(b"VERSION")
+            assert not os.path.exists(own)
+            line = "larder: the service manager opened these listeners; -l, -p and -s have no effect\n"
+            poll(lambda: line in service.stderr, lambda: service.stderr)
+
+    def test_with_tls(self, services, certificates, directory):
+        tcp, unix = listening_on("tcp", directory), listening_on("file", directory)
+        with tcp[0], unix[0]:
+            services(*certificates.server_options(), sockets=[tcp[0], unix[0]], listen=None).launch()
+            with Connection(tcp[1], tls=certificates.context()) as client:
+                assert client.ask(b"version\r\n").startswith(b"VERSION")
+            with Connection(unix[1]) as client:
+                assert client.ask(b"version\r\n").startswith(b"VERSION")
+
+    @pytest.mark.parametrize("variables", [
+        {"LISTEN_PID": "1"}, {"LISTEN_PID": ""}, {"LISTEN_PID": "1", "LISTEN_FDS": "nonsense"},
+        {"LISTEN_FDS": "0"}, {"LISTEN_FDS": ""},
+    ], ids=str)
+    def test_meant_for_another_process(self, services, variables):
+        """The server opens its own, and leaves the others alone."""
+        with listening() as listener:
+            service = services(sockets=[listener], variables=variables).start()
+            assert service.address != listener.getsockname()
+            service.assert_alive()
+
+    @pytest.mark.parametrize("variables, message", [
+        ({"LISTEN_FDS": "x"}, 'LISTEN_FDS takes a number of sockets from 0 to 64, not "x".'),
+        ({"LISTEN_FDS": "-1"}, 'LISTEN_FDS takes a number of sockets from 0 to 64, not "-1".'),
+        ({"LISTEN_FDS": "65"}, 'LISTEN_FDS takes a number of sockets from 0 to 64, not "65".'),
+        ({"LISTEN_FDS": "1\n2"}, 'LISTEN_FDS takes a number of sockets from 0 to 64, not "1\\x0a2".'),
+        ({"LISTEN_PID": "me"}, 'LISTEN_PID takes the id of a process, not "me".'),
+        ({"LISTEN_PID": "-3"}, 'LISTEN_PID takes the id of a process, not "-3".'),
+        ({"LISTEN_FDNAMES": "a:b"}, "LISTEN_FDNAMES has 2 names, and LISTEN_FDS has 1 sockets."),
+        ({"LISTEN_FDS": "40"}, "LISTEN_FDS: descriptor 4 is not a listening socket"),
+    ], ids=str)
+    def test_garbage(self, services, variables, message):
+        with listening() as listener:
+            service = services(sockets=[listener], variables=variables).launch()
+            assert service.wait() == 64
+            assert service.stderr.startswith(message) and service.stderr.count("\n") == 1
+            service.kill()
+
+    @pytest.mark.parametrize("kind", ["datagram", "connected", "not listening", "file", "pipe"])
+    def test_other_kinds(self, services, tmp_path, kind):
+        pair = socket.socketpair()
+        reader, writer = os.pipe()
+        others = {
+            "datagram": socket.socket(socket.AF_INET, socket.SOCK_DGRAM), "connected": pair[0],
+            "not listening": socket.socket(), "file": open(tmp_path / "file", "w"), "pipe": os.fdopen(reader, "rb"),
+        }
+        with listening() as listener:
+            service = services(
+                sockets=[listener, others[kind]], variables={"LISTEN_FDNAMES": "good:bad"}).launch()
+            assert service.wait() == 64
+            assert service.stderr == (
+                "LISTEN_FDS: descriptor 4 (bad) is not a listening socket for TCP or Unix clients; in a socket unit, "
+                "ListenStream= makes one.\n")
+            service.kill()
+        for each in [*others.values(), pair[1]]:
+            each.close()
+        os.close(writer)
+
+
+UNITS = Path(__file__).resolve().parents[2] / "systemd"
+
+
+@pytest.fixture
+def units(tmp_path):
+    """The units, of the server that is tested."""
+    for path in UNITS.iterdir():
+        (tmp_path / path.name).write_text(path.read_text().replace("/usr/bin/larder", binary()))
+    return tmp_path
+
+
+class TestUnits:
+    def test_verify(self, units):
+        names = [units / name for name in ("larder.service", "larder@a.service", "larder.socket")]
+        (units / "larder@a.service").write_text((units / "larder@.service").read_text())
+        result = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *names], capture_output=True, text=True,
+            timeout=60)
+        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+    @pytest.mark.parametrize("name", ["larder.service", "larder@a.service"])
+    def test_security(self, units, name):
+        (units / "larder@a.service").write_text((units / "larder@.service").read_text())
+        result = subprocess.run(
+            ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", units / name],
+            capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, result.stdout[-600:] + result.stderr
