@@ -79,7 +79,7 @@ struct InspectionText {
     }
 
     /// Of several slabs, what most of them are.
-    private static func character(_ slabs: ArraySlice<StoreInspection.SlabSummary>) -> Character {
+    static func character(_ slabs: ArraySlice<StoreInspection.SlabSummary>) -> Character {
         let counts = StoreInspection.SlabState.allCases.map { state in slabs.count { $0.state == state } }
         let most = StoreInspection.SlabState.allCases.max { counts[$0.rawValue] < counts[$1.rawValue] }
         switch most ?? .unknown {
