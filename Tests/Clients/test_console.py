@@ -282,8 +282,12 @@ class TestPage:
                 assert connection.set(b"key-%d" % number, b"x") == b"STORED"
         poll(lambda: figure(page, "Items") == "7", "seven items", 30, 0.01)
         assert polls_of(page) - before <= 2
-        assert page.evaluate("performance.getEntriesByType('resource').filter(e => e.name.includes('status.json'))"
-                             ".map(e => e.startTime).every((t, i, all) => i === 0 || t - all[i - 1] > 900)")
+        poll(lambda: polls_of(page) > 4, "polls", 30, 0.05)
+        gaps = page.evaluate(
+            "performance.getEntriesByType('resource').filter(e => e.name.includes('status.json'))"
+            ".map(e => e.startTime).map((time, place, all) => time - all[place - 1]).slice(1)")
+        # A slow machine makes gaps longer, but hardly all of them.
+        assert 900 < min(gaps) < 1900, gaps
 
     def test_draws_what_happens(self, start_server, browser):
         admin = Admin(start_server, "--cache", "name=pages,items=100,listen=:0")

@@ -72,6 +72,7 @@ let consolePage = #"""
 
     <section class="across" aria-labelledby="caches-heading">
       <h2 id="caches-heading">Caches</h2>
+      <p class="note" id="caches-note"></p>
       <div class="wide" role="region" aria-labelledby="caches-heading" tabindex="0">
         <table id="caches">
           <thead><tr><th>Cache</th><th>Items</th><th>Bytes</th><th>Limit</th><th>Gets/s</th><th>Sets/s</th>

@@ -188,6 +188,7 @@ let consoleScript = #"""
     // Memory
 
     function drawMemory(memory) {
+      if (!memory) byId("memory").replaceChildren(html("p", { class: "note" }, "The cache reads its file."));
       if (!memory || memory.cache !== cacheChoice.value) return;
       const parts = [
         ["live items", "live_bytes", "blue"], ["holes", "hole_bytes", "purple"], ["emptied", "limbo_bytes", "quiet"],
@@ -231,6 +232,7 @@ let consoleScript = #"""
         return Object.assign(row, { className: name === chosen ? "chosen" : "" });
       });
       fillTable("caches", rows, "There are no caches");
+      byId("caches-note").textContent = status.caches_left_out > 0 ? `${status.caches_left_out} more are not shown.` : "";
     }
 
     /** How the server serves a client. */

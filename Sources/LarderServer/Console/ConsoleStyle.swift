@@ -55,6 +55,7 @@ let consoleStyle = #"""
     a { color: var(--blue); }
     :focus-visible { outline: 3px solid var(--blue); outline-offset: 2px; }
     .note { margin: 0 0 8px; color: var(--quiet); font-size: .87rem; }
+    .note:empty { display: none; }
     .bad { color: var(--bad); font-weight: 600; }
     .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 
