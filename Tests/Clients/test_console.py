@@ -358,9 +358,12 @@ class TestPage:
     @pytest.mark.parametrize("width", [360, 768, 1280])
     def test_fits_its_width(self, start_server, browser, width):
         admin = Admin(start_server, "--cache", f"name={'W' * 60},items=100,listen=:0", "-m", 1024)
+        with admin.server.connect() as connection:
+            for lifetime in [0, 100, 1000, 10_000, 2_000_000]:
+                assert connection.set(b"key-%d" % lifetime, b"x" * 10_000, exptime=lifetime) == b"STORED"
         browser.resize(width)
         browser.open(f"http://127.0.0.1:{admin.port}/")
-        poll(lambda: browser.text("#clients tbody") and figure(browser, "Items"), "the page", 30, 0.05)
+        poll(lambda: "days" in browser.text("#buckets tbody") and figure(browser, "Items"), "the page", 30, 0.05)
         browser.evaluate("document.querySelector('#key').value = 'W'.repeat(250);"
                          "document.querySelector('#search').requestSubmit()")
         poll(lambda: "not in the cache" in browser.text("#found"), "an answer", 30, 0.05)
