@@ -107,6 +107,7 @@ class TestReadiness:
 
     def test_answers_when_full_of_clients(self, start_server):
         admin = Admin(start_server, "-c", 10)
+        poll(lambda: admin.metrics()["memcached_current_connections", ()] == 0, "the client that awaited the start is gone")
         clients = [admin.server.connect() for _ in range(10)]
         poll(lambda: admin.metrics()["memcached_current_connections", ()] == 10, "full")
         for path in ["/healthz", "/readyz", "/metrics"]:
