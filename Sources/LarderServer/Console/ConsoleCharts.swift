@@ -76,14 +76,16 @@ let consoleCharts = #"""
       return text;
     }
 
-    /** One bar of several parts. @param parts [{name, value, size, className}] */
+    /** One bar of several parts. @param parts [{name, value, size, className, opacity}] */
     export function stack(label, parts) {
       const total = Math.max(1, parts.reduce((sum, part) => sum + part.size, 0));
       let x = 0;
       const pieces = parts.filter((part) => part.size > 0).map((part) => {
         const width = part.size / total * LINE_WIDTH;
         x += width;
-        return shape("rect", { x: x - width, y: 0, width, height: 22, class: part.className });
+        return shape("rect", {
+          x: x - width, y: 0, width, height: 22, class: part.className, "fill-opacity": part.opacity ?? 1,
+        });
       });
       return [html("div", { class: "stack" }, drawing(label, LINE_WIDTH, 22, pieces)), legend(parts)];
     }

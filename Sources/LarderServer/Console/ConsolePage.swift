@@ -18,7 +18,9 @@ let consolePage = #"""
       <p><label for="cache">Cache</label> <select id="cache"></select></p>
     </header>
     <main>
-    <noscript><p>This page needs JavaScript. <a href="/metrics">/metrics</a> has the same figures as text.</p></noscript>
+    <noscript>
+      <p>This page needs JavaScript. <a href="/metrics">/metrics</a> has the same figures as text.</p>
+    </noscript>
 
     <dl id="figures" aria-label="Now"></dl>
 
@@ -64,7 +66,8 @@ let consolePage = #"""
       <p class="note">Items that expire together lie together. A slab is freed when its time is over.</p>
       <div class="wide" role="region" aria-labelledby="buckets-heading" tabindex="0">
         <table id="buckets">
-          <thead><tr><th>Expire</th><th>Live bytes</th><th>Slabs</th><th><span class="hidden">Share</span></th></tr></thead>
+          <thead><tr><th>Expire</th><th>Live bytes</th><th>Slabs</th>
+            <th><span class="hidden">Share</span></th></tr></thead>
           <tbody></tbody>
         </table>
       </div>

@@ -191,9 +191,10 @@ let consoleScript = #"""
       if (!memory) byId("memory").replaceChildren(html("p", { class: "note" }, "The cache reads its file."));
       if (!memory || memory.cache !== cacheChoice.value) return;
       const parts = [
-        ["live items", "live_bytes", "blue"], ["holes", "hole_bytes", "purple"], ["emptied", "limbo_bytes", "quiet"],
+        ["live items", "live_bytes", "blue"], ["holes", "hole_bytes", "blue", 0.4], ["emptied", "limbo_bytes", "quiet"],
         ["index", "index_bytes", "orange"], ["tables", "metadata_bytes", "gray"], ["free", "free_bytes", "empty"],
-      ].map(([name, field, className]) => ({ name, className, size: memory[field], value: bytes(memory[field]) }));
+      ].map(([name, field, className, opacity]) => (
+        { name, className, opacity, size: memory[field], value: bytes(memory[field]) }));
       const text = parts.map((part) => `${part.name} ${part.value}`).join(", ");
       byId("memory").replaceChildren(...stack(`Memory: ${text}`, parts));
       const share = memory.slabs_per_cell;
@@ -232,7 +233,8 @@ let consoleScript = #"""
         return Object.assign(row, { className: name === chosen ? "chosen" : "" });
       });
       fillTable("caches", rows, "There are no caches");
-      byId("caches-note").textContent = status.caches_left_out > 0 ? `${status.caches_left_out} more are not shown.` : "";
+      const more = status.caches_left_out;
+      byId("caches-note").textContent = more > 0 ? `${more} more are not shown.` : "";
     }
 
     /** How the server serves a client. */
@@ -243,9 +245,9 @@ let consoleScript = #"""
 
     function drawClients({ clients, connections }) {
       byId("clients-note").textContent =
-        `${number(connections.current)} of at most ${number(connections.maximum)} are connected;`
-        + ` ${number(clients.length)} are shown. ${number(connections.total)} were accepted,`
-        + ` ${number(connections.refused)} refused.`;
+        `Connected: ${number(connections.current)} of at most ${number(connections.maximum)}.`
+        + ` Shown: ${number(clients.length)}. Accepted: ${number(connections.total)}.`
+        + ` Refused: ${number(connections.refused)}.`;
       fillTable("clients", clients.map((client) => [
         client.address, client.listener, STATES[client.state] ?? client.state, duration(client.silent_ms),
       ]), "No client is connected");

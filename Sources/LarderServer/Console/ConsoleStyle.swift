@@ -59,7 +59,7 @@ let consoleStyle = #"""
     .bad { color: var(--bad); font-weight: 600; }
     .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 
-    #figures { margin: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(108px, 1fr)); gap: 12px; }
+    #figures { margin: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: 12px; }
     #figures dt { color: var(--quiet); font-size: .87rem; }
     #figures dd { margin: 0; font-size: 1.3rem; font-weight: 600; overflow-wrap: anywhere; }
 
@@ -69,7 +69,7 @@ let consoleStyle = #"""
       border: 1px solid var(--quiet); border-radius: 6px; padding: 6px 10px; min-height: 36px; max-width: 100%;
     }
     input { flex: 1 1 160px; min-width: 0; }
-    button { background: var(--blue); border-color: var(--blue); color: var(--panel); font-weight: 600; cursor: pointer; }
+    button { background: var(--blue); border-color: var(--blue); color: var(--panel); font-weight: 600; }
     select { max-width: 240px; }
     #found:not(:empty) { margin-top: 12px; }
     #found p { margin: 0 0 6px; overflow-wrap: anywhere; }
@@ -101,7 +101,9 @@ let consoleStyle = #"""
     .bars svg { height: 84px; }
     .stack svg { height: 22px; }
     .scale { display: flex; justify-content: space-between; gap: 8px; color: var(--quiet); font-size: .82rem; }
-    .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 6px 0 0; padding: 0; font-size: .87rem; }
+    .legend {
+      list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 6px 0 0; padding: 0; font-size: .87rem;
+    }
     .legend svg { display: inline-block; width: 22px; height: 12px; margin-right: 6px; vertical-align: -1px; }
     .axis { stroke: var(--line); stroke-width: 1; fill: none; vector-effect: non-scaling-stroke; }
     .series { fill: none; stroke-width: 2; stroke-linejoin: round; vector-effect: non-scaling-stroke; }
