@@ -2,6 +2,19 @@ import CLarderSystem
 import CLibevent
 import Glibc
 
+/// The part of a request that an answer depends on.
+package struct HTTPRequest {
+    /// The path, as it was sent. Bytes that are not UTF-8 are replaced.
+    package var path: String
+    /// The text behind `?`, as it was sent; empty if there is none.
+    package var query: String
+
+    package init(path: String, query: String = "") {
+        self.path = path
+        self.query = query
+    }
+}
+
 /// What comes back for a path.
 package struct HTTPAnswer {
     package var status: Int32
@@ -46,7 +59,7 @@ package final class HTTPServer {
     private let loop: EventLoop
     private let native: OpaquePointer
     private let limits: HTTPLimits
-    private let handler: (_ path: String) -> HTTPAnswer
+    private let handler: (HTTPRequest) -> HTTPAnswer
     private var listeners: [OpaquePointer] = []
     /// The oldest first.
     private var clients: [Client] = []
@@ -65,7 +78,7 @@ package final class HTTPServer {
     /// Takes over the listening sockets, which do not block.
     package init(
         on loop: EventLoop, listeners fds: [Int32], limits: HTTPLimits = HTTPLimits(),
-        handler: @escaping (_ path: String) -> HTTPAnswer
+        handler: @escaping (HTTPRequest) -> HTTPAnswer
     ) throws(EventLoopError) {
         guard let native = evhttp_new(loop.base) else { throw .loopUnavailable }
         self.loop = loop
@@ -169,12 +182,12 @@ package final class HTTPServer {
         let method = evhttp_request_get_command(request)
         // SAFETY: the pointers belong to the request, which lives until it is answered.
         let headers = evhttp_request_get_output_headers(request)
-        let path = evhttp_request_get_evhttp_uri(request).flatMap { evhttp_uri_get_path($0) }.map {
-            String(cString: $0)
-        }
+        let uri = evhttp_request_get_evhttp_uri(request)
+        let path = uri.flatMap { evhttp_uri_get_path($0) }.map { String(cString: $0) }
+        let query = uri.flatMap { evhttp_uri_get_query($0) }.map { String(cString: $0) }
         var answer = HTTPAnswer(status: 405, body: Array("405: only GET and HEAD\n".utf8))
         if method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD {
-            answer = handler(path ?? "/")
+            answer = handler(HTTPRequest(path: path ?? "/", query: query ?? ""))
         } else {
             evhttp_add_header(headers, "Allow", "GET, HEAD")
         }
@@ -182,6 +195,8 @@ package final class HTTPServer {
         evhttp_add_header(headers, "Content-Length", String(answer.body.count))
         evhttp_add_header(headers, "Cache-Control", "no-store")
         evhttp_add_header(headers, "X-Content-Type-Options", "nosniff")
+        // A page loads nothing from elsewhere, and runs no script that stands in a document.
+        evhttp_add_header(headers, "Content-Security-Policy", "default-src 'self'")
         evhttp_add_header(headers, "Connection", "close")
         let buffer = evbuffer_new()
         defer { if let buffer { evbuffer_free(buffer) } }

@@ -68,7 +68,7 @@ package struct Settings: Sendable {
     package var udpIsUnsafe = false
     /// `-l`; empty: loopback, IPv4 and IPv6 (IPv6 only where the host has it).
     package var listenAddresses: [ListenAddress] = []
-    /// `--admin`: where HTTP clients get metrics and health; nil: nowhere.
+    /// `--admin`: where HTTP clients get metrics, health and the console; nil: nowhere.
     package var admin: AdminAddress?
     /// `-l` as given, several joined by commas, for `stats settings`; nil without `-l`.
     package var interfaces: String?

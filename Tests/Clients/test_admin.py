@@ -1,5 +1,6 @@
 """--admin: health and metrics over HTTP, beside the clients and whatever they do."""
 
+import json
 import os
 import re
 import signal
@@ -64,16 +65,21 @@ class TestReadiness:
         first.process = None
         admin_port = free_port()
         server = start_server("-m", 1024, "-e", store, "--admin", admin_port)
-        seen = []
+        seen, searches, consoles = [], [], []
 
         def ready():
             assert ask(admin_port, "/healthz")[0] == 200
             status, body, _ = ask(admin_port, "/readyz")
             seen.append((status, body))
+            searches.append(ask(admin_port, "/key.json?key=key-1")[0])
+            consoles.append(json.loads(ask(admin_port, "/status.json")[1]))
             return status == 200
 
         poll(ready, "ready", 60, interval=0.001)
         assert seen[0][0] == 503 and "cache default reads its file" in seen[0][1], seen[:3]
+        assert searches[0] == 503 and searches[-1] == 200
+        assert "reads its file" in consoles[0]["not_ready"] and consoles[0]["memory"] is None
+        assert consoles[-1]["not_ready"] is None and consoles[-1]["caches"][0]["file"]["path"] == str(store)
         assert server.stats()["store_ready"] == "1"
         metrics = parse(ask(admin_port, "/metrics")[1])
         label = (("cache", "default"),)
@@ -101,6 +107,7 @@ class TestReadiness:
 
     def test_answers_when_full_of_clients(self, start_server):
         admin = Admin(start_server, "-c", 10)
+        poll(lambda: admin.metrics()["memcached_current_connections", ()] == 0, "the client that awaited the start is gone")
         clients = [admin.server.connect() for _ in range(10)]
         poll(lambda: admin.metrics()["memcached_current_connections", ()] == 10, "full")
         for path in ["/healthz", "/readyz", "/metrics"]:

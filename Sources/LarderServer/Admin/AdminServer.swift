@@ -3,7 +3,7 @@ import LarderEventLoop
 import LarderStore
 import Synchronization
 
-/// The admin listener: metrics and health over HTTP, on a thread of its own, outside of `-c`.
+/// The admin listener: metrics, health and the console over HTTP, on a thread of its own, outside of `-c`.
 final class AdminServer: Sendable {
     private enum Phase: Int {
         case starting, serving, stopping
@@ -55,8 +55,8 @@ final class AdminServer: Sendable {
         do {
             let loop = try EventLoop()
             let wakeup = try Wakeup(on: loop) {}
-            let server = try HTTPServer(on: loop, listeners: listeners.map(\.fd), limits: Self.limits) { [self] path in
-                answer(path)
+            let server = try HTTPServer(on: loop, listeners: listeners.map(\.fd), limits: Self.limits) { [self] in
+                answer($0)
             }
             waker.withLock { $0 = wakeup.waker }
             readiness.succeed()
@@ -68,41 +68,27 @@ final class AdminServer: Sendable {
         }
     }
 
-    private func answer(_ path: String) -> HTTPAnswer {
-        switch path {
-        case "/": return HTTPAnswer(contentType: "text/html; charset=utf-8", body: Array(Self.index.utf8))
+    private func answer(_ request: HTTPRequest) -> HTTPAnswer {
+        switch request.path {
         case "/healthz": return HTTPAnswer(body: Array("ok\n".utf8))
-        case "/readyz": return readiness()
+        case "/readyz":
+            guard let reason = reasonNotReady else { return HTTPAnswer(body: Array("ok\n".utf8)) }
+            return HTTPAnswer(status: 503, body: Array((reason + "\n").utf8))
         case "/metrics":
             return HTTPAnswer(contentType: MetricsText.contentType, body: MetricsText.all(of: state))
-        default: return HTTPAnswer(status: 404, body: Array("404: try / for the list of pages\n".utf8))
+        default:
+            return Console.answer(request, state, reasonNotReady: reasonNotReady)
+                ?? HTTPAnswer(status: 404, body: Array("404: try / for the list of pages\n".utf8))
         }
     }
 
-    private func readiness() -> HTTPAnswer {
-        func notReady(_ reason: String) -> HTTPAnswer { HTTPAnswer(status: 503, body: Array((reason + "\n").utf8)) }
-        if phase.load(ordering: .relaxed) == Phase.stopping.rawValue { return notReady("the server stops") }
+    /// Nil: requests are answered.
+    private var reasonNotReady: String? {
+        if phase.load(ordering: .relaxed) == Phase.stopping.rawValue { return "the server stops" }
         for cache in state.caches where !cache.store.isReady {
             let percent = cache.store.fileStatistics?.recoveredPercent ?? 0
-            return notReady("cache \(cache.name) reads its file: \(percent) % done")
+            return "cache \(cache.name) reads its file: \(percent) % done"
         }
-        if phase.load(ordering: .relaxed) == Phase.starting.rawValue { return notReady("the server starts") }
-        return HTTPAnswer(body: Array("ok\n".utf8))
+        return phase.load(ordering: .relaxed) == Phase.starting.rawValue ? "the server starts" : nil
     }
-
-    private static let index = """
-        <!DOCTYPE html>
-        <html lang="en">
-        <head><meta charset="utf-8"><title>Larder</title></head>
-        <body>
-        <h1>Larder \(Version.larder)</h1>
-        <ul>
-        <li><a href="/metrics">/metrics</a>: statistics in Prometheus' text format</li>
-        <li><a href="/healthz">/healthz</a>: 200 while the process serves</li>
-        <li><a href="/readyz">/readyz</a>: 200 when the stores can be used, else 503 and the reason</li>
-        </ul>
-        </body>
-        </html>
-
-        """
 }

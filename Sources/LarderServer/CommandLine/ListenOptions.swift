@@ -60,7 +60,7 @@ extension Option {
             }),
         Option(
             long: "admin", .required("ADDR"), .listening,
-            "metrics and health over HTTP, on PORT (this machine\nonly) or HOST:PORT (default: none)",
+            "metrics, health and a console over HTTP, on PORT (this\nmachine only) or HOST:PORT (default: none)",
             effect: { draft, text throws(Ending) in draft.settings.admin = try adminAddress(text) }),
     ]
 }

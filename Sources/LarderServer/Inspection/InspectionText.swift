@@ -79,16 +79,20 @@ struct InspectionText {
     }
 
     /// Of several slabs, what most of them are.
-    private static func character(_ slabs: ArraySlice<StoreInspection.SlabSummary>) -> Character {
-        let counts = StoreInspection.SlabState.allCases.map { state in slabs.count { $0.state == state } }
+    static func character(_ slabs: ArraySlice<StoreInspection.SlabSummary>) -> Character {
+        var counts = [Int](repeating: 0, count: StoreInspection.SlabState.allCases.count)
+        var sealedHundredths = 0
+        for slab in slabs {
+            counts[slab.state.rawValue] += 1
+            if slab.state == .sealed { sealedHundredths += slab.liveHundredths }
+        }
         let most = StoreInspection.SlabState.allCases.max { counts[$0.rawValue] < counts[$1.rawValue] }
         switch most ?? .unknown {
         case .free: return "."
         case .open: return "o"
         case .sealed:
-            let sealed = slabs.filter { $0.state == .sealed }
-            let hundredths = sealed.reduce(0) { $0 + $1.liveHundredths } / max(1, sealed.count)
-            return Character(String(min(9, hundredths / 10)))
+            let tenths = sealedHundredths / (10 * counts[StoreInspection.SlabState.sealed.rawValue])
+            return Character(String(min(9, tenths)))
         case .runHead: return "R"
         case .runTail: return "r"
         case .limbo: return "~"
