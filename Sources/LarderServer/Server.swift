@@ -59,7 +59,7 @@ final class Server: ConnectionSink {
     private var workers: [Worker] = []
     private var listeners: [Listener]
     private let datagramSockets: [DatagramSocket]
-    /// nil without `--admin`.
+    /// nil without `--admin` and `--stats`.
     private let admin: AdminServer?
     private var nextWorker = 0
     private var isStopping = false
@@ -80,14 +80,16 @@ final class Server: ConnectionSink {
         datagramSockets = try DatagramSocket.openAll(settings)
         let syncs = try CacheSync.openAll(settings)
         let adminListeners = try Listener.openAdmin(settings)
+        let statisticsListeners = try Listener.openStatistics(settings)
         do {
             state = try ServerState(
                 settings, clock: clock, shift: shift, access: access, defersRecovery: true, syncs: syncs)
         } catch {
-            for listener in listeners + adminListeners { close(listener.fd) }
+            for listener in listeners + adminListeners + statisticsListeners { close(listener.fd) }
             throw error
         }
-        admin = adminListeners.isEmpty ? nil : AdminServer(state, adminListeners)
+        let hasNone = adminListeners.isEmpty && statisticsListeners.isEmpty
+        admin = hasNone ? nil : AdminServer(state, adminListeners, statistics: statisticsListeners)
     }
 
     func run(_ role: Role) throws {
@@ -268,7 +270,10 @@ final class Server: ConnectionSink {
         if !uwsgi.isEmpty {
             StandardError.write("the uwsgi protocol reaches every cache at \(uwsgi.joined(separator: ", "))")
         }
-        if let places = admin?.places {
+        if let places = admin?.statisticsPlaces, !places.isEmpty {
+            StandardError.write("larder: uWSGI's statistics at \(places.joined(separator: ", "))")
+        }
+        if let places = admin?.places, !places.isEmpty {
             StandardError.write("larder: metrics and health over HTTP at \(places.joined(separator: ", "))")
         }
         for (number, cache) in state.caches.enumerated() where !cache.settings.isMemcachedShaped {

@@ -176,7 +176,9 @@ package struct Settings: Sendable {
     package var caches: [CacheSettings] = []
     /// `--uwsgi`: where uWSGI's packets for caches are served.
     package var uwsgiPlaces: [CacheSettings.Place] = []
-    /// `--uwsgi-open`: the network is trusted, so uwsgi listeners need neither loopback nor a login.
+    /// `--stats`: where uWSGI's tools get its statistics.
+    package var statisticsPlaces: [CacheSettings.Place] = []
+    /// `--uwsgi-open`: the network is trusted, so these listeners need neither loopback nor a login.
     package var uwsgiIsOpen = false
     /// `--key-route`: on the main port a key may name its cache.
     package var routesKeys = false

@@ -222,6 +222,37 @@ def test_a_cache_in_a_file_survives(tmp_path, shape):
         server.kill()
 
 
+class TestUse:
+    """The commands that count as use where the least recently used item goes: those of memcached 1.6.45."""
+
+    @pytest.mark.parametrize("command", [
+        b"get a", b"gets a", b"gat 0 a", b"touch a 0", b"mg a v", b"mg a", b"mg a k", b"mg a k q", b"mg a s t", b"mg a h",
+        b"mg a l t v", b"mg a T0", b"mg a E1 v", b"set a 0 0 1\r\nv", b"append a 0 0 1\r\nv", b"ms a 1\r\nv",
+    ])
+    def test_use(self, start_server, command):
+        assert self.stays(start_server, command)
+
+    @pytest.mark.parametrize("command", [
+        b"mn", b"me a", b"mg a u", b"mg a v u", b"mg a k u q", b"mg a h l t u", b"get c", b"mg c v", b"mg c q", b"add a 0 0 1\r\nv",
+    ])
+    def test_no_use(self, start_server, command):
+        assert not self.stays(start_server, command)
+
+    @staticmethod
+    def stays(start_server, command):
+        """Whether the older of two items stays after the command, when a third one needs its place."""
+        server = start_server("--cache", "name=lru,items=2,blocksize=100,purge_lru=1,listen=:0", threads=1)
+        with Connection(addresses(server, "lru")["lru"]) as connection:
+            assert connection.set(b"a", b"1") == b"STORED" and connection.set(b"b", b"1") == b"STORED"
+            connection.send(command + b"\r\nversion\r\n")
+            while not connection.read_line().startswith(b"VERSION"):
+                pass
+            assert connection.set(b"c", b"1") == b"STORED"
+            found = set(connection.get_many([b"a", b"b", b"c"]))
+        assert found in ({b"a", b"c"}, {b"b", b"c"})
+        return b"a" in found
+
+
 class TestRefusals:
     """A cache that cannot be opened is named, and so are its key and what was asked for."""
 

@@ -35,15 +35,25 @@ def judged(process, seconds=300):
     return json.loads(output)
 
 
+NAMED = f"name=named,items={KEYS},blocksize=2k,bitmap=1,blocks={2 * KEYS},listen=:0"
+
+
 @pytest.fixture
-def shared(tmp_path, start_server):
-    """A server with a file, and paths of the file and of the numbers that were acknowledged."""
+def shared(request, tmp_path, start_server):
+    """A server with a file, and paths of the file and of the numbers that were acknowledged.
+
+    With the parameter "named" it is the file of a named cache, and `server` speaks to that one.
+    """
     directory = tmp_path if not os.path.isdir("/dev/shm") else None
     if directory is None:
         directory = f"/dev/shm/larder-readers-{os.getpid()}"
         os.mkdir(directory, 0o700)
     store, acknowledged = f"{directory}/store", f"{directory}/acknowledged"
-    server = start_server("-m", 32, "-e", store, threads=2)
+    if getattr(request, "param", "") == "named":
+        server = start_server("--cache", f"{NAMED},store={store}", threads=2)
+        server.addresses.reverse()
+    else:
+        server = start_server("-m", 32, "-e", store, threads=2)
     yield server, store, acknowledged
     if str(directory).startswith("/dev/shm"):
         shutil.rmtree(directory)
@@ -70,6 +80,7 @@ def load(shared):
         process.stdout.close()
 
 
+@pytest.mark.parametrize("shared", ["main", "named"], indirect=True)
 @pytest.mark.parametrize("pread,reads", [(0, 1_000_000), (1, 100_000)])
 def test_no_wrong_value_and_none_older_than_acknowledged(shared, load, pread, reads):
     _, store, acknowledged = shared
@@ -169,6 +180,24 @@ def test_no_system_call_for_a_read(shared):
     print(few, many)
     # Ten times a second a reader looks whether the path names another file.
     assert many - few < 500
+
+
+@pytest.mark.parametrize("shared", ["named"], indirect=True)
+def test_the_file_of_a_named_cache_follows_its_listener(shared):
+    server, store, acknowledged = shared
+    arguments = ["time", "--store", store, "--reads", 1000, "--keys", 100]
+    with server.connect() as connection:
+        for key in range(100):
+            assert connection.set(b"key-%d" % key, b"x" * 100) == b"STORED"
+        assert judged(readers(*arguments)) | {"nanoseconds_each": 0} == {
+            "reads": 1000, "found": 1000, "bytes": 100_000, "nanoseconds_each": 0}
+        assert connection.set(b"key-7", b"x" * 1100) == b"STORED"
+        found = judged(readers(*arguments))
+        assert found["found"] == 1000 and found["bytes"] % 1000 == 0 and found["bytes"] > 100_000
+        assert connection.ask(b"flush_all\r\n") == b"OK"
+        assert connection.set(b"key-8", b"y") == b"STORED"
+        found = judged(readers(*arguments))
+        assert 0 < found["found"] < 100 and found["bytes"] == found["found"]
 
 
 def test_the_file_of_a_killed_server_can_be_read(shared, start_server):

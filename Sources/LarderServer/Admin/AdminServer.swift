@@ -3,7 +3,8 @@ import LarderEventLoop
 import LarderStore
 import Synchronization
 
-/// The admin listener: metrics, health and the console over HTTP, on a thread of its own, outside of `-c`.
+/// The listeners of `--admin` and `--stats`: metrics, health and the console over HTTP, and uWSGI's statistics. They have
+/// a thread of their own, and are outside of `-c`.
 final class AdminServer: Sendable {
     private enum Phase: Int {
         case starting, serving, stopping
@@ -11,19 +12,31 @@ final class AdminServer: Sendable {
 
     private let state: ServerState
     private let listeners: [Listener]
+    private let statisticsListeners: [Listener]
     private let phase = Atomic(Phase.starting.rawValue)
     private let mustEnd = Atomic(false)
     private let waker = Mutex<Waker?>(nil)
     private let thread = Mutex<SystemThread?>(nil)
 
     private static let limits = HTTPLimits()
-    /// Its clients, and one that is accepted to be refused; the listeners; the loop and its wake-up.
-    static let openFilesMax = limits.clientsMax + 8
+    private static let statisticsLimits = OneAnswerLimits()
 
-    /// - Parameter listeners: its own from now on.
-    init(_ state: ServerState, _ listeners: [Listener]) {
+    /// Clients, and one that is accepted to be refused; two listeners at each place; the loop and its wake-up.
+    static func openFilesMax(_ settings: Settings) -> Int {
+        let places = settings.statisticsPlaces.count
+        guard settings.admin != nil || places > 0 else { return 0 }
+        let clients = settings.admin == nil ? 0 : limits.clientsMax
+        return clients + (places == 0 ? 0 : statisticsLimits.clientsMax + 2 * places) + 8
+    }
+
+    /// Takes over the listeners.
+    /// - Parameters:
+    ///   - listeners: for HTTP.
+    ///   - statistics: for uWSGI's statistics.
+    init(_ state: ServerState, _ listeners: [Listener], statistics: [Listener]) {
         self.state = state
         self.listeners = listeners
+        statisticsListeners = statistics
     }
 
     /// Starts the thread; returns when it answers, or why it cannot.
@@ -46,8 +59,10 @@ final class AdminServer: Sendable {
         thread.withLock { $0 }?.join()
     }
 
-    /// Where it listens, for the log.
+    /// Where HTTP is spoken, for the log.
     var places: [String] { listeners.compactMap { $0.address?.text } }
+    /// Where uWSGI's statistics are, for the log.
+    var statisticsPlaces: [String] { statisticsListeners.compactMap { $0.address?.text } }
 
     // MARK: In the thread
 
@@ -58,13 +73,16 @@ final class AdminServer: Sendable {
             let server = try HTTPServer(on: loop, listeners: listeners.map(\.fd), limits: Self.limits) { [self] in
                 answer($0)
             }
+            let statistics = try OneAnswerServer(
+                on: loop, listeners: statisticsListeners.map(\.fd), limits: Self.statisticsLimits
+            ) { [state] in UwsgiStatistics.json(of: state) }
             waker.withLock { $0 = wakeup.waker }
             readiness.succeed()
             while !mustEnd.load(ordering: .acquiring) { loop.turn(block: true) }
             waker.withLock { $0 = nil }
-            withExtendedLifetime((wakeup, server)) {}
+            withExtendedLifetime((wakeup, server, statistics)) {}
         } catch {
-            readiness.fail(.adminListener(state.settings.admin?.text ?? "", reason: "\(error)"))
+            readiness.fail(.adminListener(state.settings.admin?.text, reason: "\(error)"))
         }
     }
 

@@ -23,16 +23,19 @@ extension Option {
             long: "uwsgi", .required("ADDR"), .listening,
             "serve uWSGI's cache protocol at PORT, HOST:PORT or a\nsocket file (docs/uwsgi.md); may be repeated",
             effect: { draft, text throws(Ending) in
-                guard let place = CacheKey.place(text) else {
-                    throw .usage(
-                        "--uwsgi takes a port (3031), an address (127.0.0.1:3031) or a socket file (/run/a.sock), not "
-                            + "\"\(text)\".")
-                }
+                let place = try place(text, of: "--uwsgi")
                 if !draft.settings.uwsgiPlaces.contains(place) { draft.settings.uwsgiPlaces.append(place) }
             }),
         Option(
+            long: "stats", .required("ADDR"), .listening,
+            "uWSGI's statistics, as JSON, at PORT, HOST:PORT or a\nsocket file; may be repeated",
+            effect: { draft, text throws(Ending) in
+                let place = try place(text, of: "--stats")
+                if !draft.settings.statisticsPlaces.contains(place) { draft.settings.statisticsPlaces.append(place) }
+            }),
+        Option(
             long: "uwsgi-open", .none, .listening,
-            "the network is trusted: let --uwsgi serve other\nmachines, and beside -Y, -S and -Z",
+            "the network is trusted: let --uwsgi and --stats serve\nother machines, and beside -Y, -S and -Z",
             effect: { draft, _ in draft.settings.uwsgiIsOpen = true }),
         Option(
             "s", "unix-socket", .required("FILE"), .listening,
@@ -63,6 +66,16 @@ extension Option {
             "metrics, health and a console over HTTP, on PORT (this\nmachine only) or HOST:PORT (default: none)",
             effect: { draft, text throws(Ending) in draft.settings.admin = try adminAddress(text) }),
     ]
+}
+
+/// A place of `--uwsgi` or `--stats`.
+private func place(_ text: String, of option: String) throws(Ending) -> CacheSettings.Place {
+    guard let place = CacheKey.place(text) else {
+        throw .usage(
+            "\(option) takes a port (3031), an address (127.0.0.1:3031) or a socket file (/run/a.sock), not "
+                + "\"\(text)\".")
+    }
+    return place
 }
 
 private func port(_ text: String, of option: String) throws(Ending) -> Int {

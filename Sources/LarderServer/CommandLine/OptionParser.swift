@@ -145,21 +145,24 @@ private func checkTogether(_ draft: Draft) throws(Ending) {
     if settings.tlsEnabled, settings.tcpPort == 0 { throw .usage("ERROR: You cannot enable SSL without a TCP port.") }
 }
 
-/// The uwsgi protocol knows no login and no TLS, so its listener would be a way around them; and so would `udp=`.
+/// uWSGI's protocol and statistics know no login and no TLS, so their listeners would be a way around them; and so would
+/// `udp=`.
 private func checkUwsgi(_ settings: Settings) throws(Ending) {
-    guard !settings.uwsgiIsOpen else { return }
-    let cache = settings.caches.first { !$0.udpAddresses.isEmpty }
-    guard let asking = settings.uwsgiPlaces.isEmpty ? cache.map({ "cache \"\($0.name)\": udp" }) : "--uwsgi" else {
-        return
-    }
+    guard !settings.uwsgiIsOpen, let asking = unprotectedListener(settings) else { return }
     let guards = [
         ("-S", settings.saslEnabled), ("-Y", settings.userFilePath != nil && !settings.saslEnabled),
         ("-Z", settings.tlsEnabled),
     ]
     guard let option = guards.first(where: \.1)?.0 else { return }
     throw .usage(
-        "\(asking) does not go with \(option): the uwsgi protocol has no login and no TLS. Give --uwsgi-open beside it if "
-            + "the network is trusted.")
+        "\(asking) does not go with \(option): it has no login and no TLS. Give --uwsgi-open beside it if the network is "
+            + "trusted.")
+}
+
+private func unprotectedListener(_ settings: Settings) -> String? {
+    if !settings.uwsgiPlaces.isEmpty { return "--uwsgi" }
+    if !settings.statisticsPlaces.isEmpty { return "--stats" }
+    return settings.caches.first { !$0.udpAddresses.isEmpty }.map { "cache \"\($0.name)\": udp" }
 }
 
 /// memcached runs without any place to listen at, and says nothing.

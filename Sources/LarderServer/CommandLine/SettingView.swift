@@ -18,6 +18,7 @@ enum SettingView: Sendable {
         ("udp-unsafe", .isOn { $0.udpIsUnsafe }),
         ("listen", .asGiven(otherwise: "this machine only")),
         ("uwsgi", .asGiven(otherwise: "none")),
+        ("stats", .asGiven(otherwise: "none")),
         ("uwsgi-open", .isOn { $0.uwsgiIsOpen }),
         ("unix-socket", .value { $0.unixSocketPath }),
         ("unix-mask", .value { String($0.unixSocketMask, radix: 8) }),

@@ -59,6 +59,7 @@ extension Settings {
         settings.tls.keyPath = tls.keyPath.map(absolute)
         settings.tls.authorityPath = tls.authorityPath.map(absolute)
         settings.uwsgiPlaces = uwsgiPlaces.map(absolutePlace)
+        settings.statisticsPlaces = statisticsPlaces.map(absolutePlace)
         for index in settings.caches.indices {
             settings.caches[index].storePath = caches[index].storePath.map(absolute)
             settings.caches[index].places = caches[index].places.map(absolutePlace)

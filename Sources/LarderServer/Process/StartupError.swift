@@ -5,9 +5,9 @@ package import LarderStore
 package enum StartupError: Error, Equatable {
     /// No TCP listener at this port; the system's error number.
     case tcpListener(port: Int, error: Int32)
-    /// Not on the address of `--admin`, as given; why.
-    case adminListener(String, reason: String)
-    /// Not on a place that a cache's `listen=` or `--uwsgi` names; why. The option is as it is to be shown.
+    /// Not on the address of `--admin`, as given; why. nil: it is the thread of `--stats` that cannot begin.
+    case adminListener(String?, reason: String)
+    /// Not on a place that a cache's `listen=`, `--uwsgi` or `--stats` names; why. The option is as it is to be shown.
     case placeListener(option: String, reason: String)
     /// The store of a named cache cannot be opened.
     case cacheStore(cache: String, StoreError)
@@ -20,8 +20,8 @@ package enum StartupError: Error, Equatable {
     /// The name given to `-l` has no address; the resolver's reason.
     case unresolvedHost(port: Int, host: String, reason: String)
     case unixListener(path: String, error: Int32)
-    /// `--uwsgi` names an address that other machines reach.
-    case uwsgiNotLoopback(address: String)
+    /// `--uwsgi` or `--stats` names an address that other machines reach.
+    case uwsgiNotLoopback(option: String, address: String)
     /// An address of a cache's `nodes=` or `udp=` cannot be used; why.
     case cacheSync(cache: String, key: String, address: String, reason: String)
     /// A cache's `udp=` names an address that other machines reach, and no `nodes=` says which.
@@ -49,8 +49,10 @@ package enum StartupError: Error, Equatable {
         switch self {
         case .tcpListener(let port, let error):
             "failed to listen on TCP port \(port): \(describe(error: error))"
-        case .adminListener(let address, let reason):
+        case .adminListener(let address?, let reason):
             "failed to listen on the address of --admin, \(address): \(reason)"
+        case .adminListener(nil, let reason):
+            "--stats: failed to listen: \(reason)"
         case .placeListener(let option, let reason):
             "\(option): failed to listen: \(reason)"
         case .cacheStore(let cache, let error):
@@ -66,8 +68,8 @@ package enum StartupError: Error, Equatable {
             "failed to listen on TCP port \(port): cannot resolve \"\(host)\": \(reason)"
         case .unixListener(let path, let error):
             "failed to listen on UNIX socket: \(path): \(describe(error: error))"
-        case .uwsgiNotLoopback(let address):
-            "--uwsgi \(address): other machines reach this address, and the uwsgi protocol has no login. Give a "
+        case .uwsgiNotLoopback(let option, let address):
+            "\(option) \(address): other machines reach this address, and \(option) has no login. Give a "
                 + "loopback address or a socket file, or --uwsgi-open if the network is trusted."
         case .cacheSync(let cache, let key, let address, let reason):
             "cache \"\(cache)\": \(key) \(address) cannot be used: \(reason)"

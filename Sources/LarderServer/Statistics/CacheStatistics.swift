@@ -1,30 +1,57 @@
 import LarderStore
 
+/// One field of uWSGI's statistics.
+enum UwsgiField: CustomStringConvertible {
+    case text(String)
+    case number(Int64)
+
+    var description: String {
+        switch self {
+        case .text(let text): text
+        case .number(let number): "\(number)"
+        }
+    }
+
+    /// As a value of JSON.
+    var json: String {
+        switch self {
+        case .text(let text): JSONText.string(text)
+        case .number: description
+        }
+    }
+}
+
+extension ServedCache {
+    /// The fields of uWSGI's statistics of a cache, in uWSGI's order.
+    var uwsgiFields: [(name: String, value: UwsgiField)] {
+        let statistics = store.statistics
+        let isLimited = !settings.isMemcachedShaped
+        func number(_ value: some BinaryInteger) -> UwsgiField { .number(Int64(clamping: value)) }
+        return [
+            ("name", .text(name)),
+            ("hash", .text(isLimited ? settings.hashName : "wyhash")),
+            ("hashsize", number(isLimited ? settings.hashSize : statistics.bucketCount)),
+            ("keysize", number(isLimited ? settings.keyBytesMax : 250)),
+            // 0: as many as there is memory for.
+            ("max_items", number(settings.items ?? 0)),
+            ("blocks", number(isLimited ? settings.blocks : statistics.arenaBytes / statistics.blockBytes)),
+            ("blocksize", number(isLimited ? settings.blockBytes : statistics.blockBytes)),
+            ("items", number(statistics.counters.items)),
+            ("hits", number(total(.getHits) + total(.touchHits))),
+            ("miss", number(total(.getMisses) + total(.touchMisses))),
+            ("full", number(statistics.limitUse?.full ?? statistics.counters.outOfMemory)),
+            ("last_modified_at", number((statistics.limitUse?.lastModifiedMilliseconds ?? 0) / 1000)),
+        ]
+    }
+}
+
 /// `stats caches`: every cache with the fields of uWSGI's statistics, under its name.
 extension Statistics {
     static func caches(_ state: ServerState, _ lines: inout StatisticsList) {
         for cache in state.caches {
-            let store = cache.store.statistics
-            let settings = cache.settings
-            func add(_ field: String, _ value: some CustomStringConvertible) {
-                lines.add("\(cache.name):\(field)", value)
-            }
-            let isLimited = !settings.isMemcachedShaped
-            add("name", cache.name)
-            add("hash", isLimited ? settings.hashName : "wyhash")
-            add("hashsize", isLimited ? settings.hashSize : store.bucketCount)
-            add("keysize", isLimited ? settings.keyBytesMax : 250)
-            // 0: as many as there is memory for.
-            add("max_items", settings.items ?? 0)
-            add("blocks", isLimited ? settings.blocks : store.arenaBytes / store.blockBytes)
-            add("blocksize", isLimited ? settings.blockBytes : store.blockBytes)
-            add("items", store.counters.items)
-            add("hits", cache.total(.getHits) + cache.total(.touchHits))
-            add("miss", cache.total(.getMisses) + cache.total(.touchMisses))
-            add("full", store.limitUse?.full ?? store.counters.outOfMemory)
-            add("last_modified_at", (store.limitUse?.lastModifiedMilliseconds ?? 0) / 1000)
+            for field in cache.uwsgiFields { lines.add("\(cache.name):\(field.name)", field.value) }
             guard let sync = cache.sync else { continue }
-            for counter in SyncCounter.allCases { add(counter.name, sync.value(counter)) }
+            for counter in SyncCounter.allCases { lines.add("\(cache.name):\(counter.name)", sync.value(counter)) }
         }
     }
 }

@@ -1,11 +1,11 @@
-/// Parts of JSON documents, as text.
+/// JSON as text.
 enum JSONText {
-    /// - Parameter fields: names, and values that are JSON already.
+    /// - Parameter fields: names that need no escapes, and values as JSON.
     static func object(_ fields: [(String, String)]) -> String {
         "{" + fields.map { "\"\($0.0)\": \($0.1)" }.joined(separator: ", ") + "}"
     }
 
-    /// - Parameter values: JSON already.
+    /// - Parameter values: as JSON.
     static func array(_ values: [String]) -> String { "[" + values.joined(separator: ", ") + "]" }
 
     static func string(_ text: String) -> String {
