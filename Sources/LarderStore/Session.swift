@@ -196,7 +196,7 @@ public struct Session: ~Copyable {
         }
         let pinned = atomicAdd(&state.process.pointee.pinnedSlabs, added) + added
         let shareMax = isBrief ? Self.brieflyPinnedShareMax : Self.pinnedShareMax
-        guard Int(pinned) > state.slabCount / shareMax else { return pin }
+        guard Int(pinned) > state.slabsInUse / shareMax else { return pin }
         unpin(pin)
         return nil
     }
@@ -269,8 +269,9 @@ public struct Session: ~Copyable {
         let isMoreInLimbo = space.recycleLimbo(slot, slabsMax: Self.slabsRecycledMax)
         if state.indexIsTooDense { space.growIndex(slot, now: now) }
         if !budget.isSpent { space.retireEmptied(slot) }
+        let isLimitFar = !budget.isSpent && space.keepLimit(slot, now: now)
         let interval = max(1, min(250, state.process.pointee.configuration.bucketIntervalMilliseconds / 8))
-        let isUnfinished = budget.isSpent || state.isFlushing || isMoreInLimbo
+        let isUnfinished = budget.isSpent || state.isFlushing || isMoreInLimbo || isLimitFar
         let next = isUnfinished ? now : now + interval
         atomicStore(&state.process.pointee.nextTickMilliseconds, UInt64(bitPattern: next))
         return isUnfinished

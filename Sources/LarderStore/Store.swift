@@ -190,6 +190,9 @@ public final class Store: Sendable {
                 oldest = min(oldest, atomicLoad(&state.slabs[slab].opened_seconds))
             }
         }
+        // A withheld slab is free in the table.
+        slabs.withheld = min(slabs.free, state.withheldCount)
+        slabs.free -= slabs.withheld
         return StoreStatistics(
             counters: counters, slabs: slabs, slabBytes: geometry.slabBytes,
             blockBytes: 1 << geometry.blockShift,
@@ -205,6 +208,8 @@ public struct StoreStatistics: Sendable {
     /// Slabs by what they are for.
     public struct Slabs: Sendable {
         public var free = 0
+        /// Free slabs that a memory limit withholds.
+        package var withheld = 0
         public var open = 0
         public var used = 0
         public var limbo = 0

@@ -84,7 +84,10 @@ extension StoreState {
             space.owned.links[slab] = SlabLinks()
             space.owned.births[slab] = 0
             space.owned.renewals[slab] = 0
+            space.owned.isWithheld[slab] = false
         }
+        atomicStore(&process.pointee.slabsWithheld, 0)
+        space.owned.withholdingHand = slabCount - 1
         space.owned.slabsWritten = 0
         space.owned.windowHand = 0
         space.owned.expiryHeap = ExpiryHeap()

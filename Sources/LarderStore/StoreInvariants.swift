@@ -273,7 +273,13 @@ struct InvariantCheck {
     }
 
     mutating func checkSlabs(_ space: borrowing Space) {
+        var withheld = 0
         for slab in 0..<state.slabCount {
+            if space.owned.isWithheld[slab] {
+                put(slab, .withheld)
+                withheld += 1
+                if slabState(slab) != .free { fail("withheld slab \(slab) has state \(slabState(slab).rawValue)") }
+            }
             switch slabState(slab) {
             case .runHead: checkRun(slab)
             case .index: put(slab, .index)
@@ -282,6 +288,7 @@ struct InvariantCheck {
             default: break
             }
         }
+        if withheld != state.withheldCount { fail("\(withheld) slabs are withheld, not \(state.withheldCount)") }
         let landings = places.count { $0 == .landing }
         if landings != space.owned.landingSlabs {
             fail("\(landings) slabs are claimed for values that arrive, not \(space.owned.landingSlabs)")
@@ -330,5 +337,5 @@ struct InvariantCheck {
 
 /// Where a slab can be.
 private enum SlabPlace: UInt8 {
-    case nowhere, free, limbo, fresh, kept, lane, run, index, metadata, landing
+    case nowhere, free, limbo, fresh, kept, lane, run, index, metadata, landing, withheld
 }

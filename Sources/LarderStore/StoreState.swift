@@ -141,6 +141,8 @@ struct ProcessState {
     var pins: SharedArray<UInt32>
     /// Slabs with a pin. Atomic.
     var pinnedSlabs: UInt32 = 0
+    /// Slabs that are withheld: see `MemoryLimit.swift`. Atomic; changed under the space lock.
+    var slabsWithheld: UInt32 = 0
     /// Sessions' epochs and lanes.
     /// Addresses of the sessions' slots, 0 where there is none. Atomic.
     var sessions: SharedArray<UInt64>

@@ -271,6 +271,37 @@ class TestSerializers:
             assert client.get("key") == ([1, "two"], 3)
 
 
+class TestMemoryLimit:
+    def test_limit_goes_down_and_up(self, client):
+        client.set("key", "value", noreply=False)
+        for megabytes in (8, 32, 64):
+            assert client.cache_memlimit(megabytes) is True
+            assert client.stats()[b"limit_maxbytes"] == megabytes << 20
+            assert client.stats("settings")[b"maxbytes"] == megabytes << 20
+            assert client.get("key") == b"value"
+
+    @pytest.mark.larder_only
+    def test_full_cache_gives_its_memory_back(self, start_server):
+        server = start_server("-m", "64")
+        with closing(Client(server.address, timeout=10, no_delay=True)) as client:
+            value = b"x" * 10_000
+            for number in range(8000):
+                client.set(f"key{number}", value)
+            full = client.stats()[b"bytes"]
+            assert full > 50 << 20
+            resident = server.resident_bytes()
+            assert client.cache_memlimit(16) is True
+            poll(lambda: server.stats("larder")["withheld_bytes"] == str(48 << 20), "the limit is kept")
+            assert 8 << 20 < client.stats()[b"bytes"] < 16 << 20
+            assert server.resident_bytes() < resident - (40 << 20)
+            # What was stored last is there.
+            assert client.get("key7999") == value
+            assert client.cache_memlimit(64) is True
+            for number in range(8000):
+                client.set(f"key{number}", value)
+            assert client.stats()[b"bytes"] > 50 << 20
+
+
 class TestPools:
     def test_pool_under_threads(self, server):
         client = PooledClient(server.address, max_pool_size=8, timeout=10)

@@ -111,6 +111,10 @@ extension MetricsText {
     private static let cacheOwn: [(statistic: String, metric: Metric)] = [
         ("free_bytes", Metric("larder_cache_free_bytes", .gauge, "Bytes of free slabs.")),
         (
+            "withheld_bytes",
+            Metric("larder_cache_withheld_bytes", .gauge, "Bytes of slabs that cache_memlimit withholds.")
+        ),
+        (
             "hole_bytes",
             Metric("larder_cache_hole_bytes", .gauge, "Bytes of used slabs that no live item covers.")
         ),

@@ -11,8 +11,9 @@ package final class ServedCache: Sendable {
     let sizeMax: Int
     /// `lru_crawler`
     let crawler: Crawler
-    /// What it may hold: `-m`, or all blocks.
-    let contentBytesMax: Int
+    /// What it may hold: `-m` or less by `cache_memlimit`, or all blocks.
+    var contentBytesMax: Int { contentBytes.load(ordering: .relaxed) }
+    private let contentBytes: Atomic<Int>
     /// Whether it drops items when full.
     let evicts: Bool
     /// What other servers are told of it, and tell; nil without `nodes=` and `udp=`.
@@ -27,10 +28,10 @@ package final class ServedCache: Sendable {
     ) throws(StoreError) {
         self.settings = settings
         self.sync = sync
-        contentBytesMax =
+        contentBytes = Atomic(
             settings.isMemcachedShaped
-            ? server.memoryLimitBytes
-            : settings.blocks.multipliedReportingOverflow(by: settings.blockBytes).partialValue
+                ? server.memoryLimitBytes
+                : settings.blocks.multipliedReportingOverflow(by: settings.blockBytes).partialValue)
         evicts = settings.isMemcachedShaped ? server.evictions : settings.purgesLeastRecentlyUsed
         sizeMax = settings.isMemcachedShaped ? server.maxItemSizeBytes : settings.valueBytesMax
         var configuration = Self.configuration(settings, server)
@@ -47,6 +48,9 @@ package final class ServedCache: Sendable {
     }
 
     package var name: String { settings.name }
+
+    /// Notes what `cache_memlimit` has set.
+    func noteLimit(bytes: Int) { contentBytes.store(bytes, ordering: .relaxed) }
 
     /// Says once that the cache is full, unless nobody wants to know. Called by the main thread now and
     /// then, so that no request waits for the log.

@@ -18,7 +18,7 @@ extension Execute {
         case .setCrawlerLimit(let items): reply = tune(state) { $0.crawlerItemsMax = items }
         case .crawl(let classes): reply = crawl(&context, classes)
         case .dumpKeys(let form, let classes): reply = dumpKeys(&connection, context, form, classes)
-        case .setMemoryLimit: reply = .memoryLimitNotAdjustable
+        case .setMemoryLimit(let megabytes): reply = setMemoryLimit(context, megabytes: Int(megabytes))
         case .tuneEviction(let hot, let warm, let hotFactor, let warmFactor):
             reply = tune(state) {
                 $0.hotPercent = hot
@@ -54,6 +54,15 @@ extension Execute {
 
     private static func tune(_ state: ServerState, _ change: (inout TunableSettings) -> Void) -> Reply {
         state.tunables.withLock { change(&$0) }
+        return .ok
+    }
+
+    /// The arena is reserved at the start, so the limit may be -m or less.
+    private static func setMemoryLimit(_ context: borrowing WorkerContext, megabytes: Int) -> Reply {
+        let bytes = megabytes << 20
+        guard context.session.limitMemory(bytes: bytes, now: context.now) else { return .memoryLimitNotAdjustable }
+        context.state.caches[context.cacheNumber].noteLimit(bytes: bytes)
+        if context.verbosity > 0 { StandardError.write("maxbytes adjusted to \(megabytes)m") }
         return .ok
     }
 

@@ -72,6 +72,7 @@ enum Statistics {
     private static func memory(_ cache: ServedCache, _ lines: inout StatisticsList) {
         let store = cache.store.statistics
         lines.add("free_bytes", store.slabs.free * store.slabBytes)
+        lines.add("withheld_bytes", store.slabs.withheld * store.slabBytes)
         lines.add("limbo_bytes", store.slabs.limbo * store.slabBytes)
         lines.add("hole_bytes", max(0, (store.slabs.used + store.slabs.open) * store.slabBytes - store.liveBytes))
         lines.add("items_moved", store.counters.itemsMoved)

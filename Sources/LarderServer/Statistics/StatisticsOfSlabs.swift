@@ -55,6 +55,6 @@ extension Statistics {
             for (name, value) in values { lines.add("1:\(name)", value) }
         }
         lines.add("active_slabs", pages > 0 ? 1 : 0)
-        lines.add("total_malloced", store.arenaBytes - store.slabs.free * store.slabBytes)
+        lines.add("total_malloced", store.arenaBytes - (store.slabs.free + store.slabs.withheld) * store.slabBytes)
     }
 }

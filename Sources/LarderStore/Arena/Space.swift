@@ -62,6 +62,12 @@ struct SpaceState {
     var attentions: SharedArray<Int64>
     /// By slab: whether it was sealed although there was room in it, since its lane had too many open.
     var sealedEarly: SharedArray<Bool>
+    /// By slab: whether it is free and not to be used.
+    var isWithheld: SharedArray<Bool>
+    /// Slabs that the memory limit allows.
+    var slabsAllowed: Int
+    /// The next slab to withhold. It goes down from the end of the arena.
+    var withholdingHand: Int
     /// Slabs that new items were put in so far.
     var slabsWritten: UInt64 = 0
     /// Where the search for adjacent slabs goes on in a large arena.
@@ -96,6 +102,9 @@ struct SpaceState {
         renewals = SharedArray(allocating: 0, count: slabCount)
         attentions = SharedArray(allocating: Int64.max, count: slabCount)
         sealedEarly = SharedArray(allocating: false, count: slabCount)
+        isWithheld = SharedArray(allocating: false, count: slabCount)
+        slabsAllowed = slabCount
+        withholdingHand = slabCount - 1
     }
 
     func deallocate() {
@@ -104,6 +113,7 @@ struct SpaceState {
         renewals.deallocate()
         attentions.deallocate()
         sealedEarly.deallocate()
+        isWithheld.deallocate()
         droppedKeys?.deallocate()
     }
 }

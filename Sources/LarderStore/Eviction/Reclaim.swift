@@ -9,6 +9,8 @@ extension Space {
     /// Slabs looked at to find one with holes; and before an item has to go though there are some.
     private static let samples = 16
     private static let samplesMax = 256
+    /// Slabs drawn for one that is not withheld.
+    private static let drawsMax = 16
     /// While less of the items' memory lives, holes of this share of a slab are closed rather than live items dropped.
     private static let livePercentMax: Int64 = 94
     private static let holesMinDivisor = 16
@@ -188,7 +190,7 @@ extension Space {
     /// Whether the slabs have so many holes that Larder closes them rather than drops a live item. With fewer holes, too
     /// many items would have to be moved for one free slab.
     var hasManyHoles: Bool {
-        let unused = owned.freeSlabs.count + owned.limboSlabs.count
+        let unused = owned.freeSlabs.count + owned.limboSlabs.count + state.withheldCount
         let itemSlabs = slabCount - owned.metadataSlabs - owned.indexSlabs - unused
         return state.liveBlockCount() < Int64(itemSlabs) * Int64(blocksPerSlab) * Self.livePercentMax / 100
     }
@@ -196,7 +198,11 @@ extension Space {
     /// A slab at random. Neighbours would not do: they were filled one after the other, and so are
     /// of one age and much alike.
     func nextSample() -> Int {
-        Int(nextSampleBits()) % slabCount
+        for _ in 1..<Self.drawsMax {
+            let slab = Int(nextSampleBits()) % slabCount
+            if !owned.isWithheld[slab] { return slab }
+        }
+        return Int(nextSampleBits()) % slabCount
     }
 
     /// Blocks that moving a slab's live items together gains. What is free at the end of a sealed slab was too short for

@@ -95,8 +95,8 @@ extension Space {
         _ count: Int, _ session: Shared<SessionSlot>, now: Int64
     ) -> Int? {
         recycleLimbo(session)
-        guard owned.landingSlabs + count <= slabCount / Self.landingsDivisor,
-            owned.freeSlabs.count - count >= slabCount / Self.freeBesideDivisor,
+        guard owned.landingSlabs + count <= state.slabsInUse / Self.landingsDivisor,
+            owned.freeSlabs.count - count >= state.slabsInUse / Self.freeBesideDivisor,
             let head = freeWindow(count), claim(head..<head + count, session, now: now)
         else { return nil }
         // Their memory is in use from now on, whatever comes of the value.

@@ -15,7 +15,7 @@ extension Space {
     /// Items of this share of a slab or more cost less to move than to fault new memory in for.
     private static let largeItemDivisor = 64
     /// Memory is short while less than this share of the slabs is free.
-    private static let freeShareDivisor = 16
+    static let freeShareDivisor = 16
 }
 
 extension StoreState {
@@ -207,8 +207,7 @@ extension Space {
             replaced = place
         }
         if let replaced { sealOpenSlab(at: replaced, isFull: true, session) }
-        let isShort = owned.freeSlabs.count < slabCount / Self.freeShareDivisor
-        session.pointee.openLimit = isShort ? session.pointee.openLimitWhenShort : session.pointee.openLimitMax
+        session.pointee.openLimit = openLimit(of: session)
         while session.pointee.openCount >= session.pointee.openLimit, let place = leastUsed(session) {
             sealOpenSlab(at: place, session)
         }
@@ -245,7 +244,7 @@ extension Space {
     }
 
     /// The place of the lane's slab that was not written to for the longest.
-    private func leastUsed(_ session: Shared<SessionSlot>) -> Int? {
+    func leastUsed(_ session: Shared<SessionSlot>) -> Int? {
         (0..<session.pointee.openCount).min {
             session.pointee.open[$0].lastUse < session.pointee.open[$1].lastUse
         }

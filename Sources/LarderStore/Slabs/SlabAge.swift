@@ -38,8 +38,9 @@ extension Space {
 
     private func youth(bornAt birth: UInt64) -> UInt64 {
         // Bounded first: the sequences of a damaged file may lie any distance apart.
-        let age = min(owned.slabsWritten &- birth, UInt64(slabCount))
-        return Self.youthMax - age * Self.youthMax / UInt64(slabCount)
+        let slabsInUse = UInt64(state.slabsInUse)
+        let age = min(owned.slabsWritten &- birth, slabsInUse)
+        return Self.youthMax - age * Self.youthMax / slabsInUse
     }
 
     /// Whether a slab's youngest item is among the last half arena's worth of what was stored.

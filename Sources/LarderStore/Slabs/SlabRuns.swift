@@ -15,7 +15,7 @@ extension Space {
     /// More than a dozen used ones. A window of the largest item that there can be, 4,096 slabs, is no overflow.
     private static let youngCost: UInt64 = 1 << 50
     /// Share of the slabs that has to be free for a search to go on where it would cost an item.
-    private static let freeShareDivisor = 8
+    private static let windowFreeShareDivisor = 8
 }
 
 extension StoreState {
@@ -114,10 +114,10 @@ extension Space {
     func freeWindow(_ count: Int) -> Int? {
         if let first = windowLastFreed(count) { return first }
         // The search for another is long where there may be none.
-        guard owned.freeSlabs.count > slabCount / Self.freeShareDivisor,
+        guard owned.freeSlabs.count > state.slabsInUse / Self.windowFreeShareDivisor,
             let first = cheapestWindow(count)
         else { return nil }
-        return (first..<first + count).allSatisfy { slabs.state($0) == .free } ? first : nil
+        return (first..<first + count).allSatisfy({ isFree($0) }) ? first : nil
     }
 
     /// A window of free slabs among those that were in use until lately, which come first in their list.
@@ -129,8 +129,8 @@ extension Space {
             guard slabs[slab].sequence != 0 else { return nil }
             var first = slab
             var end = slab + 1
-            while end - first < count, first > 0, slabs.state(first - 1) == .free { first -= 1 }
-            while end - first < count, end < slabCount, slabs.state(end) == .free { end += 1 }
+            while end - first < count, first > 0, isFree(first - 1) { first -= 1 }
+            while end - first < count, end < slabCount, isFree(end) { end += 1 }
             if end - first == count, !(first..<end).contains(where: state.isPinned) { return first }
         }
         return nil
@@ -146,7 +146,7 @@ extension Space {
         guard count <= slabCount else { return nil }
         let span = max(Self.slabsSearched, 4 * count)
         guard span < slabCount else { return cheapestWindow(count, in: 0..<slabCount)?.first }
-        let muchIsFree = owned.freeSlabs.count > slabCount / Self.freeShareDivisor
+        let muchIsFree = owned.freeSlabs.count > state.slabsInUse / Self.windowFreeShareDivisor
         var best: (cost: UInt64, first: Int)?
         for _ in 0...slabCount / span {
             // The last part is as long as the others, so that what comes and goes is not at the very end,
@@ -194,7 +194,7 @@ extension Space {
         let owner = state.runHead(of: slab)
         if state.isPinned(slab) || state.isPinned(owner) { return nil }
         switch slabs.state(slab) {
-        case .free: return 0
+        case .free: return owned.isWithheld[slab] ? nil : 0
         // Whoever takes it waits for others.
         case .limbo: return 1
         case .sealed, .open, .runHead, .runTail:

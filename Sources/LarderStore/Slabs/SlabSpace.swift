@@ -6,7 +6,7 @@ extension Space {
     private static let keptReserve = 1
     /// Slabs, free or in limbo, below which a session makes room ahead of need, so that the next
     /// one finds a slab whose readers are gone already.
-    private static let slabsAhead = 3
+    static let slabsAhead = 3
     /// Slabs emptied in a row without one more being free before items pay more for being kept, and
     /// before none is kept. It bounds how long one set may wait.
     private static let reclaimsBeforeSurcharge = 4
@@ -26,7 +26,7 @@ extension Space {
     }
 
     /// Sees to it that a slab is free beside the one that eviction itself may need.
-    private func makeRoom(
+    func makeRoom(
         areItemsLarge: Bool = false, _ session: Shared<SessionSlot>, now: Int64
     ) -> Bool {
         var mayReclaim = true
@@ -176,6 +176,7 @@ extension Space {
         return (1..<slabCount).last { slab in
             switch slabs.state(slab) {
             case .index, .claimed, .metadata: return false
+            case .free: return isFree(slab)
             case .runHead, .runTail:
                 let head = state.runHead(of: slab)
                 return state.isEmpty(head) || isShort && !isYoung(head)
@@ -216,6 +217,7 @@ extension Space {
         if slabs.state(slab) == .open { sealWherever(slab) }
         switch slabs.state(slab) {
         case .free:
+            guard isFree(slab) else { return false }
             owned.freeSlabs.remove(slab, owned.links)
             slabs.transition(slab, to: .claimed)
             return true

@@ -1,0 +1,168 @@
+import CLarderArena
+import Glibc
+
+/// A limit below the size of the arena. Under the space lock.
+///
+/// The slabs beyond the limit are withheld: free, on no list, and without memory. They are taken from the end of the
+/// arena, below the index, so that the slabs in use stay adjacent and large items find room.
+///
+/// A limit is reached in slices. The command does the first ones, the upkeep does the rest.
+extension Space {
+    /// Slabs that one slice looks at or gives back, if that is all it does.
+    private static let workAtOnce = 4096
+    /// To return the memory of a free slab counts as so many of these.
+    private static let workOfReturn = 512
+    /// Slabs that a store needs beside its tables, its index and the largest item.
+    private static let slabsToWorkIn = 16
+
+    /// The slabs of items below which no limit goes: the largest item must have room.
+    private var itemSlabsMin: Int {
+        state.slabCount(forBytes: process.pointee.configuration.itemBytesMax) + Self.slabsToWorkIn
+    }
+
+    /// The lowest limit, in slabs: the tables, the first slab of the index, and `itemSlabsMin`.
+    fileprivate var slabsAllowedMin: Int { min(slabCount, owned.metadataSlabs + 1 + itemSlabsMin) }
+
+    fileprivate func allow(slabs count: Int) {
+        owned.slabsAllowed = count
+        owned.withholdingHand = slabCount - 1
+        narrowLanes()
+        if state.isReady { atomicStore(&process.pointee.nextTickMilliseconds, 0) }
+    }
+
+    /// Withholds slabs, or gives them back, until the limit is kept. Does a slice of that.
+    /// - Returns: whether there is more to do at once.
+    @discardableResult
+    func keepLimit(_ session: Shared<SessionSlot>, now: Int64) -> Bool {
+        // The index never shrinks, so it may leave less to withhold than the limit asks for.
+        let most = slabCount - owned.metadataSlabs - owned.indexSlabs - itemSlabsMin
+        let wanted = max(0, min(slabCount - owned.slabsAllowed, most))
+        guard wanted != state.withheldCount, state.isReady, !state.isCondemned else { return false }
+        if wanted < state.withheldCount { return giveBackWithheld(downTo: wanted) }
+        var work = Self.workAtOnce
+        while work > 0, state.withheldCount < wanted {
+            guard owned.withholdingHand >= owned.metadataSlabs else {
+                // The slabs that were passed over have their turn at the next tick.
+                owned.withholdingHand = slabCount - 1
+                return false
+            }
+            let slab = owned.withholdingHand
+            guard isSlabToMoveToFree(session, now: now) else { return false }
+            owned.withholdingHand -= 1
+            work -= withhold(slab, session, now: now)
+        }
+        return state.withheldCount < wanted
+    }
+
+    /// Withheld slabs come back behind all others, as memory that was never used.
+    private func giveBackWithheld(downTo wanted: Int) -> Bool {
+        owned.withholdingHand = slabCount - 1
+        var left = min(state.withheldCount - wanted, Self.workAtOnce)
+        for slab in owned.metadataSlabs..<slabCount where owned.isWithheld[slab] {
+            guard left > 0 else { break }
+            left -= 1
+            owned.isWithheld[slab] = false
+            state.countWithheld(-1)
+            owned.freeSlabs.append(slab, owned.links)
+        }
+        return state.withheldCount > wanted
+    }
+
+    /// Whether slabs are left for what is moved. Evicts items if need be.
+    private func isSlabToMoveToFree(_ session: Shared<SessionSlot>, now: Int64) -> Bool {
+        if owned.freeSlabs.count > Self.slabsAhead { return true }
+        return process.pointee.configuration.evicts && makeRoom(session, now: now)
+    }
+
+    /// Withholds a slab if it can be had now. Its items are moved or evicted.
+    /// - Returns: how much work that was.
+    private func withhold(_ slab: Int, _ session: Shared<SessionSlot>, now: Int64) -> Int {
+        let kind = slabs.state(slab)
+        let isFree = isFree(slab)
+        let mayBeEmptied =
+            process.pointee.configuration.evicts
+            && [.limbo, .sealed, .open, .runHead, .runTail].contains(kind)
+        guard isFree || mayBeEmptied, !state.isPinned(slab) else { return 1 }
+        guard claim(slab, session, now: now) else { return Self.workAtOnce }
+        let wasUsed = slabs[slab].sequence != 0
+        if wasUsed {
+            // As one that was never used.
+            slabs[slab].sequence = 0
+            state.returnMemory(ofSlab: slab)
+        }
+        resetSlab(slab, session)
+        owned.isWithheld[slab] = true
+        state.countWithheld(1)
+        return !isFree ? Self.workAtOnce : wasUsed ? Self.workOfReturn : 1
+    }
+
+    /// Seals open slabs beyond what each lane may have now.
+    private func narrowLanes() {
+        for place in 0..<SessionSlot.placesMax {
+            guard let session = state.sessionSlot(place) else { return }
+            state.lockLane(session)
+            session.pointee.openLimit = openLimit(of: session)
+            while session.pointee.openCount > session.pointee.openLimit, let place = leastUsed(session) {
+                sealOpenSlab(at: place, session)
+            }
+            state.unlockLane(session)
+        }
+    }
+
+    /// Slabs that a lane may have open.
+    func openLimit(of session: Shared<SessionSlot>) -> Int {
+        let isShort = owned.freeSlabs.count < state.slabsInUse / Self.freeShareDivisor
+        let limit = isShort ? session.pointee.openLimitWhenShort : session.pointee.openLimitMax
+        return owned.slabsAllowed == slabCount ? limit : max(3, limit * owned.slabsAllowed / slabCount)
+    }
+
+    /// Whether a slab is free and not withheld.
+    func isFree(_ slab: Int) -> Bool { slabs.state(slab) == .free && !owned.isWithheld[slab] }
+}
+
+extension StoreState {
+    /// Slabs that are withheld.
+    var withheldCount: Int { Int(atomicLoad(&process.pointee.slabsWithheld)) }
+    /// Slabs that are not withheld.
+    var slabsInUse: Int { slabCount - withheldCount }
+
+    fileprivate func countWithheld(_ change: Int) {
+        atomicStore(&process.pointee.slabsWithheld, UInt32(withheldCount + change))
+    }
+
+    fileprivate var isReady: Bool { atomicLoad(&process.pointee.isReady) != 0 }
+
+    /// Returns the whole pages of a slab to the system. In a file their bytes stay on the disk.
+    fileprivate func returnMemory(ofSlab slab: Int) {
+        let page = Int(LARDER_PAGE_BYTES)
+        let start = (slab << Int(slabShift) + page - 1) & ~(page - 1)
+        let end = (slab + 1) << Int(slabShift) & ~(page - 1)
+        guard start < end else { return }
+        // SAFETY: the pages lie within a slab that is claimed, and that no session reads.
+        madvise(base + start, end - start, MADV_DONTNEED)
+    }
+}
+
+extension Session {
+    /// How long `limitMemory` works itself, at most.
+    private static let limitMillisecondsMax: Int64 = 10
+
+    /// Limits the memory of the store, at most to the size of its arena. Evicts items where it must. What this does not
+    /// finish, the upkeep does. Items found before are no longer valid.
+    /// - Returns: false if the arena is smaller, the largest item would have no room, or the store has limits in items.
+    package func limitMemory(bytes: Int, now: Int64) -> Bool {
+        let slabs = bytes >> Int(state.slabShift)
+        let isPossible = state.withSpace(slot) { space in
+            guard state.bounds == nil, slabs >= space.slabsAllowedMin, slabs <= state.slabCount else { return false }
+            space.allow(slabs: slabs)
+            return true
+        }
+        guard isPossible else { return false }
+        let end = monotonicMilliseconds() + Self.limitMillisecondsMax
+        var isUnfinished = true
+        while isUnfinished, monotonicMilliseconds() < end {
+            isUnfinished = state.withSpace(slot) { $0.keepLimit(slot, now: now) }
+        }
+        return true
+    }
+}
