@@ -10,7 +10,8 @@ package enum ResourceLimits {
     private static func openFilesBesideClients(_ settings: Settings) -> Int {
         // Two addresses at each place of `udp=`, and a socket of each family to send by.
         let sync = settings.caches.reduce(0) { $0 + 2 * $1.udpAddresses.count + ($1.nodes.isEmpty ? 0 : 2) }
-        return settings.threadCount * 3 + 64 + sync + settings.inheritedSockets.count + AdminServer.openFilesMax(settings)
+        return settings.threadCount * 3 + 64 + sync + settings.inheritedSockets.count
+            + AdminServer.openFilesMax(settings)
     }
 
     /// Raises the limit on open files, so that `-c` clients fit. Where the system does not allow that, `-c` becomes as
