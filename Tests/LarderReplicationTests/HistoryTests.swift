@@ -1,7 +1,7 @@
 import LarderReplication
 import Testing
 
-@Suite struct HistoryTests {
+@Suite(.serialized) struct HistoryTests {
     private let place: ReplicationPlace
 
     init() throws { place = try ReplicationPlace() }

@@ -6,7 +6,7 @@ import Testing
 @testable import LarderReplication
 
 /// The sentences of what a replicated cache promises, over FileLog and in one process.
-@Suite struct ReplicationTests {
+@Suite(.serialized) struct ReplicationTests {
     private let place: ReplicationPlace
 
     init() throws { place = try ReplicationPlace() }
@@ -161,7 +161,7 @@ import Testing
 }
 
 /// What a replica does when the log fails it, or is another one than it was.
-@Suite struct LogFaultTests {
+@Suite(.serialized) struct LogFaultTests {
     private let place: ReplicationPlace
 
     init() throws { place = try ReplicationPlace() }

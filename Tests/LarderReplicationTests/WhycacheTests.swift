@@ -4,7 +4,7 @@ import Testing
 @testable import LarderReplication
 
 /// The tests of whycache's own program, translated: each over FileLog.
-@Suite struct WhycacheTests {
+@Suite(.serialized) struct WhycacheTests {
     private let place: ReplicationPlace
     private let cache: ReplicatedCache
 

@@ -7,7 +7,7 @@ final class StateReaders: Sendable {
     private let readers: [LockedReader]
 
     /// Readers are for one thread at a time; with some of them threads rarely meet. A power of two.
-    private static let readersCount = 8
+    private static let readersCount = 4
 
     /// - Throws: `.stateRefused` if there is no store in the file yet.
     init(_ path: String) throws(ReplicationError) {
