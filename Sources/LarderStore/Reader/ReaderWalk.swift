@@ -3,9 +3,12 @@ import CLarderArena
 // SAFETY: as in InPlaceRead: no number is used before it was compared with the arena's bounds.
 
 extension StoreReader {
+    /// An item with a checksum takes up more.
+    private static let itemBytesMin = 8
+
     /// Copies of all keys in the store, in no order; nil: the file cannot be read just now.
     ///
-    /// A key that is there all the time is among them exactly once.
+    /// A key that is there all the time is among them exactly once. Keys that have expired may be among them.
     package mutating func keys(now: Int64) -> [[UInt8]]? {
         if isCheckDue(now) { checkFile(now) }
         guard let view else { return nil }
@@ -36,6 +39,8 @@ extension StoreReader {
                 guard looks < Self.looksMax else { return nil }
                 larder_pause()
             }
+            // More than there can be: chains of a damaged file may lead into each other.
+            guard keys.count <= read.geometry.arenaBytes / Self.itemBytesMin else { return nil }
         }
         return keys
     }
