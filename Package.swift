@@ -26,6 +26,7 @@ let package = Package(
     products: [
         .executable(name: "larder", targets: ["larder"]),
         .library(name: "LarderStore", targets: ["LarderStore"]),
+        .library(name: "LarderReplication", targets: ["LarderReplication"]),
         .library(name: "LarderClient", targets: ["LarderClient"]),
         .library(name: "LarderTestServer", targets: ["LarderTestServer"]),
         // Behind traits: who does not ask for them resolves and builds nothing for them.
@@ -63,6 +64,12 @@ let package = Package(
         .target(name: "CLarderResolver", cSettings: cSettings, linkerSettings: [.linkedLibrary("resolv")]),
         .target(name: "CLarderDigest", cSettings: cSettings, linkerSettings: [.linkedLibrary("crypto")]),
         .target(name: "LarderStore", dependencies: ["CLarderArena"], swiftSettings: engineSettings),
+        .target(
+            name: "LarderReplication", dependencies: ["LarderStore", "CLarderArena"], swiftSettings: engineSettings),
+        // Not a product: the tests start and kill it.
+        .executableTarget(
+            name: "replication-probe", dependencies: ["LarderReplication"], path: "Tests/ReplicationProbe",
+            swiftSettings: settings),
         .target(name: "CLarderWire", cSettings: cSettings),
         .target(name: "LarderWire", dependencies: ["CLarderWire"], swiftSettings: engineSettings),
         .target(name: "LarderEventLoop", dependencies: ["CLibevent", "CLarderSystem"], swiftSettings: settings),
@@ -136,6 +143,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "LarderStoreTests", dependencies: ["LarderStore", "LarderTesting", "CLarderArena"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "LarderReplicationTests",
+            dependencies: ["LarderReplication", "LarderStore", "LarderTesting", "replication-probe"],
             swiftSettings: settings),
         .testTarget(name: "LarderWireTests", dependencies: ["LarderWire", "LarderTesting"], swiftSettings: settings),
         .testTarget(name: "LarderTLSTests", dependencies: ["LarderTLS", "LarderTesting"], swiftSettings: settings),

@@ -10,15 +10,26 @@ import CLarderArena
 /// key that is there all the time is met exactly once (the idea of Redis's SCAN).
 public struct ItemWalk: Sendable {
     /// The hash, its bits reversed, with which the next bucket begins.
-    fileprivate var position: UInt64 = 0
+    private var position: UInt64 = 0
+    /// The hash with which the next bucket begins.
+    var hash: UInt64 { position.bitsReversed }
     /// Whether there is nothing left to visit.
-    public fileprivate(set) var isComplete = false
+    public internal(set) var isComplete = false
 
     /// A walk from the beginning.
     public init() {}
 
     /// Items that one bucket can have: what `nextItems` needs room for.
     public static let itemsMax = 64 * Int(LARDER_BUCKET_SLOTS)
+
+    /// Past all hashes with the same `bits` lowest bits.
+    mutating func advance(overBits bits: Int) {
+        guard bits > 0 else {
+            isComplete = true
+            return
+        }
+        (position, isComplete) = position.addingReportingOverflow(1 << UInt64(64 - bits))
+    }
 }
 
 extension Session {
@@ -27,7 +38,7 @@ extension Session {
     /// - Parameter items: room for `ItemWalk.itemsMax`.
     public func nextItems(_ walk: inout ItemWalk, into items: UnsafeMutablePointer<Item>) -> Int {
         if walk.isComplete { return 0 }
-        let hash = walk.position.bitsReversed
+        let hash = walk.hash
         var wait = BoundedWait()
         while true {
             let count = atomicLoad(&state.superblock.pointee.bucket_count)
@@ -38,7 +49,7 @@ extension Session {
                 bucket.isUnchanged(since: version),
                 atomicLoad(&state.superblock.pointee.bucket_count) == count
             {
-                walk.advance(overBits: state.hashBits(ofBucket: number, count: count))
+                walk.advance(overBits: StoreState.hashBits(ofBucket: number, count: count))
                 return found
             }
             guard wait.goesOn(until: .bucketIsFree, state) else {
@@ -99,22 +110,11 @@ extension Session {
 
 extension StoreState {
     /// How many of a hash's lowest bits decide that it belongs to a bucket.
-    fileprivate func hashBits(ofBucket number: Int, count: UInt64) -> Int {
+    static func hashBits(ofBucket number: Int, count: UInt64) -> Int {
         let level = 63 - count.leadingZeroBitCount
         let low = 1 << level
         let isDivided = number >= low || number < Int(truncatingIfNeeded: count) - low
         return isDivided ? level + 1 : level
-    }
-}
-
-extension ItemWalk {
-    /// Past all hashes with the same `bits` lowest bits.
-    fileprivate mutating func advance(overBits bits: Int) {
-        guard bits > 0 else {
-            isComplete = true
-            return
-        }
-        (position, isComplete) = position.addingReportingOverflow(1 << UInt64(64 - bits))
     }
 }
 

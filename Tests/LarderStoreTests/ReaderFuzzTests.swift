@@ -50,6 +50,8 @@ import Testing
             try file.replace(with: Self.mutated(image, &random))
             guard let reader = try? ReaderDriver(file.path, access: access) else { continue }
             opened += 1
+            let keys = reader.keys(now: Self.start) ?? []
+            try #require(keys.count <= 192 << 10, "seed \(seed), file \(number)")
             for _ in 0..<20 {
                 let key = random.number(0...Self.keys.count - 1)
                 guard case .found(let item) = reader.read(Self.keys[key], now: Self.start) else { continue }

@@ -33,7 +33,7 @@ struct InPlaceRead<Source: ArenaSource> {
     }
 
     /// What the whole look rests on.
-    private struct Frame {
+    struct Frame {
         var epoch: UInt64
         var bucketCount: UInt64
         var flushedSequence: UInt64
@@ -46,9 +46,9 @@ struct InPlaceRead<Source: ArenaSource> {
         case changing
     }
 
-    private static var chainLinesMax: Int { 64 }
+    static var chainLinesMax: Int { 64 }
 
-    private var metadataEnd: Int { geometry.metadataSlabCount << geometry.slabShift }
+    var metadataEnd: Int { geometry.metadataSlabCount << geometry.slabShift }
 
     /// - Parameter copy: where key and value go, one behind the other.
     @inline(__always)
@@ -66,13 +66,13 @@ struct InPlaceRead<Source: ArenaSource> {
     }
 
     @inline(__always)
-    private func superblock() -> UnsafePointer<larder_superblock>? {
+    func superblock() -> UnsafePointer<larder_superblock>? {
         source.bytes(at: 0, count: MemoryLayout<larder_superblock>.size, .superblock)?
             .assumingMemoryBound(to: larder_superblock.self)
     }
 
     @inline(__always)
-    private func frame() -> Frame? {
+    func frame() -> Frame? {
         guard let superblock = superblock() else { return nil }
         let epoch = larder_index_epoch(superblock)
         let count = larder_bucket_count(superblock)
@@ -106,14 +106,9 @@ struct InPlaceRead<Source: ArenaSource> {
 
     @inline(__always)
     private func slot(of key: UnsafeRawBufferPointer, _ hash: UInt64, _ frame: Frame) -> Slot {
-        let number = StoreState.bucketNumber(hash, count: frame.bucketCount)
-        let shift = geometry.slabShift &- 6
-        let entry = geometry.directoryOffset &+ (number &>> shift) &* 4
-        guard let directory = source.bytes(at: entry, count: 4, .directory) else { return .changing }
-        let slab = Int(atomicLoad(directory.assumingMemoryBound(to: UInt32.self)))
-        guard slab >= geometry.metadataSlabCount, slab < geometry.slabCount else { return .changing }
-        let start = slab &<< geometry.slabShift &+ (number & (1 &<< shift &- 1)) &<< 6
-        guard let version = version(at: start), version & 1 == 0, let bucket = line(at: start) else {
+        guard let start = bucketOffset(of: hash, frame), let version = version(at: start), version & 1 == 0,
+            let bucket = line(at: start)
+        else {
             return .changing
         }
         let found = chain(from: start, bucket, key, KeyHash.tag(hash))
@@ -134,16 +129,28 @@ struct InPlaceRead<Source: ArenaSource> {
         return found
     }
 
+    /// Where the bucket of a hash is; nil while the directory leads nowhere.
+    @inline(__always)
+    func bucketOffset(of hash: UInt64, _ frame: Frame) -> Int? {
+        let number = StoreState.bucketNumber(hash, count: frame.bucketCount)
+        let shift = geometry.slabShift &- 6
+        let entry = geometry.directoryOffset &+ (number &>> shift) &* 4
+        guard let directory = source.bytes(at: entry, count: 4, .directory) else { return nil }
+        let slab = Int(atomicLoad(directory.assumingMemoryBound(to: UInt32.self)))
+        guard slab >= geometry.metadataSlabCount, slab < geometry.slabCount else { return nil }
+        return slab &<< geometry.slabShift &+ (number & (1 &<< shift &- 1)) &<< 6
+    }
+
     /// Before anything else of the bucket.
     @inline(__always)
-    private func version(at start: Int) -> UInt32? {
+    func version(at start: Int) -> UInt32? {
         source.bytes(at: start, count: 4, .directory).map {
             atomicLoad($0.assumingMemoryBound(to: UInt32.self))
         }
     }
 
     @inline(__always)
-    private func line(at offset: Int) -> UnsafePointer<larder_bucket>? {
+    func line(at offset: Int) -> UnsafePointer<larder_bucket>? {
         source.bytes(at: offset, count: 64, .line)?.assumingMemoryBound(to: larder_bucket.self)
     }
 
@@ -231,7 +238,7 @@ struct InPlaceRead<Source: ArenaSource> {
     }
 
     @inline(__always)
-    private func record(_ slab: Int) -> larder_slab? {
+    func record(_ slab: Int) -> larder_slab? {
         recordBytes(slab).map { larder_slab_read($0) }
     }
     @inline(__always)

@@ -27,16 +27,16 @@ public struct StoreReader: ~Copyable {
     public let path: String
     private let access: Access
     /// nil while there is no file that could be read.
-    private var view: ArenaView?
+    var view: ArenaView?
     private var copy: CopyBuffer
-    private let scratch: UnsafeMutableRawPointer
+    let scratch: UnsafeMutableRawPointer
     /// When the path was looked at, on the reads' clock.
-    private var checkedMilliseconds = Int64.min
+    var checkedMilliseconds = Int64.min
 
     private static let checkMilliseconds: UInt64 = 100
     /// Looks before a read is given up: some tens of microseconds, while a writer that was interrupted may
     /// hold a bucket for long.
-    private static let looksMax = 1000
+    static let looksMax = 1000
     private static let damagedLooksMax = 4
 
     /// Opens a store's file.
@@ -146,12 +146,12 @@ public struct StoreReader: ~Copyable {
 
     /// Also when the clock goes back.
     @inline(__always)
-    private func isCheckDue(_ now: Int64) -> Bool {
+    func isCheckDue(_ now: Int64) -> Bool {
         UInt64(bitPattern: now &- checkedMilliseconds) >= Self.checkMilliseconds
     }
 
     @inline(never)
-    private mutating func checkFile(_ now: Int64) {
+    mutating func checkFile(_ now: Int64) {
         checkedMilliseconds = now
         if view.map({ !$0.isWhole || !$0.isCurrent(at: path) }) ?? true {
             view?.close()

@@ -22,5 +22,6 @@ final class ReaderDriver {
     }
 
     func value(of key: String) -> ReadOutcome<[UInt8]> { reader.value(of: key) }
+    func keys(now: Int64) -> [[UInt8]]? { reader.keys(now: now) }
     var now: Int64 { reader.now }
 }

@@ -1,0 +1,110 @@
+import Glibc
+import LarderStore
+
+extension ReplicatedCache {
+    /// Replaces the records of the log up to one of them by a snapshot of what they lead to. It may run beside writers,
+    /// and beside replicas that have not read those records: they load the snapshot, and lose the keys that are not in
+    /// it. To run it again is harmless. The snapshot is made in this process's memory.
+    /// - Parameters:
+    ///   - id: the last record to be replaced; nil: the last one that there is.
+    ///   - isKept: whether a key stays in the log. A key that does not stay is missing in new replicas, and in those
+    ///     that load the snapshot. Replicas that are past it keep the key.
+    /// - Throws: `.beyondLatest` if the log has no such record yet, or the log's error.
+    public func rewriteHistory(
+        before id: UInt64? = nil, keeping isKept: @escaping @Sendable (SnapshotItem) -> Bool = { _ in true }
+    ) async throws(ReplicationError) {
+        let log = log
+        try await Self.blocking { () throws(ReplicationError) in try History.rewrite(log, before: id, isKept) }
+    }
+
+    /// Writes a copy of the state file, for a new machine: copy it there under the name of its state file before the
+    /// first process opens it. That replica reads only the records that came after the copy was begun.
+    /// - Parameter path: a file that is not there, or is replaced.
+    /// - Throws: `.stateRefused` if the file cannot be written, `.unavailable` if the state file cannot be read.
+    public func snapshotFile(to path: String) async throws(ReplicationError) {
+        try await Self.blocking { [self] () throws(ReplicationError) in
+            while try !copyState(to: path) {}
+        }
+    }
+
+    /// - Returns: false if the state file was made anew meanwhile.
+    private func copyState(to path: String) throws(ReplicationError) -> Bool {
+        // Before the items: those that change later are changed again by the records behind this one.
+        guard let state = patiently({ readers.state() }), let keys = patiently({ readers.sortedKeys() }) else {
+            throw .unavailable
+        }
+        let made = path + ".copying"
+        unlink(made)
+        let copy = try StateFile(
+            made, arenaBytes: configuration.arenaBytes, updateBytesMax: configuration.updateBytesMax)
+        for key in keys {
+            let item = try read(key) {
+                SnapshotItem(key: key, value: Array($0.value), flags: $0.clientFlags, id: $0.cas)
+            }
+            guard let item else { continue }
+            try copy.set(key, item.value, flags: item.flags, id: item.id)
+        }
+        guard patiently({ readers.state() })?.build == state.build else {
+            copy.abandon()
+            unlink(made)
+            return false
+        }
+        copy.state.applied = state.applied
+        copy.state.build = state.build
+        try copy.close()
+        guard rename(made, path) == 0 else { throw .stateRefused(.fileRefused(path: path, .system(errno: errno))) }
+        return true
+    }
+}
+
+/// What the records of a log lead to.
+enum History {
+    private static let recordsPerRead = 1024
+
+    static func rewrite(
+        _ log: any UpdateLog, before id: UInt64?, _ isKept: (SnapshotItem) -> Bool
+    ) throws(ReplicationError) {
+        while true {
+            let latest = try log.latest().id
+            let limit = id ?? latest
+            guard limit <= latest else { throw .beyondLatest(id: limit, latest: latest) }
+            // An earlier one did it, but perhaps not to the end.
+            if try log.snapshot()?.id ?? 0 >= limit { return try log.trim() }
+            guard let (point, items) = try replay(log, upTo: limit) else { continue }
+            var next = items.values.filter(isKept).makeIterator()
+            return try log.rewrite(before: point) { next.next() }
+        }
+    }
+
+    /// - Returns: nil if another process has rewritten the log meanwhile.
+    private static func replay(
+        _ log: any UpdateLog, upTo limit: UInt64
+    ) throws(ReplicationError) -> (UpdatePoint, [[UInt8]: SnapshotItem])? {
+        var items: [[UInt8]: SnapshotItem] = [:]
+        var point = UpdatePoint.start
+        if let snapshot = try log.snapshot() {
+            guard try log.readSnapshot(at: snapshot, { items[$0.key] = $0 }) else { return nil }
+            point = snapshot
+        }
+        while point.id < limit {
+            let left = Int(clamping: limit &- point.id)
+            let entries = try log.read(after: point.id, limit: min(recordsPerRead, left))
+            if entries.isEmpty { return nil }
+            for entry in entries {
+                guard entry.id == point.id &+ 1 else { return nil }
+                guard let changes = entry.record.changes() else { throw .recordUnreadable(id: entry.id) }
+                for change in changes { apply(change, entry.id, to: &items) }
+                point = entry.point
+            }
+        }
+        return (point, items)
+    }
+
+    private static func apply(_ change: UpdateChange, _ id: UInt64, to items: inout [[UInt8]: SnapshotItem]) {
+        switch change {
+        case .set(let key, let value, let flags):
+            items[key] = SnapshotItem(key: key, value: value, flags: flags, id: id)
+        case .delete(let key): items[key] = nil
+        }
+    }
+}

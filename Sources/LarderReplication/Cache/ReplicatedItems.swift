@@ -1,0 +1,106 @@
+/// A walk over a replicated cache in the order of its keys, byte by byte.
+///
+/// It sees what is ahead of it as it is when it gets there: a key that was set meanwhile behind the next one is met,
+/// one between the last one and the next one is not. The next item is looked up when the last one is given out.
+///
+/// A cache of more than 1,000 keys is not listed again for each update: there the walk may miss a key that was set
+/// within the last moments, at most ten times as long as the listing takes.
+public struct ReplicatedItems {
+    /// A key and its value.
+    public struct Item: Hashable, Sendable {
+        /// The key.
+        public var key: [UInt8]
+        /// Its value.
+        public var value: [UInt8]
+    }
+
+    private let cache: ReplicatedCache
+    private var keys: [[UInt8]] = []
+    /// Where in `keys` to go on.
+    private var place = 0
+    private var listedAt: UpdatePoint?
+    private var listedMilliseconds: Int64 = 0
+    private var listingMilliseconds: Int64 = 0
+    private var following: Item?
+    private var isBegun = false
+
+    private static let keysListedAlways = 1_000
+
+    init(_ cache: ReplicatedCache) { self.cache = cache }
+
+    /// The next item; nil at the end.
+    /// - Throws: `.unavailable` if the state file cannot be read at the moment.
+    public mutating func next() throws(ReplicationError) -> Item? {
+        if !isBegun {
+            following = try find(behind: nil)
+            isBegun = true
+        }
+        guard let item = following else { return nil }
+        following = try find(behind: item.key)
+        return item
+    }
+
+    /// All that are left.
+    /// - Throws: as `next`.
+    public mutating func rest() throws(ReplicationError) -> [Item] {
+        var items: [Item] = []
+        while let item = try next() { items.append(item) }
+        return items
+    }
+
+    private mutating func find(behind key: [UInt8]?) throws(ReplicationError) -> Item? {
+        try listIfChanged(behind: key)
+        while place < keys.count {
+            let next = keys[place]
+            place += 1
+            if let value = try cache.get(next) { return Item(key: next, value: value) }
+        }
+        return nil
+    }
+
+    private mutating func listIfChanged(behind key: [UInt8]?) throws(ReplicationError) {
+        guard let applied = cache.patiently({ cache.readers.state() })?.applied else { throw .unavailable }
+        guard applied != listedAt else { return }
+        let now = monotonicMilliseconds()
+        let isDue =
+            listedAt == nil || keys.count <= Self.keysListedAlways
+            || now - listedMilliseconds >= 10 * listingMilliseconds
+        guard isDue else { return }
+        guard let listed = cache.patiently({ cache.readers.sortedKeys() }) else { throw .unavailable }
+        keys = listed
+        listedAt = applied
+        listedMilliseconds = monotonicMilliseconds()
+        listingMilliseconds = listedMilliseconds - now
+        place = key.map { key in firstPlace(behind: key) } ?? 0
+    }
+
+    /// By halving: keys are sorted.
+    private func firstPlace(behind key: [UInt8]) -> Int {
+        var low = 0
+        var high = keys.count
+        while low < high {
+            let middle = low + (high - low) / 2
+            if key.lexicographicallyPrecedes(keys[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+}
+
+extension ReplicatedCache {
+    /// A walk over keys and values, in the order of the keys.
+    public func items() -> ReplicatedItems { ReplicatedItems(self) }
+
+    /// All keys, in order.
+    /// - Throws: `.unavailable` if the state file cannot be read at the moment.
+    public func keys() throws(ReplicationError) -> [[UInt8]] {
+        guard let keys = patiently({ readers.sortedKeys() }) else { throw .unavailable }
+        return keys
+    }
+
+    /// All values, in the order of their keys.
+    /// - Throws: `.unavailable` if the state file cannot be read at the moment.
+    public func values() throws(ReplicationError) -> [[UInt8]] {
+        var items = items()
+        return try items.rest().map(\.value)
+    }
+}

@@ -1,0 +1,224 @@
+import Glibc
+import Synchronization
+
+/// A log in a directory of one machine, for one host, development and tests: docs/log-format.md.
+///
+/// Processes share it by `flock`. A record is durable when `append` returns: it was handed to the disk with
+/// `fdatasync`, together with all records before it. Threads that wait for the disk at the same time share one call.
+public final class FileLog: UpdateLog {
+    /// The directory.
+    public let path: String
+    private let files: Mutex<LogFiles>
+    private let synced = Mutex(Synced())
+
+    /// What the disk has.
+    private struct Synced {
+        var firstID: UInt64 = 0
+        var offset = 0
+    }
+
+    /// How long a wait sleeps before it looks at the file again.
+    private static let lookMilliseconds = 20
+    /// A read ends with the record that reaches this size.
+    private static let readBytesMax = 8 << 20
+
+    /// Opens a log, and makes the directory and the log if there is none. A record that a kill left unfinished at the
+    /// end is cut off.
+    /// - Parameters:
+    ///   - path: a directory that holds nothing else.
+    ///   - segmentBytes: the size of a file after which the next one is begun.
+    /// - Throws: `.logRefused` if the directory cannot be used, `.logDamaged` if bytes in it are not those that were
+    ///   written.
+    public init(path: String, segmentBytes: Int = 64 << 20) throws(ReplicationError) {
+        self.path = path
+        var found = try LogFiles(path, segmentBytes: max(4096, segmentBytes))
+        try found.locked { (_: inout LogFiles) throws(ReplicationError) in }
+        files = Mutex(found)
+    }
+
+    /// Appends records to the last segment, and hands them to the disk.
+    public func append(_ records: [UpdateRecord]) throws(ReplicationError) -> UInt64 {
+        guard !records.isEmpty else { return try latest().id }
+        for record in records where record.contents.count > LogFrame.recordBytesMax {
+            throw .updateTooLarge(bytes: record.contents.count, limit: LogFrame.recordBytesMax)
+        }
+        let written = try files.withLock { (files: inout sending LogFiles) throws(ReplicationError) -> Written in
+            try files.locked { (files: inout LogFiles) throws(ReplicationError) -> Written in
+                try Self.write(records, &files)
+            }
+        }
+        do throws(ReplicationError) {
+            try sync(written)
+        } catch {
+            // Other processes may have read it, and the disk may have it or not.
+            throw .outcomeUnknown(reason: "\(error)")
+        }
+        return written.id
+    }
+
+    /// Where an append ended.
+    private struct Written {
+        var id: UInt64
+        var firstID: UInt64
+        var offset: Int
+    }
+
+    private static func write(
+        _ records: [UpdateRecord], _ files: inout LogFiles
+    ) throws(ReplicationError) -> Written {
+        if files.isLastFull { try files.roll() }
+        let segment = files.last
+        let start = segment.end.offset
+        var bytes: [UInt8] = []
+        var places: [(offset: Int, entry: UpdateEntry, bytes: Int)] = []
+        for (number, record) in records.enumerated() {
+            let entry = UpdateEntry(id: segment.end.point.id &+ UInt64(number) &+ 1, record: record)
+            let before = bytes.count
+            LogFrame.append(
+                id: entry.id, token: record.token, contents: record.contents, seed: segment.header.seed, to: &bytes)
+            places.append((start + before, entry, bytes.count - before))
+        }
+        do throws(ReplicationError) {
+            try segment.file.write(bytes, at: start)
+        } catch {
+            // The disk is full, for instance: nothing of it stays, or the next append cuts it off.
+            _ = ftruncate(segment.file.fd, off_t(start))
+            throw error
+        }
+        for place in places { segment.note(place.entry, at: place.offset, bytes: place.bytes) }
+        return Written(
+            id: segment.end.point.id, firstID: segment.firstID, offset: segment.end.offset)
+    }
+
+    /// Returns when the disk has everything up to a place.
+    private func sync(_ written: Written) throws(ReplicationError) {
+        try synced.withLock { (synced: inout sending Synced) throws(ReplicationError) in
+            // Another thread's call came after this one's write. A segment that is not the last was synced before.
+            if synced.firstID == written.firstID, synced.offset >= written.offset { return }
+            let (file, reached) = files.withLock { files in
+                let last = files.last
+                return (last.file, Synced(firstID: last.firstID, offset: last.end.offset))
+            }
+            if reached.firstID > written.firstID { return }
+            try file.sync()
+            synced = reached
+        }
+    }
+
+    /// The last whole record's place.
+    public func latest() throws(ReplicationError) -> UpdatePoint {
+        try files.withLock { (files: inout sending LogFiles) throws(ReplicationError) in
+            try files.refresh()
+            return files.last.end.point
+        }
+    }
+
+    /// The records behind an id.
+    /// - Throws: `.logDamaged` if a record among them is not as it was written.
+    public func read(after id: UInt64, limit: Int) throws(ReplicationError) -> [UpdateEntry] {
+        try files.withLock { (files: inout sending LogFiles) throws(ReplicationError) in
+            try files.refresh()
+            return try Self.read(after: id, limit: limit, files.segments)
+        }
+    }
+
+    private static func read(
+        after id: UInt64, limit: Int, _ segments: [LogSegment]
+    ) throws(ReplicationError) -> [UpdateEntry] {
+        var entries: [UpdateEntry] = []
+        guard id < UInt64.max, limit > 0 else { return entries }
+        var bytes = 0
+        let first = segments.lastIndex { $0.firstID <= id &+ 1 } ?? 0
+        for place in first..<segments.count {
+            let end = place + 1 < segments.count ? segments[place + 1].firstID : UInt64.max
+            try segments[place].readOn()
+            try segments[place].visit(from: id &+ 1) { entry in
+                guard entry.id < end else { return false }
+                entries.append(entry)
+                bytes += entry.record.contents.count
+                return entries.count < limit && bytes < readBytesMax
+            }
+            if entries.count >= limit || bytes >= readBytesMax { break }
+            guard end == UInt64.max || segments[place].end.point.id >= end &- 1 else {
+                let damaged = segments[place]
+                throw .logDamaged(
+                    path: damaged.file.path, offset: damaged.end.offset,
+                    reason: "record \(damaged.end.point.id &+ 1)")
+            }
+        }
+        return entries
+    }
+
+    /// The place of the newest snapshot; nil: there is none.
+    public func snapshot() throws(ReplicationError) -> UpdatePoint? {
+        try files.withLock { (files: inout sending LogFiles) throws(ReplicationError) in
+            try files.refresh()
+            return files.snapshot
+        }
+    }
+
+    /// Hands the items of a snapshot to `visit`.
+    /// - Throws: `.logDamaged` if the snapshot is not as it was written. Some items have been visited then.
+    public func readSnapshot(
+        at point: UpdatePoint, _ visit: (SnapshotItem) throws(ReplicationError) -> Void
+    ) throws(ReplicationError) -> Bool {
+        let file = try files.withLock { (files: inout sending LogFiles) throws(ReplicationError) -> OpenFile? in
+            try files.refresh()
+            return files.snapshot == point ? files.snapshotFile : nil
+        }
+        // It stays readable if a newer one takes its place meanwhile.
+        guard let file else { return false }
+        try SnapshotFile.read(file, visit)
+        return true
+    }
+
+    /// Writes a snapshot, then removes the records up to its place.
+    public func rewrite(
+        before point: UpdatePoint, _ next: () throws(ReplicationError) -> SnapshotItem?
+    ) throws(ReplicationError) {
+        let identity = try files.withLock { (files: inout sending LogFiles) throws(ReplicationError) in
+            try files.refresh()
+            guard point.id <= files.last.end.point.id else {
+                throw ReplicationError.beyondLatest(id: point.id, latest: files.last.end.point.id)
+            }
+            return files.last.header.identity
+        }
+        let made = "\(path)/new-snapshot-\(point.id)-\(getpid())-\(UpdateToken.random().low)"
+        let file: OpenFile
+        do throws(ReplicationError) {
+            file = try SnapshotFile.write(made, at: point, identity, next)
+        } catch {
+            unlink(made)
+            throw error
+        }
+        // Its lock, until it has its name.
+        defer { withExtendedLifetime(file) {} }
+        try files.withLock { (files: inout sending LogFiles) throws(ReplicationError) in
+            try files.locked { (files: inout LogFiles) throws(ReplicationError) in
+                try files.installSnapshot(made, at: point)
+                try files.trim()
+            }
+        }
+    }
+
+    /// Removes the records that the newest snapshot replaces.
+    public func trim() throws(ReplicationError) {
+        try files.withLock { (files: inout sending LogFiles) throws(ReplicationError) in
+            try files.locked { (files: inout LogFiles) throws(ReplicationError) in try files.trim() }
+        }
+    }
+
+    /// Waits for another record. It looks at the file every 20 ms.
+    public func wait(after id: UInt64, milliseconds: Int, wakeups: [Int32]) throws(ReplicationError) -> Bool {
+        let deadline = monotonicMilliseconds() + Int64(max(0, milliseconds))
+        while true {
+            if try latest().id != id { return true }
+            let left = deadline - monotonicMilliseconds()
+            guard left > 0 else { return false }
+            var polled = wakeups.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            if poll(&polled, nfds_t(polled.count), Int32(min(left, Int64(Self.lookMilliseconds)))) > 0 {
+                return try latest().id != id
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+import Glibc
+
+/// The files of a log, as far as this process knows them. Used under the log's lock within the process; what the
+/// comments call locked is the `flock` between processes.
+struct LogFiles {
+    let path: String
+    /// Its lock is the log's. Its first eight bytes are the generation: another number after each change of the files.
+    private let lockFile: OpenFile
+    private let directory: OpenFile
+    private let segmentBytes: Int
+    private var generation: UInt64?
+    private(set) var segments: [LogSegment] = []
+    private(set) var snapshot: UpdatePoint?
+    private(set) var snapshotFile: OpenFile?
+
+    init(_ path: String, segmentBytes: Int) throws(ReplicationError) {
+        self.path = path
+        self.segmentBytes = segmentBytes
+        if mkdir(path, 0o700) != 0, errno != EEXIST { throw SystemText.refused(path) }
+        directory = try OpenFile(path, O_RDONLY | O_DIRECTORY)
+        lockFile = try OpenFile(path + "/lock", O_RDWR | O_CREAT)
+    }
+
+    /// The segment that records are appended to. There is one, once the files were listed.
+    var last: LogSegment { segments[segments.count - 1] }
+
+    // MARK: Lock and generation
+
+    /// Runs `body` while no other process writes.
+    mutating func locked<Result>(
+        _ body: (inout LogFiles) throws(ReplicationError) -> Result
+    ) throws(ReplicationError) -> Result {
+        try lockFile.lock(LOCK_EX)
+        defer { lockFile.unlock() }
+        try listIfChanged()
+        try last.readOn()
+        if last.hasMore { try last.cutTail() }
+        return try body(&self)
+    }
+
+    /// Finds what other processes did since the last time. Takes the lock only if files came or went.
+    mutating func refresh() throws(ReplicationError) {
+        let isKnown = try generation == readGeneration()
+        if !isKnown || segments.isEmpty {
+            try lockFile.lock(LOCK_EX)
+            defer { lockFile.unlock() }
+            try listIfChanged()
+        }
+        try last.readOn()
+    }
+
+    private func readGeneration() throws(ReplicationError) -> UInt64 {
+        var reader = ByteReader(try lockFile.read(at: 0, count: 8))
+        return reader.number(UInt64.self) ?? 0
+    }
+
+    /// Locked, before any file comes or goes: a kill in between leaves the new number, and all list the files again.
+    private mutating func noteChange() throws(ReplicationError) {
+        var bytes: [UInt8] = []
+        bytes.append(number: try readGeneration() &+ 1)
+        try lockFile.write(bytes, at: 0)
+    }
+
+    /// Locked.
+    private mutating func listIfChanged() throws(ReplicationError) {
+        let found = try readGeneration()
+        guard found != generation || segments.isEmpty else { return }
+        try list()
+        if segments.isEmpty { try begin() }
+        generation = try readGeneration()
+    }
+
+    // MARK: Names
+
+    static func segmentName(_ firstID: UInt64) -> String { "segment-" + padded(firstID) }
+    static func snapshotName(_ id: UInt64) -> String { "snapshot-" + padded(id) }
+
+    private static func padded(_ number: UInt64) -> String {
+        let digits = String(number, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
+    private static func number(_ name: String, _ prefix: String) -> UInt64? {
+        guard name.hasPrefix(prefix), name.utf8.count == prefix.utf8.count + 16 else { return nil }
+        return UInt64(name.dropFirst(prefix.count), radix: 16)
+    }
+
+    private func names() throws(ReplicationError) -> [String] {
+        guard let listing = opendir(path) else { throw SystemText.refused(path) }
+        defer { closedir(listing) }
+        var names: [String] = []
+        while let entry = readdir(listing) {
+            // SAFETY: d_name is an array of 256 bytes that ends with a zero.
+            names.append(
+                withUnsafePointer(to: &entry.pointee.d_name) {
+                    $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+                })
+        }
+        return names
+    }
+
+    /// Locked. Reads the names, and keeps what is known of segments that are still there.
+    private mutating func list() throws(ReplicationError) {
+        let names = try names()
+        var found: [LogSegment] = []
+        for first in names.compactMap({ Self.number($0, "segment-") }).sorted() {
+            let name = path + "/" + Self.segmentName(first)
+            if let known = segments.first(where: { $0.firstID == first }),
+                fileNumber(of: name) == Self.number(of: known.file)
+            {
+                found.append(known)
+            } else {
+                found.append(try openSegment(first))
+            }
+        }
+        segments = found
+        let newest = names.compactMap { Self.number($0, "snapshot-") }.max()
+        guard let newest else {
+            snapshot = nil
+            snapshotFile = nil
+            return
+        }
+        if snapshot?.id != newest { try openSnapshot(newest) }
+    }
+
+    private static func number(of file: OpenFile) -> UInt64? {
+        var status = stat()
+        return fstat(file.fd, &status) == 0 ? UInt64(status.st_ino) : nil
+    }
+
+    private func openSegment(_ first: UInt64) throws(ReplicationError) -> LogSegment {
+        let file = try OpenFile(path + "/" + Self.segmentName(first), O_RDWR)
+        let segment = try LogSegment(file)
+        guard segment.firstID == first, segments.isEmpty || segment.header.identity == segments[0].header.identity
+        else { throw .logDamaged(path: file.path, offset: 0, reason: "its header is another segment's") }
+        return segment
+    }
+
+    private mutating func openSnapshot(_ id: UInt64) throws(ReplicationError) {
+        let file = try OpenFile(path + "/" + Self.snapshotName(id), O_RDONLY)
+        guard let header = LogFileHeader(try file.read(at: 0, count: LogFileHeader.bytes)),
+            header.kind == .snapshot, header.id == id
+        else { throw .logDamaged(path: file.path, offset: 0, reason: "its header is no snapshot's") }
+        snapshot = UpdatePoint(id: id, token: header.token)
+        snapshotFile = file
+    }
+
+    // MARK: Changes of the files
+
+    /// Locked. The first segment of a log, or the one behind a snapshot.
+    private mutating func begin() throws(ReplicationError) {
+        let start = snapshot ?? .start
+        try addSegment(after: start, identity: .random(), frames: [])
+    }
+
+    /// Locked. Begins a segment behind the last record.
+    mutating func roll() throws(ReplicationError) {
+        // Before a later record is durable.
+        try last.file.sync()
+        try addSegment(after: last.end.point, identity: last.header.identity, frames: [])
+    }
+
+    private mutating func addSegment(
+        after point: UpdatePoint, identity: UpdateToken, frames: [UInt8]
+    ) throws(ReplicationError) {
+        let header = LogFileHeader(kind: .segment, identity: identity, id: point.id &+ 1, token: point.token)
+        try noteChange()
+        try install(header.encoded() + frames, as: Self.segmentName(header.id))
+        segments.append(try openSegment(header.id))
+        try last.readOn()
+        generation = try readGeneration()
+    }
+
+    private func install(_ bytes: [UInt8], as name: String) throws(ReplicationError) {
+        let made = path + "/new-" + name
+        let file = try OpenFile(made, O_RDWR | O_CREAT | O_TRUNC)
+        try file.write(bytes, at: 0)
+        try file.sync()
+        try rename(made, to: name)
+    }
+
+    private func rename(_ made: String, to name: String) throws(ReplicationError) {
+        guard Glibc.rename(made, path + "/" + name) == 0 else { throw SystemText.refused(made) }
+        try directory.syncNames()
+    }
+
+    /// Locked. Gives a finished snapshot its name, unless there is a newer one.
+    mutating func installSnapshot(_ made: String, at point: UpdatePoint) throws(ReplicationError) {
+        guard point.id > snapshot?.id ?? 0 else {
+            unlink(made)
+            return
+        }
+        try noteChange()
+        try rename(made, to: Self.snapshotName(point.id))
+        try list()
+        generation = try readGeneration()
+    }
+
+    /// Locked. Removes what the newest snapshot replaces: segments, the beginning of one, older snapshots.
+    mutating func trim() throws(ReplicationError) {
+        guard let snapshot else { return }
+        if let place = segments.lastIndex(where: { $0.firstID <= snapshot.id }) {
+            try noteChange()
+            if segments.count == place + 1 || segments[place + 1].firstID > snapshot.id &+ 1 {
+                try keepRest(of: segments[place], isLast: segments.count == place + 1, after: snapshot)
+            }
+            for old in segments where old.firstID <= snapshot.id { unlink(old.file.path) }
+        }
+        for name in try names() where isLeftOver(name, snapshot) { unlink(path + "/" + name) }
+        try directory.syncNames()
+        try list()
+        generation = try readGeneration()
+    }
+
+    /// What older snapshots, and kills, leave.
+    private func isLeftOver(_ name: String, _ snapshot: UpdatePoint) -> Bool {
+        if name.hasPrefix("new-segment-") { return true }
+        if name.hasPrefix("new-snapshot-") {
+            return (try? OpenFile(path + "/" + name, O_RDONLY))?.tryLock() ?? false
+        }
+        return Self.number(name, "snapshot-").map { $0 < snapshot.id } ?? false
+    }
+
+    /// Copies the records behind the snapshot into a segment of their own.
+    private mutating func keepRest(
+        of segment: LogSegment, isLast: Bool, after snapshot: UpdatePoint
+    ) throws(ReplicationError) {
+        try segment.readOn()
+        let identity = segment.header.identity
+        var frames: [UInt8] = []
+        let end = isLast ? UInt64.max : segments.first { $0.firstID > segment.firstID }?.firstID ?? UInt64.max
+        try segment.visit(from: snapshot.id &+ 1) { entry in
+            guard entry.id < end else { return false }
+            LogFrame.append(
+                id: entry.id, token: entry.record.token, contents: entry.record.contents, seed: identity.high,
+                to: &frames)
+            return true
+        }
+        try addSegment(after: snapshot, identity: identity, frames: frames)
+    }
+
+    /// Whether the last segment is full.
+    var isLastFull: Bool { last.end.offset >= segmentBytes }
+}

@@ -1,0 +1,153 @@
+import Glibc
+
+/// Applies a log to a state file, in the order of the ids. Used by one thread, which holds the file's lock.
+///
+/// Readers of the file see each record's changes one by one, and never a change of a later record before one of an
+/// earlier record. When the file does not follow from the log, another one is made beside it, and takes its place when
+/// it is whole.
+final class Replica {
+    private let path: String
+    private let arenaBytes: Int
+    private let updateBytesMax: Int
+    private var file: StateFile?
+    /// Whether what the file holds is no state of the log.
+    private var needsRebuild: Bool
+    /// How often the file was made anew, and how many records were applied: for tests and figures.
+    private(set) var rebuilds = 0
+    private(set) var recordsApplied = 0
+
+    /// Records that one step reads.
+    private static let recordsPerStep = 512
+    /// How often a rebuild begins again because the log was rewritten meanwhile.
+    private static let rebuildsMax = 100
+
+    init(_ path: String, arenaBytes: Int, updateBytesMax: Int) throws(ReplicationError) {
+        self.path = path
+        self.arenaBytes = arenaBytes
+        self.updateBytesMax = updateBytesMax
+        needsRebuild = true
+        guard fileNumber(of: path) != nil else { return }
+        let file = try StateFile(path, arenaBytes: arenaBytes, updateBytesMax: updateBytesMax)
+        self.file = file
+        guard file.isTrusted else { return }
+        try file.begin(isSynced: file.state.isClosed)
+        needsRebuild = false
+    }
+
+    /// The record applied last; the start if the file must be made anew.
+    var applied: UpdatePoint { needsRebuild ? .start : file?.state.applied ?? .start }
+
+    /// Whether what readers find in the file is a state of the log.
+    var isReadable: Bool { !needsRebuild && file != nil }
+
+    /// Applies the next records.
+    /// - Returns: whether there may be more.
+    func step(_ log: any UpdateLog) throws(ReplicationError) -> Bool {
+        if needsRebuild || file == nil {
+            try rebuild(log)
+            return true
+        }
+        do throws(ReplicationError) {
+            return try applyNext(log)
+        } catch .stateDamaged {
+            // What readers find is wrong by now.
+            file?.abandon()
+            file = nil
+            needsRebuild = true
+            return true
+        }
+    }
+
+    private func applyNext(_ log: any UpdateLog) throws(ReplicationError) -> Bool {
+        try file?.check()
+        let applied = self.applied
+        // The own last record first: its token tells whether the log is still the one that was applied.
+        var entries = try log.read(after: max(applied.id, 1) - 1, limit: Self.recordsPerStep + 1)
+        if applied.id > 0, entries.first?.id == applied.id {
+            guard entries[0].point == applied else { return demandRebuild() }
+            entries.removeFirst()
+        } else if try !isReplaced(applied, by: log, entries) {
+            return demandRebuild()
+        }
+        for entry in entries {
+            guard let file, entry.id == file.state.applied.id &+ 1 else { return demandRebuild() }
+            try apply(entry, to: file)
+            try file.writeState()
+        }
+        return entries.count >= Self.recordsPerStep
+    }
+
+    /// Whether the log goes on behind a place whose record it does not have (any more).
+    private func isReplaced(
+        _ applied: UpdatePoint, by log: any UpdateLog, _ entries: [UpdateEntry]
+    ) throws(ReplicationError) -> Bool {
+        let snapshot = try log.snapshot() ?? .start
+        guard snapshot == applied else { return false }
+        if let first = entries.first { return first.id == applied.id &+ 1 }
+        return try log.latest().id == applied.id
+    }
+
+    private func demandRebuild() -> Bool {
+        needsRebuild = true
+        return true
+    }
+
+    /// Applies a record, all but writing down that it was applied.
+    private func apply(_ entry: UpdateEntry, to file: StateFile) throws(ReplicationError) {
+        guard let changes = entry.record.changes() else { throw .recordUnreadable(id: entry.id) }
+        for change in changes {
+            guard change.key.count <= ReplicatedCache.keyBytesMax else { throw .recordUnreadable(id: entry.id) }
+            switch change {
+            case .set(let key, let value, let flags): try file.set(key, value, flags: flags, id: entry.id)
+            case .delete(let key): try file.delete(key)
+            }
+        }
+        file.state.applied = entry.point
+        recordsApplied += 1
+    }
+
+    // MARK: From the beginning
+
+    /// Makes a file of all that the log has, and puts it in the place of the present one.
+    private func rebuild(_ log: any UpdateLog) throws(ReplicationError) {
+        let beside = path + ".rebuild"
+        for _ in 0..<Self.rebuildsMax {
+            unlink(beside)
+            let fresh = try StateFile(beside, arenaBytes: arenaBytes, updateBytesMax: updateBytesMax)
+            guard try fill(fresh, from: log) else { continue }
+            file?.abandon()
+            file = nil
+            try fresh.takePlace(of: path)
+            file = fresh
+            needsRebuild = false
+            rebuilds += 1
+            return
+        }
+        throw .logRefused(path: path, reason: "its history is rewritten faster than it can be read")
+    }
+
+    /// - Returns: false if the log was rewritten meanwhile.
+    private func fill(_ fresh: StateFile, from log: any UpdateLog) throws(ReplicationError) -> Bool {
+        if let snapshot = try log.snapshot() {
+            let isWhole = try log.readSnapshot(at: snapshot) { item throws(ReplicationError) in
+                try fresh.set(item.key, item.value, flags: item.flags, id: item.id)
+            }
+            guard isWhole else { return false }
+            fresh.state.applied = snapshot
+        }
+        let goal = try log.latest()
+        while fresh.state.applied.id < goal.id {
+            let entries = try log.read(after: fresh.state.applied.id, limit: Self.recordsPerStep)
+            guard let first = entries.first, first.id == fresh.state.applied.id &+ 1 else { return false }
+            for entry in entries { try apply(entry, to: fresh) }
+        }
+        try fresh.begin(isSynced: false)
+        return true
+    }
+
+    /// Closes the file in an orderly way.
+    func close() throws(ReplicationError) {
+        if needsRebuild { file?.abandon() } else { try file?.close() }
+        file = nil
+    }
+}

@@ -1,0 +1,203 @@
+import Glibc
+import LarderStore
+
+/// The arena in a file that a replica writes. It grows when it is full, and drops nothing. Used by one thread.
+///
+/// An item's cas is the id of the record that set it. Its client flags are the record's.
+final class StateFile {
+    private var path: String
+    private let itemBytesMax: Int
+    private var arenaBytes: Int
+    private var arena: Arena?
+    var state: ReplicaState
+    /// Whether the file was there, and holds what its state says.
+    private(set) var isTrusted = false
+
+    /// A store and the one session that writes it.
+    private final class Arena {
+        let store: Store
+        let session: Session
+        init(_ configuration: StoreConfiguration) throws(StoreError) {
+            store = try Store(configuration)
+            store.noteClock(StoreClock())
+            session = try store.makeSession()
+        }
+    }
+
+    /// An arena may have so many bytes.
+    private static let arenaBytesMax = 1 << 38
+
+    /// - Parameters:
+    ///   - arenaBytes: the size of a new file. One that is there keeps its own.
+    ///   - updateBytesMax: the largest record.
+    init(_ path: String, arenaBytes: Int, updateBytesMax: Int) throws(ReplicationError) {
+        self.path = path
+        itemBytesMax = updateBytesMax + 4096
+        var bytes = max(1 << 20, arenaBytes)
+        // A run of slabs for the largest item needs room beside the others.
+        bytes = max(bytes, 4 * itemBytesMax)
+        // At another size it would be copied.
+        let there = Int(fileStatus(of: path)?.st_size ?? 0) - 4096
+        if there >= 1 << 20, there & (there - 1) == 0 { bytes = there }
+        self.arenaBytes = Self.powerOfTwo(bytes)
+        state = ReplicaState(build: UInt64.random(in: .min ... .max))
+        try open()
+        guard let found = ReplicaState(read(ReplicaState.key) ?? []) else { return }
+        state = found
+        isTrusted = found.isTrusted(inFile: fileNumber(of: path) ?? 0)
+    }
+
+    private static func powerOfTwo(_ bytes: Int) -> Int {
+        var power = 1 << 20
+        while power < bytes, power < arenaBytesMax { power <<= 1 }
+        return power
+    }
+
+    private func open() throws(ReplicationError) {
+        var configuration = StoreConfiguration(
+            memoryBytes: arenaBytes, itemBytesMax: itemBytesMax, evicts: false, filePath: path)
+        configuration.waitMillisecondsMax = 10_000
+        do throws(StoreError) {
+            arena = try Arena(configuration)
+        } catch {
+            throw .stateRefused(error)
+        }
+    }
+
+    private func opened() throws(ReplicationError) -> Arena {
+        guard let arena else { throw .closed }
+        guard !arena.session.isCondemned else { throw .stateDamaged }
+        return arena
+    }
+
+    /// - Throws: `.stateDamaged` if another program has changed the file.
+    func check() throws(ReplicationError) { _ = try opened() }
+
+    // MARK: Items
+
+    func set(_ key: [UInt8], _ value: [UInt8], flags: UInt32, id: UInt64) throws(ReplicationError) {
+        while true {
+            switch store(key, value, flags: flags, id: id, in: try opened()) {
+            case .stored: return
+            case .noMemory:
+                _ = try opened()
+                try grow()
+            case .tooLarge: throw .updateTooLarge(bytes: key.count + value.count, limit: itemBytesMax - 4096)
+            default: throw .stateDamaged
+            }
+        }
+    }
+
+    private func store(
+        _ key: [UInt8], _ value: [UInt8], flags: UInt32, id: UInt64, in arena: Arena
+    ) -> StoreOutcome {
+        let now = StoreClock().now()
+        var options = WriteOptions()
+        options.newCas = id
+        arena.session.begin(now: now)
+        defer { arena.session.end() }
+        return key.withUnsafeBytes { key in
+            value.withUnsafeBytes { value in
+                // SAFETY: a key has at least one byte, so its buffer has an address. Of an empty value no byte is
+                // read.
+                let start = key.baseAddress.unsafelyUnwrapped
+                return arena.session.store(
+                    .set, arena.session.hashed(start, length: key.count), value: value.baseAddress ?? start,
+                    valueLength: value.count, clientFlags: flags, expiry: Int64.max, options, now: now
+                ).outcome
+            }
+        }
+    }
+
+    func delete(_ key: [UInt8]) throws(ReplicationError) {
+        let arena = try opened()
+        let now = StoreClock().now()
+        arena.session.begin(now: now)
+        defer { arena.session.end() }
+        key.withUnsafeBytes { key in
+            // SAFETY: a key has at least one byte.
+            let start = key.baseAddress.unsafelyUnwrapped
+            _ = arena.session.delete(arena.session.hashed(start, length: key.count), now: now)
+        }
+    }
+
+    private func read(_ key: [UInt8]) -> [UInt8]? {
+        guard let arena else { return nil }
+        let now = StoreClock().now()
+        arena.session.begin(now: now)
+        defer { arena.session.end() }
+        return key.withUnsafeBytes { key in
+            // SAFETY: a key has at least one byte. The item's bytes are copied within the turn.
+            let start = key.baseAddress.unsafelyUnwrapped
+            return arena.session.find(arena.session.hashed(start, length: key.count), now: now).map {
+                Array(UnsafeRawBufferPointer(start: $0.value, count: $0.valueLength))
+            }
+        }
+    }
+
+    /// Writes the state down. All changes up to `state.applied` are in the arena by then.
+    func writeState() throws(ReplicationError) {
+        try set(ReplicaState.key, state.encoded(), flags: 0, id: state.applied.id)
+    }
+
+    // MARK: Size, place and end
+
+    /// Opens the file at twice the size, with all that is in it. Readers go over to the new file.
+    private func grow() throws(ReplicationError) {
+        guard arenaBytes < Self.arenaBytesMax else {
+            throw .stateRefused(.memoryOutOfRange(bytes: 2 * Self.arenaBytesMax))
+        }
+        let before = fileNumber(of: path)
+        arena = nil
+        arenaBytes *= 2
+        do throws(ReplicationError) {
+            try open()
+        } catch {
+            // No space, most likely: the file is as it was.
+            arenaBytes /= 2
+            try open()
+            throw error
+        }
+        guard let arena, fileNumber(of: path) != before, arena.store.recovery.leftOutItems == 0 else {
+            throw .stateDamaged
+        }
+        state.fileNumber = fileNumber(of: path) ?? 0
+        // Not `writeState`, which is what may have called this: the next record writes it.
+        _ = store(ReplicaState.key, state.encoded(), flags: 0, id: state.applied.id, in: arena)
+    }
+
+    /// Makes the file this boot's, before the first change of it. `isSynced`: the disk has that first.
+    func begin(isSynced: Bool) throws(ReplicationError) {
+        state.isClosed = false
+        state.boot = .current
+        state.fileNumber = fileNumber(of: path) ?? 0
+        try writeState()
+        if isSynced { guard try opened().store.syncFile() else { throw .stateDamaged } }
+        isTrusted = true
+    }
+
+    /// Closes the file so that a copy of it, or the machine's next boot, goes on from here.
+    func close() throws(ReplicationError) {
+        guard arena != nil else { return }
+        defer { arena = nil }
+        // The changes first: the mark must not be on the disk without them.
+        guard try opened().store.syncFile() else { throw .stateDamaged }
+        state.isClosed = true
+        try writeState()
+        guard try opened().store.syncFile() else { throw .stateDamaged }
+    }
+
+    /// Lets the file go without a mark.
+    func abandon() { arena = nil }
+
+    /// Puts the file in the place of another one, which nobody has open. Its readers go over to this one.
+    func takePlace(of other: String) throws(ReplicationError) {
+        let arena = try opened()
+        do throws(StoreError) {
+            try arena.store.takePlace(of: other)
+        } catch {
+            throw .stateRefused(error)
+        }
+        path = other
+    }
+}

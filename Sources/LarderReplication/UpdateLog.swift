@@ -1,0 +1,47 @@
+/// A durable log of updates, shared by all replicas. It gives the updates their order.
+///
+/// Calls block until the log has answered, so that a log can be a database with a blocking client library.
+/// `ReplicatedCache` calls a log from threads of its own. Several threads may call at the same time.
+///
+/// A log promises:
+/// - Ids begin with 1 and have no gaps. A record that can be read has all records with lower ids before it.
+/// - An append that returned is durable.
+/// - A record never changes. Only `rewrite` and `trim` remove records: the oldest ones, which a snapshot replaces.
+public protocol UpdateLog: Sendable {
+    /// Makes records durable, in this order and with consecutive ids: all of them or none.
+    /// - Returns: the id of the last one.
+    /// - Throws: `.outcomeUnknown` if the log may have the records all the same. Any other error: it has none.
+    func append(_ records: [UpdateRecord]) throws(ReplicationError) -> UInt64
+
+    /// The last record's place; that of the snapshot, or the start, if there is no record.
+    func latest() throws(ReplicationError) -> UpdatePoint
+
+    /// The records behind an id, in order: at most so many, and fewer if they are large. If the first one does not
+    /// have the id that follows, the records before it have been replaced by a snapshot.
+    func read(after id: UInt64, limit: Int) throws(ReplicationError) -> [UpdateEntry]
+
+    /// The place of the newest snapshot; nil: there is none.
+    func snapshot() throws(ReplicationError) -> UpdatePoint?
+
+    /// Hands the items of a snapshot to `visit`, in any order.
+    /// - Returns: false if a newer snapshot has replaced this one. Some items may have been visited.
+    func readSnapshot(
+        at point: UpdatePoint, _ visit: (SnapshotItem) throws(ReplicationError) -> Void
+    ) throws(ReplicationError) -> Bool
+
+    /// Makes a snapshot durable, then removes the records up to its place. Does nothing if there is a newer snapshot.
+    /// - Parameter next: one item after the other; nil at the end.
+    func rewrite(
+        before point: UpdatePoint, _ next: () throws(ReplicationError) -> SnapshotItem?
+    ) throws(ReplicationError)
+
+    /// Removes the records that the newest snapshot replaces, if an earlier `rewrite` did not come to that.
+    func trim() throws(ReplicationError)
+
+    /// Waits until the last record has another id than this one.
+    /// - Parameters:
+    ///   - milliseconds: how long to wait at most.
+    ///   - wakeups: descriptors. The wait also ends when one of them can be read.
+    /// - Returns: whether the last record has another id.
+    func wait(after id: UInt64, milliseconds: Int, wakeups: [Int32]) throws(ReplicationError) -> Bool
+}
