@@ -76,6 +76,8 @@ package struct Settings: Sendable {
     package var bindingProtocol = BindingProtocol.negotiating
     /// `-S`: SASL before anything else, over the binary protocol only.
     package var saslEnabled = false
+    /// Whether the users of `-S` are the SASL library's, since no setting names others.
+    var usesSASLLibrary: Bool { saslEnabled && userFilePath == nil && userEntry == nil }
     /// `-s`: when set, there is no TCP listener.
     package var unixSocketPath: String?
     /// `-a`: octal mode bits of the socket file.

@@ -39,6 +39,8 @@ package enum StartupError: Error, Equatable {
     case userFile(UserFileError)
     /// Certificates or ciphers that cannot be; why, in memcached's words.
     case tls(String)
+    /// The SASL library cannot be used; why.
+    case sasl(String)
     /// A worker could not get what it needs; why.
     case worker(String)
 
@@ -92,7 +94,7 @@ package enum StartupError: Error, Equatable {
             "failed to start a thread: \(describe(error: error))"
         case .userFile(let error):
             error.message
-        case .tls(let reason):
+        case .tls(let reason), .sasl(let reason):
             reason
         case .worker(let reason):
             "failed to start a worker: \(reason)"
@@ -113,7 +115,7 @@ package enum StartupError: Error, Equatable {
     package var exitCode: Int32 {
         switch self {
         case .unknownUser: 67
-        case .daemon, .userFile, .hugePages: 1
+        case .daemon, .userFile, .hugePages, .sasl: 1
         case .tls, .uwsgiNotLoopback, .cacheSyncIsOpen: ExitCode.usage
         case .cacheStore: ExitCode.badValue
         default: 71
