@@ -76,6 +76,8 @@ package struct Settings: Sendable {
     package var bindingProtocol = BindingProtocol.negotiating
     /// `-S`: SASL before anything else, over the binary protocol only.
     package var saslEnabled = false
+    /// Whether the users of `-S` are the SASL library's, since no setting names others.
+    var usesSASLLibrary: Bool { saslEnabled && userFilePath == nil && userEntry == nil }
     /// Listening sockets of the service manager, in place of those of `-l`, `-p` and `-s`.
     package var inheritedSockets: [InheritedSocket] = []
     /// `-s`: when set, there is no TCP listener.

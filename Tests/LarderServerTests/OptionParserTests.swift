@@ -218,7 +218,7 @@ private func warnings(_ line: String) -> [String]? {
         ("-I 2000x", "-I"), ("-a zz", "-a"), ("-a 1777", "-a"), ("-b -1", "-b"), ("-l ''", "-l"),
         ("-l ,", "-l"), ("-s ''", "-s"), ("-P ''", "-P"), ("-u ''", "-u"),
         ("-U abc", "-U"),
-        ("-S", "-Y FILE"), ("-e ''", "-e"), ("--store=", "--store"),
+        ("-e ''", "-e"), ("--store=", "--store"),
         ("-o proxy_config=x", "proxy"), ("-o idle_timeout=5x", "idle_timeout"),
         ("start", "\"start\""), ("-m 64 m", "\"m\""), ("-v -- -d", "\"-d\""), ("''", "\"\""),
     ])

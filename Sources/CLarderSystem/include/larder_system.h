@@ -3,6 +3,8 @@
 #ifndef LARDER_SYSTEM_H
 #define LARDER_SYSTEM_H
 
+#include "larder_sasl.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>

@@ -1,14 +1,17 @@
 /// Who may talk to this server: the users of `-Y` and the certificates of `-Z`, both read when the server starts
-/// and again on SIGHUP.
+/// and again on SIGHUP; and the users that the SASL library knows.
 package struct Access: Sendable {
     /// nil: everybody may do everything.
     let authenticator: Authenticator?
+    /// nil: the users of `-S`, if there are any, are those of `authenticator`.
+    let sasl: SASLService?
     /// nil: nothing is encrypted.
     let tls: TLSEndpoint?
 
     /// Reads the files that the settings name.
     package init(_ settings: Settings) throws(StartupError) {
         authenticator = try Authenticator(settings)
+        sasl = try SASLService(settings)
         tls = try TLSEndpoint(settings)
     }
 

@@ -97,11 +97,6 @@ private func applyProtocol(to draft: inout Draft) throws(Ending) {
         guard draft.bindingProtocol ?? .binary == .binary else {
             throw .usage("ERROR: You cannot allow the ASCII protocol while using SASL.")
         }
-        guard draft.settings.userFilePath != nil || draft.settings.userEntry != nil else {
-            throw .usage(
-                "-S takes its users from a file with a line name:password for each: give -Y FILE, or set "
-                    + "MEMCACHED_SASL_PWDB=FILE. Larder does not read a sasldb.")
-        }
         draft.settings.bindingProtocol = .binary
     } else if draft.settings.userFilePath != nil {
         guard draft.bindingProtocol ?? .ascii == .ascii else {

@@ -97,7 +97,7 @@ extension Option {
             effect: { draft, _ in draft.settings.watchEnabled = false }),
         Option(
             "S", "enable-sasl", .none, .behaviour,
-            "clients must log in by SASL PLAIN, over the binary\nprotocol; -Y names the file of users",
+            "clients must log in by SASL, over the binary protocol,\nas users of -Y or of the SASL library (libsasl2)",
             effect: { draft, _ in draft.settings.saslEnabled = true }),
         Option(
             "Y", "auth-file", .required("FILE"), .behaviour,

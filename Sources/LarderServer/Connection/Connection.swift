@@ -53,6 +53,8 @@ struct Connection {
     /// SASL has begun and waits for a further step.
     var isAuthenticating = false
     var heldLogin: HeldLogin?
+    /// The login by the SASL library, until it succeeds. Unmanaged, as `stream`; `endExchange` releases it.
+    var exchange: Unmanaged<SASLExchange>?
     /// Failed attempts to log in since the last successful one.
     var loginFailures = 0
     /// Bytes that the client has sent before it logged in by SASL.
@@ -305,6 +307,7 @@ struct Connection {
     /// Gives back everything but the connection itself.
     mutating func dispose(_ context: inout WorkerContext) {
         endStream(&context)
+        endExchange(&context)
         dropBody(&context)
         giveBackInput(&context)
         output.discard(&context.pool, context.session)

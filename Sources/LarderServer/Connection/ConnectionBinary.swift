@@ -82,12 +82,18 @@ extension Connection {
         writePacket(key: UnsafeRawBufferPointer(start: nil, count: 0), value: bytes, &context)
     }
 
-    /// An authentication has begun well, and goes on.
-    mutating func writeContinuation(_ context: inout WorkerContext) {
-        guard let out = output.room(BinaryEncoder.replyLengthMax, &context.pool) else {
+    /// An authentication has begun well, and goes on with the client's answer to a challenge.
+    mutating func writeContinuation(_ challenge: [UInt8], _ context: inout WorkerContext) {
+        guard let out = output.room(BinaryParser.headerLength + challenge.count, &context.pool) else {
             return outOfReplyMemory(&context)
         }
-        output.didWrite(BinaryEncoder.encodeHeader(request.packetTag, .authenticationContinues, at: out))
+        let header = BinaryEncoder.encodeHeader(
+            request.packetTag, .authenticationContinues, bodyLength: challenge.count, at: out)
+        challenge.withUnsafeBytes { bytes in
+            // SAFETY: there is room for the challenge behind the header.
+            if let start = bytes.baseAddress { memcpy(out + header, start, bytes.count) }
+        }
+        output.didWrite(header + challenge.count)
         if context.verbosity > 1 { logAnswer(out) }
     }
 

@@ -4,6 +4,8 @@ import LarderWire
 /// An attempt to log in that has not been answered yet.
 struct HeldLogin {
     var succeeds: Bool
+    /// Whether that is known. The SASL library may need time.
+    var isJudged = true
     /// Whether the attempt had its turn among the attempts from its address.
     var hadTurn = false
     /// When to check again, in milliseconds since the machine's boot. Not the server's clock, which a test may stop.
@@ -51,10 +53,59 @@ extension Connection {
         continueLogin(now: now, &context)
     }
 
+    /// Time between looks at what the SASL library has made of an attempt.
+    private static let libraryPollMilliseconds: Int64 = 2
+
+    /// Has the SASL library judge a step of a login.
+    /// - Parameter mechanism: that of the first step; nil: a further step.
+    mutating func ask(
+        _ sasl: SASLService, mechanism: [UInt8]?, message: [UInt8], _ context: inout WorkerContext
+    ) {
+        let isPossible = mechanism != nil || isAuthenticating
+        isAuthenticating = false
+        guard isPossible else { return holdLogin(succeeds: false, &context) }
+        let exchange = exchange ?? Unmanaged.passRetained(SASLExchange())
+        self.exchange = exchange
+        sasl.judge(exchange.takeUnretainedValue(), mechanism: mechanism, message: message)
+        let next = larder_milliseconds(false) + Self.libraryPollMilliseconds
+        heldLogin = HeldLogin(succeeds: false, isJudged: false, milliseconds: next)
+        phase = .holdingLogin
+    }
+
+    /// Takes the library's outcome into the held attempt; false if there is none yet, or a challenge was sent.
+    private mutating func takeOutcome(_ held: inout HeldLogin, _ context: inout WorkerContext) -> Bool {
+        switch exchange?.takeUnretainedValue().takeOutcome() {
+        case nil:
+            held.milliseconds += Self.libraryPollMilliseconds
+            heldLogin = held
+            return false
+        case .continues(let challenge):
+            heldLogin = nil
+            isAuthenticating = true
+            phase = .readingCommand
+            writeContinuation(challenge, &context)
+            return false
+        case .succeeded:
+            held.succeeds = true
+            endExchange(&context)
+        case .failed: held.succeeds = false
+        }
+        held.isJudged = true
+        return true
+    }
+
+    /// Forgets the login by the SASL library.
+    mutating func endExchange(_ context: inout WorkerContext) {
+        guard let ended = exchange?.takeRetainedValue() else { return }
+        exchange = nil
+        context.state.access.sasl?.end(ended)
+    }
+
     /// Continues the held attempt if its time has come.
     mutating func continueLogin(now: Int64, _ context: inout WorkerContext) {
         guard var held = heldLogin, held.milliseconds <= now else { return }
         held.milliseconds = now
+        if !held.isJudged, !takeOutcome(&held, &context) { return }
         if !held.hadTurn {
             let wait = context.state.loginThrottle.wait(LoginOrigin.of(number), succeeds: held.succeeds, now: now)
             if wait == 0 { takeTurn(&held, &context) }

@@ -41,6 +41,8 @@ package enum StartupError: Error, Equatable {
     case inheritedSocket(String)
     /// Certificates or ciphers that cannot be; why, in memcached's words.
     case tls(String)
+    /// The SASL library cannot be used; why.
+    case sasl(String)
     /// A worker could not get what it needs; why.
     case worker(String)
 
@@ -96,7 +98,7 @@ package enum StartupError: Error, Equatable {
             "failed to start a thread: \(describe(error: error))"
         case .userFile(let error):
             error.message
-        case .tls(let reason), .inheritedSocket(let reason):
+        case .tls(let reason), .sasl(let reason), .inheritedSocket(let reason):
             reason
         case .worker(let reason):
             "failed to start a worker: \(reason)"
@@ -117,7 +119,7 @@ package enum StartupError: Error, Equatable {
     package var exitCode: Int32 {
         switch self {
         case .unknownUser: 67
-        case .daemon, .userFile, .hugePages: 1
+        case .daemon, .userFile, .hugePages, .sasl: 1
         case .tls, .inheritedSocket, .uwsgiNotLoopback, .cacheSyncIsOpen: ExitCode.usage
         case .cacheStore: ExitCode.badValue
         default: 71
