@@ -271,8 +271,8 @@ class TestBadFiles:
     def test_empty(self, start_server, store):
         store.touch()
         found, log = self.check(start_server, store, {})
-        # The start, the signal, and the stop.
-        assert not found and len(log.splitlines()) == 3
+        # The start, its settings, the signal, and the stop.
+        assert not found and len(log.splitlines()) == 4
 
     @pytest.mark.parametrize("content", [b"x", b"hello\n" * 1000, b"\0" * 100_000, bytes(range(256)) * 100])
     def test_garbage_is_set_aside(self, start_server, store, content):
