@@ -247,10 +247,12 @@ class TestWatchdog:
         ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
         if ptrace(PTRACE_ATTACH, thread, None, None) != 0:
             cannot_test(f"ptrace is not allowed here: {os.strerror(ctypes.get_errno())}")
-        os.waitpid(thread, 0x40000000)  # __WALL
-        manager.drain()
-        assert manager.is_silent_for(0.3)
-        assert ptrace(PTRACE_DETACH, thread, None, None) == 0
+        try:
+            os.waitpid(thread, 0x40000000)  # __WALL
+            manager.drain()
+            assert manager.is_silent_for(0.3)
+        finally:
+            assert ptrace(PTRACE_DETACH, thread, None, None) == 0
         assert manager.next("WATCHDOG")
 
     @pytest.mark.parametrize("interval, pid, warning", [
