@@ -138,9 +138,11 @@ final class Server: ConnectionSink {
         let clientCount = state.connectionLimit.current
         acceptor?.stop()
         stopWorkers()
-        if case .host = role { losses.reportEnd(state, clientCount: clientCount) }
+        let failure = state.startFailure.withLock { $0 }
+        if case .host = role, failure == nil { losses.reportEnd(state, clientCount: clientCount) }
         if state.settings.daemonizes, let path = state.settings.pidFilePath { PidFile.remove(at: path) }
         withExtendedLifetime((signals, stopped, recovered, timers)) {}
+        if let failure { throw failure }
     }
 
     private func startTimers(on loop: EventLoop) -> [Timer] {

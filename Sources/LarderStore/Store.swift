@@ -53,7 +53,9 @@ public final class Store: Sendable {
         file.watchForChanges(&process.pointee.attention.damage)
         atomicStore(&process.pointee.isReady, 0)
         atomicStore(&process.pointee.nextTickMilliseconds, UInt64.max)
-        if !configuration.defersRecovery { recover() }
+        guard !configuration.defersRecovery else { return }
+        let refused = recover().refusedItems
+        if refused > 0 { throw .fileRefused(path: file.path, .beyondLimits(items: refused)) }
     }
 
     deinit {

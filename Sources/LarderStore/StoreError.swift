@@ -43,6 +43,8 @@ public enum FileRefusal: Equatable, Sendable, CustomStringConvertible {
     case notAStore(reason: String)
     /// A server is making the file at this moment. It can be inspected a moment later.
     case beingMade
+    /// Some of its items are beyond the limits of the store: see `StoreLimits.dropsItemsBeyond`.
+    case beyondLimits(items: Int)
     /// It is no store, and could not be given another name.
     case cannotBeSetAside(errno: Int32)
     case system(errno: Int32)
@@ -59,6 +61,8 @@ public enum FileRefusal: Equatable, Sendable, CustomStringConvertible {
             "there is no space for its \(bytes) bytes; make room, name a file elsewhere, or lower the memory limit"
         case .notAStore(let reason): reason
         case .beingMade: "a server is making it at this moment; look again"
+        case .beyondLimits(let items):
+            "\(items) of its items are beyond the limits; widen the limits, or have such items dropped"
         case .cannotBeSetAside(let error):
             "it is no store of this version and could not be renamed (\(Self.text(error))); move it away"
         case .system(let error): "\(Self.text(error))"

@@ -222,18 +222,113 @@ def test_a_cache_in_a_file_survives(tmp_path, shape):
         server.kill()
 
 
+class TestNarrowerLimits:
+    """A restart with narrower limits drops no item that it was not told to drop."""
+
+    WIDE = "items=200,blocksize=400,bitmap=1,blocks=300,keysize=100"
+
+    @pytest.fixture
+    def store(self, tmp_path):
+        """The path of a file with 200 items: 10 have values of 350 bytes, 10 of 1,000, 20 have keys of 60 bytes."""
+        path = str(tmp_path / "c.store")
+        server = Server("--cache", f"name=c,store={path},{self.WIDE},listen=:0").start()
+        try:
+            with Connection(addresses(server, "c")["c"]) as connection:
+                for number in range(200):
+                    assert connection.set(*self.item(number)) == b"STORED"
+        finally:
+            server.stop()
+        return path
+
+    @staticmethod
+    def item(number):
+        key = b"key-%03d" % number
+        return key.ljust(60, b"k") if number >= 180 else key, b"v" * {0: 350, 1: 1000}.get(number // 10, 100)
+
+    def start(self, path, limits):
+        return Server("--cache", f"name=c,store={path},{limits},listen=:0").start()
+
+    def kept(self, path, limits):
+        """The items that a server with these limits has, and its log."""
+        server = self.start(path, limits)
+        try:
+            with Connection(addresses(server, "c")["c"]) as connection:
+                items = [self.item(number) for number in range(200)]
+                kept = sum(connection.get(key) == value for key, value in items)
+            assert cache_fields(server, "c")["items"] == str(kept)
+            return kept, server.stderr
+        finally:
+            server.stop()
+
+    @pytest.mark.parametrize(("limits", "beyond"), [
+        ("items=10,blocksize=400,bitmap=1,blocks=300,keysize=100", 190),
+        ("items=199,blocksize=400,bitmap=1,blocks=300,keysize=100", 1),
+        ("items=200,strict_items=1,blocksize=400,bitmap=1,blocks=300,keysize=100", 1),
+        ("items=200,blocksize=400,bitmap=1,blocks=300,keysize=100,max_item_size=999", 10),
+        ("items=200,blocksize=400,bitmap=1,blocks=300,keysize=59", 20),
+        ("items=200,blocksize=349,keysize=100", 20),
+        ("items=200,blocksize=400,bitmap=1,blocks=200,keysize=100", 12),
+        ("items=200,blocksize=400,bitmap=1,blocks=300,keysize=100,purge_lru=1,max_item_size=100", 20),
+    ])
+    def test_the_start_is_refused(self, store, limits, beyond):
+        for _ in range(2):
+            done = run("-p", "0", "--cache", f"name=c,store={store},{limits},listen=:0")
+            assert done.returncode == 1, done
+            assert (f'larder: cache "c": {beyond} items in {store} are beyond its limits. Give items, max_item_size, '
+                    "keysize, blocksize and blocks their former values, or drop these items with shrink=1."
+                    ) in done.stderr.splitlines()
+            assert "items again" not in done.stderr
+        assert self.kept(store, self.WIDE)[0] == 200
+
+    @pytest.mark.parametrize(("limits", "expected"), [
+        ("items=10,blocksize=400,bitmap=1,blocks=300,keysize=100", 10),
+        ("items=200,blocksize=400,bitmap=1,blocks=300,keysize=59", 180),
+        ("items=200,blocksize=349,keysize=100", 180),
+    ])
+    def test_shrink_drops_them(self, store, limits, expected):
+        kept, log = self.kept(store, limits + ",shrink=1")
+        assert kept == expected
+        assert f"has {kept} items again" in log and f"left out {200 - kept} " in log, log
+        # The file has no more than this now.
+        assert self.kept(store, limits)[0] == expected
+
+    @pytest.mark.parametrize("limits", [
+        WIDE, "items=2000,blocksize=400,bitmap=1,blocks=3000,keysize=100", "items=200,blocksize=1000",
+        "items=200,blocksize=400,bitmap=1,blocks=220,keysize=60,max_item_size=1000",
+    ])
+    def test_limits_that_the_items_fit_are_no_reason(self, store, limits):
+        assert self.kept(store, limits)[0] == 200
+
+    def test_nor_is_a_kill_while_a_full_cache_is_written(self, tmp_path):
+        option = f"name=c,items=500,blocksize=100,purge_lru=1,store={tmp_path / 'c.store'},listen=:0"
+        for _ in range(8):
+            server = Server("--cache", option, threads=4).start()
+            try:
+                connections = [Connection(addresses(server, "c")["c"]) for _ in range(4)]
+                for part, connection in enumerate(connections):
+                    connection.send(b"".join(
+                        b"set %d-%d 0 0 80 noreply\r\n%b\r\n" % (part, number, b"x" * 80) for number in range(3000)))
+                poll(lambda: int(cache_fields(server, "c")["full"]) > 100, "it is full", interval=0)
+            finally:
+                server.kill()
+        server = Server("--cache", option).start()
+        assert cache_fields(server, "c")["items"] == "500"
+        server.stop()
+
+
 class TestUse:
-    """The commands that count as use where the least recently used item goes: those of memcached 1.6.45."""
+    """The commands that count as use where the least recently used item goes: the reads of memcached 1.6.45, and stores."""
 
     @pytest.mark.parametrize("command", [
-        b"get a", b"gets a", b"gat 0 a", b"touch a 0", b"mg a v", b"mg a", b"mg a k", b"mg a k q", b"mg a s t", b"mg a h",
-        b"mg a l t v", b"mg a T0", b"mg a E1 v", b"set a 0 0 1\r\nv", b"append a 0 0 1\r\nv", b"ms a 1\r\nv",
+        b"get a", b"gets a", b"gat 0 a", b"touch a 0", b"mg a v", b"mg a", b"mg a k", b"mg a k q", b"mg a s t",
+        b"mg a h", b"mg a l t v", b"mg a T0", b"mg a E1 v", b"set a 0 0 1\r\nv", b"append a 0 0 1\r\nv", b"ms a 1\r\nv",
     ])
     def test_use(self, start_server, command):
         assert self.stays(start_server, command)
 
     @pytest.mark.parametrize("command", [
-        b"mn", b"me a", b"mg a u", b"mg a v u", b"mg a k u q", b"mg a h l t u", b"get c", b"mg c v", b"mg c q", b"add a 0 0 1\r\nv",
+        b"mn", b"me a", b"mg a u", b"mg a v u", b"mg a k u q", b"mg a h l t u", b"get c", b"mg c v", b"mg c q",
+        b"add a 0 0 1\r\nv",
     ])
     def test_no_use(self, start_server, command):
         assert not self.stays(start_server, command)

@@ -67,7 +67,7 @@ private func warnings(_ arguments: [String]) -> [String] {
             ("lru", \.purgesLeastRecentlyUsed), ("lazy", \.isLazy), ("lazy_expire", \.isLazy),
             ("ignore_full", \.ignoresFull), ("clear_on_full", \.clearsOnFull), ("no_expire", \.keepsExpired),
             ("lastmod", \.notesLastModified), ("store_delete", \.deletesWrongStore),
-            ("storedelete", \.deletesWrongStore), ("strict_items", \.isStrict),
+            ("storedelete", \.deletesWrongStore), ("strict_items", \.isStrict), ("shrink", \.shrinks),
         ]
         for (key, path) in table {
             for on in [key, "\(key)=1", "\(key)=true", "\(key)=TRUE", "\(key)=on", "\(key)=yes"] {

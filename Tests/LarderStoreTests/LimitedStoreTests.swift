@@ -220,12 +220,30 @@ import Testing
             driver.turn(Self.now) { #expect($0.set([1], [1], now: Self.now) == .stored) }
             #expect(try values(50..<52, store) == [false, true])
         }
-        // Narrower limits: the newest stay.
+        // Narrower limits: no item is dropped unless that is allowed.
+        for (slabBytes, memoryBytes) in [(4096, 2 << 20), (8192, 2 << 20), (4096, 1 << 20)] {
+            limits.itemsMax = 20
+            limits.dropsItemsBeyond = false
+            configuration.limits = limits
+            configuration.slabBytes = slabBytes
+            configuration.memoryBytes = memoryBytes
+            #expect(throws: StoreError.fileRefused(path: path, .beyondLimits(items: 80))) {
+                _ = try Store(configuration)
+            }
+        }
+        configuration.slabBytes = 4096
+        configuration.memoryBytes = 2 << 20
+        limits.itemsMax = 100
+        configuration.limits = limits
+        #expect(try Store(configuration).recovery.items == 100)
+        // The newest stay.
         limits.itemsMax = 20
+        limits.dropsItemsBeyond = true
         configuration.limits = limits
         let store = try Store(configuration)
         #expect(store.checkInvariants().isEmpty)
         #expect(store.statistics.limitUse?.items == 20)
+        #expect(store.recovery.items == 20 && store.recovery.leftOutItems == 80)
         #expect(try values(130..<150, store) == (130..<150).map { $0 > 130 })
     }
 

@@ -47,6 +47,8 @@ package struct CacheSettings: Sendable, Equatable {
     package var storePath: String?
     package var storeSyncSeconds = 0
     package var deletesWrongStore = false
+    /// Drops the items of the store's file that are beyond narrower limits.
+    package var shrinks = false
     /// When full: drop what was least recently used.
     package var purgesLeastRecentlyUsed = false
     /// Accepted; every read looks at the expiry anyway.

@@ -1,4 +1,5 @@
 import LarderStore
+import Synchronization
 
 /// Has the stores that lie in files find what those hold, on a thread of its own: the server listens and
 /// answers meanwhile, and requests that need a store wait (`ConnectionParking.swift`).
@@ -16,7 +17,7 @@ struct Recovery {
         thread = try SystemThread(name: "larder-recover") {
             for cache in state.caches where !cache.store.isReady {
                 cache.store.recover()
-                guard cache.store.isReady else { return }
+                guard cache.store.isReady else { return Self.refuse(cache, state) }
                 Self.report(cache)
             }
             isDone()
@@ -27,6 +28,14 @@ struct Recovery {
     func stop() {
         for cache in state.caches { cache.store.stopRecovery() }
         thread?.join()
+    }
+
+    /// The store is not ready: the recovery was stopped, or the file has items that nobody allowed to drop.
+    private static func refuse(_ cache: ServedCache, _ state: ServerState) {
+        let items = cache.store.recovery.refusedItems
+        guard items > 0, let path = cache.store.fileStatistics?.path else { return }
+        state.startFailure.withLock { $0 = .cacheShrinks(cache: cache.name, path: path, items: items) }
+        state.requestStop()
     }
 
     private static func report(_ cache: ServedCache) {

@@ -126,6 +126,7 @@ package final class ServedCache: Sendable {
         limits.sweepOnFullMilliseconds = Int64(cache.sweepOnFullSeconds) * 1000
         limits.clearsOnFull = cache.clearsOnFull
         limits.notesLastModified = cache.notesLastModified
+        limits.dropsItemsBeyond = cache.shrinks
         return limits
     }
 

@@ -102,6 +102,7 @@ struct CacheKey: Sendable {
         number(["bucket_interval"], 1...86_400, isForAll: true) { $0.bucketIntervalSeconds = $1 },
         size(["max_item_size"], 1...CacheSettings.valueBytesLimit) { $0.givenValueBytesMax = $1 },
         flag(["strict_items"]) { $0.isStrict = $1 },
+        flag(["shrink"]) { $0.shrinks = $1 },
     ]
 
     /// uWSGI's key for a whole copy of another server's cache at the start: a cache that seems to have one and has not

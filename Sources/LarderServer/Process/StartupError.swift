@@ -11,6 +11,8 @@ package enum StartupError: Error, Equatable {
     case placeListener(option: String, reason: String)
     /// The store of a named cache cannot be opened.
     case cacheStore(cache: String, StoreError)
+    /// The file of a named cache has items beyond the cache's limits.
+    case cacheShrinks(cache: String, path: String, items: Int)
     /// No UDP socket at this port.
     case udpSocket(port: Int, error: Int32)
     /// Not on all of the places that `-l` names, as given.
@@ -59,6 +61,9 @@ package enum StartupError: Error, Equatable {
             "\(option): failed to listen: \(reason)"
         case .cacheStore(let cache, let error):
             "larder: cache \"\(cache)\": \(error)"
+        case .cacheShrinks(let cache, let path, let items):
+            "larder: cache \"\(cache)\": \(items) items in \(path) are beyond its limits. Give items, max_item_size, "
+                + "keysize, blocksize and blocks their former values, or drop these items with shrink=1."
         case .udpSocket(let port, let error):
             "failed to listen on UDP port \(port): \(describe(error: error))"
         case .interfaces(let list, let error):
@@ -121,7 +126,7 @@ package enum StartupError: Error, Equatable {
         case .unknownUser: 67
         case .daemon, .userFile, .hugePages, .sasl: 1
         case .tls, .inheritedSocket, .uwsgiNotLoopback, .cacheSyncIsOpen: ExitCode.usage
-        case .cacheStore: ExitCode.badValue
+        case .cacheStore, .cacheShrinks: ExitCode.badValue
         default: 71
         }
     }

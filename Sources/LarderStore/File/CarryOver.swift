@@ -120,10 +120,7 @@ struct CarryOver {
                     item: item, cas: view.cas(of: item), order: view.order(of: item), expiry: view.expiry(of: item))
                 if foreign.order < Rebuild.numberMax { orderLast = max(orderLast, foreign.order) }
                 let isWanted = item.frequency > 0 ? slab.takesHot : slab.takesCold
-                guard isWanted, session.adopt(foreign, now: now) else {
-                    report.leftOutItems += 1
-                    return
-                }
+                if !isWanted || session.adopt(foreign, now: now) == .noRoom { report.leftOutItems += 1 }
             }
         }
         goOnCounting(from: orderLast)

@@ -15,6 +15,10 @@ extension Store {
         let start = monotonicMilliseconds()
         let now = state.process.pointee.configuration.openedAtMilliseconds ?? wallMilliseconds()
         guard var report = fill(file, now: now) else { return RecoveryReport() }
+        guard report.refusedItems == 0 else {
+            file.report.withLock { $0 = report }
+            return report
+        }
         report.notices = file.notices + report.notices
         report.milliseconds = Int(monotonicMilliseconds() - start)
         report.isComplete = true
@@ -40,9 +44,20 @@ extension Store {
         let flushAt = readDurables(space, now: now)
         var rebuild = Rebuild(state, geometry, now: now)
         guard rebuild.run(space, isStopped: isStopped) else { return nil }
-        state.countRecovered(now: now)
+        var report = rebuild.report
+        guard count(&report, now: now) else { return report }
         space.writeFlushTime(flushAt)
-        return rebuild.report
+        return report
+    }
+
+    /// Counts what was found against the limits. False if the file is refused.
+    private func count(_ report: inout RecoveryReport, now: Int64) -> Bool {
+        let beyond = state.countRecovered(now: now)
+        report.items -= beyond
+        report.leftOutItems += beyond
+        guard let bounds = state.bounds, !bounds.pointee.limits.dropsItemsBeyond else { return true }
+        report.refusedItems = report.leftOutItems
+        return report.refusedItems == 0
     }
 
     private func carryOver(
@@ -50,19 +65,19 @@ extension Store {
     ) -> RecoveryReport? {
         Self.fillFreeList(Space(locking: state), geometry)
         var carrying = CarryOver(self, old, now: now)
+        var report = RecoveryReport()
         do throws(StoreError) {
             guard let flushAt = try carrying.run(isStopped: isStopped) else { return nil }
+            report = carrying.report
             let space = Space(locking: state)
-            state.countRecovered(now: now)
+            guard count(&report, now: now) else { return report }
             space.writeFlushTime(flushAt)
             try file.takePlace()
         } catch {
             // The old file stays as it is, and this one is served without outliving the process.
-            var report = carrying.report
             report.notices = ["\(error); what is stored from now on is lost at the end"]
             return report
         }
-        var report = carrying.report
         report.notices = [
             "\(file.path) was made for \(old.geometry.arenaBytes >> 20) MB; its items are in a new file of that name"
         ]

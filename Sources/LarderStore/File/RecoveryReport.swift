@@ -4,8 +4,10 @@ public struct RecoveryReport: Sendable {
     public var items = 0
     /// Items, or stretches where items may have been, that were half written or damaged.
     public var droppedItems = 0
-    /// Items left out because the new arena is smaller.
+    /// Items left out because the new arena is smaller, or the limits are narrower.
     public var leftOutItems = 0
+    /// Items for which the file was refused: see `StoreLimits.dropsItemsBeyond`. Such a store never gets ready.
+    public var refusedItems = 0
     /// Items that expired while nobody served them.
     public var expiredItems = 0
     public var milliseconds = 0

@@ -9,9 +9,15 @@ extension Session {
         let expiry: Int64
     }
 
+    /// What becomes of an item of another arena.
+    enum Adoption {
+        case adopted, noRoom
+        /// A kill has left an item and its successor. The other one is here.
+        case keyTaken
+    }
+
     /// Stores an item of another arena as it is there: value, flags, cas, expiry, marks.
-    /// - Returns: false when there is no room for it, or its key is taken.
-    func adopt(_ foreign: Foreign, now: Int64) -> Bool {
+    func adopt(_ foreign: Foreign, now: Int64) -> Adoption {
         if slot.pointee.mayBeDense { growIndexIfDense(now: now) }
         let item = foreign.item
         let key = state.key(of: item)
@@ -21,23 +27,22 @@ extension Session {
             state: item.state & ~ItemState.pending, keyIsBinary: item.keyIsBinary,
             accessed: item.accessed, checked: state.checked)
         for _ in 0..<8 {
-            if !state.hasOverflowReserve, !refillOverflow(now: now) { return false }
+            if !state.hasOverflowReserve, !refillOverflow(now: now) { return .noRoom }
             guard let place = state.reserve(shape, now: now, slot) else {
-                return false
+                return .noRoom
             }
             place.write(shape, copying: item, state)
             let bucket = state.lockBucket(key.hash)
-            // A kill may have left an item and its successor; one of them was here first.
             if state.slot(of: key, in: bucket) != nil {
                 bucket.unlock()
                 place.giveUp(state)
-                return false
+                return .keyTaken
             }
             // What is counted against limits is counted when all is there.
             guard place.publish(key.tag, into: bucket, hash: nil, state) else { continue }
             if counted(&slot.pointee.counters.items) & 63 == 0 { slot.pointee.mayBeDense = true }
-            return true
+            return .adopted
         }
-        return false
+        return .noRoom
     }
 }

@@ -10,8 +10,10 @@ extension StoreState {
 
     /// Counts what is there, the most recently written as the most recently used, and drops what is
     /// beyond limits that are narrower than before. Before any turn begins, under the space lock.
-    func countRecovered(now: Int64) {
-        guard let bounds else { return }
+    ///
+    /// - Returns: the number of items beyond the limits. If these must not be dropped, there is no change then.
+    func countRecovered(now: Int64) -> Int {
+        guard let bounds else { return 0 }
         var found: [Found] = []
         forEachItem { item, block in
             let hash = hash(of: item)
@@ -19,6 +21,22 @@ extension StoreState {
         }
         found.sort { $0.order > $1.order }
         let limits = bounds.pointee.limits
+        let beyond = takeBeyond(limits, &found)
+        guard beyond.isEmpty || limits.dropsItemsBeyond else { return beyond.count }
+        for entry in beyond {
+            let item = item(ofBlock: entry.block)
+            // Counted first: to drop an item takes it off the count.
+            changeCount(&bounds.pointee.items, 1)
+            changeCount(&bounds.pointee.blocks, limits.blocks(forValueBytes: item.valueLength))
+            dropFromIndex(item, entry.hash, mover, now: now)
+        }
+        for entry in found.reversed() { bounds.inserted(item(ofBlock: entry.block), entry.hash) }
+        return beyond.count
+    }
+
+    /// Takes the items out that limits do not allow. Those that come first stay.
+    private func takeBeyond(_ limits: StoreLimits, _ found: inout [Found]) -> [Found] {
+        var beyond: [Found] = []
         var kept = 0
         var blocksTaken: Int64 = 0
         for place in found.indices {
@@ -28,18 +46,16 @@ extension StoreState {
                 kept < limits.itemsMax && item.valueLength <= limits.valueBytesMax
                 && item.keyLength <= limits.keyBytesMax
                 && (!limits.isBitmap || blocksTaken + blocks <= Int64(limits.blocksMax))
-            // Counted first: to drop an item takes it off the count.
             guard fits else {
-                changeCount(&bounds.pointee.items, 1)
-                changeCount(&bounds.pointee.blocks, blocks)
-                dropFromIndex(item, found[place].hash, mover, now: now)
+                beyond.append(found[place])
                 continue
             }
             found[kept] = found[place]
             kept += 1
             blocksTaken += blocks
         }
-        for entry in found[..<kept].reversed() { bounds.inserted(item(ofBlock: entry.block), entry.hash) }
+        found.removeSubrange(kept...)
+        return beyond
     }
 
     private func forEachItem(_ body: (_ item: Item, _ block: UInt32) -> Void) {

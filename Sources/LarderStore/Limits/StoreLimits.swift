@@ -16,6 +16,9 @@ public struct StoreLimits: Sendable {
     public var sweepOnFullMilliseconds: Int64 = 0
     /// When full: drop everything, unless a sweep made room.
     public var clearsOnFull = false
+    /// What a file holds beyond these limits is dropped when the file is opened. If not, the file is refused, and no item
+    /// in it changes.
+    public var dropsItemsBeyond = true
     /// Keep the time of the last change.
     public var notesLastModified = false
 
