@@ -16,8 +16,11 @@ struct LogFiles {
     init(_ path: String, segmentBytes: Int) throws(ReplicationError) {
         self.path = path
         self.segmentBytes = segmentBytes
-        if mkdir(path, 0o700) != 0, errno != EEXIST { throw SystemText.refused(path) }
-        directory = try OpenFile(path, O_RDONLY | O_DIRECTORY)
+        let isMade = mkdir(path, 0o700) == 0
+        guard isMade || errno == EEXIST else { throw SystemText.refused(path) }
+        // The directory itself, if the path is a link to it.
+        directory = try OpenFile(path + "/.", O_RDONLY | O_DIRECTORY)
+        if isMade { try OpenFile(path + "/..", O_RDONLY | O_DIRECTORY).syncNames() }
         lockFile = try OpenFile(path + "/lock", O_RDWR | O_CREAT)
     }
 
