@@ -345,6 +345,29 @@ class TestBadFiles:
             self.check(start_server, store, expected)
             store.unlink()
 
+    def test_a_flipped_bit_in_the_slab_table(self, start_server, store):
+        """The record at 0x1080, of the first slab with items: no item is lost, and the log tells of what was mended."""
+        server = start_server("-m", 64, "-e", store)
+        items = {b"key-%d" % number: b"%d" % number * 60 for number in range(1500)}
+        with server.connect() as connection:
+            for key, value in items.items():
+                assert connection.set(key, value) == b"STORED"
+        end(server, signal.SIGKILL)
+        sound = store.read_bytes()
+        assert int.from_bytes(sound[0x1080:0x1084], "little") in (1, 2)
+        # State, sequence, start and end of the time bucket, first cas, cursor: in each four bits.
+        mended = 0
+        for bit in [8 * field + bit for field in (0, 8, 16, 24, 32, 40) for bit in (0, 1, 2, 13)]:
+            damaged = bytearray(sound)
+            damaged[0x1080 + bit // 8] ^= 1 << bit % 8
+            store.write_bytes(damaged)
+            server = start_server("-m", 64, "-e", store)
+            with server.connect() as connection:
+                assert connection.get_many(list(items)) == items, f"bit {bit}"
+            mended += "damaged records of slabs were mended" in server.stderr
+            end(server, signal.SIGKILL)
+        assert mended > 12
+
     def test_deleted_instead(self, start_server, store):
         store.write_bytes(b"garbage")
         server = start_server("--key-route", "--cache", f"name=n,items=100,store={store},store_delete=1")

@@ -133,6 +133,8 @@ import CLarderArena
     let firstBlock: Int
     /// Blocks that items may cover.
     let blockCount: Int
+    /// Blocks that are there. Items beyond `blockCount` count if they follow the others without a gap.
+    let roomBlocks: Int
     let blockShift: Int
     let hashSeed: UInt64
     /// Absolute milliseconds. An item is dead if its expiry is not later.
@@ -142,22 +144,26 @@ import CLarderArena
     let holeBlocksMin: Int
 
     /// In an arena that is open.
-    init(_ state: StoreState, of slab: Int, blocks: Int, now: Int64, holeBlocksMin: Int) {
+    init(
+        _ state: StoreState, of slab: Int, _ record: larder_slab, blocks: Int, roomBlocks: Int, now: Int64,
+        holeBlocksMin: Int
+    ) {
         let first = state.firstBlock(ofSlab: slab)
         self.init(
-            start: UnsafeRawPointer(state.address(ofBlock: first)), record: state.slabs[slab], firstBlock: Int(first),
-            blockCount: blocks, blockShift: Int(state.blockShift), hashSeed: state.hashSeed, now: now,
-            holeBlocksMin: holeBlocksMin)
+            start: UnsafeRawPointer(state.address(ofBlock: first)), record: record, firstBlock: Int(first),
+            blockCount: blocks, roomBlocks: roomBlocks, blockShift: Int(state.blockShift), hashSeed: state.hashSeed,
+            now: now, holeBlocksMin: holeBlocksMin)
     }
 
     init(
-        start: UnsafeRawPointer, record: larder_slab, firstBlock: Int, blockCount: Int, blockShift: Int,
-        hashSeed: UInt64, now: Int64, holeBlocksMin: Int = 0
+        start: UnsafeRawPointer, record: larder_slab, firstBlock: Int, blockCount: Int, roomBlocks: Int? = nil,
+        blockShift: Int, hashSeed: UInt64, now: Int64, holeBlocksMin: Int = 0
     ) {
         self.start = start
         self.record = record
         self.firstBlock = firstBlock
         self.blockCount = blockCount
+        self.roomBlocks = roomBlocks ?? blockCount
         self.blockShift = blockShift
         self.hashSeed = hashSeed
         self.now = now
@@ -198,8 +204,46 @@ import CLarderArena
         }
         if damagedFrom != nil || position < blockCount {
             let from = damagedFrom ?? position
-            visit(.damaged, firstBlock + from, blockCount - from, nil)
+            return visit(.damaged, firstBlock + from, blockCount - from, nil)
         }
+        visitFollowing(position, visit)
+    }
+
+    /// Visits items that follow the last one, where the record ends too early. An item is written after the cursor has
+    /// passed it, so there are none if the cursor is right.
+    private func visitFollowing(
+        _ end: Int, _ visit: (ItemImage.Verdict, _ block: Int, _ blockCount: Int, ItemImage?) -> Void
+    ) {
+        var wrongBytesLeft = 0
+        var end = end
+        var position = end
+        while position < roomBlocks {
+            let (verdict, count, image) = judge(at: position, &wrongBytesLeft)
+            if count == 0 { return }
+            // A hole proves nothing: it counts with the item behind it.
+            if verdict != .hole {
+                if position > end { visit(.hole, firstBlock + end, position - end, nil) }
+                visit(verdict, firstBlock + position, count, image)
+                end = position + count
+            }
+            position += count
+        }
+    }
+
+    /// An item with a right checksum.
+    typealias Found = (verdict: ItemImage.Verdict, blockCount: Int)
+
+    /// The item that begins at the first block, or behind holes there.
+    func first() -> Found? {
+        var wrongBytesLeft = 0
+        var position = 0
+        while position < roomBlocks {
+            let (verdict, count, _) = judge(at: position, &wrongBytesLeft)
+            if count == 0 || verdict == .damaged { return nil }
+            if verdict != .hole { return (verdict, count) }
+            position += count
+        }
+        return nil
     }
 
     /// The item of a run of slabs, if it is there and reaches into the last of them.
@@ -215,7 +259,7 @@ import CLarderArena
         at position: Int, _ wrongBytesLeft: inout Int
     ) -> (verdict: ItemImage.Verdict, blockCount: Int, image: ItemImage?) {
         let offset = position << blockShift
-        guard let image = ItemImage(start + offset, room: blockCount << blockShift - offset) else {
+        guard let image = ItemImage(start + offset, room: roomBlocks << blockShift - offset) else {
             return (.damaged, 0, nil)
         }
         let total = image.totalBytes

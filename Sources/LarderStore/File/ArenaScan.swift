@@ -38,8 +38,7 @@ struct ArenaScan {
         guard record.sequence < Rebuild.sequenceMax else { return .nothing }
         switch record.slabState {
         case .open, .sealed:
-            return record.sequence > flushedSequence && Int(record.cursor_blocks) <= state.blocksPerSlab
-                ? .items : .nothing
+            return record.sequence > flushedSequence ? .items : .nothing
         // A run is claimed until its maker knows it published, which may be an instant too late.
         case .runHead, .claimed:
             let count = Int(record.run_slabs)
@@ -60,18 +59,27 @@ struct ArenaScan {
     /// Visits a slab's items in their order, and what lies between them.
     func forEachItem(in slab: Int, _ visit: (ItemImage.Verdict, _ block: Int, _ blockCount: Int) -> Void) {
         let blocks = min(Int(state.slabs[slab].cursor_blocks), state.blocksPerSlab)
-        image(of: slab, blocks: blocks).forEachItem(wrongBytesMax: Self.wrongSlabsMax << Int(state.slabShift)) {
+        let wrongBytesMax = Self.wrongSlabsMax << Int(state.slabShift)
+        image(of: slab, blocks: blocks, roomBlocks: state.blocksPerSlab).forEachItem(wrongBytesMax: wrongBytesMax) {
             verdict, block, count, _ in visit(verdict, block, count)
         }
     }
 
     /// The item of a run of slabs, if it is there and fills them.
     func run(at head: Int, slabs count: Int) -> (verdict: ItemImage.Verdict, blockCount: Int)? {
-        image(of: head, blocks: count * state.blocksPerSlab).run(slabs: count).map { ($0.verdict, $0.blockCount) }
+        let blocks = count * state.blocksPerSlab
+        return image(of: head, blocks: blocks, roomBlocks: blocks).run(slabs: count).map { ($0.verdict, $0.blockCount) }
     }
 
-    /// `blocks` from the slab's start lie inside the arena: `role` has compared them with its bounds.
-    private func image(of slab: Int, blocks: Int) -> SlabImage {
-        SlabImage(state, of: slab, blocks: blocks, now: now, holeBlocksMin: Self.holeBlocksMin(state))
+    /// `roomBlocks` from the slab's start lie inside the arena: `role` has compared them with its bounds.
+    private func image(of slab: Int, blocks: Int, roomBlocks: Int) -> SlabImage {
+        SlabImage(
+            state, of: slab, state.slabs[slab], blocks: blocks, roomBlocks: roomBlocks, now: now,
+            holeBlocksMin: Self.holeBlocksMin(state))
+    }
+
+    /// Blocks from a slab's start, all within the arena, as a record has them.
+    func wholeImage(of slab: Int, _ record: larder_slab, blocks: Int) -> SlabImage {
+        SlabImage(state, of: slab, record, blocks: blocks, roomBlocks: blocks, now: now, holeBlocksMin: 0)
     }
 }

@@ -15,6 +15,10 @@ struct Rebuild {
     let scan: ArenaScan
     private(set) var report = RecoveryReport()
 
+    /// Records of the slab table that had a wrong bit.
+    var mendedRecords = 0
+    /// Bytes that may still be read in order to mend records.
+    var repairBytesLeft = 1 << 32
     /// Blocks of live items, by slab.
     private var liveBlocks: [Int]
     private var roles: [ArenaScan.Role]
@@ -72,55 +76,62 @@ struct Rebuild {
 
     /// Goes through one slab, or one run of slabs, and returns how many that were.
     private mutating func judge(_ slab: Int) -> Int {
+        let role = soundRole(of: slab)
         let sequence = state.slabs[slab].sequence
         if sequence < Self.sequenceMax { sequenceLast = max(sequenceLast, sequence) }
-        let role = scan.role(of: slab)
         roles[slab] = role
         switch role {
         case .index, .nothing: return 1
         case .items:
             judgeItems(slab)
             return 1
-        case .run(let count):
-            guard judgeRun(slab, count) else {
-                roles[slab] = .nothing
-                return 1
-            }
-            return count
+        case .run(let count): return judgeRun(slab, count)
         }
     }
 
     private mutating func judgeItems(_ slab: Int) {
         let record = state.slabs.record(slab)
-        let end = Int(state.firstBlock(ofSlab: slab)) + Int(record.pointee.cursor_blocks)
+        let first = Int(state.firstBlock(ofSlab: slab))
+        let end = first + min(Int(record.pointee.cursor_blocks), state.blocksPerSlab)
         var live = 0
+        var reach = first
         scan.forEachItem(in: slab) { kind, block, count in
             if kind == .live { live += count }
             if kind == .damaged, block + count == end {
                 // The end of what was being written: the slab ends before it.
-                record.pointee.cursor_blocks = UInt32(block - Int(state.firstBlock(ofSlab: slab)))
                 report.droppedItems += 1
             } else {
                 note(kind, block, count)
+                reach = block + count
             }
         }
+        if reach > end { mendedRecords += 1 }
+        record.pointee.cursor_blocks = UInt32(reach - first)
         liveBlocks[slab] = live
         if live == 0 { roles[slab] = .nothing }
     }
 
-    private mutating func judgeRun(_ head: Int, _ count: Int) -> Bool {
-        guard let (kind, blocks) = scan.run(at: head, slabs: count) else {
+    private mutating func judgeRun(_ head: Int, _ given: Int) -> Int {
+        var count = given
+        var found = scan.run(at: head, slabs: count)
+        if found == nil, case .run(let mended) = mendedRole(of: head) {
+            count = mended
+            found = scan.run(at: head, slabs: count)
+        }
+        roles[head] = .nothing
+        guard let (kind, blocks) = found else {
             report.droppedItems += 1
-            return false
+            return 1
         }
         guard kind == .live else {
             note(kind, Int(state.firstBlock(ofSlab: head)), blocks)
-            return false
+            return 1
         }
+        roles[head] = .run(count)
         note(.live, Int(state.firstBlock(ofSlab: head)), blocks)
         liveBlocks[head] = blocks
         for tail in head + 1..<head + count { roles[tail] = .run(0) }
-        return true
+        return count
     }
 
     private mutating func note(_ kind: ItemImage.Verdict, _ block: Int, _ count: Int) {

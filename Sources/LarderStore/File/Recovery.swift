@@ -45,6 +45,11 @@ extension Store {
         var rebuild = Rebuild(state, geometry, now: now)
         guard rebuild.run(space, isStopped: isStopped) else { return nil }
         var report = rebuild.report
+        if rebuild.mendedRecords > 0 {
+            report.notices = [
+                "\(file.path): \(rebuild.mendedRecords) damaged records of slabs were mended; the items were intact"
+            ]
+        }
         guard count(&report, now: now) else { return report }
         space.writeFlushTime(flushAt)
         return report
