@@ -123,10 +123,10 @@ install-built:
 		"$(INSTALLED)/lib/systemd/system" "$(INSTALLED)/lib/sysusers.d"
 	install -s -m 755 "$(BUILT)" "$(INSTALLED)/bin/larder"
 	install -m 755 docker/entrypoint.sh "$(INSTALLED)/bin/larder-entrypoint"
-	"$(BUILT)" --man > "$(INSTALLED)/share/man/man1/larder.1"
-	"$(BUILT)" --completions bash > "$(INSTALLED)/share/bash-completion/completions/larder"
-	"$(BUILT)" --completions zsh > "$(INSTALLED)/share/zsh/site-functions/_larder"
-	"$(BUILT)" --completions fish > "$(INSTALLED)/share/fish/vendor_completions.d/larder.fish"
+	"$(BUILT)" --man | install -m 644 /dev/stdin "$(INSTALLED)/share/man/man1/larder.1"
+	"$(BUILT)" --completions bash | install -m 644 /dev/stdin "$(INSTALLED)/share/bash-completion/completions/larder"
+	"$(BUILT)" --completions zsh | install -m 644 /dev/stdin "$(INSTALLED)/share/zsh/site-functions/_larder"
+	"$(BUILT)" --completions fish | install -m 644 /dev/stdin "$(INSTALLED)/share/fish/vendor_completions.d/larder.fish"
 	for unit in larder.service larder@.service larder.socket; do \
 		sed 's|/usr/bin/larder|$(PREFIX)/bin/larder|' "systemd/$$unit" > "$(INSTALLED)/lib/systemd/system/$$unit" || exit 1; \
 	done

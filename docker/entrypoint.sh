@@ -8,7 +8,10 @@ set -eu
 
 # file_listens FILE: whether a line of the file says where to listen.
 file_listens() {
-    grep -Eqs '^[[:blank:]]*(-[ls]|--listen([[:blank:]=]|$)|--unix-s|listen[[:blank:]=]|unix-socket[[:blank:]=])' "$1"
+    # A line that begins with - may have several options.
+    grep -Eqs \
+        -e '^[[:blank:]]*(-[ls]|--listen([[:blank:]=]|$)|--unix-s|listen[[:blank:]=]|unix-socket[[:blank:]=])' \
+        -e '^[[:blank:]]*-.*[[:blank:]](-[ls]|--listen([[:blank:]=]|$)|--unix-s)' "$1"
 }
 
 # listens OPTION...: whether -l or -s is among them, in any of the forms that getopt knows.

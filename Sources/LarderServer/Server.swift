@@ -77,17 +77,22 @@ final class Server: ConnectionSink {
     ) throws {
         // Before anything is allocated for a server that cannot listen.
         listeners = try Listener.openAll(settings)
-        datagramSockets = try DatagramSocket.openAll(settings)
-        let syncs = try CacheSync.openAll(settings)
-        let adminListeners = try Listener.openAdmin(settings)
-        let statisticsListeners = try Listener.openStatistics(settings)
+        var adminListeners: [Listener] = []
+        var statisticsListeners: [Listener] = []
+        var datagramSockets: [DatagramSocket] = []
         do {
+            datagramSockets = try DatagramSocket.openAll(settings)
+            adminListeners = try Listener.openAdmin(settings)
+            statisticsListeners = try Listener.openStatistics(settings)
+            let syncs = try CacheSync.openAll(settings)
             state = try ServerState(
                 settings, clock: clock, shift: shift, access: access, defersRecovery: true, syncs: syncs)
         } catch {
             for listener in listeners + adminListeners + statisticsListeners { close(listener.fd) }
+            for socket in datagramSockets { close(socket.fd) }
             throw error
         }
+        self.datagramSockets = datagramSockets
         let hasNone = adminListeners.isEmpty && statisticsListeners.isEmpty
         admin = hasNone ? nil : AdminServer(state, adminListeners, statistics: statisticsListeners)
     }

@@ -50,11 +50,15 @@ final class SASLService: @unchecked Sendable {
         add(.step(exchange, mechanism: mechanism, message: message))
     }
 
-    /// Frees what the library keeps of an exchange.
-    func end(_ exchange: SASLExchange) { add(.end(exchange)) }
+    /// Frees what the library keeps of an exchange. A step of it that the library has not begun is not judged: clients
+    /// that leave at once would otherwise make the others wait.
+    func end(_ exchange: SASLExchange) { add(.end(exchange), droppingStepsOf: exchange) }
 
-    private func add(_ job: Job) {
+    private func add(_ job: Job, droppingStepsOf ended: SASLExchange? = nil) {
         monitor.lock()
+        if let ended {
+            waiting.removeAll { if case .step(let exchange, _, _) = $0 { exchange === ended } else { false } }
+        }
         waiting.append(job)
         let needsThread = !hasThread
         hasThread = true
@@ -65,8 +69,23 @@ final class SASLService: @unchecked Sendable {
         do throws(StartupError) {
             _ = try SystemThread(name: "larder-sasl") { [self] in run() }
         } catch {
-            monitor.withLock { hasThread = false }
             StandardError.write("larder: \(error.message)", .error)
+            failAll()
+        }
+    }
+
+    /// No thread could be started, so no step can be judged. The next login tries again to start one.
+    private func failAll() {
+        let jobs = monitor.withLock {
+            hasThread = false
+            defer { waiting = [] }
+            return waiting
+        }
+        for job in jobs {
+            switch job {
+            case .step(let exchange, _, _): exchange.fail()
+            case .end(let exchange): exchange.end()
+            }
         }
     }
 
@@ -135,6 +154,8 @@ final class SASLExchange: @unchecked Sendable {
         default: return .failed
         }
     }
+
+    fileprivate func fail() { monitor.withLock { outcome = .failed } }
 
     fileprivate func end() {
         if let session { larder_sasl_session_free(session) }

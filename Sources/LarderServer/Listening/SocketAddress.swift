@@ -124,7 +124,7 @@ package struct SocketAddress: Equatable {
         case AF_UNIX:
             // A client's end of a Unix connection has no name.
             let path = unixPath
-            return path.isEmpty ? "unix:<AF \(AF_UNIX)>" : "unix:\(path)"
+            return path.isEmpty ? "unix:<AF \(AF_UNIX)>" : "unix:\(ConfigurationReport.printable(path))"
         default:
             return "?:<AF \(family)>"
         }
