@@ -1,17 +1,17 @@
-/// A file as it was read for the settings.
+/// The result of reading a file of settings.
 package enum ConfigurationContents: Sendable {
     case bytes([UInt8], isWritableByAll: Bool)
     /// Why it could not be read.
     case failed(String)
 }
 
-/// The file of `--config`: a long option a line, or a line of options as on the command line. So Debian's
-/// /etc/memcached.conf is one.
+/// The file of `--config`. A line has the long name of an option, or options as on the command line. So Debian's
+/// /etc/memcached.conf can be read.
 enum ConfigurationFile {
     static let bytesMax = 64 << 10
     static let lineBytesMax = 8192
 
-    /// Every line's options. A line that cannot be read becomes a mistake in its place.
+    /// The options of all lines. A line that cannot be read becomes a mistake at its position.
     static func options(_ contents: ConfigurationContents, path: String) -> GivenOptions {
         var given = GivenOptions()
         let whole = OptionSource.file(path: path, line: 1)
@@ -35,7 +35,7 @@ enum ConfigurationFile {
         return given
     }
 
-    /// Returns what is wrong with the line; nil: nothing.
+    /// Returns the mistake in the line; nil: there is none.
     private static func add(_ line: ArraySlice<UInt8>, _ source: OptionSource, to given: inout GivenOptions) -> String?
     {
         guard line.count <= lineBytesMax else { return "the line is longer than \(lineBytesMax) bytes." }
@@ -145,7 +145,7 @@ enum ConfigurationFile {
         }
         var plain = ""
         for character in text {
-            // Only the backslash that kept # from being a comment.
+            // Only the backslash before a # is dropped.
             if character == "#", plain.last == "\\" { plain.removeLast() }
             plain.append(character)
         }

@@ -73,7 +73,7 @@ package struct SyncDatagram: Equatable, Sendable {
 
     /// Reads the expiry and the client flags after a value; false if the expiry cannot be read.
     private mutating func readExpiry(_ base: UnsafePointer<UInt8>, _ position: inout Int, _ end: Int) -> Bool {
-        // uWSGI sends no expiry for an item that never expires.
+        // As in uWSGI, the expiry may be missing: then the item never expires.
         guard end &- position >= 2 else { return true }
         guard let text = UwsgiFields.string(base, &position, end) else { return false }
         for place in text.start..<text.start &+ text.length {
