@@ -14,7 +14,7 @@ pytestmark = pytest.mark.larder_only
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-# The page's first block defines what the others call.
+# The first block of the page defines the function that the others call.
 DEFINITION = BLOCKS[0].split("ask version")[0]
 
 
