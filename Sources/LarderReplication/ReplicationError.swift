@@ -29,7 +29,7 @@ public enum ReplicationError: Error, Equatable, Sendable, CustomStringConvertibl
     /// The cache was closed.
     case closed
 
-    /// What happened, and what to do about it.
+    /// The cause and the remedy.
     public var description: String {
         switch self {
         case .emptyKey: "the key is empty: give at least one byte"

@@ -10,7 +10,7 @@ import pytest
 from binary_protocol import BinaryConnection
 from server import binary, free_port, poll, run
 
-# In the form that Debian's package documents: comments, options as on the command line, and logfile.
+# A file like that of Debian's package: comments, options as on the command line, and logfile.
 DEBIAN = """\
 # Run the server as a daemon. The script implies this.
 -d
@@ -76,7 +76,7 @@ class TestFile:
         server.assert_alive()
         assert server.stats("settings")["maxbytes"] == str(32 << 20)
         assert server.stats("settings")["inter"] == "127.0.0.1"
-        # In the foreground, so that the service manager sees it.
+        # The server stays in the foreground, as the service manager needs it.
         assert (tmp_path / "memcached.pid").read_text() == f"{server.process.pid}\n"
         assert f"larder: {file}:2: -d is passed over" in server.stderr
         assert f"larder: {file}:5: logfile is passed over" in server.stderr

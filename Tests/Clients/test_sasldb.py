@@ -151,7 +151,7 @@ class TestCramMD5:
         with connect(server) as connection:
             challenge = authenticate(connection, b"CRAM-MD5")
             assert challenge.status == AUTH_CONTINUE and challenge.value.startswith(b"<")
-            # Asking for the mechanisms does not end it.
+            # A request for the list of mechanisms does not end the login.
             assert connection.ask(packet(SASL_LIST)).status == OK
             answer = connection.ask(packet(SASL_STEP, b"CRAM-MD5", cram_answer(challenge.value, user, password)))
             assert answer.status == status

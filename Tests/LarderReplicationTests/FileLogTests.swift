@@ -59,7 +59,7 @@ import Testing
         }
     }
 
-    /// The same, cut while another process has the log open.
+    /// The next writer cuts it off, while another process has the log open.
     @Test func aTornRecordOfAKilledWriterIsCutByTheNext() throws {
         let place = try ReplicationPlace()
         let log = try place.openLog()

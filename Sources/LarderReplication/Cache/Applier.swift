@@ -90,7 +90,7 @@ final class Applier: Sendable {
         for waiter in left { waiter.completion(.failure(.closed)) }
     }
 
-    /// Becomes the process that applies, if there is none.
+    /// Makes this process the applier, if there is none.
     private func takeOver(_ own: inout Own) {
         guard configuration.mayApply else { return }
         do throws(ReplicationError) {
@@ -155,7 +155,7 @@ final class Applier: Sendable {
             own.looks = 0
             return rest(Self.retryMilliseconds)
         }
-        // An update usually takes less than a millisecond to be applied.
+        // The applier usually applies an update in less than a millisecond.
         if own.looks == 0 || own.looks % 64 == 0 { wakeup.wakeApplier() }
         own.looks += 1
         if own.looks < 64 { usleep(50) } else { rest(2) }

@@ -219,7 +219,7 @@ public final class ReplicatedCache: Sendable {
         return try result.get()
     }
 
-    /// As few records as changes fit into, in their order.
+    /// Groups changes into records, in their order. A record is filled up to `bytesMax`.
     static func records(_ changes: [UpdateChange], bytesMax: Int) throws(ReplicationError) -> [UpdateRecord] {
         var batches: [[UpdateChange]] = []
         var bytes = 0

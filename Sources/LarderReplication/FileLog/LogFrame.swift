@@ -105,7 +105,7 @@ struct LogFileHeader {
     private static let magic: UInt64 = 0x474F_4C52_4452_414C  // "LARDRLOG"
     private static let version: UInt32 = 1
 
-    /// What the checksums of the file's frames start from.
+    /// The seed of the checksums of the file's frames.
     var seed: UInt64 { kind == .segment ? identity.high : identity.low }
 
     func encoded() -> [UInt8] {

@@ -68,8 +68,8 @@ final class LogSegment {
         }
     }
 
-    /// Goes from frame to frame while they are whole, in order, and `visit` wants more.
-    /// - Returns: where it stopped.
+    /// Visits the frames while they are whole and in order, and `visit` returns true.
+    /// - Returns: the place after the last frame that was visited.
     private func scan(
         from start: End, _ visit: (_ offset: Int, UpdateEntry, _ bytes: Int) -> Bool
     ) throws(ReplicationError) -> End {

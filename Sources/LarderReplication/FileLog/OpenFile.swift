@@ -1,6 +1,6 @@
 import Glibc
 
-/// A file or directory that is open until the last reference goes.
+/// A file or directory, which is closed with the last reference.
 final class OpenFile: Sendable {
     let fd: Int32
     let path: String

@@ -18,7 +18,7 @@ final class Replica {
 
     /// Records that one step reads.
     private static let recordsPerStep = 512
-    /// How often a rebuild begins again because the log was rewritten meanwhile.
+    /// How often a rebuild is tried again because the log was rewritten meanwhile.
     private static let rebuildsMax = 100
 
     init(_ path: String, arenaBytes: Int, updateBytesMax: Int) throws(ReplicationError) {
@@ -61,7 +61,7 @@ final class Replica {
     private func applyNext(_ log: any UpdateLog) throws(ReplicationError) -> Bool {
         try file?.check()
         let applied = self.applied
-        // The own last record first: its token tells whether the log is still the one that was applied.
+        // The last record applied is read again: another token shows that the log was replaced.
         var entries = try log.read(after: max(applied.id, 1) - 1, limit: Self.recordsPerStep + 1)
         if applied.id > 0, entries.first?.id == applied.id {
             guard entries[0].point == applied else { return demandRebuild() }

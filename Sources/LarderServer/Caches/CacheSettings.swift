@@ -23,7 +23,7 @@ package struct CacheSettings: Sendable, Equatable {
         /// 0: any free one.
         package var port: Int
 
-        /// As it is written.
+        /// The text of the address in the options.
         var text: String {
             guard let host else { return ":\(port)" }
             return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"

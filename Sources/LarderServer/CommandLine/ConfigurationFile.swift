@@ -53,7 +53,7 @@ enum ConfigurationFile {
         bytes.contains { ($0 < 0x20 && $0 != UInt8(ascii: "\t")) || $0 == 0x7f }
     }
 
-    /// As Debian's script has it: `#` begins a comment anywhere, unless a backslash stands before it.
+    /// As in Debian's script, `#` begins a comment anywhere, unless there is a backslash before it.
     private static func withoutComment(_ line: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         var isEscaped = false
         for (index, byte) in zip(line.indices, line) {
@@ -77,7 +77,7 @@ enum ConfigurationFile {
         guard let words = words(of: line) else { return "a quotation mark is not closed." }
         var read = GivenOptions()
         read.add(words: words.filter { $0 != "-d" && $0 != "-h" }, source)
-        // Debian's file has -d, which its script drops: the service manager wants the server in the foreground.
+        // Debian's script drops -d, because the service manager wants the server in the foreground.
         if words.contains("-d") {
             given.add(source) { draft in
                 draft.warn("\(source.text): -d is passed over, as by Debian's script; daemon on a line has its effect.")

@@ -1,6 +1,6 @@
 /// The output of `--check-config`. The lines are a file for `--config`; the sources of the settings are comments.
 enum ConfigurationReport {
-    /// One setting, or one of the times that it was given.
+    /// A setting, or one value of a setting that may be given several times.
     struct Row: Equatable {
         /// The option's long name; for `-o` with the name behind it.
         var name: String

@@ -216,7 +216,7 @@ extension SocketAddress {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         let count = name.utf8.count
-        // One byte is the zero in front.
+        // The zero before the name takes one byte.
         guard count > 0, count < MemoryLayout.size(ofValue: address.sun_path) else { return nil }
         withUnsafeMutableBytes(of: &address.sun_path) {
             UnsafeMutableRawBufferPointer(rebasing: $0[1...]).copyBytes(from: name.utf8)

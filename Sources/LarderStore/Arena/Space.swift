@@ -66,7 +66,7 @@ struct SpaceState {
     var isWithheld: SharedArray<Bool>
     /// Slabs that the memory limit allows.
     var slabsAllowed: Int
-    /// The next slab to withhold. It goes down from the end of the arena.
+    /// The next slab to withhold. It moves from the end of the arena to the beginning.
     var withholdingHand: Int
     /// Slabs that new items were put in so far.
     var slabsWritten: UInt64 = 0

@@ -15,7 +15,7 @@ extension Space {
     /// Slabs that a store needs for its work beside its tables, its index and the largest item.
     private static let slabsToWorkIn = 16
 
-    /// The slabs of items below which no limit goes: the largest item must have room.
+    /// The lowest number of slabs for items, with room for the largest item.
     private var itemSlabsMin: Int {
         state.slabCount(forBytes: process.pointee.configuration.itemBytesMax) + Self.slabsToWorkIn
     }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// A datagram that tells another server of a change of its cache: uWSGI's, and two of Larder's own.
+/// A datagram that sends a change of a cache to another server: uWSGI's datagrams, and two of Larder's own.
 ///
 /// Its header is that of a uwsgi packet (`UwsgiParser`), and the body is a list of strings, each behind its length:
 ///
@@ -160,7 +160,7 @@ package enum SyncEncoder {
         }
     }
 
-    /// With two bytes of padding, without which uWSGI 2.0.30 drops it.
+    /// With two bytes of padding, because uWSGI 2.0.30 ignores a delete without them.
     package static func encodeDelete(
         key: UnsafeRawPointer, keyLength: Int, at out: UnsafeMutablePointer<UInt8>
     ) -> Int {
