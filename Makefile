@@ -36,7 +36,7 @@ BATCH_CHUNKS ?= 1000
 SWIFT_FLAGS := -j $(JOBS) --explicit-target-dependency-import-check error
 # The server carries its Swift runtime: it then needs libevent and libc only, OpenSSL for -Z, and 3 MB less memory.
 RELEASE_FLAGS := $(SWIFT_FLAGS) -c release --static-swift-stdlib
-# What only some users need stands behind traits of the package, and the client behind the default one. The server
+# Traits of the package switch the parts on that only some users need. The client has the default trait. The server
 # needs none of them; tests need all.
 SERVER_TRAITS := --disable-default-traits
 ALL_TRAITS := --enable-all-traits
@@ -114,7 +114,7 @@ setup-test: setup ## install what the tests need (memcached's tools, Python clie
 install: build ## install server, manual page, completions and units under $(DESTDIR)$(PREFIX); it needs no Swift runtime there
 	@$(MAKE) --no-print-directory install-built
 
-# What is built already; BUILT names it.
+# Installs a program that is already built: BUILT.
 BUILT ?= .build/release/larder
 INSTALLED = $(DESTDIR)$(PREFIX)
 install-built:

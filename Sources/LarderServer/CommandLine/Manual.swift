@@ -155,7 +155,7 @@ enum Manual {
         return line.isEmpty ? lines : lines + [escaped(line)]
     }
 
-    /// A line that no reader of mdoc takes for anything but text.
+    /// Escapes a line, so that readers of mdoc take it for text.
     private static func escaped(_ line: String) -> String {
         var text = ""
         var previous: Character = " "

@@ -2,18 +2,18 @@
 struct Subcommand: Sendable {
     /// An option of its own.
     struct Flag: Sendable, Equatable {
-        /// As it is typed: `-t`, `--json`.
+        /// With its dashes: `-t`, `--json`.
         var name: String
         /// The name of its argument; nil: it takes none.
         var argument: String?
-        /// What it does, in one line.
+        /// Its help, in one line.
         var help: String
     }
 
     let name: String
-    /// What it does, in a few words.
+    /// A few words for the lists of subcommands.
     let summary: String
-    /// What it prints for `-h`; empty: nothing.
+    /// The text of `-h`; empty: it has none.
     let help: String
 
     /// All of them, in the order of `-h`.
@@ -24,7 +24,7 @@ struct Subcommand: Sendable {
         Subcommand(name: "version", summary: "print the version and exit", help: ""),
     ]
 
-    /// Its text without the options, in paragraphs. The first of them says how it is used.
+    /// The paragraphs of its text, without the options. The first one is the usage.
     var paragraphs: [String] {
         var paragraphs: [[Substring]] = [[]]
         for line in help.split(separator: "\n", omittingEmptySubsequences: false) where !line.hasPrefix("  ") {
@@ -33,7 +33,7 @@ struct Subcommand: Sendable {
         return paragraphs.filter { !$0.isEmpty }.map { $0.joined(separator: " ") }
     }
 
-    /// Its options, as its text lists them: two blanks, the option, its argument, blanks, what it does.
+    /// Its options, as its text lists them: two blanks, the option, its argument, blanks, its help.
     var flags: [Flag] {
         help.split(separator: "\n").compactMap { line in
             guard line.hasPrefix("  -") else { return nil }

@@ -52,7 +52,7 @@ package final class ServerState: Sendable {
     /// Set once; who is to stop the server when a `shutdown` command asks for it.
     let stopRequest = Mutex<(@Sendable () -> Void)?>(nil)
 
-    /// Set once, before the server is asked to stop: why it must not serve.
+    /// Why the server must not serve. Set once, before the server is asked to stop.
     let startFailure = Mutex<StartupError?>(nil)
 
     /// - Parameter shift: moves the clock; nil: a command may where the settings allow it.

@@ -42,7 +42,7 @@ struct WorkerCore: ~Copyable {
     var recordBuffer: UnsafeMutableRawBufferPointer?
     var datagramPorts: [DatagramPortPointer] = []
     var syncPorts: [SyncPortPointer] = []
-    /// For what is still to be told of a flush.
+    /// Sends the remaining keys of a flush to other servers.
     var flushTimer: Timer?
     /// Of the only worker: what takes its clients in.
     var entrance: Entrance?

@@ -37,11 +37,11 @@ struct WorkerContext: ~Copyable {
     var log = EventLog()
     /// The crawl that this worker was asked for and has not finished.
     var crawl: Crawl?
-    /// Whether any cache has nodes, which are told what is changed.
+    /// Whether a cache has nodes, to which changes are sent.
     private(set) var sendsChanges = false
-    /// The keys that are being told.
+    /// The keys whose states are being sent.
     var changedKeys: [UInt8] = []
-    /// Keys that were flushed and are still to be told.
+    /// Flushed keys whose deletes are still to be sent to other servers.
     var flushedKeys: [FlushedKeys] = []
     /// Wakes the worker's loop; nil where there is none.
     var waker: Waker?
@@ -61,7 +61,7 @@ struct WorkerContext: ~Copyable {
     var heldBytes = 0
     /// Whether a store has not yet found what its file held: then requests that need one wait.
     var waitsForStore: Bool
-    /// Sends the messages of the service manager's watchdog; nil: it wants none from this worker.
+    /// Sends the messages of the service manager's watchdog; nil: this worker sends none.
     var watchdogTimer: Timer?
 
     let cacheCount: Int

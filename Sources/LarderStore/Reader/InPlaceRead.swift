@@ -129,7 +129,7 @@ struct InPlaceRead<Source: ArenaSource> {
         return found
     }
 
-    /// Where the bucket of a hash is; nil while the directory leads nowhere.
+    /// The place of the bucket of a hash; nil if the directory has no valid entry for it.
     @inline(__always)
     func bucketOffset(of hash: UInt64, _ frame: Frame) -> Int? {
         let number = StoreState.bucketNumber(hash, count: frame.bucketCount)
