@@ -128,6 +128,8 @@ def test_ports_agree(manifests):
             assert port["name"] == port["targetPort"] and port["port"] == manifests.ports[port["targetPort"]]
     for probe in manifests.probes().values():
         assert probe["port"] == "admin"
+    for monitor in manifests.of("ServiceMonitor"):
+        assert [endpoint["port"] for endpoint in monitor["spec"]["endpoints"]] == ["admin"]
     (policy,) = manifests.of("NetworkPolicy")
     clients, admin = policy["spec"]["ingress"]
     assert [port["port"] for port in clients["ports"]] == [manifests.ports["memcache"]]
