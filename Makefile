@@ -74,9 +74,9 @@ test: setup-test ## check the layout, build both ways, warnings being errors, th
 	@$(MAKE) --no-print-directory test-soak
 	@$(MAKE) --no-print-directory gates
 
-# The client's tests talk to servers within time-outs: one at a time, so that they do not starve each other, nor those
-# that compute for minutes.
-CLIENT_TESTS := LarderClientTests|LarderTestServerTests|LarderHummingbirdTests|LarderGRDBTests
+# The tests of the client and of replicas talk to servers and processes within time-outs: one at a time, so that they
+# do not starve each other, nor those that compute for minutes.
+CLIENT_TESTS := LarderReplicationTests|LarderClientTests|LarderTestServerTests|LarderHummingbirdTests|LarderGRDBTests
 
 test-swift: debug ## run the Swift tests
 	$(PYTHON) Tests/PublicAPI/public_api.py check
