@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from binary_protocol import BinaryConnection
-from server import binary, free_port, poll, run
+from server import binary, cannot_test, free_port, poll, run
 
 # A file like that of Debian's package: comments, options as on the command line, and logfile.
 DEBIAN = """\
@@ -85,7 +85,7 @@ class TestFile:
         """Reads the file of the memcached package, if it is installed."""
         path = "/usr/share/memcached/memcached.conf.default"
         if not os.path.exists(path):
-            pytest.skip("the package has no such file here")
+            cannot_test("memcached's package has no such file here")
         result = check("--config", path)
         assert result.returncode == 0, result.stderr
         given = {line: source for line, source in settings(result) if not line.startswith("#")}

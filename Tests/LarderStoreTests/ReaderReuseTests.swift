@@ -56,7 +56,7 @@ import Testing
             }
         }
 
-        /// The key of the item at `offset`, if one of four bytes is there, whatever the index has.
+        /// The four bytes of the key of the item at `offset`. The index is not asked.
         func key(at offset: Int, _ base: UnsafeRawPointer) -> String {
             let head = larder_load_head(base + offset)
             let start = ItemForm(rawValue: UInt8(truncatingIfNeeded: head)).headerBytes

@@ -16,7 +16,7 @@ extension ArenaScan {
         return item.totalBytes
     }
 
-    /// The role that the items at a slab's start prove, whatever state the record has; nil: they prove none.
+    /// The role that the items at a slab's start prove. It does not depend on the record's state. nil: they prove no role.
     ///
     /// The items of a slab that is not in use are dead. So a live one shows that its slab is in use.
     func provenRole(of slab: Int) -> Role? {
