@@ -1,3 +1,5 @@
+import LarderWire
+
 /// Larder's own metrics: of each cache, and of the server.
 extension MetricsText {
     mutating func addCaches(_ caches: [CacheFigures]) {
@@ -5,6 +7,11 @@ extension MetricsText {
             add(metric, caches.map { Self.sample($0, $0.general[statistic]) })
         }
         for (statistic, metric) in Self.cacheOwn { add(metric, caches.map { Self.sample($0, $0.larder[statistic]) }) }
+        add(
+            Metric(
+                "larder_cache_oldest_item_seconds", .gauge,
+                "Seconds since the oldest slab with items was begun; none without items."),
+            caches.map { Self.sample($0, $0.items["items:1:age"]) })
         add(
             Metric(
                 "larder_store_recovered_ratio", .gauge, "How much of the file has been read after the start, 0 to 1."),
@@ -33,6 +40,13 @@ extension MetricsText {
         add(
             Metric("larder_connections_dropped_total", .counter, "Clients that the server closed, by reason."),
             dropped.map { Sample(labels: [("reason", $0.0)], value: $0.1) })
+        add(
+            Metric(
+                "larder_foreign_connections_total", .counter,
+                "Connections closed because their first bytes are another protocol's."),
+            ForeignProtocol.allCases.map {
+                Sample(labels: [("protocol", "\($0)")], value: first.larder["foreign_\($0)"])
+            })
         for (statistic, metric) in Self.server { add(metric, first.larder[statistic]) }
         for (statistic, metric) in Self.sums { add(metric, total(statistic, \.larder)) }
         add(

@@ -80,6 +80,7 @@ struct CacheFigures {
     let name: String
     let general: [String: String]
     let settings: [String: String]
+    let items: [String: String]
     let slabs: [String: String]
     let larder: [String: String]
 
@@ -91,6 +92,9 @@ struct CacheFigures {
         lines = StatisticsList()
         SettingsStatistics.write(state, cache, &lines)
         settings = lines.byName
+        lines = StatisticsList()
+        Statistics.items(state, cache, now: now, &lines)
+        items = lines.byName
         lines = StatisticsList()
         Statistics.slabs(cache, &lines)
         slabs = lines.byName
