@@ -165,13 +165,14 @@ def documented():
 
 class TestPage:
     def test_has_the_metrics_that_there_are(self, start_server, certificates):
-        """With all that adds metrics: a file, TLS, idle_timeout, copies on other servers."""
+        """With all that adds metrics: a file, TLS, idle_timeout, hot_keys, copies on other servers."""
         admin = Admin(
-            start_server, "-e", "store", "-o", "idle_timeout=100", *certificates.server_options(),
+            start_server, "-e", "store", "-o", "idle_timeout=100,hot_keys", *certificates.server_options(),
             "--cache", f"name=synced,items=10,listen=:0,nodes=127.0.0.1:{free_port()}",
             tls=certificates.context())
         with admin.server.connect() as connection:
             assert connection.set(b"key", b"value") == b"STORED"
+            assert connection.get(b"key") == b"value"
         text = admin.ask("/metrics")[1]
         kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.M))
         helps = dict(re.findall(r"^# HELP (\w+) (.*)$", text, re.M))

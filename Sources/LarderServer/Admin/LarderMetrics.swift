@@ -23,6 +23,20 @@ extension MetricsText {
             })
     }
 
+    mutating func addHotKeys(_ state: ServerState, now: Int64) {
+        guard state.hotKeys.isOn else { return }
+        var samples: [Sample] = []
+        for (number, cache) in state.caches.enumerated() {
+            for entry in state.hotKeys.lines(ofCache: number, now: now, countMax: HotKeys.metricsMax) {
+                samples.append(Sample(labels: [("cache", cache.name), ("key", entry.key)], value: entry.perSecond))
+            }
+        }
+        add(
+            Metric(
+                "larder_hot_key_requests_per_second", .gauge,
+                "Requests a second of the most requested keys, estimated from a sample."), samples)
+    }
+
     mutating func addServer(_ caches: [CacheFigures]) {
         guard let first = caches.first else { return }
         add(

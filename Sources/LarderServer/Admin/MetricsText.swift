@@ -69,6 +69,7 @@ extension MetricsText {
         let caches = state.caches.map { CacheFigures($0, state, now: now) }
         if let first = caches.first { text.addMemcached(first) }
         text.addCaches(caches)
+        if state.settings.showsHotKeys, state.settings.dumpEnabled { text.addHotKeys(state, now: now) }
         text.addServer(caches)
         text.addDurations(state.durations)
         return text.bytes
