@@ -169,6 +169,8 @@ package struct Settings: Sendable {
     package var readBufferLimitBytes = 0
     /// `-o track_sizes`: `stats sizes` answers.
     package var tracksSizes = false
+    /// `-o hot_keys`: `stats hotkeys` is on from the start, and `/metrics` has the keys.
+    package var showsHotKeys = false
     package var growthFactor = 1.25
     package var chunkSizeBytes = 48
     package var hashPowerInit = 0

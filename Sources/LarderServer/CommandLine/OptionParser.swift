@@ -4,6 +4,8 @@ package enum CommandLineRequest {
     case serve(Settings, warnings: [String])
     /// Ask a server whether it is there.
     case ping(PingSettings)
+    /// Send a command to a server.
+    case client(ClientSettings)
     /// Look through a store's file.
     case inspect(InspectSettings)
     /// Print and leave.
@@ -26,6 +28,8 @@ package func parseCommandLine(
     do {
         switch words.first {
         case "ping": return .ping(try parsePing(Array(words.dropFirst())))
+        case .some(let name) where ClientCommandParser.names.contains(name):
+            return .client(try ClientCommandParser.parse(name, Array(words.dropFirst())))
         case "inspect": return .inspect(try parseInspect(Array(words.dropFirst())))
         case "help": return .end(.printed(Help.text))
         case "version": return .end(.printed(Version.line))

@@ -19,6 +19,12 @@ struct Subcommand: Sendable {
     /// All of them, in the order of `-h`.
     static let all = [
         Subcommand(name: "ping", summary: "check that a server answers", help: Help.ping),
+        Subcommand(name: "stats", summary: "print a server's statistics", help: Help.stats),
+        Subcommand(name: "get", summary: "print a value", help: Help.get),
+        Subcommand(name: "set", summary: "store a value", help: Help.set),
+        Subcommand(name: "delete", summary: "delete an item", help: Help.delete),
+        Subcommand(name: "keys", summary: "list the keys of a server", help: Help.keys),
+        Subcommand(name: "top", summary: "print a server's rates, once a second", help: Help.top),
         Subcommand(name: "inspect", summary: "check a store's file", help: Help.inspect),
         Subcommand(name: "help", summary: "print the options and exit", help: ""),
         Subcommand(name: "version", summary: "print the version and exit", help: ""),
@@ -46,6 +52,14 @@ struct Subcommand: Sendable {
         }
     }
 
+    /// Its words that are no options, as its text says how it is used: `KEY`, and `[VALUE]` if it may be left out.
+    var operands: [String] {
+        let words = (paragraphs.first ?? "").split(separator: " ").dropFirst(3)
+        // The name of an option's argument ends in a bracket, and does not begin with one.
+        return words.filter { !$0.hasPrefix("[-") && $0 != "[options]" && $0.hasPrefix("[") == $0.hasSuffix("]") }
+            .map(String.init)
+    }
+
     /// Whether a plain word behind it is the path of a file.
-    var takesFile: Bool { paragraphs.first?.hasSuffix(" FILE") == true }
+    var takesFile: Bool { operands == ["FILE"] }
 }

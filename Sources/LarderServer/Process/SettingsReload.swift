@@ -38,7 +38,7 @@ struct SettingsReload {
                 "larder: SIGHUP: \(ConfigurationReport.printable(reason)); the settings stay as they were",
                 .warning)
             return false
-        case .ping, .inspect:
+        case .ping, .client, .inspect:
             return false
         }
     }

@@ -330,6 +330,7 @@ final class Worker: Sendable {
         core.beginTurn()
         core.pointee.cacheToTend = 0
         if core.pointee.context.pool.shrink() { larder_trim_malloc() }
+        core.pointee.context.tendSampling()
         if number == 0 {
             state.spareBody.shrink()
             for cache in state.caches { cache.sync?.sendGreeting() }

@@ -55,12 +55,14 @@ struct WorkerContext: ~Copyable {
     var hasPinnedBriefly = false
     /// Where durations are recorded; nil: nowhere.
     let durations: CommandDurations?
-    /// Steps up to the next one that is timed. Without `durations` there is no such step.
+    /// Steps up to the next one that is timed or sampled. Without `durations` and `stats hotkeys` there is no such step.
     var stepsUntilTimed: Int
     /// Bytes of half-sent values and long lines that this worker holds.
     var heldBytes = 0
     /// Whether a store has not yet found what its file held: then requests that need one wait.
     var waitsForStore: Bool
+    /// Which steps are sampled for `stats hotkeys`.
+    var sampling: KeySampling
     /// Sends the messages of the service manager's watchdog; nil: this worker sends none.
     var watchdogTimer: Timer?
 
@@ -88,6 +90,7 @@ struct WorkerContext: ~Copyable {
         waitsForStore = !server.isReady
         durations = server.durations.isEmpty ? nil : server.durations[number]
         stepsUntilTimed = server.durations.isEmpty ? Int.max : CommandDurations.interval
+        sampling = KeySampling(seed: number)
         cacheCount = server.caches.count
         places = .allocate(capacity: cacheCount)
         for cache in 0..<cacheCount { (places + cache).initialize(to: cache - 1) }
@@ -101,6 +104,7 @@ struct WorkerContext: ~Copyable {
         for (place, cache) in server.caches.dropFirst().enumerated() {
             if Self.recordChanges(cache, parked[place].session) { sendsChanges = true }
         }
+        if server.hotKeys.isOn { tendSampling() }
     }
 
     deinit {
