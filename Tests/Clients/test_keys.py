@@ -26,13 +26,13 @@ def fill(server, keys):
 def page(connection, cursor, keys_max, prefix=b""):
     """The keys of one page, decoded, and the next cursor."""
     connection.send(b"lru_crawler scan %d %d %b\r\n" % (cursor, keys_max, prefix))
-    keys = []
-    while (line := connection.read_line()).startswith(b"key="):
+    # As in metadump, the line of a key ends with a line feed alone.
+    *lines, end = connection.read_line().split(b"\n")
+    for line in lines:
         assert re.fullmatch(rb"key=\S+ exp=-?\d+ la=\d+ cas=\d+ fetch=(yes|no) cls=1 size=\d+ flags=\d+ ", line)
-        keys.append(urllib.parse.unquote_to_bytes(line[4:].split(b" ")[0]))
-    assert (found := re.fullmatch(rb"CURSOR (\d+)", line)), line
+    assert (found := re.fullmatch(rb"CURSOR (\d+)", end)), end
     assert connection.read_line() == b"END"
-    return keys, int(found[1])
+    return [urllib.parse.unquote_to_bytes(line[4:].split(b" ")[0]) for line in lines], int(found[1])
 
 
 def pages(connection, keys_max, prefix=b"", between=lambda: None):

@@ -31,7 +31,8 @@ import Testing
 
     /// All pages, one behind the other.
     private static func pages(
-        of store: Store, prefix: String = "", keysMax: Int, bucketsMax: Int = Int.max, between: (Int) throws -> Void = { _ in }
+        of store: Store, prefix: String = "", keysMax: Int, bucketsMax: Int = Int.max,
+        between: (Int) throws -> Void = { _ in }
     ) throws -> [[String]] {
         var pages: [[String]] = []
         var cursor: UInt64 = 0

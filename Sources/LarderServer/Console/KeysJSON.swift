@@ -28,7 +28,8 @@ enum KeysJSON {
         guard cache.store.isReady else { return Console.json(503, KeyJSON.error("cache \(cache.name) reads its file")) }
         do throws(StoreError) {
             let page = try cache.store.keys(
-                KeyPage(from: cursor, prefix: prefix, keysMax: Int(limit)), bucketsMax: bucketsMax, now: state.clock.now())
+                KeyPage(from: cursor, prefix: prefix, keysMax: Int(limit)), bucketsMax: bucketsMax,
+                now: state.clock.now())
             return Console.json(200, text(page.keys, cursor: page.cursor))
         } catch {
             return Console.json(503, KeyJSON.error("\(error)"))

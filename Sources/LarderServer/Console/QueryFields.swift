@@ -10,7 +10,9 @@ struct QueryFields {
         for part in query.utf8.split(separator: UInt8(ascii: "&")) {
             let pieces = part.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
             let text = pieces.count > 1 ? pieces[1] : part.suffix(0)
-            guard let name = KeyText.percentDecoded(pieces[0]), let value = KeyText.percentDecoded(text) else { return nil }
+            guard let name = KeyText.percentDecoded(pieces[0]), let value = KeyText.percentDecoded(text) else {
+                return nil
+            }
             fields.append((name, value))
         }
     }

@@ -123,7 +123,8 @@ extension Session {
             for _ in 0..<buckets where !page.isComplete {
                 for number in 0..<nextItems(of: &page, into: items, now: now) {
                     // SAFETY: an item has `keyLength` bytes of key.
-                    keys.append([UInt8](UnsafeRawBufferPointer(start: items[number].key, count: items[number].keyLength)))
+                    keys.append(
+                        [UInt8](UnsafeRawBufferPointer(start: items[number].key, count: items[number].keyLength)))
                 }
             }
             return isCondemned ? [] : keys
