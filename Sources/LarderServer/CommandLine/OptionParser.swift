@@ -54,6 +54,7 @@ private func parseServing(
     applyPasswordDatabase(environment.value, to: &draft)
     try applyProtocol(to: &draft)
     try applyCaches(to: &draft)
+    try applyMemory(MemoryLimits(readFile: environment.readFile), to: &draft)
     // memcached's too: -U alone moves both.
     if draft.settings.udpPort != 0, !draft.hasTCPPort { draft.settings.tcpPort = draft.settings.udpPort }
     try checkTogether(draft)
