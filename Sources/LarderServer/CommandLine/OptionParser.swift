@@ -25,7 +25,10 @@ package func parseCommandLine(
     if let first = words.first, first == "larder" || first == "memcached" { words.removeFirst() }
     do {
         switch words.first {
-        case "ping": return .ping(try parsePing(Array(words.dropFirst())))
+        case "ping":
+            // The health check of a container has the server's environment.
+            let settings = ConfigurationEnvironment(value: environment, readFile: readFile)
+            return .ping(try parsePing(Array(words.dropFirst()), server: try? parseServing([], settings).settings))
         case "inspect": return .inspect(try parseInspect(Array(words.dropFirst())))
         case "help": return .end(.printed(Help.text))
         case "version": return .end(.printed(Version.line))
