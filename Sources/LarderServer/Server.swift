@@ -289,6 +289,7 @@ final class Server: ConnectionSink {
             StandardError.write(cache.settings.summary(places: places, isRouted: settings.routesKeys))
             if let sync = cache.sync { StandardError.write(sync.summary) }
         }
+        if let sum = settings.automaticMemory { StandardError.write("larder: \(sum.text)") }
         if let given = ConfigurationReport.summary(settings) { StandardError.write("larder: settings: \(given)") }
     }
 }

@@ -4,11 +4,12 @@ import multiprocessing
 import random
 import re
 import socket
+import subprocess
 import time
 
 import pytest
 
-from server import Connection, free_port, poll, run
+from server import Connection, binary, free_port, poll, run
 from uwsgi_client import UwsgiClient
 
 SHAPE = "items=5000,blocksize=70000"
@@ -312,6 +313,26 @@ def flood(port, seconds):
         while time.monotonic() < end:
             for number in range(256):
                 sender.sendto(stored(b"flood-%d" % number, b"x" * 1000), ("127.0.0.1", port))
+
+
+def test_other_machines_are_no_part_of_this_one():
+    """A machine that may bind sockets to any address leaves out only its own addresses."""
+    port = free_port()
+    nodes = [f"{host}:{port}" for host in ["192.0.2.7", "192.0.2.8", "127.0.0.3"]]
+    fields = f"name=synced,{SHAPE},udp=0.0.0.0:{port}" + listing(nodes=nodes)
+    network = (
+        "ip link set lo up; ip address add 192.0.2.7/32 dev lo; echo 1 > /proc/sys/net/ipv4/ip_nonlocal_bind; "
+        'exec "$@"')
+    server = [binary(), "-p", "0", "--uwsgi", "127.0.0.1:0", "--cache", fields]
+    process = subprocess.Popen(
+        ["unshare", "--net", "sh", "-euc", network, "sh", *server], stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True)
+    try:
+        line = next(line for line in process.stderr if " tells " in line)
+    finally:
+        process.kill()
+        process.communicate()
+    assert line.startswith(f'cache "synced" tells udp:192.0.2.8:{port} of its changes')
 
 
 class TestAmongLarders:

@@ -82,7 +82,7 @@ package final class ServerState: Sendable {
         self.caches = caches
         for cache in caches { cache.store.noteClock(StoreClock(offsetMilliseconds: clock.offsetMilliseconds)) }
         let largest = caches.reduce(0) { max($0, $1.sizeMax) }
-        heldBytesMax = max(64 << 20, 2 * largest)
+        heldBytesMax = settings.automaticMemory?.clientBytesMax ?? max(AutomaticMemory.clientBytesUsual, 2 * largest)
         unreadBytesMax = heldBytesMax
         durations = settings.admin == nil ? [] : (0..<settings.threadCount).map { _ in CommandDurations() }
         let hotKeys = HotKeys(workerCount: settings.threadCount)
