@@ -61,6 +61,7 @@ final class Server: ConnectionSink {
     private let datagramSockets: [DatagramSocket]
     /// nil without `--admin` and `--stats`.
     private let admin: AdminServer?
+    private let dumpLoads: DumpLoads
     private var nextWorker = 0
     private var isStopping = false
     /// nil for a guest: its host decides how long to wait.
@@ -84,6 +85,7 @@ final class Server: ConnectionSink {
         do {
             state = try ServerState(
                 settings, clock: clock, shift: shift, access: access, defersRecovery: true, syncs: syncs)
+            dumpLoads = try DumpLoads(state, listeners)
         } catch {
             for listener in listeners + adminListeners + statisticsListeners { close(listener.fd) }
             throw error
@@ -126,6 +128,8 @@ final class Server: ConnectionSink {
         for listener in listeners {
             state.connectionTable.set(listener.fd, .listening, atMilliseconds: state.clock.startMilliseconds)
         }
+        try dumpLoads.start()
+        defer { dumpLoads.end() }
         let timers = startTimers(on: loop)
         let signals = try begin(role, loop)
         admin?.noteServing()

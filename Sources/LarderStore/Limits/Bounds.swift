@@ -23,6 +23,8 @@ struct Bounds {
     var recencyLock: UInt32 = 0
     /// Where `limits.purgesLeastRecentlyUsed`.
     var recency: RecencyList?
+    /// While another server's items are loaded. Under `writing`.
+    var load: ChangesDuringLoad?
 
     static func make(_ limits: StoreLimits) throws(StoreError) -> Shared<Bounds> {
         var bounds = Bounds(limits: limits)
@@ -72,6 +74,7 @@ extension Shared<Bounds> {
         changeCount(&pointee.items, -pointee.items)
         changeCount(&pointee.blocks, -pointee.blocks)
         withRecency { $0.removeAll() }
+        pointee.load?.end()
     }
 
     /// Whether an item more and some blocks more are within the limits.
