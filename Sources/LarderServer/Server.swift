@@ -130,6 +130,8 @@ final class Server: ConnectionSink {
         }
         try dumpLoads.start()
         defer { dumpLoads.end() }
+        try DumpGiver.start(state, listeners)
+        defer { DumpGiver.end(state) }
         let timers = startTimers(on: loop)
         let signals = try begin(role, loop)
         admin?.noteServing()

@@ -167,7 +167,8 @@ def test_each_cache_is_introduced(start_server):
     ("name=x,items=1,blocksize=1x", ['cache "x"', "blocksize", "size from 1"]),
     ("name=x,items=1,bitmap=2", ['cache "x"', "bitmap", "1 or 0"]),
     ("name=x,items=1,nonsense=2", ['cache "x"', "nonsense", "name, items, blocksize"]),
-    ("name=x,items=1,sync=10.0.0.1:1", ['cache "x"', "sync", "copy"]),
+    ("name=x,items=1,sync=:1", ['cache "x"', "sync", "socket files"]),
+    ("name=default,sync=10.0.0.1:1", ['cache "default"', "sync", "items="]),
 ])
 def test_a_wrong_value_stops_the_start(option, words):
     result = run("-p", "0", "--cache", option)
@@ -178,8 +179,8 @@ def test_a_wrong_value_stops_the_start(option, words):
 
 
 def test_compat_warns(start_server):
-    server = start_server("--compat", "--cache", "name=x,items=1,nonsense=2,sync=10.0.0.1:9,listen=:0")
-    assert server.stderr.count("passed over") == 2
+    server = start_server("--compat", "--cache", "name=x,items=1,nonsense=2,listen=:0")
+    assert server.stderr.count("passed over") == 1
 
 
 def test_memory_is_taken_as_it_is_used(start_server):

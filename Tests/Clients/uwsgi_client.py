@@ -16,7 +16,10 @@ def application(environ, start_response):
     body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
     function, *arguments = json.loads(body)
     decoded = [base64.b64decode(each["bytes"]) if isinstance(each, dict) else each for each in arguments]
-    result = getattr(uwsgi, "cache_" + function)(*decoded)
+    if function == "evaluate":
+        result = eval(*decoded, {"uwsgi": uwsgi})
+    else:
+        result = getattr(uwsgi, "cache_" + function)(*decoded)
     if isinstance(result, bytes):
         result = {"bytes": base64.b64encode(result).decode()}
     start_response("200 OK", [("Content-Type", "application/json")])
@@ -27,16 +30,19 @@ def application(environ, start_response):
 class UwsgiClient:
     """`client.get(b"k", "NAME@HOST:PORT")` is `uwsgi.cache_get` with these arguments, and so on.
 
-    `caches` are its own ones beside the one that is called local.
+    `caches` are its own ones beside the one that is called local. `client.evaluate("...")` is any expression in it.
+    `socket_port` is where it serves the uwsgi protocol.
     """
 
     def __init__(self, directory, *caches):
         self.port = free_port()
+        self.socket_port = free_port()
         script = pathlib.Path(directory) / "application.py"
         script.write_text(APPLICATION)
         self.log = open(pathlib.Path(directory) / "uwsgi.log", "wb")
         self.process = subprocess.Popen(
             [pathlib.Path(sys.executable).with_name("uwsgi"), "--http-socket", f"127.0.0.1:{self.port}", "--master",
+             "--socket", f"127.0.0.1:{self.socket_port}",
              "--wsgi-file", script, "--cache2", "name=local,items=10", "--die-on-term",
              *(each for cache in caches for each in ("--cache2", cache))],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, cwd=directory)

@@ -39,6 +39,13 @@ extension Connection {
         return true
     }
 
+    /// Leaves the answer to the thread that gives dumps.
+    mutating func handOverForDump(_ context: inout WorkerContext) {
+        phase = .closing
+        guard let giver = context.state.dumpGiver.withLock({ $0 }) else { return }
+        if !giver.give(cacheNumber: cacheNumber, to: number) { closeReason = .error }
+    }
+
     @inline(never)
     mutating func replyInUwsgi(_ reply: Reply, _ context: inout WorkerContext) {
         guard let out = output.room(UwsgiEncoder.answerLengthMax, &context.pool) else {

@@ -26,7 +26,9 @@ final class StopSignal: Sendable {
         let deadline = larder_milliseconds(false) &+ milliseconds
         while true {
             let left = max(0, deadline &- larder_milliseconds(false))
-            var polled = (pollfd(fd: fd, events: Int16(POLLIN), revents: 0), pollfd(fd: socket, events: events, revents: 0))
+            var polled = (
+                pollfd(fd: fd, events: Int16(POLLIN), revents: 0), pollfd(fd: socket, events: events, revents: 0)
+            )
             let count = withUnsafeMutableBytes(of: &polled) { bytes in
                 // SAFETY: a tuple of two has the layout of an array of two.
                 poll(bytes.assumingMemoryBound(to: pollfd.self).baseAddress, 2, Int32(min(left, 60_000)))
@@ -49,6 +51,8 @@ enum DumpFailure: Error, Equatable {
     case system(Int32)
     /// The host has no address; why.
     case unresolved(String)
+    /// The cache was cleared, or too much of it was changed.
+    case changed
     /// The address is one of this server.
     case ownAddress
 
@@ -60,6 +64,7 @@ enum DumpFailure: Error, Equatable {
         case .ended: "the connection ended before the dump did"
         case .system(let number): describe(error: number)
         case .unresolved(let reason): reason
+        case .changed: "the cache was cleared or changed too much meanwhile"
         case .ownAddress: "it is this server's"
         }
     }

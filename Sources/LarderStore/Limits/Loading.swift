@@ -1,19 +1,22 @@
-import CLarderArena
-
-/// The keys that clients change while another server's items are loaded. What a client stored, changed or deleted is newer
-/// than what is loaded.
+/// The keys that clients change while another server's items are loaded. A client's change is newer than a loaded item.
 struct ChangesDuringLoad {
     /// More changed keys end the load.
-    static let keysMax = 2 << 20
+    private let keysMax: Int
     /// Hashes of keys.
-    var changed: Set<UInt64> = []
+    private(set) var changed: Set<UInt64> = []
     /// Everything was dropped, or too much was changed: nothing more is loaded.
-    var isOver = false
+    private(set) var isOver = false
+
+    init(itemsMax: Int) {
+        keysMax = max(10_000, min(4 * itemsMax, 2_000_000))
+        // No writer waits while the set grows.
+        changed.reserveCapacity(keysMax + 1)
+    }
 
     mutating func note(_ hash: UInt64) {
         guard !isOver else { return }
         changed.insert(hash)
-        if changed.count > Self.keysMax { end() }
+        if changed.count > keysMax { end() }
     }
 
     mutating func end() {
@@ -37,8 +40,9 @@ extension Store {
     /// Begins to note what clients change. Only a limited store can be loaded.
     package func beginLoad() {
         guard let bounds = state.bounds else { return }
+        let changes = ChangesDuringLoad(itemsMax: bounds.pointee.limits.itemsMax)
         state.lockWriting(bounds)
-        bounds.pointee.load = ChangesDuringLoad()
+        bounds.pointee.load = changes
         state.unlockWriting(bounds)
     }
 
@@ -52,8 +56,8 @@ extension Store {
 }
 
 extension Session {
-    /// Stores an item of another server, unless a client has changed its key since `Store.beginLoad`. No other item has to
-    /// go for it, and it is no change that other servers are told.
+    /// Stores an item of another server, unless a client has changed its key since `Store.beginLoad`. No other item has
+    /// to go for it, and it is no change that other servers are told.
     /// - Parameters:
     ///   - key: 1 to 250 bytes.
     ///   - expiry: absolute milliseconds after `now`; `Int64.max`: never.
@@ -82,8 +86,8 @@ extension Session {
         return .loaded
     }
 
-    /// Steps over one bucket of the index, and removes the items in it that were neither loaded nor changed by a client:
-    /// those that a file held, and the other server does not have.
+    /// Steps over one bucket of the index, and removes the items in it that were neither loaded nor changed by a
+    /// client: those that a file held, and the other server does not have.
     /// - Parameter loaded: hashes of keys.
     /// - Returns: the number of items removed.
     package func removeUnloaded(_ walk: inout ItemWalk, loaded: Set<UInt64>) -> Int {

@@ -22,8 +22,8 @@ package struct DumpItem {
 /// Reads a dump, in pieces of any length.
 ///
 /// The bytes are another server's, and may be anything. A number is compared with the layout before it is used. No item
-/// is handed on before all records were found to be of this layout. So a dump of another `keysize` leaves nothing behind.
-/// It keeps the records of used slots, and of the values only the one that is half there.
+/// is handed on before all records were found to be of this layout. So a dump of another `keysize` leaves nothing
+/// behind. The decoder keeps the records of used slots, and of the values only the one that is half there.
 package struct DumpDecoder: Sendable {
     private enum Phase {
         case header, records, blocks
@@ -153,7 +153,7 @@ package struct DumpDecoder: Sendable {
         guard partial.count == length else { return count }
         let record = partial
         partial.removeAll(keepingCapacity: true)
-        try record.withUnsafeBytes { (bytes) throws(DumpRefusal) in try note(bytes) }
+        try record.withUnsafeBufferPointer { (bytes) throws(DumpRefusal) in try note(UnsafeRawBufferPointer(bytes)) }
         return count
     }
 
@@ -162,8 +162,13 @@ package struct DumpDecoder: Sendable {
         let slot = self.slot
         self.slot &+= 1
         let record = DumpRecord(bytes)
-        // uWSGI uses no slot 0, and sends what no client gets, too.
-        guard record.keyLength > 0, slot > 0 else { return }
+        // uWSGI uses no slot 0.
+        guard slot > 0 else { return }
+        guard record.keyLength > 0 else {
+            // A free slot's numbers are zeros. Others belong to a record at another place.
+            if record != DumpRecord() { throw .record(slot: slot) }
+            return
+        }
         guard layout.allows(record) else { throw .record(slot: slot) }
         let length = Int(record.keyLength)
         let key = UnsafeRawBufferPointer(rebasing: bytes[DumpRecord.fieldsLength..<DumpRecord.fieldsLength &+ length])
