@@ -165,7 +165,8 @@ import Testing
         var part = [UInt8](repeating: 0, count: range.count)
         let isThere = driver.withHashed(key(text)) { key in
             part.withUnsafeMutableBytes { part in
-                driver.session.readSnapshot(number, key, offset: range.lowerBound, into: part, isLast: range.lowerBound > 0)
+                driver.session.readSnapshot(
+                    number, key, offset: range.lowerBound, into: part, isLast: range.lowerBound > 0)
             }
         }
         return isThere ? part : nil
