@@ -229,6 +229,8 @@ class TestWithUwsgi:
         try:
             for key in [b"used", b"unused", bytes([255, 128, 1])]:
                 assert uwsgi.set(key, b"v", 0, "x") is True
+            # A deleted item leaves traces in its record.
+            assert uwsgi.set(b"deleted", b"v", 0, "x") is True and uwsgi("del", b"deleted", "x") is True
             assert uwsgi.get(b"used", "x") == b"v"
             larder = Larder(start_server, f"{SMALL},hash=murmur2,sync=127.0.0.1:{uwsgi.socket_port}")
             larder.line("has 3 items")

@@ -108,6 +108,8 @@ import Testing
         #expect(value(.murmur2, Array("hello".utf8)) == 0x941b_0d8a)
         #expect(value(.murmur2, Array("a".utf8)) == 0x9268_5f5e)
         #expect(value(.djb33x, Array("k".utf8)) == 0x2b5ce)
+        #expect(value(.murmur2, [0xfe, 0xfd, 0xfc, 0xfb, 0x80, 0x6b]) == 964_792_701)
+        #expect(value(.murmur2, [255, 128, 1]) == 1_397_589_984)
         // Bytes count as signed.
         #expect(value(.djb33x, [0xff, 0x80, 0x6b]) == 0xb86_ad31)
         #expect(value(.djb33x, []) == 5381)
@@ -236,6 +238,18 @@ import Testing
             }
             #expect(outcome.items.isEmpty)
         }
+    }
+
+    /// As real ones are behind a delete, with and without `purge_lru`.
+    @Test func freeSlotsOfUwsgi() {
+        let deleted = dump(Self.plain, small) { slot, record in
+            guard slot == 1 else { return }
+            record = DumpRecord()
+            (record.firstBlock, record.previousUsed, record.nextUsed) = (2, 4, 5)
+        }
+        #expect(read(Self.plain, [deleted[...]]).items == [small[0], small[2], small[3]])
+        let other = dump(Self.plain, small) { slot, record in if slot == 1 { record.keyLength = 0 } }
+        #expect(read(Self.plain, [other[...]]).refusal == .record(slot: 2))
     }
 
     @Test func whatNoClientGetsAndWhatIsTooLong() {

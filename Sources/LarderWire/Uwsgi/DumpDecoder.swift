@@ -165,8 +165,8 @@ package struct DumpDecoder: Sendable {
         // uWSGI uses no slot 0.
         guard slot > 0 else { return }
         guard record.keyLength > 0 else {
-            // A free slot's numbers are zeros. Others belong to a record at another place.
-            if record != DumpRecord() { throw .record(slot: slot) }
+            // Otherwise it belongs to a record at another place.
+            guard layout.allowsFree(record) else { throw .record(slot: slot) }
             return
         }
         guard layout.allows(record) else { throw .record(slot: slot) }

@@ -40,6 +40,16 @@ package struct DumpLayout: Equatable, Sendable {
         isBitmap ? max(1, (length &+ blockBytes &- 1) / blockBytes) : 1
     }
 
+    /// Whether a record may be that of a free slot. After a delete uWSGI leaves the block, the neighbours in the order of
+    /// use and the key's bytes as they were.
+    func allowsFree(_ record: DumpRecord) -> Bool {
+        var free = DumpRecord()
+        (free.firstBlock, free.previousUsed, free.nextUsed) = (record.firstBlock, record.previousUsed, record.nextUsed)
+        let slots = UInt64(items)
+        return record == free && record.firstBlock < UInt64(blocks) && record.previousUsed < slots
+            && record.nextUsed < slots
+    }
+
     /// Whether a record may be in a dump of this layout.
     func allows(_ record: DumpRecord) -> Bool {
         guard record.keyLength <= UInt64(keyBytesMax), record.firstBlock < UInt64(blocks) else { return false }
