@@ -209,7 +209,7 @@ private func warnings(_ arguments: [String]) -> [String] {
         }
     }
 
-    @Test func nodesAndWhereTheyAreHeard() throws {
+    @Test func addressesOfNodesAndUDP() throws {
         for key in ["node", "nodes"] {
             let settings = try cache("name=x,items=1,\(key)=10.0.0.1:9;[fe80::1]:10;a.example:11;10.0.0.1:9")
             #expect(settings.nodes.map(\.text) == ["10.0.0.1:9", "[fe80::1]:10", "a.example:11"])

@@ -11,7 +11,7 @@ final class LogSegment {
         var point: UpdatePoint
     }
     private(set) var end: End
-    /// Every so many frames the offset of one is noted: a read begins at the last one before it.
+    /// The offsets of every 64th frame. A read begins at the last of them before its first record.
     private var marks: [Int] = []
     private static let framesPerMark: UInt64 = 64
     private static let chunkBytes = 1 << 20
@@ -43,11 +43,11 @@ final class LogSegment {
         end = End(offset: offset + bytes, point: entry.point)
     }
 
-    /// Whether there are bytes behind the last whole frame: one that is being written, or was left by a kill.
+    /// Whether there are bytes after the last whole frame: a frame that is being written, or was left by a kill.
     var hasMore: Bool { file.size > end.offset }
 
     /// Visits the frames from an id on, up to the last one that was read.
-    /// - Parameter visit: answers whether to go on.
+    /// - Parameter visit: returns whether to go on.
     func visit(from id: UInt64, _ visit: (UpdateEntry) -> Bool) throws(ReplicationError) {
         guard id <= end.point.id else { return }
         let mark = Int(clamping: (max(id, firstID) &- firstID) / Self.framesPerMark)
@@ -62,14 +62,14 @@ final class LogSegment {
             if entry.id >= id { isStopped = !visit(entry) }
             return !isStopped
         }
-        // What was whole when it was read first is not any more.
+        // A frame that was whole at the first read is damaged now.
         guard isStopped || reached.point.id >= last else {
             throw .logDamaged(path: file.path, offset: reached.offset, reason: "record \(reached.point.id &+ 1)")
         }
     }
 
-    /// Goes from frame to frame while they are whole, in order, and `visit` wants more.
-    /// - Returns: where it stopped.
+    /// Visits the frames while they are whole and in order, and `visit` returns true.
+    /// - Returns: the place after the last frame that was visited.
     private func scan(
         from start: End, _ visit: (_ offset: Int, UpdateEntry, _ bytes: Int) -> Bool
     ) throws(ReplicationError) -> End {
@@ -88,15 +88,15 @@ final class LogSegment {
                 wanted = max(Self.chunkBytes, bytes)
                 chunkStart = place.offset
                 chunk = try file.read(at: chunkStart, count: min(wanted, max(0, file.size - chunkStart)))
-                // There is no more of it in the file.
+                // The file ends before the frame does.
                 guard chunk.count > had, chunk.count >= bytes else { return place }
             }
         }
     }
 
-    /// Removes a frame that a kill or a power failure left unfinished behind the last whole one. The caller has the
-    /// log's lock, so nobody is writing it.
-    /// - Throws: `.logDamaged` if whole frames follow: then it was no last one, and nothing is cut.
+    /// Removes a frame that a kill or a power failure left unfinished after the last whole one. The caller has the
+    /// log's lock, so no process is writing it.
+    /// - Throws: `.logDamaged` if whole frames follow. Then the log is damaged before them, and nothing is cut off.
     func cutTail() throws(ReplicationError) {
         let rest = try file.read(at: end.offset, count: max(0, file.size - end.offset))
         guard !LogFrame.isAny(in: rest, behind: 0, after: end.point.id, seed: header.seed) else {

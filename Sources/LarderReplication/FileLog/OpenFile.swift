@@ -1,6 +1,6 @@
 import Glibc
 
-/// A file or directory that is open until the last reference goes.
+/// A file or directory, which is closed with the last reference.
 final class OpenFile: Sendable {
     let fd: Int32
     let path: String
@@ -30,7 +30,7 @@ final class OpenFile: Sendable {
         return bytes
     }
 
-    /// Writes all bytes. After an error some of them may be there.
+    /// Writes all bytes. After an error some of them may have been written.
     func write(_ bytes: [UInt8], at offset: Int) throws(ReplicationError) {
         var done = 0
         while done < bytes.count {
@@ -45,14 +45,14 @@ final class OpenFile: Sendable {
         }
     }
 
-    /// Has the disk keep what was written.
+    /// Syncs the contents to the disk.
     func sync() throws(ReplicationError) {
         while fdatasync(fd) != 0 {
             guard errno == EINTR else { throw SystemText.refused(path) }
         }
     }
 
-    /// Has the disk keep the names in a directory.
+    /// Syncs the names in a directory to the disk.
     func syncNames() throws(ReplicationError) {
         while fsync(fd) != 0 {
             guard errno == EINTR else { throw SystemText.refused(path) }
@@ -64,7 +64,7 @@ final class OpenFile: Sendable {
         return fstat(fd, &status) == 0 ? Int(status.st_size) : 0
     }
 
-    /// Waits for `flock`'s lock, which ends with the process, however that ends.
+    /// Waits for `flock`'s lock. The system releases it when the process ends, also by a kill.
     func lock(_ kind: Int32) throws(ReplicationError) {
         while flock(fd, kind) != 0 {
             guard errno == EINTR else { throw SystemText.refused(path) }
@@ -77,7 +77,7 @@ final class OpenFile: Sendable {
     func unlock() { _ = flock(fd, LOCK_UN) }
 }
 
-/// Words of the system for its errors.
+/// The system's texts for its errors.
 enum SystemText {
     static func of(_ error: Int32) -> String {
         // SAFETY: `strerror` returns a string that ends with a zero, which is copied.
@@ -88,16 +88,16 @@ enum SystemText {
     static func refused(_ path: String) -> ReplicationError { .logRefused(path: path, reason: of(errno)) }
 }
 
-/// What the system says of a file; nil: there is none of this name.
+/// The system's record of a file; nil: there is no file of this name.
 func fileStatus(of path: String) -> stat? {
     var status = stat()
     return stat(path, &status) == 0 ? status : nil
 }
 
-/// The number of a file on its disk; nil: there is none of this name.
+/// The inode number of a file; nil: there is no file of this name.
 func fileNumber(of path: String) -> UInt64? { fileStatus(of: path).map { UInt64($0.st_ino) } }
 
-/// Milliseconds of a clock that nobody sets.
+/// Milliseconds of the monotonic clock.
 func monotonicMilliseconds() -> Int64 {
     var time = timespec()
     // SAFETY: fills in a struct that is lent to it.

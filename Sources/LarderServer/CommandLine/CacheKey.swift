@@ -163,7 +163,7 @@ struct CacheKey: Sendable {
         }
     }
 
-    /// - Parameter take: false when the key does not allow the address.
+    /// - Parameter take: returns false if the key does not allow the address.
     private static func addresses(
         _ names: [String], _ allowed: String,
         _ take: @escaping @Sendable (CacheSettings.UDPAddress, inout CacheSettings) -> Bool
