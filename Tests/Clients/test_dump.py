@@ -11,7 +11,7 @@ import time
 import pytest
 
 from server import Connection, free_port, poll
-from uwsgi_client import UwsgiClient
+from uwsgi_client import UwsgiClient, remote
 
 COUNT = 100_000
 SHAPE = f"items={COUNT + 1},blocksize=32,keysize=32"
@@ -185,18 +185,6 @@ def parse(data, slots, blocksize, keysize, blocks=None, hashsize=65_536):
             previous, slot = slot, fields[8]
     assert reached == set(records)
     return found
-
-
-def remote(port, key, cache):
-    """Value and expiry of an item, as a uWSGI or a Larder tells them over the uwsgi protocol."""
-    fields = [b"cmd", b"get", b"key", key, b"cache", cache]
-    body = b"".join(len(each).to_bytes(2, "little") + each for each in fields)
-    with socket.create_connection(("127.0.0.1", port), 10) as client:
-        client.sendall(b"\x6f" + len(body).to_bytes(2, "little") + b"\x11" + body)
-        data = receive_all(client)
-    length = int.from_bytes(data[1:3], "little") + 4
-    expires = re.search(rb"expires..(\d+)", data[:length], re.DOTALL)
-    return data[length:], int(expires[1]) if expires else 0
 
 
 MODES = pytest.mark.parametrize("mode", ["", ",purge_lru=1"], ids=["plain", "purge_lru"])

@@ -1,6 +1,7 @@
 import Glibc
 import LarderStore
 import LarderWire
+import Synchronization
 
 /// A connection of the uwsgi protocol: one request, one answer, and the end.
 extension Connection {

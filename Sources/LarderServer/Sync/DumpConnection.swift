@@ -48,6 +48,8 @@ enum DumpFailure: Error, Equatable {
     case stopped
     case tooSlow(milliseconds: Int64)
     case ended
+    /// Few bytes have come or gone in a long time.
+    case belowPace
     case system(Int32)
     /// The host has no address; why.
     case unresolved(String)
@@ -62,11 +64,28 @@ enum DumpFailure: Error, Equatable {
         case .stopped: "the server stops"
         case .tooSlow(let milliseconds): "no byte within \(milliseconds / 1000) seconds"
         case .ended: "the connection ended before the dump did"
+        case .belowPace: "less than \(DumpPace.bytesPerSecond >> 10) KB came through in a second"
         case .system(let number): describe(error: number)
         case .unresolved(let reason): reason
         case .changed: "the cache was cleared or changed too much meanwhile"
         case .ownAddress: "it is this server's"
         }
+    }
+}
+
+/// Ends a dump that would keep the thread, and the copies of values, for too long.
+struct DumpPace {
+    static let bytesPerSecond: Int64 = 64 << 10
+    /// On top of the time that the bytes may take.
+    private static let millisecondsFree: Int64 = 15_000
+
+    private let began = larder_milliseconds(false)
+    private var bytes: Int64 = 0
+
+    mutating func note(bytes count: Int) throws(DumpFailure) {
+        bytes &+= Int64(count)
+        let allowed = Self.millisecondsFree &+ bytes &* 1000 / Self.bytesPerSecond
+        guard larder_milliseconds(false) &- began <= allowed else { throw .belowPace }
     }
 }
 
@@ -103,8 +122,9 @@ struct DumpConnection: ~Copyable {
 
     deinit { if fd >= 0 { close(fd) } }
 
-    /// Sends all of it.
+    /// Sends all of it, within the time of one wait.
     func send(_ bytes: UnsafeRawBufferPointer) throws(DumpFailure) {
+        let deadline = larder_milliseconds(false) &+ Self.silentMillisecondsMax
         var sent = 0
         while sent < bytes.count {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[sent...])
@@ -113,7 +133,9 @@ struct DumpConnection: ~Copyable {
             if count >= 0 {
                 sent += count
             } else if errno == EAGAIN {
-                try stop.wait(for: Int16(POLLOUT), of: fd, milliseconds: Self.silentMillisecondsMax)
+                let left = deadline &- larder_milliseconds(false)
+                guard left > 0 else { throw .tooSlow(milliseconds: Self.silentMillisecondsMax) }
+                try stop.wait(for: Int16(POLLOUT), of: fd, milliseconds: left)
             } else if errno != EINTR {
                 throw .system(errno)
             }

@@ -15,6 +15,7 @@ final class DumpLoader: Sendable {
     /// Waits between two rounds.
     private static let waitMilliseconds: Int64 = 1_000
     private static let waitMillisecondsMax: Int64 = 60_000
+    private static let restMicroseconds: UInt32 = 50
 
     /// - Parameter ownAddresses: of the server's listeners for the uwsgi protocol.
     init(_ cache: ServedCache, _ clock: ServerClock, _ ownAddresses: [SocketAddress], _ stop: StopSignal) {
@@ -95,10 +96,13 @@ final class DumpLoader: Sendable {
         var loading = try DumpLoading(cache, clock)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: DumpLoading.pieceBytes, alignment: 16)
         defer { buffer.deallocate() }
+        var pace = DumpPace()
         while !loading.isOver {
             let bytes = try connection.receive(into: buffer)
+            try pace.note(bytes: bytes.count)
             do throws(DumpRefusal) {
-                try loading.take(bytes)
+                // Rests behind what it has stored, so that clients get the lock of the writers.
+                if try loading.take(bytes) { usleep(Self.restMicroseconds) }
             } catch {
                 return error
             }
@@ -172,8 +176,8 @@ final class DumpLoader: Sendable {
 
 /// The items of one dump on their way into a cache. Used by one thread.
 struct DumpLoading: ~Copyable {
-    /// The most bytes that are taken in one turn of the session.
-    static let pieceBytes = 64 << 10
+    /// The most bytes that are taken without a rest.
+    static let pieceBytes = 16 << 10
     /// Keys of items that do not fit, for the log.
     private static let namesMax = 3
     private static let keyLengthMax = 250
@@ -196,6 +200,8 @@ struct DumpLoading: ~Copyable {
         var unfitNames: [String] = []
         /// The load ended early.
         var isOver = false
+
+        var all: Int { loaded + expired + changed + unfit }
     }
 
     init(_ cache: ServedCache, _ clock: ServerClock) throws(DumpFailure) {
@@ -215,13 +221,13 @@ struct DumpLoading: ~Copyable {
     /// Whether nothing more is to be read.
     var isOver: Bool { decoder.isComplete || counts.isOver }
 
-    /// Takes bytes of the dump. Within a turn, so that they should be few.
-    mutating func take(_ bytes: UnsafeRawBufferPointer) throws(DumpRefusal) {
-        let now = clock.now()
+    /// Takes bytes of the dump.
+    /// - Returns: whether items came with them.
+    mutating func take(_ bytes: UnsafeRawBufferPointer) throws(DumpRefusal) -> Bool {
+        let before = counts.all
         session.repair()
-        session.begin(now: now)
-        defer { session.end() }
-        try Self.take(bytes, &decoder, session, isInFile, &counts, &loaded, now: now)
+        try Self.take(bytes, &decoder, session, isInFile, &counts, &loaded, now: clock.now())
+        return counts.all != before
     }
 
     private static func take(
@@ -235,9 +241,12 @@ struct DumpLoading: ~Copyable {
                 return note(unfit: item.key, &counts)
             }
             let hashed = session.hashed(key, length: item.key.count)
+            // A turn for each, because a client that writes may wait for the end of a turn.
+            session.begin(now: now)
             let outcome = session.load(
                 hashed, value: value.baseAddress ?? key, valueLength: value.count, clientFlags: item.clientFlags,
                 expiry: expiry, uses: Int(clamping: item.hits), now: now)
+            session.end()
             switch outcome {
             case .loaded:
                 counts.loaded += 1

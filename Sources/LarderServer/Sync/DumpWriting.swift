@@ -53,13 +53,13 @@ struct DumpWriting {
 
     // MARK: Collecting
 
-    /// Counts the items, which stay as they are for this dump.
+    /// Counts the items. From then on each stays as it is for this dump.
     mutating func collect(_ session: borrowing Session, _ clock: ServerClock) {
         var walk = ItemWalk()
         var found: [Entry] = []
         var foundKeys: [UInt8] = []
-        found.reserveCapacity(ItemWalk.itemsMax)
-        foundKeys.reserveCapacity(ItemWalk.itemsMax * 255)
+        found.reserveCapacity(Self.bucketsPerTurn * ItemWalk.itemsMax)
+        foundKeys.reserveCapacity(Self.bucketsPerTurn * ItemWalk.itemsMax * 255)
         while !walk.isComplete {
             let now = clock.now()
             session.begin(now: now)
@@ -78,11 +78,12 @@ struct DumpWriting {
                     foundKeys.append(contentsOf: UnsafeRawBufferPointer(start: item.key, count: item.keyLength))
                     return UInt32(truncatingIfNeeded: number)
                 }
-                add(found, foundKeys)
-                found.removeAll(keepingCapacity: true)
-                foundKeys.removeAll(keepingCapacity: true)
             }
             session.end()
+            // Between turns, because a writer may wait for the end of a turn.
+            add(found, foundKeys)
+            found.removeAll(keepingCapacity: true)
+            foundKeys.removeAll(keepingCapacity: true)
             usleep(Self.restMicroseconds)
         }
         // The order of the slots is the order of use for a cache that drops the least recently used.
@@ -99,7 +100,7 @@ struct DumpWriting {
             idleSeconds: isOrderedByUse ? session.secondsSinceAccess(item, now: now) : 0)
     }
 
-    /// Adds what was found in a bucket, outside of its lock.
+    /// Adds the items that were found in one turn.
     private mutating func add(_ found: [Entry], _ foundKeys: [UInt8]) {
         let start = keys.count
         keys += foundKeys
@@ -213,6 +214,7 @@ struct DumpWriting {
 struct DumpPiece: ~Copyable {
     private let buffer: UnsafeMutableRawBufferPointer
     private var length = 0
+    private var pace = DumpPace()
     private static let restMicroseconds: UInt32 = 50
 
     init(bytes: Int) { buffer = .allocate(byteCount: bytes, alignment: 16) }
@@ -253,6 +255,7 @@ struct DumpPiece: ~Copyable {
         let count = length
         length = 0
         try connection.send(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        try pace.note(bytes: count)
         usleep(Self.restMicroseconds)
     }
 }

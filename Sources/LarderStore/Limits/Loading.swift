@@ -19,10 +19,8 @@ struct ChangesDuringLoad {
         if changed.count > keysMax { end() }
     }
 
-    mutating func end() {
-        isOver = true
-        changed = []
-    }
+    /// The set stays until `Store.endLoad`, because to free it takes long, and this is under a lock.
+    mutating func end() { isOver = true }
 }
 
 /// What `Session.load` did with an item.
@@ -50,8 +48,11 @@ extension Store {
     package func endLoad() {
         guard let bounds = state.bounds else { return }
         state.lockWriting(bounds)
+        let ended = bounds.pointee.load
         bounds.pointee.load = nil
         state.unlockWriting(bounds)
+        // Freed here, where no writer waits for it.
+        withExtendedLifetime(ended) {}
     }
 }
 

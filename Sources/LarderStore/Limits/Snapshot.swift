@@ -11,7 +11,11 @@ struct Snapshot {
     /// A value is gone, so the dump cannot be completed.
     private(set) var isBroken = false
 
-    init(itemsExpected: Int) { numbers.reserveCapacity(itemsExpected) }
+    init(itemsExpected: Int) {
+        // No writer waits while a table grows.
+        numbers.reserveCapacity(itemsExpected)
+        kept.reserveCapacity(itemsExpected)
+    }
 
     /// Copies a value that is about to go.
     mutating func keep(_ item: Item, _ hash: UInt64) {
@@ -30,11 +34,8 @@ struct Snapshot {
         }
     }
 
-    mutating func breakOff() {
-        isBroken = true
-        numbers = [:]
-        kept = [:]
-    }
+    /// The copies stay until `endSnapshot`, because to free them takes long, and this is under a lock.
+    mutating func breakOff() { isBroken = true }
 }
 
 /// A snapshot is taken and read by one session, between `beginSnapshot` and `endSnapshot`. A store has one at a time.
@@ -42,7 +43,6 @@ extension Session {
     /// Begins to keep the values that `takeSnapshot` counts. Only a limited store can.
     package func beginSnapshot() {
         guard let bounds = state.bounds else { return }
-        // Room for all of them, so that no writer waits while a table grows.
         let snapshot = Snapshot(itemsExpected: Int(bounds.use.items) + 1024)
         state.lockWriting(bounds)
         bounds.pointee.snapshot = snapshot
@@ -56,7 +56,7 @@ extension Session {
         let ended = bounds.pointee.snapshot
         bounds.pointee.snapshot = nil
         state.unlockWriting(bounds)
-        // Freed here, where nobody waits.
+        // Freed here, where no writer waits for it.
         withExtendedLifetime(ended) {}
     }
 
