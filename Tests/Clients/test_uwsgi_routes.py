@@ -1,5 +1,7 @@
 """The routes by which a real uWSGI takes pages out of a cache and puts them into it."""
 
+import re
+
 import pytest
 
 from server import Connection, poll
@@ -9,9 +11,11 @@ from uwsgi_client import UwsgiClient
 @pytest.mark.parametrize("kind", ["cache", "memcached"])
 def test_a_page_is_stored_and_served(start_server, tmp_path, kind):
     server = start_server("--uwsgi", "127.0.0.1:0", "--cache", "name=pages,items=100,listen=:0", threads=2)
-    main, cache, uwsgi_listener = server.addresses
+    main, *others = server.addresses
     if kind == "cache":
-        place, address = f"name=pages@127.0.0.1:{uwsgi_listener[1]}", cache
+        port = int(re.search(r"at tcp:127\.0\.0\.1:(\d+)", server.stderr)[1])
+        place = f"name=pages@127.0.0.1:{port}"
+        address = next(each for each in others if each[1] != port)
     else:
         place, address = f"addr=127.0.0.1:{main[1]}", main
     routes = [f"^/(.+)$ {kind}:key=$1,{place}", f"^/(.+)$ {kind}store:key=$1,{place}"]

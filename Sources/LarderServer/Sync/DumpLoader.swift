@@ -15,7 +15,6 @@ final class DumpLoader: Sendable {
     /// Waits between two rounds.
     private static let waitMilliseconds: Int64 = 1_000
     private static let waitMillisecondsMax: Int64 = 60_000
-    private static let restMicroseconds: UInt32 = 50
 
     /// - Parameter ownAddresses: of the server's listeners for the uwsgi protocol.
     init(_ cache: ServedCache, _ clock: ServerClock, _ ownAddresses: [SocketAddress], _ stop: StopSignal) {
@@ -101,8 +100,7 @@ final class DumpLoader: Sendable {
             let bytes = try connection.receive(into: buffer)
             try pace.note(bytes: bytes.count)
             do throws(DumpRefusal) {
-                // Rests behind what it has stored, so that clients get the lock of the writers.
-                if try loading.take(bytes) { usleep(Self.restMicroseconds) }
+                try loading.take(bytes)
             } catch {
                 return error
             }
@@ -176,8 +174,12 @@ final class DumpLoader: Sendable {
 
 /// The items of one dump on their way into a cache. Used by one thread.
 struct DumpLoading: ~Copyable {
-    /// The most bytes that are taken without a rest.
-    static let pieceBytes = 16 << 10
+    /// What is received at once.
+    static let pieceBytes = 64 << 10
+    /// Items that are stored, and buckets that are walked, without a rest in which clients get the lock of the writers.
+    private static let itemsPerRest = 64
+    private static let bucketsPerTurn = 16
+    private static let restMicroseconds: UInt32 = 50
     /// Keys of items that do not fit, for the log.
     private static let namesMax = 3
     private static let keyLengthMax = 250
@@ -200,8 +202,8 @@ struct DumpLoading: ~Copyable {
         var unfitNames: [String] = []
         /// The load ended early.
         var isOver = false
-
-        var all: Int { loaded + expired + changed + unfit }
+        /// Items since the last rest.
+        var unrested = 0
     }
 
     init(_ cache: ServedCache, _ clock: ServerClock) throws(DumpFailure) {
@@ -222,12 +224,9 @@ struct DumpLoading: ~Copyable {
     var isOver: Bool { decoder.isComplete || counts.isOver }
 
     /// Takes bytes of the dump.
-    /// - Returns: whether items came with them.
-    mutating func take(_ bytes: UnsafeRawBufferPointer) throws(DumpRefusal) -> Bool {
-        let before = counts.all
+    mutating func take(_ bytes: UnsafeRawBufferPointer) throws(DumpRefusal) {
         session.repair()
         try Self.take(bytes, &decoder, session, isInFile, &counts, &loaded, now: clock.now())
-        return counts.all != before
     }
 
     private static func take(
@@ -247,6 +246,11 @@ struct DumpLoading: ~Copyable {
                 hashed, value: value.baseAddress ?? key, valueLength: value.count, clientFlags: item.clientFlags,
                 expiry: expiry, uses: Int(clamping: item.hits), now: now)
             session.end()
+            counts.unrested += 1
+            if counts.unrested == itemsPerRest {
+                counts.unrested = 0
+                usleep(restMicroseconds)
+            }
             switch outcome {
             case .loaded:
                 counts.loaded += 1
@@ -271,8 +275,11 @@ struct DumpLoading: ~Copyable {
         while !walk.isComplete {
             session.repair()
             session.begin(now: clock.now())
-            for _ in 0..<64 where !walk.isComplete { counts.removed += session.removeUnloaded(&walk, loaded: loaded) }
+            for _ in 0..<Self.bucketsPerTurn where !walk.isComplete {
+                counts.removed += session.removeUnloaded(&walk, loaded: loaded)
+            }
             session.end()
+            usleep(Self.restMicroseconds)
         }
     }
 

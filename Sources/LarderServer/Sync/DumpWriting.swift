@@ -26,7 +26,9 @@ struct DumpWriting {
     private static let pieceBytes = 64 << 10
     /// Buckets of the index for one turn of the session.
     private static let bucketsPerTurn = 16
-    private static let restMicroseconds: UInt32 = 100
+    /// Values that are read without a rest in which clients get the lock of the writers.
+    private static let valuesPerRest = 64
+    private static let restMicroseconds: UInt32 = 50
 
     private let layout: DumpLayout
     private let hash: UwsgiHash
@@ -205,6 +207,7 @@ struct DumpWriting {
                 offset += part.count
             }
             position = start + entry.valueLength
+            if place % Self.valuesPerRest == 0 { usleep(Self.restMicroseconds) }
         }
         return position
     }
