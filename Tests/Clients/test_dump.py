@@ -218,6 +218,31 @@ class TestWithUwsgi:
         finally:
             uwsgi.stop()
 
+    def test_several_blocks_of_uwsgi(self, start_server, tmp_path):
+        shape = "items=3001,blocksize=32,blocks=60000,bitmap=1,keysize=32"
+        uwsgi = UwsgiClient(tmp_path, f"name=x,{shape}")
+        try:
+            assert uwsgi.evaluate(
+                "sum(uwsgi.cache_set('key-%d' % n, b'%d,' % n * (1 + n % 97), 0, 'x') is True "
+                "for n in range(3000))") == 3000
+            # Deletes leave holes, and the next values go into them.
+            assert uwsgi.evaluate(
+                "sum(uwsgi.cache_del('key-%d' % n, 'x') is True for n in range(0, 3000, 3))") == 1000
+            assert uwsgi.evaluate(
+                "sum(uwsgi.cache_set('new-%d' % n, b'%d;' % n * (1 + n % 61), 0, 'x') is True "
+                "for n in range(500))") == 500
+            larder = Larder(start_server, f"{shape},sync=127.0.0.1:{uwsgi.socket_port}")
+            assert "has 2500 items" in larder.line("of 127.0.0.1", 30)
+            expected = {b"key-%d" % n: b"%d," % n * (1 + n % 97) for n in range(3000) if n % 3}
+            expected |= {b"new-%d" % n: b"%d;" % n * (1 + n % 61) for n in range(500)}
+            keys = [b"%b-%d" % (kind, n) for kind in [b"key", b"new"] for n in range(3000)]
+            found = {}
+            for start in range(0, len(keys), 100):
+                found |= larder.client.get_many(keys[start:start + 100])
+            assert found == expected
+        finally:
+            uwsgi.stop()
+
     def test_hits_of_uwsgi(self, start_server, tmp_path):
         uwsgi = UwsgiClient(tmp_path, f"name=x,{SMALL},hash=murmur2")
         try:
