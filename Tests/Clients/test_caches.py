@@ -154,7 +154,12 @@ def test_being_full_is_said_once_unless_nobody_wants_to_know(start_server):
 
 def test_each_cache_is_introduced(start_server):
     server = start_server("--cache", "name=a,items=7,blocksize=64,bitmap=1,listen=:0", "--key-route")
-    line = [line for line in server.stderr.splitlines() if line.startswith('cache "a"')]
+
+    def lines():
+        return [line for line in server.stderr.splitlines() if line.startswith('cache "a"')]
+
+    # The line comes after the first client is accepted.
+    line = poll(lines, "it is introduced")
     assert len(line) == 1
     port = addresses(server, "a")["a"][1]
     assert re.search(rf"127\.0\.0\.1:{port}, keys a/\.\.\.: 7 items, values of up to 448 bytes in blocks of 64", line[0])

@@ -106,10 +106,10 @@ class Larder:
         self.server = start_server(
             "--uwsgi", f"127.0.0.1:{uwsgi}", "--cache", f"name={name},listen=:0,{fields}", *options, **more)
         self.log = self.server.directory / "stderr"
-        ports = self.server.addresses
-        self.place = "127.0.0.1:%d" % int(re.search(r"at tcp:127\.0\.0\.1:(\d+)", self.text())[1])
-        self.client = Connection(next(
-            each for each in ports[1:] if f"127.0.0.1:{each[1]}" != self.place))
+        # The line comes after the first client is accepted.
+        port = int(poll(lambda: re.search(r"at tcp:127\.0\.0\.1:(\d+)", self.text()), "it says where it serves")[1])
+        self.place = f"127.0.0.1:{port}"
+        self.client = Connection(next(each for each in self.server.addresses[1:] if each[1] != port))
 
     def text(self):
         return self.log.read_text()

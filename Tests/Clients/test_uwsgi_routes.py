@@ -13,7 +13,8 @@ def test_a_page_is_stored_and_served(start_server, tmp_path, kind):
     server = start_server("--uwsgi", "127.0.0.1:0", "--cache", "name=pages,items=100,listen=:0", threads=2)
     main, *others = server.addresses
     if kind == "cache":
-        port = int(re.search(r"at tcp:127\.0\.0\.1:(\d+)", server.stderr)[1])
+        line = poll(lambda: re.search(r"at tcp:127\.0\.0\.1:(\d+)", server.stderr), "it says where it serves")
+        port = int(line[1])
         place = f"name=pages@127.0.0.1:{port}"
         address = next(each for each in others if each[1] != port)
     else:
