@@ -617,6 +617,27 @@ class TestGiving:
         assert len(first + receive_all(client)) < 2000 * (88 + 16 + 8192)
         larder.line("a dump was not sent to its end: the cache was cleared")
 
+    def test_a_stop_ends_it(self, start_server):
+        """Also if the peer takes the bytes as soon as they come. Its dump is two gigabytes of free slots."""
+        larder = Larder(start_server, "items=1000000,blocksize=16,keysize=2000")
+        assert larder.client.set(b"k", b"v") == b"STORED"
+        client = ask(larder.place, receive=False)
+        received, begun = 0, threading.Event()
+
+        def read():
+            nonlocal received
+            with client, contextlib.suppress(OSError):
+                while count := len(client.recv(1 << 18)):
+                    received += count
+                    begun.set()
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        assert begun.wait(10)
+        larder.server.stop()
+        reader.join()
+        assert received < 1_000_000 * (88 + 2000)
+
     def test_those_that_do_not_read_keep_nobody(self, start_server):
         larder = Larder(start_server, "items=2000,blocksize=8192,keysize=16")
         slow = ask(larder.place, receive=False, buffer=16 << 10)

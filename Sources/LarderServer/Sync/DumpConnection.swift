@@ -1,9 +1,11 @@
 import CLarderSystem
 import Glibc
+import Synchronization
 
 /// Ends the waits of threads that have no event loop.
 final class StopSignal: Sendable {
     private let fd: Int32
+    private let wasSent = Atomic(false)
 
     init() throws(StartupError) {
         fd = larder_eventfd()
@@ -12,8 +14,12 @@ final class StopSignal: Sendable {
 
     deinit { close(fd) }
 
+    /// Whether the waits were ended. Long work without a wait asks for it now and then.
+    var isSent: Bool { wasSent.load(ordering: .relaxed) }
+
     /// Ends all waits, also those to come.
     func send() {
+        wasSent.store(true, ordering: .relaxed)
         var one: UInt64 = 1
         // SAFETY: eight bytes of a local variable.
         _ = write(fd, &one, 8)
@@ -124,6 +130,7 @@ struct DumpConnection: ~Copyable {
 
     /// Sends all of it, within the time of one wait.
     func send(_ bytes: UnsafeRawBufferPointer) throws(DumpFailure) {
+        if stop.isSent { throw .stopped }
         let deadline = larder_milliseconds(false) &+ Self.silentMillisecondsMax
         var sent = 0
         while sent < bytes.count {

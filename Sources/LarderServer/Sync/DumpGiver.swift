@@ -96,7 +96,7 @@ final class DumpGiver: Sendable {
         defer { session.endSnapshot() }
         var dump = DumpWriting(cache.settings)
         do throws(DumpFailure) {
-            dump.collect(session, state.clock)
+            try dump.collect(session, state.clock, until: stop)
             try dump.write(session, state.clock, to: connection)
             StandardError.write("larder: cache \"\(cache.name)\": \(dump.summary)")
         } catch {

@@ -105,7 +105,7 @@ final class DumpLoader: Sendable {
                 return error
             }
         }
-        loading.finish()
+        loading.finish(until: stop)
         StandardError.write("larder: cache \"\(cache.name)\" \(loading.summary) of \(place)")
         return nil
     }
@@ -269,10 +269,10 @@ struct DumpLoading: ~Copyable {
     }
 
     /// The dump is complete: what the file held and the other server has not goes.
-    mutating func finish() {
+    mutating func finish(until stop: StopSignal) {
         guard isInFile, !counts.isOver else { return }
         var walk = ItemWalk()
-        while !walk.isComplete {
+        while !walk.isComplete, !stop.isSent {
             session.repair()
             session.begin(now: clock.now())
             for _ in 0..<Self.bucketsPerTurn where !walk.isComplete {

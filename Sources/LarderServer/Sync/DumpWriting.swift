@@ -56,13 +56,16 @@ struct DumpWriting {
     // MARK: Collecting
 
     /// Counts the items. From then on each stays as it is for this dump.
-    mutating func collect(_ session: borrowing Session, _ clock: ServerClock) {
+    mutating func collect(
+        _ session: borrowing Session, _ clock: ServerClock, until stop: StopSignal
+    ) throws(DumpFailure) {
         var walk = ItemWalk()
         var found: [Entry] = []
         var foundKeys: [UInt8] = []
         found.reserveCapacity(Self.bucketsPerTurn * ItemWalk.itemsMax)
         foundKeys.reserveCapacity(Self.bucketsPerTurn * ItemWalk.itemsMax * 255)
         while !walk.isComplete {
+            if stop.isSent { throw .stopped }
             let now = clock.now()
             session.begin(now: now)
             for _ in 0..<Self.bucketsPerTurn where !walk.isComplete {
