@@ -57,6 +57,9 @@ package final class ServerState: Sendable {
     /// Why the server must not serve. Set once, before the server is asked to stop.
     let startFailure = Mutex<StartupError?>(nil)
 
+    /// Set while the server runs, if it has a listener for the uwsgi protocol.
+    let dumpGiver = Mutex<DumpGiver?>(nil)
+
     /// - Parameter shift: moves the clock; nil: a command may where the settings allow it.
     init(
         _ settings: Settings, clock: ServerClock = ServerClock(), shift given: ClockShift? = nil, access: Access,
