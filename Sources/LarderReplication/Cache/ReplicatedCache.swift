@@ -223,10 +223,7 @@ public final class ReplicatedCache: Sendable {
         var batches: [[UpdateChange]] = []
         var bytes = 0
         for change in changes {
-            if change.key.isEmpty { throw .emptyKey }
-            guard change.key.count <= keyBytesMax else {
-                throw .keyTooLong(bytes: change.key.count, limit: keyBytesMax)
-            }
+            try check(key: change.key)
             let alone = UpdateRecord.headBytes + change.encodedBytes
             guard alone <= bytesMax else { throw .updateTooLarge(bytes: alone, limit: bytesMax) }
             if batches.isEmpty || bytes + change.encodedBytes > bytesMax {
@@ -236,7 +233,13 @@ public final class ReplicatedCache: Sendable {
             batches[batches.count - 1].append(change)
             bytes += change.encodedBytes
         }
-        return batches.map { UpdateRecord($0) }
+        return try batches.map { (batch) throws(ReplicationError) in try UpdateRecord(batch) }
+    }
+
+    /// - Throws: `.emptyKey` or `.keyTooLong` if no replica takes such a key.
+    static func check(key: [UInt8]) throws(ReplicationError) {
+        if key.isEmpty { throw .emptyKey }
+        guard key.count <= keyBytesMax else { throw .keyTooLong(bytes: key.count, limit: keyBytesMax) }
     }
 
     // MARK: Following
