@@ -198,7 +198,7 @@ import Testing
         let log = ChangeableLog(try place.openLog())
         log.become(.down)
         #expect(throws: ReplicationError.logRefused(path: "log", reason: "it is down")) {
-            try place.cache(log: log) { $0.openMillisecondsMax = 300 }
+            try place.cache(log: log) { $0.openMillisecondsMax = 5_000 }
         }
     }
 
@@ -229,7 +229,7 @@ import Testing
     }
 
     @Test func aRecordOfANewerVersionStopsTheReplicaAndNotItsReaders() async throws {
-        let cache = try place.cache { $0.applyMillisecondsMax = 200 }
+        let cache = try place.cache { $0.applyMillisecondsMax = 2_000 }
         try await cache.set("key", "1".bytes)
         _ = try place.openLog().append([UpdateRecord(token: .random(), contents: [9, 9, 9])])
         await #expect(throws: ReplicationError.notApplied(id: 3)) { try await cache.set("key", "2".bytes) }
