@@ -36,7 +36,7 @@ BATCH_CHUNKS ?= 1000
 SWIFT_FLAGS := -j $(JOBS) --explicit-target-dependency-import-check error
 # The server carries its Swift runtime: it then needs libevent and libc only, OpenSSL for -Z, and 3 MB less memory.
 RELEASE_FLAGS := $(SWIFT_FLAGS) -c release --static-swift-stdlib
-# What only some users need stands behind traits of the package, and the client behind the default one. The server
+# Traits of the package switch the parts on that only some users need. The client has the default trait. The server
 # needs none of them; tests need all.
 SERVER_TRAITS := --disable-default-traits
 ALL_TRAITS := --enable-all-traits
@@ -74,9 +74,9 @@ test: setup-test ## check the layout, build both ways, warnings being errors, th
 	@$(MAKE) --no-print-directory test-soak
 	@$(MAKE) --no-print-directory gates
 
-# The client's tests talk to servers within time-outs: one at a time, so that they do not starve each other, nor those
-# that compute for minutes.
-CLIENT_TESTS := LarderClientTests|LarderTestServerTests|LarderHummingbirdTests|LarderGRDBTests
+# The tests of the client and of replicas talk to servers and processes within time-outs: one at a time, so that they
+# do not starve each other, nor those that compute for minutes.
+CLIENT_TESTS := LarderReplicationTests|LarderClientTests|LarderTestServerTests|LarderHummingbirdTests|LarderGRDBTests
 
 test-swift: debug ## run the Swift tests
 	$(PYTHON) Tests/PublicAPI/public_api.py check
@@ -114,7 +114,7 @@ setup-test: setup ## install what the tests need (memcached's tools, Python clie
 install: build ## install server, manual page, completions and units under $(DESTDIR)$(PREFIX); it needs no Swift runtime there
 	@$(MAKE) --no-print-directory install-built
 
-# What is built already; BUILT names it.
+# Installs a program that is already built: BUILT.
 BUILT ?= .build/release/larder
 INSTALLED = $(DESTDIR)$(PREFIX)
 install-built:
@@ -123,10 +123,10 @@ install-built:
 		"$(INSTALLED)/lib/systemd/system" "$(INSTALLED)/lib/sysusers.d"
 	install -s -m 755 "$(BUILT)" "$(INSTALLED)/bin/larder"
 	install -m 755 docker/entrypoint.sh "$(INSTALLED)/bin/larder-entrypoint"
-	"$(BUILT)" --man > "$(INSTALLED)/share/man/man1/larder.1"
-	"$(BUILT)" --completions bash > "$(INSTALLED)/share/bash-completion/completions/larder"
-	"$(BUILT)" --completions zsh > "$(INSTALLED)/share/zsh/site-functions/_larder"
-	"$(BUILT)" --completions fish > "$(INSTALLED)/share/fish/vendor_completions.d/larder.fish"
+	"$(BUILT)" --man | install -m 644 /dev/stdin "$(INSTALLED)/share/man/man1/larder.1"
+	"$(BUILT)" --completions bash | install -m 644 /dev/stdin "$(INSTALLED)/share/bash-completion/completions/larder"
+	"$(BUILT)" --completions zsh | install -m 644 /dev/stdin "$(INSTALLED)/share/zsh/site-functions/_larder"
+	"$(BUILT)" --completions fish | install -m 644 /dev/stdin "$(INSTALLED)/share/fish/vendor_completions.d/larder.fish"
 	for unit in larder.service larder@.service larder.socket; do \
 		sed 's|/usr/bin/larder|$(PREFIX)/bin/larder|' "systemd/$$unit" > "$(INSTALLED)/lib/systemd/system/$$unit" || exit 1; \
 	done

@@ -2,13 +2,16 @@
 # The image's entry point. All of these serve, as they do with memcached's image:
 #   run IMAGE    run IMAGE -m 64    run IMAGE larder -m 64    run IMAGE memcached -m 64
 # Any other first word is run as it stands (sh, for one). larder by itself listens on loopback only,
-# which nobody outside a container can reach: unless told where to listen, it gets -l '*' here. It may be told by an
-# option, by a variable, or by the file of --config.
+# and no client outside a container reaches that. So it gets -l '*' here, unless an option, a variable or the file of
+# --config says where to listen.
 set -eu
 
 # file_listens FILE: whether a line of the file says where to listen.
 file_listens() {
-    grep -Eqs '^[[:blank:]]*(-[ls]|--listen([[:blank:]=]|$)|--unix-s|listen[[:blank:]=]|unix-socket[[:blank:]=])' "$1"
+    # A line that begins with - may have several options.
+    grep -Eqs \
+        -e '^[[:blank:]]*(-[ls]|--listen([[:blank:]=]|$)|--unix-s|listen[[:blank:]=]|unix-socket[[:blank:]=])' \
+        -e '^[[:blank:]]*-.*[[:blank:]](-[ls]|--listen([[:blank:]=]|$)|--unix-s)' "$1"
 }
 
 # listens OPTION...: whether -l or -s is among them, in any of the forms that getopt knows.
@@ -52,7 +55,7 @@ esac
 
 case ${1:-} in
 '' | -*)
-    # Bitnami's variable of options is split at blanks, and * in it is no pattern.
+    # The shell splits Bitnami's variable of options at blanks. Without -f it would expand a * in it to file names.
     set -f
     if ! listens ${MEMCACHED_EXTRA_FLAGS:-} "$@"; then
         set -- -l '*' "$@"

@@ -114,7 +114,7 @@ larder_sasl_session *larder_sasl_session_new(void) {
     int result =
         sasl.sasl_server_new("memcached", NULL, realm[0] ? realm : NULL, NULL, NULL, NULL, 0, &session);
     if (result != SASL_OK) return NULL;
-    // A login that needs no password is none.
+    // ANONYMOUS needs no password, so it must not count as a login.
     static const security_properties properties = {.security_flags = SASL_SEC_NOANONYMOUS};
     if (sasl.sasl_setprop(session, SASL_SEC_PROPS, &properties) == SASL_OK) return session;
     sasl.sasl_dispose(&session);
@@ -134,7 +134,7 @@ larder_sasl_outcome larder_sasl_step(
     unsigned *challenge_length) {
     *challenge = NULL;
     *challenge_length = 0;
-    // An empty message is none, as in memcached.
+    // As in memcached, an empty message counts as no message.
     const char *bytes = length > 0 ? message : NULL;
     int result = mechanism
                      ? sasl.sasl_server_start(session, mechanism, bytes, length, challenge, challenge_length)

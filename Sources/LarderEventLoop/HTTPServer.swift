@@ -195,7 +195,7 @@ package final class HTTPServer {
         evhttp_add_header(headers, "Content-Length", String(answer.body.count))
         evhttp_add_header(headers, "Cache-Control", "no-store")
         evhttp_add_header(headers, "X-Content-Type-Options", "nosniff")
-        // A page loads nothing from elsewhere, and runs no script that stands in a document.
+        // A page loads nothing from other hosts, and runs no script that is part of a document.
         evhttp_add_header(headers, "Content-Security-Policy", "default-src 'self'")
         evhttp_add_header(headers, "Connection", "close")
         let buffer = evbuffer_new()

@@ -8,13 +8,14 @@ package struct OneAnswerLimits {
     package var clientsMax = 32
     /// From the accept to the end of the answer.
     package var lifetimeMilliseconds: Int64 = 5_000
-    /// When all places are taken, clients older than this make room.
+    /// While `clientsMax` clients are connected, clients older than this are closed.
     package var graceMilliseconds: Int64 = 100
 
     package init() {}
 }
 
-/// A server on a loop of its own thread that sends each client one answer, unasked, and closes the connection.
+/// A server that sends each client one answer, without waiting for a request, and closes the connection. The thread of
+/// the event loop must own it.
 package final class OneAnswerServer {
     private struct Client {
         let buffers: OpaquePointer
@@ -25,11 +26,11 @@ package final class OneAnswerServer {
     private let limits: OneAnswerLimits
     private let answer: () -> [UInt8]
     private var listeners: [OpaquePointer] = []
-    /// The oldest first.
+    /// In the order of their accepts.
     private var clients: [Client] = []
     private var timer: Timer?
 
-    /// How often the clients' times are looked at while there are some.
+    /// How often the ages of the clients are checked.
     private static let tickMilliseconds = 100
 
     /// Takes over the listening sockets, which do not block.
@@ -77,7 +78,7 @@ package final class OneAnswerServer {
         if clients.count >= limits.clientsMax { pause() }
     }
 
-    /// The system has taken the whole answer.
+    /// Called when the system has taken the whole answer.
     fileprivate func finish(_ buffers: OpaquePointer) {
         let fd = bufferevent_getfd(buffers)
         // Closing over unread bytes would reset the connection, and the client might lose the answer.
@@ -94,7 +95,7 @@ package final class OneAnswerServer {
         acceptIfThereIsRoom()
     }
 
-    /// The next tick tries again.
+    /// Stops accepting until there is room. The next tick tries again.
     fileprivate func pause() {
         for listener in listeners { evconnlistener_disable(listener) }
         timer?.start(afterMilliseconds: Self.tickMilliseconds)
@@ -138,7 +139,7 @@ private func clientFailed(_ buffers: OpaquePointer?, _ what: Int16, _ context: U
     server(context)?.end(buffers)
 }
 
-/// The system refuses a descriptor.
+/// Called when the system refuses a descriptor for a new client.
 private func acceptFailed(_ listener: OpaquePointer?, _ context: UnsafeMutableRawPointer?) {
     server(context)?.pause()
 }

@@ -1,4 +1,4 @@
-/// Reads numbers and byte strings from bytes that may be anything. Every read is compared with the end first.
+/// Reads numbers and byte strings from untrusted bytes. Every read is compared with the end first.
 struct ByteReader {
     private let bytes: [UInt8]
     private(set) var position: Int
@@ -26,7 +26,7 @@ struct ByteReader {
         return bytes.withUnsafeBytes { Number(littleEndian: $0.loadUnaligned(fromByteOffset: start, as: Number.self)) }
     }
 
-    /// The next bytes; nil if there are not so many.
+    /// The next `count` bytes; nil if there are fewer.
     mutating func take(_ count: Int) -> [UInt8]? {
         guard count >= 0, end &- position >= count else { return nil }
         defer { position &+= count }
@@ -41,7 +41,7 @@ extension [UInt8] {
         Swift.withUnsafeBytes(of: number.littleEndian) { append(contentsOf: $0) }
     }
 
-    /// Puts a number over bytes that are there.
+    /// Overwrites bytes with a number.
     mutating func put<Number: FixedWidthInteger & UnsignedInteger>(number: Number, at place: Int) {
         // SAFETY: the bytes of a number of this call; the range is checked by the array.
         Swift.withUnsafeBytes(of: number.littleEndian) { replaceSubrange(place..<place + $0.count, with: $0) }

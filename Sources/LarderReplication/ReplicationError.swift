@@ -1,6 +1,6 @@
 public import LarderStore
 
-/// What keeps a replicated cache from doing what it was asked. Each description says what to do about it.
+/// Why a replicated cache cannot carry out a call. Each description says what to do about it.
 public enum ReplicationError: Error, Equatable, Sendable, CustomStringConvertible {
     /// A key has at least one byte.
     case emptyKey
@@ -12,24 +12,24 @@ public enum ReplicationError: Error, Equatable, Sendable, CustomStringConvertibl
     case outcomeUnknown(reason: String)
     /// The log cannot be used. Nothing was written.
     case logRefused(path: String, reason: String)
-    /// Bytes in the middle of the log are not those that were written. Nothing is cut or skipped.
+    /// Bytes in the middle of the log have changed since they were written. The log cuts off and skips nothing.
     case logDamaged(path: String, offset: Int, reason: String)
     /// A record of the log has contents that this version cannot read.
     case recordUnreadable(id: UInt64)
     /// The state file cannot be used.
     case stateRefused(StoreError)
-    /// Another program changed the state file. It is made anew from the log.
+    /// Another program changed the state file. It is rebuilt from the log.
     case stateDamaged
-    /// The update is durable in the log, and was not applied on this machine within the time allowed.
+    /// The update is durable in the log, and was not applied on this machine within `applyMillisecondsMax`.
     case notApplied(id: UInt64)
-    /// The state file could not be read within the time allowed: no process applies the log at this moment.
+    /// The state file could not be read within `readMillisecondsMax`: no process applies the log at this moment.
     case unavailable
     /// The log has no record of this id yet.
     case beyondLatest(id: UInt64, latest: UInt64)
     /// The cache was closed.
     case closed
 
-    /// What happened, and what to do about it.
+    /// The cause and the remedy.
     public var description: String {
         switch self {
         case .emptyKey: "the key is empty: give at least one byte"

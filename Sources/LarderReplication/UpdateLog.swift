@@ -11,14 +11,14 @@
 public protocol UpdateLog: Sendable {
     /// Makes records durable, in this order and with consecutive ids.
     /// - Returns: the id of the last one.
-    /// - Throws: `.outcomeUnknown` if the log may have some of the records, or all. Any other error: it has none.
+    /// - Throws: `.outcomeUnknown` if the log may have some or all of the records. After any other error it has none.
     func append(_ records: [UpdateRecord]) throws(ReplicationError) -> UInt64
 
-    /// The last record's place; that of the snapshot, or the start, if there is no record.
+    /// The place of the last record. Without records it is the place of the snapshot, or else the start.
     func latest() throws(ReplicationError) -> UpdatePoint
 
-    /// The records behind an id, in order: at most so many, and fewer if they are large. If the first one does not
-    /// have the id that follows, the records before it have been replaced by a snapshot.
+    /// The records after an id, in order: at most `limit`, and fewer if they are large. If the first one does not have
+    /// the next id, a snapshot has replaced the records before it.
     func read(after id: UInt64, limit: Int) throws(ReplicationError) -> [UpdateEntry]
 
     /// The place of the newest snapshot; nil: there is none.
@@ -36,13 +36,13 @@ public protocol UpdateLog: Sendable {
         before point: UpdatePoint, _ next: () throws(ReplicationError) -> SnapshotItem?
     ) throws(ReplicationError)
 
-    /// Removes the records that the newest snapshot replaces, if an earlier `rewrite` did not come to that.
+    /// Removes the records that the newest snapshot replaces, if an earlier `rewrite` was interrupted before that.
     func trim() throws(ReplicationError)
 
     /// Waits until the last record has another id than this one.
     /// - Parameters:
     ///   - milliseconds: how long to wait at most.
-    ///   - wakeups: descriptors. The wait also ends when one of them can be read.
+    ///   - wakeups: file descriptors. The wait also ends when one of them can be read.
     /// - Returns: whether the last record has another id.
     func wait(after id: UInt64, milliseconds: Int, wakeups: [Int32]) throws(ReplicationError) -> Bool
 }

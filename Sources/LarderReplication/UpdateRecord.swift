@@ -62,11 +62,11 @@ public enum UpdateChange: Hashable, Sendable {
     }
 }
 
-/// What is appended to a log: changes that belong together, encoded, and a token.
+/// A record of a log: encoded changes that are applied together, and a token.
 public struct UpdateRecord: Hashable, Sendable {
-    /// Drawn when the record is made.
+    /// Random, for each record.
     public var token: UpdateToken
-    /// The changes, encoded as docs/log-format.md says. A log keeps these bytes as they are.
+    /// The changes, encoded as docs/log-format.md says. A log stores these bytes unchanged.
     public var contents: [UInt8]
 
     /// A record as a log keeps it.

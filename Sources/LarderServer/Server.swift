@@ -77,17 +77,22 @@ final class Server: ConnectionSink {
     ) throws {
         // Before anything is allocated for a server that cannot listen.
         listeners = try Listener.openAll(settings)
-        datagramSockets = try DatagramSocket.openAll(settings)
-        let syncs = try CacheSync.openAll(settings)
-        let adminListeners = try Listener.openAdmin(settings)
-        let statisticsListeners = try Listener.openStatistics(settings)
+        var adminListeners: [Listener] = []
+        var statisticsListeners: [Listener] = []
+        var datagramSockets: [DatagramSocket] = []
         do {
+            datagramSockets = try DatagramSocket.openAll(settings)
+            adminListeners = try Listener.openAdmin(settings)
+            statisticsListeners = try Listener.openStatistics(settings)
+            let syncs = try CacheSync.openAll(settings)
             state = try ServerState(
                 settings, clock: clock, shift: shift, access: access, defersRecovery: true, syncs: syncs)
         } catch {
             for listener in listeners + adminListeners + statisticsListeners { close(listener.fd) }
+            for socket in datagramSockets { close(socket.fd) }
             throw error
         }
+        self.datagramSockets = datagramSockets
         let hasNone = adminListeners.isEmpty && statisticsListeners.isEmpty
         admin = hasNone ? nil : AdminServer(state, adminListeners, statistics: statisticsListeners)
     }
@@ -185,7 +190,7 @@ final class Server: ConnectionSink {
         case .host(_, var reload, let notifier):
             // Watched even when there is nothing to read again: without a handler it would end the server.
             let hangup = try SignalWatch(on: loop, signal: SIGHUP) { [unowned self] in
-                // During the start, READY=1 behind the settings would end it.
+                // During the start a message READY=1 would tell the service manager that clients are served.
                 if hasNotedReady { notifier.noteReloading() }
                 reload.run(state)
                 if hasNotedReady { notifier.noteReady(places: places) }
@@ -218,7 +223,7 @@ final class Server: ConnectionSink {
 
     private func adoptDatagramSockets() {
         for (number, socket) in datagramSockets.enumerated() { workers[number % workers.count].adopt(socket) }
-        // From the last worker on, since those begin with the first.
+        // Begins with the last worker, because UDP listeners begin with the first.
         var next = 0
         for (number, cache) in state.caches.enumerated() {
             guard let sync = cache.sync else { continue }
@@ -245,7 +250,7 @@ final class Server: ConnectionSink {
         nextWorker = (nextWorker + 1) % workers.count
     }
 
-    /// Where the main cache is served.
+    /// The addresses of the main cache.
     private var places: String {
         let streams = listeners.filter { $0.cacheNumber == 0 && $0.bindingProtocol != .uwsgi }.map {
             $0.address?.text ?? "?"

@@ -68,7 +68,7 @@ package struct Settings: Sendable {
     package var udpIsUnsafe = false
     /// `-l`; empty: loopback, IPv4 and IPv6 (IPv6 only where the host has it).
     package var listenAddresses: [ListenAddress] = []
-    /// `--admin`: where HTTP clients get metrics, health and the console; nil: nowhere.
+    /// `--admin`: the address of metrics, health and the console over HTTP; nil: none.
     package var admin: AdminAddress?
     /// `-l` as given, several joined by commas, for `stats settings`; nil without `-l`.
     package var interfaces: String?
@@ -76,7 +76,7 @@ package struct Settings: Sendable {
     package var bindingProtocol = BindingProtocol.negotiating
     /// `-S`: SASL before anything else, over the binary protocol only.
     package var saslEnabled = false
-    /// Whether the users of `-S` are the SASL library's, since no setting names others.
+    /// Whether the SASL library has the users of `-S`. It has, unless a setting names users.
     var usesSASLLibrary: Bool { saslEnabled && userFilePath == nil && userEntry == nil }
     /// Listening sockets of the service manager, in place of those of `-l`, `-p` and `-s`.
     package var inheritedSockets: [InheritedSocket] = []
@@ -139,7 +139,7 @@ package struct Settings: Sendable {
     /// `-Y`: the file of names and passwords.
     package var userFilePath: String?
     package var userFileForm = UserFileForm.lines
-    /// `name:password` of the one user of MEMCACHED_PASSWORD; `-Y` goes before.
+    /// `name:password` of the one user of MEMCACHED_PASSWORD; `-Y` takes precedence.
     var userEntry: String?
     var userEntrySource: OptionSource?
     /// Whether the memory of caches asks for large pages.
@@ -169,6 +169,8 @@ package struct Settings: Sendable {
     package var readBufferLimitBytes = 0
     /// `-o track_sizes`: `stats sizes` answers.
     package var tracksSizes = false
+    /// `-o hot_keys`: `stats hotkeys` is on from the start, and `/metrics` has the keys.
+    package var showsHotKeys = false
     package var growthFactor = 1.25
     package var chunkSizeBytes = 48
     package var hashPowerInit = 0
@@ -178,7 +180,7 @@ package struct Settings: Sendable {
     package var caches: [CacheSettings] = []
     /// `--uwsgi`: where uWSGI's packets for caches are served.
     package var uwsgiPlaces: [CacheSettings.Place] = []
-    /// `--stats`: where uWSGI's tools get its statistics.
+    /// `--stats`: the addresses of uWSGI's statistics.
     package var statisticsPlaces: [CacheSettings.Place] = []
     /// `--uwsgi-open`: the network is trusted, so these listeners need neither loopback nor a login.
     package var uwsgiIsOpen = false

@@ -22,7 +22,7 @@ public struct ItemWalk: Sendable {
     /// Items that one bucket can have: what `nextItems` needs room for.
     public static let itemsMax = 64 * Int(LARDER_BUCKET_SLOTS)
 
-    /// Past all hashes with the same `bits` lowest bits.
+    /// Skips all hashes with the same `bits` lowest bits.
     mutating func advance(overBits bits: Int) {
         guard bits > 0 else {
             isComplete = true

@@ -121,7 +121,7 @@ package struct ConversationRunner {
 
     private var unixTime: Int64 { Int64(time(nil)) }
 
-    /// The server's clock runs on: one second more may have begun than have passed here.
+    /// The server's clock moves on, and may have begun one second more than have passed here.
     private var clock: ConversationText.Clock {
         ConversationText.Clock(
             unixTime: unixTime, driftSeconds: (ContinuousClock.now - started).components.seconds + 1)

@@ -66,7 +66,7 @@ package struct ConversationText: Sendable {
         case mismatch
     }
 
-    /// What the server's clock may say.
+    /// The times that the server's clock may show.
     package struct Clock: Sendable {
         package let unixTime: Int64
         /// By how many seconds a `{90s}` may differ: 0 where the test moves the clock.

@@ -13,7 +13,7 @@ struct UwsgiTarget: Fuzzed {
         checkDatagram(input.bytes)
     }
 
-    /// The same bytes as a datagram of another server: what it names lies inside of it.
+    /// The same bytes as a datagram of another server: its offsets and lengths must lie inside of it.
     private func checkDatagram(_ bytes: [UInt8]) {
         let copy = Copy(bytes[...])
         guard let datagram = SyncDatagram(UnsafeRawBufferPointer(copy.bytes(0, copy.count))) else { return }

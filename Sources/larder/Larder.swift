@@ -1,7 +1,7 @@
 import Glibc
 import LarderServer
 
-/// `larder`: serves, asks a server whether it is there, or looks through a store's file.
+/// `larder`: serves, sends a command to a server, or looks through a store's file.
 @main
 struct Larder {
     nonisolated static func main() {
@@ -37,6 +37,8 @@ struct Larder {
             return serve(settings) { self.request(files) }
         case .ping(let settings):
             return ping(settings)
+        case .client(let settings):
+            return ask(settings)
         case .inspect(let settings):
             let report = inspect(settings)
             write(report.text, to: STDOUT_FILENO)

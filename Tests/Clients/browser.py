@@ -16,7 +16,7 @@ KEYS = {"Tab": 9, "Enter": 13, "ArrowDown": 40}
 
 
 class Browser:
-    """One page. Errors of its script, refused resources and addresses that it asked for are noted."""
+    """One page. It collects errors of the script, refused resources, and the addresses that the page requested."""
 
     def __init__(self, directory):
         program = next(filter(None, map(shutil.which, NAMES)), None)
@@ -106,7 +106,7 @@ class Browser:
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key], **text)
 
     def write(self, text):
-        """As a keyboard does, into the element that has the focus."""
+        """Types as a keyboard does, into the element that has the focus."""
         self.call("Input.insertText", text=text)
 
     def screenshot(self, path):

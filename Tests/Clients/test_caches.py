@@ -223,7 +223,7 @@ def test_a_cache_in_a_file_survives(tmp_path, shape):
 
 
 class TestNarrowerLimits:
-    """A restart with narrower limits drops no item that it was not told to drop."""
+    """A restart with narrower limits drops items only with shrink=1."""
 
     WIDE = "items=200,blocksize=400,bitmap=1,blocks=300,keysize=100"
 
@@ -289,17 +289,17 @@ class TestNarrowerLimits:
         kept, log = self.kept(store, limits + ",shrink=1")
         assert kept == expected
         assert f"has {kept} items again" in log and f"left out {200 - kept} " in log, log
-        # The file has no more than this now.
+        # The file has only these items now.
         assert self.kept(store, limits)[0] == expected
 
     @pytest.mark.parametrize("limits", [
         WIDE, "items=2000,blocksize=400,bitmap=1,blocks=3000,keysize=100", "items=200,blocksize=1000",
         "items=200,blocksize=400,bitmap=1,blocks=220,keysize=60,max_item_size=1000",
     ])
-    def test_limits_that_the_items_fit_are_no_reason(self, store, limits):
+    def test_the_server_starts_if_all_items_fit(self, store, limits):
         assert self.kept(store, limits)[0] == 200
 
-    def test_nor_is_a_kill_while_a_full_cache_is_written(self, tmp_path):
+    def test_the_server_starts_after_a_kill_during_writes_to_a_full_cache(self, tmp_path):
         option = f"name=c,items=500,blocksize=100,purge_lru=1,store={tmp_path / 'c.store'},listen=:0"
         for _ in range(8):
             server = Server("--cache", option, threads=4).start()
@@ -317,7 +317,7 @@ class TestNarrowerLimits:
 
 
 class TestUse:
-    """The commands that count as use where the least recently used item goes: the reads of memcached 1.6.45, and stores."""
+    """With purge_lru, the reads that count as a use in memcached 1.6.45, and stores, count as a use of an item."""
 
     @pytest.mark.parametrize("command", [
         b"get a", b"gets a", b"gat 0 a", b"touch a 0", b"mg a v", b"mg a", b"mg a k", b"mg a k q", b"mg a s t",

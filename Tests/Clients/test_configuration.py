@@ -1,4 +1,4 @@
-"""The file of --config, the environment, --check-config, and what SIGHUP changes."""
+"""The file of --config, the environment, --check-config, and SIGHUP."""
 
 import os
 import pwd
@@ -8,9 +8,9 @@ import subprocess
 import pytest
 
 from binary_protocol import BinaryConnection
-from server import binary, free_port, poll, run
+from server import binary, cannot_test, free_port, poll, run
 
-# In the form that Debian's package documents: comments, options as on the command line, and logfile.
+# A file like that of Debian's package: comments, options as on the command line, and logfile.
 DEBIAN = """\
 # Run the server as a daemon. The script implies this.
 -d
@@ -61,7 +61,7 @@ def hang_up(server, text):
 
 
 def told(text):
-    """The lines about SIGHUP: with -vv the clients of a test have lines, too."""
+    """The lines about SIGHUP. With -vv there are also lines about the clients of a test."""
     return [line for line in text.splitlines() if line.startswith("larder: SIGHUP: ")]
 
 
@@ -71,21 +71,21 @@ class TestFile:
         tmp_path.chmod(0o777)
         user = pwd.getpwuid(os.getuid()).pw_name
         file.write_text(DEBIAN.format(user=user, directory=tmp_path))
-        # The test's port, behind the file's.
+        # The command line has the test's port, which replaces that of the file.
         server = start_server("--config", file, "-p", free_port(), listen=None)
         server.assert_alive()
         assert server.stats("settings")["maxbytes"] == str(32 << 20)
         assert server.stats("settings")["inter"] == "127.0.0.1"
-        # In the foreground, so that the service manager sees it.
+        # The server stays in the foreground, as the service manager needs it.
         assert (tmp_path / "memcached.pid").read_text() == f"{server.process.pid}\n"
         assert f"larder: {file}:2: -d is passed over" in server.stderr
         assert f"larder: {file}:5: logfile is passed over" in server.stderr
 
     def test_debians_own_file_is_understood(self):
-        """The installed package's, where it is."""
+        """Reads the file of the memcached package, if it is installed."""
         path = "/usr/share/memcached/memcached.conf.default"
         if not os.path.exists(path):
-            pytest.skip("the package has no such file here")
+            cannot_test("memcached's package has no such file here")
         result = check("--config", path)
         assert result.returncode == 0, result.stderr
         given = {line: source for line, source in settings(result) if not line.startswith("#")}
@@ -171,7 +171,7 @@ class TestReload:
         ]
         shown = server.stats("settings")
         assert (shown["maxconns"], shown["idle_timeout"], shown["verbosity"]) == ("5", "77", "2")
-        # A second time only the restart is left to tell.
+        # The second SIGHUP reports only the settings that need a restart.
         assert told(hang_up(server, "read again: settings\n")) == [
             "larder: SIGHUP: threads 3 needs a restart; until then it is 2", "larder: SIGHUP: read again: settings"]
 

@@ -43,7 +43,7 @@ def polls_of(browser):
 
 class TestPage:
     def test_a_set_shows_at_the_next_poll_but_one(self, admin, page):
-        """The page polls once a second, so that is within two seconds on any machine that keeps up."""
+        """The page polls once a second, so a set is visible within two seconds."""
         assert figure(page, "Items") == "0"
         before = polls_of(page)
         with admin.server.connect() as connection:
@@ -55,7 +55,7 @@ class TestPage:
         gaps = page.evaluate(
             "performance.getEntriesByType('resource').filter(e => e.name.includes('status.json'))"
             ".map(e => e.startTime).map((time, place, all) => time - all[place - 1]).slice(1)")
-        # A slow machine makes gaps longer, but hardly all of them.
+        # On a slow machine some gaps are longer, so the shortest one is compared.
         assert 900 < min(gaps) < 1900, gaps
 
     def test_draws_what_happens(self, start_server, browser):
@@ -158,7 +158,7 @@ class TestPage:
 
 
 def luminance(colour):
-    """As the guidelines for accessible pages compute it, of `rgb(r, g, b)`."""
+    """The relative luminance of `rgb(r, g, b)`, as the WCAG guidelines define it."""
     parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
     red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -21,7 +21,7 @@ ALERTS = re.findall(r"- alert: (\w+)", RULES.read_text())
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 VARIABLES = [variable["definition"] for variable in DASHBOARD["templating"]["list"] if variable["type"] == "query"]
 
-# For each alert the series that let it fire, and the labels that it then has. A minute lies between two values.
+# For each alert: the series that fire it, with a value for each minute, and the labels of the alert.
 SITUATIONS = {
     "LarderDown": ({'up{job="larder",instance="a"}': "0x10"}, {"job": "larder"}),
     "LarderNotReady": ({'larder_store_ready{instance="a",cache="default"}': "0x20"}, {"cache": "default"}),

@@ -119,6 +119,10 @@ def test_no_address_is_added_to_that_of_a_variable(bin_directory, variables, lis
 
 @pytest.mark.parametrize("text, listens", [
     ("-m 64\n-l 127.0.0.1\n", True),
+    ("-m 64 -l 127.0.0.1\n", True),
+    ("  -v --listen=127.0.0.1\n", True),
+    ("-v -s /tmp/larder.sock\n", True),
+    ("-m 64 -L -S\n", False),
     ("listen 10.0.0.1\n", True),
     ("\tlisten=10.0.0.1\n", True),
     ("--listen=10.0.0.1\n", True),

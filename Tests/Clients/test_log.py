@@ -214,7 +214,7 @@ class TestFormat:
     def test_many_refusals_are_a_few_lines_with_a_count(self, start_server):
         count = 10_000
         server = start_server("--log-format", "json", "-c", "1", threads=1)
-        # The connection that the start was seen by may still have the place.
+        # The connection that checked the start may still be open.
         client = poll(lambda: admitted(server), "a client is let in")
         with client:
             for _ in range(count):

@@ -32,7 +32,7 @@ def helped():
 
 
 def subcommands():
-    """Of the usage in -h, and the two that only print."""
+    """The subcommands in the usage of -h, and the two that only print."""
     words = re.findall(r"^ +larder (\w+)", printed("-h").partition("Where to listen")[0], re.M)
     assert {"ping", "inspect"} <= set(words)
     return {*words, "help", "version"}
@@ -127,7 +127,7 @@ class Fish:
         (directory / "larder.fish").write_text(printed("--completions=fish"))
 
     def complete(self, line):
-        """fish offers the whole word, whose last part is what is new."""
+        """fish offers the whole word, and the last part of it is the completion."""
         program = f'source larder.fish; complete -C "{line}"'
         result = subprocess.run(
             ["fish", "-N", "-c", program], capture_output=True, text=True, timeout=20, cwd=self.directory,
@@ -230,7 +230,7 @@ class TestCompletions:
 
 
 def test_install(tmp_path):
-    """Everything is in its place, and the units name the program where it is."""
+    """All files are installed, and the units name the installed program."""
     result = subprocess.run(
         ["make", "install-built", f"DESTDIR={tmp_path}", "PREFIX=/opt/larder", f"BUILT={binary()}"], cwd=ROOT,
         capture_output=True, text=True, timeout=120)

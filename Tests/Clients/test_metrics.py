@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from admin import Admin, parse
-from server import ROOT, Connection, cannot_test, free_port
+from server import ROOT, Connection, cannot_test, free_port, poll
 
 # Unlabelled names of prometheus/memcached_exporter without those of slab classes, extstore and the proxy, each with the
 # list of `stats` and the name there.
@@ -101,6 +101,35 @@ class TestMetrics:
             ("incr", "miss"): 0, ("decr", "hit"): 0, ("decr", "miss"): 1, ("cas", "hit"): 1, ("cas", "miss"): 1,
             ("cas", "badval"): 1, ("touch", "hit"): 1, ("touch", "miss"): 0, ("flush", "hit"): 0, ("set", "hit"): 51}
 
+    def test_connections_of_other_protocols(self, start_server):
+        admin = Admin(start_server, threads=2)
+        beginnings = {
+            "http": [b"GET / HTTP/1.1\r\n\r\n"] * 3, "redis": [b"*1\r\n$4\r\nPING\r\n"] * 2, "ssh": [b"SSH-2.0-OpenSSH_9\r\n"]}
+        for each in sum(beginnings.values(), []):
+            with admin.server.connect() as connection:
+                connection.send(each)
+                connection.read_until_closed()
+        counts = {dict(labels)["protocol"]: value for (name, labels), value in admin.metrics().items()
+                  if name == "larder_foreign_connections_total"}
+        assert counts == {"uwsgi": 0, "http": 3, "tls": 0, "redis": 2, "ssh": 1, "proxy": 0}
+
+    def test_the_age_of_the_oldest_item(self, start_server):
+        """The metric is there while there are items, and is `items:1:age`."""
+        port = free_port()
+        admin = Admin(start_server, "--cache", f"name=other,items=100,listen=127.0.0.1:{port}", threads=2)
+        name = "larder_cache_oldest_item_seconds"
+        assert not [labels for metric, labels in admin.metrics() if metric == name]
+        with admin.server.connect() as connection:
+            assert connection.set(b"key", b"value") == b"STORED"
+            assert (name, (("cache", "other"),)) not in admin.metrics()
+            poll(lambda: admin.metrics()[name, (("cache", "default"),)] >= 2, "the item has an age", seconds=15)
+            before = int(connection.stats("items")["items:1:age"])
+            age = admin.metrics()[name, (("cache", "default"),)]
+            assert before <= age <= int(connection.stats("items")["items:1:age"])
+            with Connection(("127.0.0.1", port)) as other:
+                assert other.set(b"key", b"value") == b"STORED"
+            assert 0 <= admin.metrics()[name, (("cache", "other"),)] < age
+
     def test_reset_as_stats(self, start_server):
         admin = Admin(start_server, threads=2)
         use(admin.server)
@@ -136,11 +165,14 @@ def documented():
 
 class TestPage:
     def test_has_the_metrics_that_there_are(self, start_server, certificates):
-        """With all that adds metrics: a file, TLS, idle_timeout, copies on other servers."""
+        """With all that adds metrics: a file, TLS, idle_timeout, hot_keys, copies on other servers."""
         admin = Admin(
-            start_server, "-e", "store", "-o", "idle_timeout=100", *certificates.server_options(),
+            start_server, "-e", "store", "-o", "idle_timeout=100,hot_keys", *certificates.server_options(),
             "--cache", f"name=synced,items=10,listen=:0,nodes=127.0.0.1:{free_port()}",
             tls=certificates.context())
+        with admin.server.connect() as connection:
+            assert connection.set(b"key", b"value") == b"STORED"
+            assert connection.get(b"key") == b"value"
         text = admin.ask("/metrics")[1]
         kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.M))
         helps = dict(re.findall(r"^# HELP (\w+) (.*)$", text, re.M))

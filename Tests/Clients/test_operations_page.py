@@ -14,7 +14,7 @@ pytestmark = pytest.mark.larder_only
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-# The page's first block defines what the others call.
+# The first block of the page defines the function that the others call.
 DEFINITION = BLOCKS[0].split("ask version")[0]
 
 
@@ -40,7 +40,7 @@ def test_there_is_something_to_run():
 def test_a_command(start_server, tmp_path, shell, line):
     admin = Admin(start_server, "-e", tmp_path / "store")
     with admin.server.connect() as connection:
-        # As the page's own commands of that part leave it.
+        # The state that the earlier commands of the page leave.
         connection.send(b"set k 0 0 1\r\nv\r\nstats detail on\r\nget user:1\r\n")
         assert connection.read_exactly(17) == b"STORED\r\nOK\r\nEND\r\n"
         expected = re.fullmatch(r".*\s# => (.*)", line)

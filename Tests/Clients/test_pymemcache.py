@@ -294,7 +294,7 @@ class TestMemoryLimit:
             poll(lambda: server.stats("larder")["withheld_bytes"] == str(48 << 20), "the limit is kept")
             assert 8 << 20 < client.stats()[b"bytes"] < 16 << 20
             assert server.resident_bytes() < resident - (40 << 20)
-            # What was stored last is there.
+            # The last stored item is not evicted.
             assert client.get("key7999") == value
             assert client.cache_memlimit(64) is True
             for number in range(8000):

@@ -17,7 +17,7 @@ from server import run
 
 pytestmark = pytest.mark.larder_only
 
-# Debian keeps it out of the way of those who are not root.
+# Debian has saslpasswd2 in /usr/sbin, which is not in the PATH of other users than root.
 SASLPASSWD = "/usr/sbin/saslpasswd2"
 USER, PASSWORD = b"web@larder", b"correct horse"
 PLAIN = b"\0" + USER + b"\0" + PASSWORD
@@ -59,7 +59,7 @@ def cram_answer(challenge, user=USER, password=PASSWORD):
 
 
 def run_pylibmc(server, password):
-    """What a process of its own reads of the item that it has set. Its wheel does not know where the mechanisms are."""
+    """Sets and reads an item in a process of its own, because pylibmc's wheel needs a variable for its mechanisms."""
     program = f"""
 import pylibmc
 client = pylibmc.Client([{server.text_address!r}], binary=True, username={USER.decode()!r}, password={password!r})
@@ -151,7 +151,7 @@ class TestCramMD5:
         with connect(server) as connection:
             challenge = authenticate(connection, b"CRAM-MD5")
             assert challenge.status == AUTH_CONTINUE and challenge.value.startswith(b"<")
-            # Asking for the mechanisms does not end it.
+            # A request for the list of mechanisms does not end the login.
             assert connection.ask(packet(SASL_LIST)).status == OK
             answer = connection.ask(packet(SASL_STEP, b"CRAM-MD5", cram_answer(challenge.value, user, password)))
             assert answer.status == status
@@ -180,7 +180,7 @@ class TestClients:
             bmemcached.Client((server.text_address,), USER.decode(), "wrong").get("key")
 
     def test_pylibmc(self, configuration, start_server):
-        """libmemcached takes the strongest mechanism, and fails with those of several steps: with memcached, too."""
+        """libmemcached takes the strongest mechanism, and fails if that has several steps: with memcached, too."""
         configuration.write_text(configuration.read_text() + "mech_list: plain\n")
         server = start_server("-S", binary_only=True)
         assert run_pylibmc(server, PASSWORD.decode()) == "value"

@@ -1,6 +1,7 @@
 """Statistics: names, their order, what counts as what, and what a monitoring agent makes of them."""
 
 import re
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -320,6 +321,19 @@ class TestOthers:
         addresses = [value for name, value in conns.items() if name.endswith(":addr")]
         assert any(address.startswith("unix:" if server.socket_path else "tcp:127.0.0.1:") for address in addresses)
         assert any(name.endswith(":secs_since_last_cmd") for name in conns)
+
+    @pytest.mark.larder_only
+    def test_conns_with_a_client_whose_name_has_line_ends(self, start_server):
+        server = start_server(unix=True)
+        with socket.socket(socket.AF_UNIX) as client, server.connect() as connection:
+            client.bind(b"\0name\r\nEND\r\nERROR")
+            client.connect(server.socket_path)
+            client.sendall(b"version\r\n")
+            assert client.recv(100).startswith(b"VERSION ")
+            conns = connection.stats("conns")
+            assert connection.ask(b"version\r\n").startswith(b"VERSION ")
+        names = [value for name, value in conns.items() if name.endswith(":addr") and "name" in value]
+        assert len(names) == 1 and "END" in names[0]
 
 
 class TestUnderLoad:

@@ -346,7 +346,7 @@ class TestBadFiles:
             store.unlink()
 
     def test_a_flipped_bit_in_the_slab_table(self, start_server, store):
-        """The record at 0x1080, of the first slab with items: no item is lost, and the log tells of what was mended."""
+        """The record at 0x1080 is that of the first slab with items. No item is lost, and the log has a line."""
         server = start_server("-m", 64, "-e", store)
         items = {b"key-%d" % number: b"%d" % number * 60 for number in range(1500)}
         with server.connect() as connection:

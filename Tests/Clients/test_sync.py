@@ -13,7 +13,7 @@ from uwsgi_client import UwsgiClient
 
 SHAPE = "items=5000,blocksize=70000"
 DATAGRAM_MAX = 65_507
-# Larder's own, which uWSGI passes over.
+# Larder's own datagrams, which uWSGI ignores.
 GREETING = bytes.fromhex("6f09004c00") + bytes(8)
 CLEAR = bytes.fromhex("6f09004c01") + bytes(8)
 
@@ -52,7 +52,7 @@ class Larder:
 
 
 class Peer:
-    """A node that is no server: it keeps what it is told."""
+    """A node that is no server: it only keeps the datagrams."""
 
     def __init__(self, host="127.0.0.1"):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -122,7 +122,7 @@ class TestSending:
         assert client.set(b"n", b"5") == b"STORED"
         assert peer.receive() == stored(b"n", b"5")
         assert client.ask(b"incr n 2\r\n") == b"7"
-        # The number, and not what was added: uWSGI sends that.
+        # The sum. uWSGI sends the number that was added.
         assert peer.receive() == stored(b"n", b"7")
         assert client.ask(b"ms m 1 T0\r\nv\r\n") == b"HD"
         assert peer.receive() == stored(b"m", b"v")
@@ -143,7 +143,7 @@ class TestSending:
         assert [peer.receive(), peer.receive()] == [stored(b"k", b"v"), deleted(b"k")]
 
     def test_what_does_not_fit(self, start_server, peer):
-        """A datagram of 65,507 bytes is sent. For one of 65,508 bytes a delete is, so that no peer keeps the old value."""
+        """A datagram of 65,507 bytes is sent. Above that a delete is sent, so that no peer keeps the old value."""
         larder = Larder(start_server, [peer.place])
         fits = b"x" * (DATAGRAM_MAX - 12)
         assert larder.client.set(b"k", fits) == b"STORED"
@@ -154,14 +154,14 @@ class TestSending:
         assert larder.count("too_large") == 1
         assert larder.client.set(b"k", b"x" * 66_000) == b"STORED"
         assert peer.receive() == deleted(b"k")
-        # What this cache refuses is not kept by others either.
+        # A value that this cache refuses is deleted on the other servers.
         assert larder.client.set(b"k", b"v") == b"STORED"
         assert peer.receive() == stored(b"k", b"v")
         assert larder.client.set(b"k", b"x" * 70_001) == b"SERVER_ERROR object too large for cache"
         assert peer.receive() == deleted(b"k")
 
     def test_an_empty_value(self, start_server, peer):
-        """uWSGI passes it over and would keep the old one. A Larder takes it."""
+        """uWSGI ignores an empty value, and would keep the old one. A Larder stores it."""
         larder = Larder(start_server, [peer.place])
         assert larder.client.set(b"k", b"") == b"STORED"
         assert peer.receive() == deleted(b"k")
@@ -184,7 +184,7 @@ class TestSending:
         assert last == {key: stored(key, b"3") for key in keys}
 
     def test_clear(self, start_server):
-        """One datagram for a Larder, and a delete of each key for those of whom nothing is known."""
+        """A Larder gets one datagram. A node that sent no greeting also gets a delete of each key."""
         larder_node, other = Peer(), Peer()
         keys = {b"key-%d" % number for number in range(300)}
         try:
@@ -201,7 +201,7 @@ class TestSending:
             assert larder.client.set(b"after", b"v") == b"STORED"
             for each, told in [(larder_node, [CLEAR, stored(b"after", b"v")]), (other, [stored(b"after", b"v")])]:
                 assert [each.receive() for _ in told] == told
-            # Later: only a Larder can be told.
+            # A flush at a later time is sent to a Larder only.
             assert larder.client.ask(b"flush_all 1000\r\n") == b"OK"
             for each in [larder_node, other]:
                 told = each.receive()
@@ -236,7 +236,7 @@ class TestReceiving:
         assert larder.counters() == {
             "sent": 0, "received": 12, "too_large": 0, "dropped": 0, "refused": 0, "malformed": 0}
 
-    def test_what_means_nothing(self, start_server):
+    def test_datagrams_without_effect(self, start_server):
         larder = Larder(start_server)
         assert larder.client.set(b"k", b"v") == b"STORED"
         larder.send(
@@ -250,7 +250,7 @@ class TestReceiving:
         assert (larder.count("malformed"), larder.count("received")) == (9, 5)
 
     def test_what_has_no_room(self, start_server):
-        """The old value goes: no copy is older than what was told."""
+        """The old value is dropped, so the cache has no value older than the received one."""
         larder = Larder(start_server)
         assert larder.client.set(b"k", b"v") == b"STORED"
         small = free_port()
@@ -272,7 +272,7 @@ class TestReceiving:
         assert larder.client.set(b"own", b"v") == b"STORED"
         assert peer.receive() == stored(b"own", b"v")
 
-    def test_only_of_those_that_are_named(self, start_server):
+    def test_senders_that_nodes_does_not_name(self, start_server):
         larder = Larder(start_server, ["127.0.0.2:9", "127.0.0.3:9"])
         larder.send(stored(b"stranger", b"v"), CLEAR, GREETING)
         poll(lambda: larder.count("refused") == 3, "all are received")
@@ -292,7 +292,7 @@ class TestReceiving:
             assert each.client.get(b"k") == b"v"
             each.send(CLEAR)
         poll(lambda: larder.client.get(b"k") is None, "it is cleared")
-        # -F forbids it to everybody.
+        # With -F no server may clear the cache.
         poll(lambda: kept.count("refused") == 2, "all are received")
         assert kept.client.get(b"k") == b"v"
 
@@ -317,16 +317,16 @@ def flood(port, seconds):
 class TestAmongLarders:
     @pytest.mark.parametrize("threads", [1, 4])
     def test_two_converge(self, start_server, threads):
-        """Each changes keys of its own, by several clients; in the end both have the same."""
+        """Each server's clients change keys of their own. In the end both servers have the same items."""
         ports = [free_port(), free_port()]
         both = [at(port) for port in ports]
-        # One list does for both: nobody tells itself.
+        # Both servers have the same list, and skip their own address.
         larders = [Larder(start_server, both, port, threads=threads) for port in ports]
         seed = random.randrange(1 << 32)
         print("seed", seed)
         numbers = random.Random(seed)
         keys = [b"key-%d" % number for number in range(60)]
-        # Each says once a second that it is a Larder, which takes empty values, too.
+        # Each sends a greeting once a second. After it, empty values are sent, too.
         for larder in larders:
             poll(lambda: larder.count("received") > 0, "the greeting arrives", 10)
         clients = [(side, Connection(larder.address)) for side, larder in enumerate(larders) for _ in range(3)]
@@ -403,7 +403,7 @@ class TestAmongLarders:
 class TestWithUwsgi:
     @pytest.fixture
     def pair(self, start_server, tmp_path):
-        """A Larder and a real uWSGI that tell each other."""
+        """A Larder and a real uWSGI that send each other their changes."""
         ours, theirs = free_port(), free_port()
         uwsgi = UwsgiClient(
             tmp_path, f"name=synced,items=1001,blocksize=70000{listing(nodes=[at(ours)], udp=[at(theirs)])}")
@@ -426,7 +426,7 @@ class TestWithUwsgi:
         largest = b"x" * (DATAGRAM_MAX - 12)
         assert client.set(b"k", largest) == b"STORED"
         arrives(b"k", largest)
-        # One byte more is told as a delete, with the padding without which uWSGI would drop it.
+        # For one byte more a delete is sent, with the padding that uWSGI needs.
         assert client.set(b"k", largest + b"x") == b"STORED"
         arrives(b"k", None)
         for key in [b"k", b"long-key-0", b"x" * 250]:
@@ -435,7 +435,7 @@ class TestWithUwsgi:
             assert client.ask(b"delete %b\r\n" % key) == b"DELETED"
             arrives(key, None)
         assert client.set(b"short", b"v", exptime=1) == b"STORED"
-        # uWSGI serves an expired item until a sweep, which what comes by UDP does not bring about: so a set of its own.
+        # uWSGI serves an expired item until a sweep. Datagrams cause no sweep, so the test sets an item on the uWSGI.
         poll(lambda: uwsgi.exists(b"short", "synced"), "it arrives", interval=0.02)
         assert uwsgi.set(b"sweep", b"v", 1, "synced") is True
         poll(lambda: uwsgi.exists(b"short", "synced") is None, "it expires", 20, interval=0.1)
@@ -445,7 +445,7 @@ class TestWithUwsgi:
         arrives(keys[-1], b"v")
         assert client.ask(b"flush_all\r\n") == b"OK"
         poll(lambda: not any(uwsgi.exists(key, "synced") for key in keys[::20]), "all are deleted", 10, interval=0.1)
-        # It passes over the greetings without a word.
+        # uWSGI logs nothing about the greetings.
         assert "read()" not in (tmp_path / "uwsgi.log").read_text()
 
     def test_from_uwsgi(self, pair):
@@ -469,12 +469,12 @@ class TestWithUwsgi:
         largest = b"x" * 65_480
         assert uwsgi.update(b"k", largest, 0, "synced") is True
         arrives(b"k", largest)
-        # Not sent again: uWSGI would tell it a second time to whom it names.
+        # Larder does not send received changes again. A uWSGI sends them to its own nodes.
         assert larder.count("sent") == 0
         assert uwsgi.clear("synced") is True
         assert uwsgi.set(b"end", b"v", 0, "synced") is True
         arrives(b"end", b"v")
-        # Its clear tells nothing.
+        # uWSGI's clear deletes no item on other servers.
         assert client.get(b"k") == largest
         assert larder.count("malformed") == 0
 

@@ -32,7 +32,7 @@ class Service(Server):
             self.environment.setdefault("LISTEN_FDS", str(len(self.sockets)))
 
     def launch(self):
-        """Starts the process, and waits for nothing."""
+        """Starts the process, and returns at once."""
         command = self.arguments
         if self.sockets and "LISTEN_PID" not in self.environment:
             command = ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *command]
@@ -122,7 +122,7 @@ class Manager:
 @pytest.fixture(params=["path", "abstract"])
 def manager(request, tmp_path):
     if request.param == "path":
-        # A path of pytest's may be too long for a socket.
+        # The temporary path of pytest may be too long for a socket.
         with tempfile.TemporaryDirectory(prefix="larder-notify-") as directory:
             made = Manager(directory + "/notify", directory + "/notify")
             yield made
@@ -160,7 +160,7 @@ class TestMessages:
         assert service.wait() == 0
 
     def test_settings_that_have_a_mistake(self, services, manager, tmp_path):
-        """Reloading ends, and the server serves on."""
+        """READY=1 ends the reload, and the server serves."""
         file = tmp_path / "larder.conf"
         file.write_text("threads 2\n")
         service = services("--config", file, variables={"NOTIFY_SOCKET": manager.place}).launch()
@@ -184,7 +184,7 @@ class TestMessages:
         first.kill()
         service = services("-m", 512, "-e", store, variables={"NOTIFY_SOCKET": manager.place}).launch()
         poll(service.port_file.exists, "it listens", 20, interval=0.0005)
-        # Settings that are read again during the start do not end it.
+        # SIGHUP during the start sends no READY=1.
         service.process.send_signal(signal.SIGHUP)
         message = manager.next("READY", "RELOADING")
         address = ("127.0.0.1", int(message["STATUS"].rpartition(":")[2]))
@@ -198,7 +198,7 @@ class TestMessages:
         ("@", 'not "@"'), ("vsock:2:1234", 'not "vsock:2:1234"'), ("/" + "x" * 200, "not \"/xxx"),
         ("a\nb", 'not "a\\x0ab"'), ("/nowhere/notify", "No such file or directory"), ("@larder-nobody", "refused"),
     ])
-    def test_places_that_cannot_be(self, services, place, reason):
+    def test_a_socket_that_cannot_be_used(self, services, place, reason):
         service = services(variables={"NOTIFY_SOCKET": place, "WATCHDOG_USEC": "2000"}).start()
         poll(lambda: reason in service.stderr, lambda: service.stderr)
         service.assert_alive()
@@ -206,7 +206,7 @@ class TestMessages:
 
     @pytest.mark.parametrize("threads", [1, 2])
     def test_a_manager_that_does_not_read(self, services, manager, threads):
-        """Its queue is full. Clients are served all the same."""
+        """The queue of the service manager is full. Clients are served."""
         filler = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         filler.setblocking(False)
         try:
@@ -239,7 +239,7 @@ class TestWatchdog:
         assert manager.next("WATCHDOG")
 
     def test_ends_with_the_loop(self, watched, manager):
-        """Only the first worker's thread stands still."""
+        """Only the first worker's thread is stopped."""
         (thread,) = [
             int(path.parent.name) for path in Path(f"/proc/{watched.process.pid}/task").glob("*/comm")
             if path.read_text() == "larder-0\n"]
@@ -305,7 +305,7 @@ class TestSockets:
     @pytest.mark.parametrize("kind", ["tcp", "file", "abstract"])
     @pytest.mark.parametrize("threads", [1, 4])
     def test_a_client_before_the_start(self, services, directory, kind, threads):
-        """It is served by a server that starts later, and by the next one."""
+        """A server that starts later serves the client, and so does the next server."""
         listener, address, text = listening_on(kind, directory)
         with listener:
             for name in [None, "larder.socket"]:
@@ -346,7 +346,7 @@ class TestSockets:
         {"LISTEN_FDS": "0"}, {"LISTEN_FDS": ""},
     ], ids=str)
     def test_meant_for_another_process(self, services, variables):
-        """The server opens its own, and leaves the others alone."""
+        """The server opens its own sockets, and does not touch the others."""
         with listening() as listener:
             service = services(sockets=[listener], variables=variables).start()
             assert service.address != listener.getsockname()
@@ -395,25 +395,37 @@ UNITS = Path(__file__).resolve().parents[2] / "systemd"
 
 @pytest.fixture
 def units(tmp_path):
-    """The units, of the server that is tested."""
+    """The units, with the path of the tested server."""
     for path in UNITS.iterdir():
         (tmp_path / path.name).write_text(path.read_text().replace("/usr/bin/larder", binary()))
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def analyze():
+    """systemd-analyze, with the options of its version 250."""
+    try:
+        version = subprocess.run(["systemd-analyze", "--version"], capture_output=True, text=True, timeout=60).stdout
+    except FileNotFoundError:
+        cannot_test("there is no systemd-analyze (Debian's systemd has it)")
+    if int(version.split()[1]) < 250:
+        cannot_test(f"systemd-analyze is too old: {version.splitlines()[0]}")
+    return "systemd-analyze"
+
+
 class TestUnits:
-    def test_verify(self, units):
+    def test_verify(self, units, analyze):
         names = [units / name for name in ("larder.service", "larder@a.service", "larder.socket")]
         (units / "larder@a.service").write_text((units / "larder@.service").read_text())
         result = subprocess.run(
-            ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *names], capture_output=True, text=True,
+            [analyze, "verify", "--man=no", "--recursive-errors=no", *names], capture_output=True, text=True,
             timeout=60)
         assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
     @pytest.mark.parametrize("name", ["larder.service", "larder@a.service"])
-    def test_security(self, units, name):
+    def test_security(self, units, analyze, name):
         (units / "larder@a.service").write_text((units / "larder@.service").read_text())
         result = subprocess.run(
-            ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", units / name],
+            [analyze, "security", "--offline=true", "--threshold=20", "--no-pager", units / name],
             capture_output=True, text=True, timeout=60)
         assert result.returncode == 0, result.stdout[-600:] + result.stderr

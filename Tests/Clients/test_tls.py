@@ -467,7 +467,8 @@ class TestOptions:
     @pytest.mark.parametrize(
         "options, code, message", [
             (["-p", "0", "-Z"], 64, "ERROR: You cannot enable SSL without a TCP port."),
-            (["-Z"], 64, "Error loading the certificate chain: \\(null\\) : .*"),
+            (["-Z"], 64,
+             "Error loading the certificate chain: \\(null\\) : .*\n-Z needs a certificate: give -o ssl_chain_cert=FILE."),
             (["-Z", "-o", "ssl_chain_cert"], 1, "Missing ssl_chain_cert argument"),
             (["-Z", "-o", "ssl_chain_cert=/nowhere"], 64,
              "Error loading the certificate chain: /nowhere : error:80000002:system library::No such file or directory"),

@@ -13,7 +13,7 @@ CACHES = ["--cache", "name=big,items=100,bitmap=1,blocksize=64,lastmod=1,listen=
 
 
 def read(address):
-    """As uwsgicachetop and uwsgitop read it: to the end of the connection."""
+    """Reads the statistics to the end of the connection, as uwsgicachetop and uwsgitop do."""
     with Connection(address) as connection:
         return json.loads(connection.read_until_closed())
 
@@ -71,7 +71,7 @@ def test_the_workers_and_the_process(server):
     assert sum(worker["requests"] for worker in answer["workers"]) == count
     assert all(worker["pid"] == server.process.pid for worker in answer["workers"])
     assert sum(worker["tx"] for worker in answer["workers"]) > 10 * count
-    # What uwsgitop takes from each worker beside.
+    # The other fields of a worker that uwsgitop reads.
     for worker in answer["workers"]:
         assert worker["status"] == "idle" and worker["last_spawn"] > 1_500_000_000
         for field in ["exceptions", "avg_rt", "rss", "vsz", "respawn_count", "harakiri_count", "running_time"]:
@@ -119,7 +119,7 @@ def test_the_loop_of_uwsgicachetop(server):
 
 def test_clients_that_never_read_harm_nobody(start_server):
     port = free_port()
-    # Enough caches for an answer that the system does not take at once.
+    # With so many caches the answer is larger than the socket's buffer.
     many = [argument for number in range(400)
             for argument in ("--cache", f"name=cache-{number:03},items=1,blocksize=1,listen=unix:s{number}")]
     server = start_server(*many, "--stats", str(port), threads=1)
@@ -132,7 +132,7 @@ def test_clients_that_never_read_harm_nobody(start_server):
             for _ in range(20):
                 assert len(read(address)["caches"]) == 401
                 assert connection.set(b"k", b"v") == b"STORED"
-        # They are closed while they are still there, and hold no memory.
+        # The server closes these clients although they are still connected, so they hold no memory.
         poll(lambda: server.descriptor_count() <= before, "those that do not read are closed", 20, interval=0.05)
     finally:
         for connection in silent:

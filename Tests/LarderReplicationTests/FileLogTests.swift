@@ -47,7 +47,7 @@ import Testing
         do { _ = try place.openLog().append([record(("torn", "value"))]) }
         let whole = try ReplicationPlace.content(of: file)
         for cut in before..<whole.count {
-            // What is missing may also be there as zeros.
+            // The missing bytes may also be zeros.
             let zeros = [UInt8](repeating: 0, count: cut % 2 == 0 ? 0 : whole.count - cut)
             try ReplicationPlace.overwrite(file, whole[..<cut] + zeros)
             let log = try place.openLog()
@@ -59,7 +59,7 @@ import Testing
         }
     }
 
-    /// The same, cut while another process has the log open.
+    /// The next writer cuts it off, while another process has the log open.
     @Test func aTornRecordOfAKilledWriterIsCutByTheNext() throws {
         let place = try ReplicationPlace()
         let log = try place.openLog()
@@ -88,7 +88,7 @@ import Testing
             try ReplicationPlace.overwrite(file, bytes)
             let frame = offset < LogFileHeader.bytes ? nil : (offset - LogFileHeader.bytes) / frameBytes
             if frame == 3 {
-                // It looks like a record that was never finished.
+                // The damaged record looks like one that a kill left unfinished.
                 #expect(try place.openLog().read(after: 0, limit: 9).map(\.record) == Array(records[..<3]))
             } else {
                 let start = frame.map { LogFileHeader.bytes + $0 * frameBytes } ?? 0
@@ -138,7 +138,7 @@ import Testing
         }
         #expect(try other.append([record(("key11", "v"))]) == 11)
         #expect(try log.read(after: 9, limit: 99).map(\.id) == [10, 11])
-        // To the end, twice: nothing is left but the snapshot, and ids go on.
+        // Rewritten twice up to the last record: only the snapshot is left, and the next id follows.
         let end = try log.latest()
         for _ in 0..<2 { try other.rewrite(before: end) { nil } }
         #expect(try log.read(after: 0, limit: 99).isEmpty)

@@ -6,7 +6,7 @@ import Testing
 
     init() throws { place = try ReplicationPlace() }
 
-    /// A fresh replica, one that is up to date and one that is behind the limit all end equal.
+    /// A new replica, one that is up to date, and one that is behind the limit have the same content in the end.
     @Test(arguments: [nil, 1, 5, 8, 11] as [UInt64?])
     func rewritingLeavesAllReplicasEqual(limit: UInt64?) async throws {
         do {
@@ -53,7 +53,7 @@ import Testing
         }
     }
 
-    /// Writers, two that rewrite, and a replica that falls behind now and then.
+    /// Writers, two tasks that rewrite the history, and a replica that sometimes falls behind.
     @Test func rewritingBesideWritersLosesNothing() async throws {
         let writer = try place.cache("writer", log: place.openLog(segmentBytes: 4096))
         let other = try place.cache("other", log: place.openLog(segmentBytes: 4096))

@@ -16,7 +16,7 @@ import Testing
         child.awaitEnd()
         let ids = child.numbers("ids")
         #expect(ids.count == 200)
-        // Without an update: it is the same file.
+        // No update() is needed, because both processes read the same file.
         #expect(cache.updateID == 200)
         #expect(try cache.get("child-1-99") == "99".bytes)
         #expect(try cache.keys().count == 200)
@@ -58,8 +58,8 @@ import Testing
         #expect(cache.status.rebuilds == 0)
     }
 
-    /// Two processes write, one of them applies. One is killed at a random moment, again and again.
-    /// `LARDER_REPLICATION_KILLS` is how often.
+    /// Two processes write, one of them applies. One or both are killed at random moments, 50 times or
+    /// `LARDER_REPLICATION_KILLS` times.
     @Test func noUpdateIsLostWhenProcessesAreKilled() async throws {
         let kills = Int(environmentNumber("LARDER_REPLICATION_KILLS") ?? 50)
         let seed = drawnSeed("kills")
@@ -68,7 +68,7 @@ import Testing
         var watch: Watch?
         for number in 0..<kills {
             _ = poll(nil, 0, Int32(random.number(0...120)))
-            // Sometimes both, so that nobody is there to go on.
+            // Sometimes both are killed, so that no process takes over.
             let both = random.once(in: 8)
             let victim = random.number(0...1)
             for index in 0...1 where both || index == victim { writers[index].kill() }

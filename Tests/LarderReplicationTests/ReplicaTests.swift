@@ -139,10 +139,11 @@ import Testing
         let cache = try place.cache("first")
         let keys = (0..<2000).map { "key\($0)".bytes }
         let isDone = Flag()
+        try await cache.setMulti(Dictionary(uniqueKeysWithValues: keys.map { ($0, "0".bytes) }))
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 var number = 0
-                while number == 0 || !isDone.isSet {
+                while !isDone.isSet {
                     number += 1
                     let value = "\(number)".bytes
                     try await cache.setMulti(Dictionary(uniqueKeysWithValues: keys.map { ($0, value) }))

@@ -5,7 +5,7 @@ import Testing
 
 @testable import LarderReplication
 
-/// The sentences of what a replicated cache promises, over FileLog and in one process.
+/// The promises of docs/replicated-caches.md, with FileLog and in one process.
 @Suite(.serialized) struct ReplicationTests {
     private let place: ReplicationPlace
 
@@ -64,7 +64,7 @@ import Testing
         #expect(try ReplicationPlace.content(of: place.state()).count > 2 * size)
         #expect(cache.status.rebuilds == 1)
         cache.close()
-        // It keeps its size, and is not read from the log again.
+        // The file keeps its size, and is not rebuilt from the log.
         let again = try place.cache { $0.updateBytesMax = 64 << 10 }
         #expect(again.status.rebuilds == 0)
         #expect(try again.keys().count == 4000)
@@ -76,7 +76,7 @@ import Testing
         #expect(try ReplicationPlace.content(of: place.state()).count == 1 << 20 + 4096)
     }
 
-    @Test func aCopyOfAClosedFileIsGoneOnFrom() async throws {
+    @Test func aCopyOfAClosedFileNeedsNoRebuild() async throws {
         let first = try place.cache("first")
         for number in 1...20 { try await first.set("key\(number)", "\(number)".bytes) }
         first.close()
@@ -86,7 +86,7 @@ import Testing
         let second = try place.cache("second", log: log)
         #expect(try await second.update() == 21)
         #expect(try content(second).count == 21)
-        // Its own last record, which it looks at first, and the one behind that.
+        // It reads its own last record, to compare the token, and the record after it.
         #expect(Set(log.idsRead) == [20, 21])
         #expect(second.status.rebuilds == 0)
     }
@@ -115,7 +115,7 @@ import Testing
         #expect(try content(second) == ["key": "1"])
     }
 
-    @Test func aFileOfAnotherBootIsMadeAnew() async throws {
+    @Test func aFileOfAnotherBootIsRebuilt() async throws {
         do {
             let cache = try place.cache()
             try await cache.set("key", "1".bytes)
@@ -134,7 +134,7 @@ import Testing
         }
     }
 
-    @Test func aStateFileThatAnotherProgramChangesIsMadeAnew() async throws {
+    @Test func aStateFileThatAnotherProgramChangesIsRebuilt() async throws {
         let cache = try place.cache()
         for number in 0..<100 { try await cache.set("key\(number)", "\(number)".bytes) }
         let file = try FileHandle(forUpdating: URL(fileURLWithPath: place.state()))
@@ -160,7 +160,7 @@ import Testing
     }
 }
 
-/// What a replica does when the log fails it, or is another one than it was.
+/// A replica whose log fails, or is replaced by another log.
 @Suite(.serialized) struct LogFaultTests {
     private let place: ReplicationPlace
 
@@ -194,7 +194,7 @@ import Testing
         #expect(try content(cache) == ["key": "1"])
     }
 
-    @Test func aMachineWithoutStateDoesNotServeWhatItDoesNotKnow() throws {
+    @Test func aMachineWithoutStateDoesNotOpenWhileTheLogIsDown() throws {
         let log = ChangeableLog(try place.openLog())
         log.become(.down)
         #expect(throws: ReplicationError.logRefused(path: "log", reason: "it is down")) {
@@ -223,7 +223,7 @@ import Testing
         try await cache.update()
         #expect(try content(cache) == expected)
         #expect(cache.status.rebuilds == 1)
-        // And it goes on from there.
+        // Later records are applied, too.
         try await cache.set("key1", "new".bytes)
         #expect(try cache.get("key1") == "new".bytes)
     }

@@ -61,9 +61,9 @@ import Testing
         #expect(try cache.values().map(\.text) == ["key1", "key3", "key5"])
         var items = cache.items()
         #expect(try items.next()?.key.text == "key1")
-        // Not met: the walk has found key3 already.
+        // Not visited: the walk has already looked up key3.
         try await cache.set("key2", "2".bytes)
-        // Met: the walk has not been there yet.
+        // Visited: key4 comes after key3.
         try await cache.set("key4", "4".bytes)
         #expect(try items.next()?.key.text == "key3")
         #expect(try items.next() == ReplicatedItems.Item(key: "key4".bytes, value: "4".bytes))

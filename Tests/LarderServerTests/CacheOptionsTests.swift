@@ -203,7 +203,7 @@ private func warnings(_ arguments: [String]) -> [String] {
         #expect(warnings(["--compat", "--key-route", "--cache", copy]).count == 1)
     }
 
-    @Test func nodesAndWhereTheyAreHeard() throws {
+    @Test func addressesOfNodesAndUDP() throws {
         for key in ["node", "nodes"] {
             let settings = try cache("name=x,items=1,\(key)=10.0.0.1:9;[fe80::1]:10;a.example:11;10.0.0.1:9")
             #expect(settings.nodes.map(\.text) == ["10.0.0.1:9", "[fe80::1]:10", "a.example:11"])

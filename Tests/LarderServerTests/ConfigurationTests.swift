@@ -3,7 +3,7 @@ import Testing
 
 @testable import LarderServer
 
-/// A command line with an environment and files, none of which is the process's own.
+/// Parses a command line with an environment and files of the test.
 private func parse(
     _ line: String = "", file: String? = nil, _ variables: [String: String] = [:], files: [String: String] = [:]
 ) -> CommandLineRequest {
@@ -32,7 +32,7 @@ private func ending(_ request: CommandLineRequest) -> Ending? {
     return ending
 }
 
-/// A value that each option takes. Those that print and end are not here.
+/// A value for each option, except those that print and end.
 private let values: [String: String] = [
     "port": "12000", "udp-port": "12001", "listen": "10.0.0.1", "uwsgi": "3031", "unix-socket": "/tmp/l.sock",
     "unix-mask": "770", "listen-backlog": "5", "admin": "9150", "memory-limit": "128", "max-item-size": "2097152",
@@ -43,7 +43,7 @@ private let values: [String: String] = [
     "log-format": "json", "stats": "1717",
 ]
 
-/// What an option needs beside it, as options on the command line.
+/// The options that an option needs beside it on the command line.
 private let companions = [
     "enable-sasl": "-Y /tmp/users", "enable-ssl": "-o ssl_chain_cert=c,ssl_key=k",
 ]
@@ -91,7 +91,7 @@ private let companions = [
         #expect(Set(SettingView.all.keys) == Set(Self.options.map { $0.longName ?? "" }))
     }
 
-    @Test func laterSourcesGoBefore() throws {
+    @Test func laterSourcesTakePrecedence() throws {
         let file = "memory-limit 128\nthreads 2\nconn-limit 10\ndisable-cas\nverbose 2\n"
         let all = try served(
             parse(
@@ -105,7 +105,7 @@ private let companions = [
         #expect(try served(parse("", bitnami)).threadCount == 6)
     }
 
-    @Test func whatMayBeGivenSeveralTimesAddsUp() throws {
+    @Test func optionsWithSeveralValuesAddUp() throws {
         let all = try served(
             parse(
                 "-l c -o login_timeout=5 --uwsgi 3 --cache name=c,items=1,listen=:3",
@@ -186,7 +186,7 @@ private let companions = [
         #expect(ending(words)?.text == "f:1: the line is not UTF-8.\n")
     }
 
-    @Test func aFileThatEverybodyMayWriteIsWorthAWarning() {
+    @Test func aFileThatEveryUserMayWriteHasAWarning() {
         let request = parseCommandLine(
             ["--config", "f"], readFile: { _ in .bytes(Array("threads 2".utf8), isWritableByAll: true) })
         guard case .serve(_, let warnings) = request else {
@@ -218,7 +218,7 @@ private let companions = [
         }
     }
 
-    @Test func aMistakeElsewhereDoesNotKeepHelpFromPrinting() {
+    @Test func helpIsPrintedDespiteAMistakeElsewhere() {
         #expect(ending(parse("-h", file: "nonsense", ["LARDER_THREADS": "0"]))?.exitCode == 0)
     }
 
@@ -278,7 +278,7 @@ private let companions = [
         var files: [String: String] = [:]
         for (name, value) in variables {
             plain["MEMCACHED_" + name] = value
-            // What the file holds goes before what the variable holds.
+            // The value in the file takes precedence over the variable.
             named["MEMCACHED_" + name] = "nonsense"
             named["MEMCACHED_\(name)_FILE"] = "/run/\(name)"
             files["/run/\(name)"] = value + "\n"
@@ -340,7 +340,7 @@ private let companions = [
         }
     }
 
-    @Test func theCheckTellsNoPassword() throws {
+    @Test func theCheckPrintsNoPassword() throws {
         let printed = try #require(ending(parse("--check-config", ["MEMCACHED_PASSWORD": "geheim"])))
         #expect(printed.exitCode == 0 && !printed.text.contains("geheim"))
         #expect(printed.text.contains("enable-sasl                             # MEMCACHED_PASSWORD\n"))
@@ -351,7 +351,7 @@ private let companions = [
         #expect(ending(parse("--check-config", file: "max-item-size 40m"))?.exitCode == 64)
     }
 
-    @Test func theStartTellsWhatIsNotTheDefault() throws {
+    @Test func theStartLogsSettingsThatAreNotTheDefault() throws {
         #expect(ConfigurationReport.summary(try served(parse())) == nil)
         let given = try served(parse("-t 2 -m 64 -o size_aware", file: "listen a\n", ["LARDER_DISABLE_CAS": "1"]))
         #expect(
@@ -360,7 +360,7 @@ private let companions = [
                 + "extended size_aware (command line)")
     }
 
-    @Test func changesAreToldByName() throws {
+    @Test func changesHaveTheNameOfTheSetting() throws {
         let old = try served(parse(file: "threads 2\nextended idle_timeout=5\nlisten a\ndisable-cas\n"))
         let new = try served(parse(file: "threads 3\nextended login_timeout=4\nlisten a\nlisten b\nverbose\n"))
         #expect(SettingChange.all(from: old, to: old).isEmpty)

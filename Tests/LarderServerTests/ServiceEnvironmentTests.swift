@@ -3,7 +3,7 @@ import Testing
 
 @testable import LarderServer
 
-/// The variables of the service manager are taken out of the environment, whoever they are for.
+/// The variables of the service manager are removed from the environment, even if they are for another process.
 @Suite struct ServiceEnvironmentTests {
     private final class Variables {
         var values: [String: String]
@@ -18,7 +18,7 @@ import Testing
     private static let messages = ["NOTIFY_SOCKET": "@a", "WATCHDOG_USEC": "4000", "WATCHDOG_PID": "7"]
 
     @Test(arguments: [7, 8] as [pid_t])
-    func nothingIsLeft(process: pid_t) throws {
+    func noVariableIsLeft(process: pid_t) throws {
         let variables = Variables(
             Self.sockets.merging(Self.messages) { one, _ in one }.merging(["HOME": "/"]) { one, _ in one })
         let notifier = ServiceNotifier.take(from: variables.environment, process: process)

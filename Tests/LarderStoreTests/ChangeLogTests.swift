@@ -3,7 +3,7 @@ import Testing
 
 @testable import LarderStore
 
-/// What a session of a limited store notes of its changes.
+/// The changes that a session of a limited store notes.
 @Suite struct ChangeLogTests {
     private static let now: Int64 = 1_700_000_000_000
     private static let later = now + 60_000
@@ -48,12 +48,12 @@ import Testing
                 driver.withHashed(key("a")) { _ = driver.session.touch($0, expiry: Self.later, now: now) }
             } == ["a"])
         #expect(changes(driver) { _ = $0.delete(key("a"), now: now) } == ["a"])
-        // A set that is refused drops the old value; so does one that is over at once.
+        // A set that is refused drops the old value. So does a set whose expiry is in the past.
         #expect(changes(driver) { _ = $0.set(key("b"), [UInt8](repeating: 0, count: 201), now: now) } == ["b"])
         #expect(changes(driver) { _ = $0.store(.set, key("c"), [1], expiry: now - 1, now: now) } == ["c"])
     }
 
-    @Test func nothingElseIs() throws {
+    @Test func readsAndRefusedCommandsAreNotNoted() throws {
         let driver = try driver(itemsMax: 1)
         let now = Self.now
         _ = changes(driver) { _ = $0.set(key("a"), [1], now: now) }

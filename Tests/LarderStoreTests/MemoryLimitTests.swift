@@ -37,8 +37,8 @@ import Testing
         }
     }
 
-    /// Going down and up again while items are written: each item is whole or was evicted, and the arena may be filled
-    /// again afterwards.
+    /// The limit is lowered and raised while items are written. Each item is whole or was evicted, and afterwards the
+    /// whole arena can be filled again.
     @Test(arguments: 1...3)
     func limitGoesDownAndUp(seed: Int) throws {
         let store = try Store(Self.configuration())
@@ -79,7 +79,7 @@ import Testing
             #expect(Self.slabsInUse(store) == slabs, "seed \(seed), \(megabytes) MB")
             for _ in 0..<200 { try set(random.number(0...2399)) }
             let missing = try checkItems()
-            // What is missing was evicted, and what has room is there.
+            // Only evicted items are missing, and the items that are left fill at least half of the limit.
             #expect(missing <= store.statistics.counters.evictions)
             let liveMin = min(liveBefore, megabytes << 20) / 2
             #expect(store.statistics.liveBytes > liveMin, "seed \(seed), \(megabytes) MB")
@@ -108,7 +108,7 @@ import Testing
         #expect(store.checkInvariants().isEmpty)
     }
 
-    /// The lowest limit has room for the largest item; below that, and above the arena, no limit is taken.
+    /// The lowest limit has room for the largest item. A lower limit, or one above the arena, is refused.
     @Test func limitsThatAreRefused() throws {
         let store = try Store(Self.configuration())
         let driver = try StoreDriver(store)
@@ -137,7 +137,7 @@ import Testing
         #expect(store.statistics.slabs.withheld == 0)
     }
 
-    /// Pages of withheld slabs are not the process's any more.
+    /// The pages of withheld slabs no longer count as memory of the process.
     @Test func memoryIsReturned() throws {
         let store = try Store(Self.configuration())
         let driver = try StoreDriver(store)
@@ -158,7 +158,7 @@ import Testing
         return outcome == 0 ? pages.count { $0 & 1 != 0 } : -1
     }
 
-    /// Without eviction nothing is dropped: sets are refused until there is room again.
+    /// Without eviction no item is dropped, and sets are refused until there is room again.
     @Test func withoutEvictionNothingIsDropped() throws {
         let store = try Store(Self.configuration(evicts: false))
         let driver = try StoreDriver(store)
@@ -181,7 +181,7 @@ import Testing
         for number in 500..<600 { #expect(set(number) == .stored) }
     }
 
-    /// A store in a file has the whole arena again when it is opened anew, and the items that were left.
+    /// A store in a file that is opened again has the whole arena, and the items that were not evicted.
     @Test func fileIsOpenedAnew() throws {
         let file = try StoreTestFile()
         var now = Self.start

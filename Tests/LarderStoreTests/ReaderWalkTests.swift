@@ -18,7 +18,7 @@ import Testing
             let driver = try StoreDriver(Store(configuration))
             let reader = try ReaderDriver(file.path, access: access)
             var model: Set<[UInt8]> = []
-            // Enough for the index to grow, and for lines beside a full bucket.
+            // With so many items the index grows, and full buckets have overflow lines.
             for step in 0..<40 {
                 driver.turn(Self.start) { driver in
                     for _ in 0..<random.number(1...200) {

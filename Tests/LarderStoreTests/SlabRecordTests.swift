@@ -5,7 +5,7 @@ import Testing
 
 @testable import LarderStore
 
-/// A wrong bit in a record of the slab table costs no item: the items show what the record was.
+/// No item is lost by a wrong bit in a record of the slab table, because the items show the bit.
 @Suite struct SlabRecordTests {
     private static let now: Int64 = 1_700_000_000_000
     private static let slabBytes = 4096
@@ -57,7 +57,7 @@ import Testing
             return (try Store(configuration), place)
         }
 
-        /// Keys whose items are not there as they were stored.
+        /// Keys whose items are missing or have changed.
         func lost(in store: Store) throws -> Int {
             let driver = try StoreDriver(store)
             return driver.turn(SlabRecordTests.now) { driver in
@@ -72,8 +72,8 @@ import Testing
         var slabCount: Int { 96 }
     }
 
-    /// Every bit of the records of some slabs of each kind.
-    @Test func everyBit() throws {
+    /// Wrong bits in the records of slabs of each state, with and without expiry.
+    @Test func everyBitOfARecordIsMended() throws {
         let original = try Original()
         do {
             let (store, file) = try original.open(flipping: nil, at: 0)
@@ -106,8 +106,8 @@ import Testing
         }
     }
 
-    /// The log tells of it.
-    @Test func isTold() throws {
+    /// The log has a line about the mended record.
+    @Test func theLogReportsMendedRecords() throws {
         let original = try Original()
         let sealed = try #require((0..<original.slabCount).first { original.record($0).slabState == .sealed })
         let sequence = try #require(MemoryLayout<larder_slab>.offset(of: \.sequence))

@@ -35,7 +35,7 @@ import Testing
     }
     private func read(_ hex: String) -> Message? { read(bytes(hex)) }
 
-    @Test func whatUwsgiSends() {
+    @Test func datagramsThatUwsgiSends() {
         #expect(read("6f09000a 0100 6b 0100 76 0100 30") == Message(.store, "k", "v"))
         #expect(
             read("6f13000a 0100 6b 0200 7632 0a00 31373935393536343039")
@@ -55,18 +55,18 @@ import Testing
                 == Message(.store, "k", "v", time: 1_795_226_276))
     }
 
-    @Test func whatUwsgiTakes() {
+    @Test func datagramsThatUwsgiAccepts() {
         // Without an expiry, and with bytes behind it.
         #expect(read("6f06000a 0100 6b 0100 76") == Message(.store, "k", "v"))
         #expect(read("6f07000a 0100 6b 0100 76 00") == Message(.store, "k", "v"))
         #expect(read("6f0b000a 0100 6b 0100 76 0100 30 ffff") == Message(.store, "k", "v"))
         #expect(read("6f05000a 0100 6b 0000") == Message(.store, "k"))
-        // 2^64 - 1, which "-1" becomes there.
+        // uWSGI turns -1 into 2^64 - 1.
         let digits = "3138343436373434303733373039353531363135"
         #expect(read("6f1c000a 0100 6b 0100 76 1400 \(digits)")?.time == 100_000_000_000_000)
     }
 
-    @Test func wrongOnesAreNone() {
+    @Test func malformedDatagramsAreRefused() {
         for hex in [
             "", "6f", "6f0000", "6e03000b 0100 6b", "6f04000b 0100 6b", "6f02000b 0100 6b", "6f030009 0100 6b",
             "6f00000b", "6f01000b 01", "6f02000b 0100", "6f03000b ffff 6b", "6f03000a 0100 6b", "6f05000a 0100 6b 0100",
@@ -107,7 +107,7 @@ import Testing
         return length.map { Array(room[..<$0]) }
     }
 
-    @Test func bytesOfEach() {
+    @Test func bytesOfEachKind() {
         #expect(store("k", [0x76]) == bytes("6f09000a 0100 6b 0100 76 0100 30"))
         #expect(
             store("k", Array("v2".utf8), expires: 1_795_956_409)

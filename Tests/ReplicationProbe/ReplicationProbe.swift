@@ -37,7 +37,7 @@ struct ReplicationProbe {
 
     private static func number(_ word: String) -> Int { Int(word) ?? 1 }
 
-    /// One line, at once: the next instant may be the last.
+    /// Prints one line without buffering, because the process may be killed at any moment.
     private static func say(_ text: String) {
         let line = Array((text + "\n").utf8)
         // SAFETY: the array has as many bytes.

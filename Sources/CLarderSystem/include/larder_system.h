@@ -51,7 +51,8 @@ bool larder_has_hung_up(int fd);
 // SO_PEERCRED needs _GNU_SOURCE. The user id of the peer of a Unix socket; -1 if the system cannot tell it.
 int64_t larder_peer_user(int fd);
 
-// The struct timeval of SO_SNDTIMEO belongs to several modules. Sends on the socket then wait so long at most.
+// Limits the time that a send on the socket waits (SO_SNDTIMEO). In C, because several Swift modules have struct
+// timeval.
 bool larder_set_send_timeout(int fd, int64_t milliseconds);
 
 // S_ISSOCK is a macro with arguments, which Swift does not import. lstat: a link is not followed.

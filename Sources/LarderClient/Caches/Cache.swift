@@ -12,8 +12,8 @@ public protocol Cache: Sendable {
     /// The values of those keys that have one.
     func values(of keys: [String], namespace: String?) async throws(CacheError) -> [String: EncodedValue]
 
-    /// The values of those keys that can be read, and an error for each other key. Caches that do not say otherwise
-    /// have one error for all keys.
+    /// The values of the keys that can be read, and an error for each other key. By default, an error of `values` is
+    /// the error of every key.
     func valuesResult(of keys: [String], namespace: String?) async -> MultiResult<EncodedValue>
 
     /// A value, and how long it has left. Caches that do not say otherwise cannot tell.

@@ -3,11 +3,12 @@ import Synchronization
 
 /// A cache in this process's memory: a store of its own, of bounded size.
 ///
-/// What has ended is never given to anybody, and its memory comes back while the cache is in use, without anybody asking
-/// for it: values are gathered by when they end, so that what ended together is dropped together. A key that is stored anew ends
-/// when its new value does. When the memory is full, what is least worth keeping goes.
+/// An expired value is never returned. Values that expire together lie together, so their memory becomes free together
+/// while the cache is in use. A key that is stored again has the expiry of its new value. When the memory is full, the
+/// cache evicts the values that are used least.
 public final class MemoryCache: Cache {
-    /// One session under a lock rather than an actor: an operation is short and waits for nobody, so callers meet rarely, and none has to be suspended to get in. The session is for one thread at a time.
+    /// One session under a lock rather than an actor: an operation is short and does not wait, so callers rarely meet
+    /// at the lock, and a call needs no suspension. The session is for one thread at a time.
     private let session: Mutex<LockedSession>
     private let store: Store
     private let clock: CacheClock

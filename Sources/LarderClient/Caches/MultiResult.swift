@@ -1,27 +1,27 @@
-/// The answer for many keys where some could not be read: the values that could, and an error for each other key.
+/// The answer for many keys: the values that could be read, and an error for each key that could not be read.
 ///
-/// A key that has no value is in neither of the two.
+/// A key without a value in the cache has no entry in either of them.
 public struct MultiResult<Value: Sendable>: Sendable {
     /// The values that were read.
     public var values: [String: Value]
     /// The reason for each key whose value could not be read: its server is down, or its bytes are of another type.
     public var failures: [String: CacheError]
 
-    /// Makes a result, for caches of one's own.
+    /// Makes a result, for your own implementation of `Cache`.
     public init(values: [String: Value] = [:], failures: [String: CacheError] = [:]) {
         self.values = values
         self.failures = failures
     }
 }
 
-/// The answer of many servers where some failed: the items that came, and an error for each key that was asked in vain.
+/// The answer of several servers: the items that were read, and an error for each key whose server did not answer.
 public struct PartialItems: Sendable {
     /// The items that were read.
     public var items: [String: StoredItem]
     /// The reason for each key whose server did not answer.
     public var failures: [String: any Error]
 
-    /// Makes an answer, for servers of one's own.
+    /// Makes an answer, for your own implementation of `ItemServers`.
     public init(items: [String: StoredItem] = [:], failures: [String: any Error] = [:]) {
         self.items = items
         self.failures = failures
@@ -35,10 +35,10 @@ public struct PartialItems: Sendable {
 }
 
 extension Cache {
-    /// The values of those keys that can be read, with an error for each key that cannot.
+    /// The values of the keys that can be read, and an error for each other key.
     ///
-    /// `getMulti` throws at the first of these errors. Here a server that is down, or one value of another type, keeps
-    /// no other key from its value.
+    /// `getMulti` throws at the first of these errors. This function returns all other values, even if a server is down
+    /// or a value is of another type.
     public func getMultiResult<Value: Codable & Sendable>(
         _ keys: [String], as type: Value.Type = Value.self, namespace: String? = nil
     ) async -> MultiResult<Value> {

@@ -55,7 +55,7 @@ public struct RemoteCache: Cache {
 
     /// The value in an item; nil where the item is a lease.
     private func value(of item: StoredItem, _ key: String) async throws(CacheError) -> EncodedValue? {
-        // A lease reads as an empty item.
+        // A lease is an empty item.
         guard !item.bytes.isEmpty || item.flags != 0 else { return try await emptyValue(key) }
         do { return try packing.unpack(item) } catch { throw error.about(key) }
     }

@@ -4,8 +4,8 @@ import Synchronization
 /// A cache whose server keeps it in a file on this machine (`larder -e FILE`): values are read in the file, without
 /// asking the server, and everything else goes through it.
 ///
-/// A read makes no system call and waits for no server. It sees every change that was answered before it began. Where the
-/// file cannot be read, while the server starts for instance, the server is asked.
+/// A read makes no system call and waits for no server. It sees every change that was answered before it began. If the
+/// file cannot be read, while the server starts for example, the cache asks the server.
 public final class SharedCache: Cache {
     private let readers: [LockedReader]
     private let remote: RemoteCache

@@ -56,8 +56,8 @@ public enum ValueEnd: Sendable, Hashable {
 public protocol ItemServers: Sendable {
     /// The items of those keys that have one.
     func items(for keys: [String]) async throws -> [String: StoredItem]
-    /// The items of those keys whose servers answer, and an error for each other key. Servers that do not say otherwise
-    /// have one error for all keys.
+    /// The items of the keys whose servers answer, and an error for each other key. By default, an error of `items` is
+    /// the error of every key.
     func partialItems(for keys: [String]) async -> PartialItems
     /// The item of a key, and how long it has left. What does not say otherwise cannot tell.
     func timedItem(for key: String) async throws -> Timed<StoredItem>?

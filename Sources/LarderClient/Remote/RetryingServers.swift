@@ -33,7 +33,7 @@ public struct RetryingServers: ItemServers {
         try await retrying { try await servers.items(for: keys) }
     }
 
-    /// Keys whose servers failed are asked for again, together.
+    /// Asks again for all keys whose servers failed, in one request.
     public func partialItems(for keys: [String]) async -> PartialItems {
         var answer = await servers.partialItems(for: keys)
         guard !answer.failures.isEmpty else { return answer }

@@ -10,7 +10,7 @@ extension ServerGroup: ItemServers {
         return parts.reduce(into: [:]) { found, part in found.merge(part) { first, _ in first } }
     }
 
-    /// A server that fails keeps no key of another from its item.
+    /// If a server fails, the items of the other servers are still returned.
     public func partialItems(for keys: [String]) async -> PartialItems {
         let parts: [GroupPart]
         do { parts = try split(keys) } catch {

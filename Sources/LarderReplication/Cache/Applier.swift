@@ -20,7 +20,7 @@ final class Applier: Sendable {
         var completion: Completion
     }
 
-    /// What threads of the process tell each other.
+    /// State shared by the threads of the process.
     struct Shared {
         fileprivate var waiters: [Waiter] = []
         fileprivate var isStopping = false
@@ -34,7 +34,7 @@ final class Applier: Sendable {
         var error: ReplicationError?
     }
 
-    /// What is the thread's own.
+    /// State of the applier's thread alone.
     private struct Own {
         var lock: OpenFile?
         var replica: Replica?
@@ -59,7 +59,7 @@ final class Applier: Sendable {
 
     // MARK: Called by other threads
 
-    /// Calls `completion` when the state file has an update, or it takes too long.
+    /// Calls `completion` when the state file has an update, or after `applyMillisecondsMax`.
     func whenApplied(_ id: UInt64, _ completion: @escaping Completion) {
         let deadline = monotonicMilliseconds(in: configuration.applyMillisecondsMax)
         let isStopping = shared.withLock { shared in
@@ -94,7 +94,7 @@ final class Applier: Sendable {
         for waiter in left { waiter.completion(.failure(.closed)) }
     }
 
-    /// Becomes the process that applies, if there is none.
+    /// Makes this process the applier, if there is none.
     private func takeOver(_ own: inout Own) {
         guard configuration.mayApply, monotonicMilliseconds() >= own.takeOverAt else { return }
         do throws(ReplicationError) {
@@ -167,13 +167,13 @@ final class Applier: Sendable {
             own.looks = 0
             return rest(Self.retryMilliseconds)
         }
-        // An update usually takes less than a millisecond to be applied.
+        // The applier usually applies an update in less than a millisecond.
         if own.looks == 0 || own.looks % 64 == 0 { wakeup.wakeApplier() }
         own.looks += 1
         if own.looks < 64 { usleep(50) } else { rest(2) }
     }
 
-    /// Tells waiters what has been applied, or that it takes too long.
+    /// Completes the waiters whose update was applied, and those whose deadline is over.
     private func publish(_ applied: UInt64, isReadable: Bool, _ replica: Replica?) {
         let now = monotonicMilliseconds()
         let (done, late) = shared.withLock { shared in

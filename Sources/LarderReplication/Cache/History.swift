@@ -2,13 +2,14 @@ import Glibc
 import LarderStore
 
 extension ReplicatedCache {
-    /// Replaces the records of the log up to one of them by a snapshot of what they lead to. It may run beside writers,
-    /// and beside replicas that have not read those records: they load the snapshot, and lose the keys that are not in
-    /// it. To run it again is harmless. The snapshot is made in this process's memory.
+    /// Replaces the records of the log up to one of them by a snapshot of the items that they lead to. It may run
+    /// beside writers, and beside replicas that have not read those records. These replicas load the snapshot, and lose
+    /// the keys that are not in it. To run it again is harmless. This process needs memory for all items of the
+    /// snapshot.
     /// - Parameters:
-    ///   - id: the last record to be replaced; nil: the last one that there is.
-    ///   - isKept: whether a key stays in the log. A key that does not stay is missing in new replicas, and in those
-    ///     that load the snapshot. Replicas that are past it keep the key.
+    ///   - id: the last record to be replaced; nil: the last one of the log.
+    ///   - isKept: whether an item stays in the log. Otherwise its key is missing in new replicas, and in replicas that
+    ///     load the snapshot. Replicas that have applied the replaced records keep it.
     /// - Throws: `.beyondLatest` if the log has no such record yet, or the log's error.
     public func rewriteHistory(
         before id: UInt64? = nil, keeping isKept: @escaping @Sendable (SnapshotItem) -> Bool = { _ in true }
@@ -17,9 +18,9 @@ extension ReplicatedCache {
         try await Self.blocking { () throws(ReplicationError) in try History.rewrite(log, before: id, isKept) }
     }
 
-    /// Writes a copy of the state file, for a new machine: copy it there under the name of its state file before the
-    /// first process opens it. That replica reads only the records that came after the copy was made.
-    /// - Parameter path: a file that is not there, or is replaced.
+    /// Writes a copy of the state file for a new machine. Copy it there under the name of its state file, before the
+    /// first process opens it. That replica then reads only the records that came after the end of the copy.
+    /// - Parameter path: the file to write. An existing file is replaced.
     /// - Throws: `.stateRefused` if the file cannot be written, `.unavailable` if the state file cannot be read, or the
     ///   log's error.
     public func snapshotFile(to path: String) async throws(ReplicationError) {
@@ -28,9 +29,9 @@ extension ReplicatedCache {
         }
     }
 
-    /// - Returns: false if the state file was made anew meanwhile, or the log was rewritten.
+    /// - Returns: false if the state file was rebuilt meanwhile, or the log was rewritten.
     private func copyState(to path: String) throws(ReplicationError) -> Bool {
-        // Before the items: the records behind this one that the items have are applied to the copy once more.
+        // The state is read before the items. Records that the items may already have are applied to the copy again.
         guard let state = patiently({ readers.state() }), let keys = patiently({ readers.sortedKeys() }) else {
             throw .unavailable
         }
@@ -77,7 +78,7 @@ extension ReplicatedCache {
     }
 }
 
-/// What the records of a log lead to.
+/// Replays the records of a log into items, and writes these items as a snapshot.
 enum History {
     static let recordsPerRead = 1024
 
@@ -88,7 +89,7 @@ enum History {
             let latest = try log.latest().id
             let limit = id ?? latest
             guard limit <= latest else { throw .beyondLatest(id: limit, latest: latest) }
-            // An earlier one did it, but perhaps not to the end.
+            // An earlier call made this snapshot, but may have been killed before `trim`.
             if try log.snapshot()?.id ?? 0 >= limit { return try log.trim() }
             guard let (point, items) = try replay(log, upTo: limit) else { continue }
             var next = items.values.filter(isKept).makeIterator()

@@ -1,13 +1,13 @@
 import Glibc
 import Synchronization
 
-/// Appends to the log on a thread of its own. What waits at the same time is appended together, so that the disk or the
-/// database makes all of it durable at once.
+/// Appends to the log on a thread of its own. Records that wait at the same time are appended together, so that one
+/// call of the disk or the database makes them durable.
 final class LogWriter: Sendable {
     private let applier: Applier
     private let queue = JobQueue()
 
-    /// Records that one append takes, by their contents.
+    /// An append takes no further job when the contents of its records have reached this size.
     private static let bytesMax = 4 << 20
 
     init(_ applier: Applier) { self.applier = applier }

@@ -4,10 +4,10 @@ import Synchronization
 
 /// A cache whose content is the same on every machine: reads stay in the process, writes go through a durable log.
 ///
-/// All processes of a machine that name one state file share it. A read looks into that file in place, makes no
-/// system call but one `stat` in 100 ms, and waits for nobody. A write returns when the log has made it durable and the
-/// state file of this machine has it. Nothing is evicted, and nothing expires: docs/replicated-caches.md has the
-/// promises.
+/// All processes of a machine that name the same state file share it. A read looks into that file in place. It makes no
+/// system call but one `stat` in 100 ms, and takes no lock of another process. A write returns when the log has made it
+/// durable and the state file of this machine has it. Items are not evicted, and do not expire.
+/// docs/replicated-caches.md has the promises.
 ///
 /// Every method may be called from any thread or task.
 public final class ReplicatedCache: Sendable {
@@ -32,23 +32,23 @@ public final class ReplicatedCache: Sendable {
         public init() {}
     }
 
-    /// What is known of a cache at one moment.
+    /// The state of a cache, as this process knows it.
     public struct Status: Sendable {
         /// The id of the record that this machine applied last.
         public var appliedID: UInt64
         /// Whether this process applies the log for its machine.
         public var isApplier: Bool
-        /// How often this process made the state file anew from the log.
+        /// How often this process rebuilt the state file from the log.
         public var rebuilds: Int
         /// Records that this process applied.
         public var recordsApplied: Int
-        /// Why the log is not being applied; nil: it is, as far as this process knows.
+        /// Why this process cannot apply the log; nil: there was no error.
         public var error: ReplicationError?
     }
 
     /// The longest key, in bytes.
     public static let keyBytesMax = 250
-    /// A log takes no larger records.
+    /// The highest `updateBytesMax`.
     private static let updateBytesLimit = 32 << 20
 
     /// The state file.
@@ -63,10 +63,10 @@ public final class ReplicatedCache: Sendable {
 
     /// Opens a replica of a log on this machine, and makes its state file if there is none.
     ///
-    /// Blocks until the file can be read: for one that is there that is a fraction of a second, for a new one the time
-    /// to read the log.
+    /// Blocks until the file can be read. With an existing file that takes a fraction of a second, with a new file the
+    /// time to read the log.
     /// - Parameters:
-    ///   - log: the log. Processes with one state file have logs of one place.
+    ///   - log: the log. Processes that share a state file must open the same log.
     ///   - stateFile: a path on a local disk or in `/dev/shm`. `.lock`, `.wake`, `.new` and `.rebuild` are added to it
     ///     for files beside it.
     /// - Throws: the reason if there is no state file that can be read within `openMillisecondsMax`.
@@ -119,7 +119,7 @@ public final class ReplicatedCache: Sendable {
     /// marked as whole, so that a copy of it can be opened on another machine.
     public func close() {
         guard !isClosed.exchange(true, ordering: .relaxed) else { return }
-        // First what calls the applier.
+        // The writer calls the applier, so it ends first.
         let threads = threads.withLock { threads in
             defer { threads = [] }
             return threads
@@ -138,7 +138,7 @@ public final class ReplicatedCache: Sendable {
         try read(key) { Array($0.value) }
     }
 
-    /// What `body` makes of the item under a key; nil: there is none.
+    /// The result of `body` for the item under a key; nil: there is no item.
     func read<Value: Sendable>(
         _ key: [UInt8], _ body: (ReadItem) -> Value
     ) throws(ReplicationError) -> Value? {
@@ -159,8 +159,8 @@ public final class ReplicatedCache: Sendable {
         }
     }
 
-    /// Tries until there is a result, or too much time has passed. The file is being exchanged or opened, or its
-    /// applier was killed: this process takes over then.
+    /// Tries until there is a result, or `readMillisecondsMax` have passed. Without a result the file is being replaced
+    /// or opened, or its applier was killed. After a kill this process takes over.
     @inline(never)
     func patiently<Result>(_ body: () -> Result?) -> Result? {
         let deadline = monotonicMilliseconds(in: configuration.readMillisecondsMax)
@@ -175,7 +175,7 @@ public final class ReplicatedCache: Sendable {
     /// The id of the record that this machine applied last.
     public var updateID: UInt64 { (patiently { readers.state() })?.applied.id ?? 0 }
 
-    /// What is known of the cache now.
+    /// The state of the cache now.
     public var status: Status {
         let status = applier.status
         return Status(
@@ -189,14 +189,15 @@ public final class ReplicatedCache: Sendable {
     /// - Parameter flags: 32 bits that are kept with the value.
     /// - Returns: the update's id.
     /// - Throws: `.outcomeUnknown` if the log may have the update; writing it again is harmless. `.notApplied` if the
-    ///   log has it, and this machine does not have it in time. Any other error: it was not written.
+    ///   log has it, and this machine has not applied it within `applyMillisecondsMax`. `.closed` if the cache was
+    ///   closed: the log may have it. After any other error it was not written.
     @discardableResult
     public func set(_ key: [UInt8], _ value: [UInt8], flags: UInt32 = 0) async throws(ReplicationError) -> UInt64 {
         try await write([.set(key: key, value: value, flags: flags)]) ?? 0
     }
 
-    /// Sets several keys. Those that fit into one record are applied together after a failure, too; readers may see
-    /// some of them before the others.
+    /// Sets several keys. The keys of one record are all applied, also if the applier is killed between them. Readers
+    /// may see some keys before the others.
     /// - Returns: the id of the last update; nil if there are no keys, and nothing was written.
     /// - Throws: as `set`. If one key or value is too large, nothing is written.
     @discardableResult
@@ -212,7 +213,7 @@ public final class ReplicatedCache: Sendable {
         try await write([.delete(key: key)]) ?? 0
     }
 
-    /// Removes several keys, as far as they are there.
+    /// Removes several keys. Missing ones are ignored.
     /// - Returns: the id of the last update; nil if there are no keys, and nothing was written.
     /// - Throws: as `set`.
     @discardableResult
@@ -229,7 +230,7 @@ public final class ReplicatedCache: Sendable {
         return try result.get()
     }
 
-    /// As few records as changes fit into, in their order.
+    /// Groups changes into records, in their order. A record is filled up to `bytesMax`.
     static func records(_ changes: [UpdateChange], bytesMax: Int) throws(ReplicationError) -> [UpdateRecord] {
         var batches: [[UpdateChange]] = []
         var bytes = 0
@@ -255,10 +256,10 @@ public final class ReplicatedCache: Sendable {
 
     // MARK: Following
 
-    /// Waits until this machine has applied all that the log has now. The cache follows the log by itself, too: other
-    /// machines' updates come within some 20 ms with `FileLog`.
+    /// Waits until this machine has applied all records that the log has now. The cache also follows the log without
+    /// this call: with `FileLog` it has other machines' updates within about 20 ms.
     /// - Returns: the id of the log's last record.
-    /// - Throws: `.notApplied` if that takes longer than `applyMillisecondsMax`; the log's error if it cannot be asked.
+    /// - Throws: `.notApplied` if that takes longer than `applyMillisecondsMax`; the log's error if it fails.
     @discardableResult
     public func update() async throws(ReplicationError) -> UInt64 {
         let log = log

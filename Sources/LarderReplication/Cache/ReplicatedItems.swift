@@ -1,10 +1,10 @@
 /// A walk over a replicated cache in the order of its keys, byte by byte.
 ///
-/// It sees what is ahead of it as it is when it gets there: a key that was set meanwhile behind the next one is met,
-/// one between the last one and the next one is not. The next item is looked up when the last one is given out.
+/// `next` returns an item, and looks up the item after it. So a key that is set during the walk is visited if it comes
+/// after that following item, and is not visited if it comes before it.
 ///
-/// A cache of more than 1,000 keys is not listed again for each update: there the walk may miss a key that was set
-/// within the last moments, at most ten times as long as the listing takes.
+/// After an update, a cache of up to 1,000 keys is listed again at once. A larger one is listed again at the earliest
+/// after ten times the duration of its last listing. Until then the walk does not visit new keys.
 public struct ReplicatedItems {
     /// A key and its value.
     public struct Item: Hashable, Sendable {
@@ -29,7 +29,7 @@ public struct ReplicatedItems {
     init(_ cache: ReplicatedCache) { self.cache = cache }
 
     /// The next item; nil at the end.
-    /// - Throws: `.unavailable` if the state file cannot be read at the moment.
+    /// - Throws: `.unavailable` if the state file cannot be read within `readMillisecondsMax`.
     public mutating func next() throws(ReplicationError) -> Item? {
         if !isBegun {
             following = try find(behind: nil)
@@ -40,7 +40,7 @@ public struct ReplicatedItems {
         return item
     }
 
-    /// All that are left.
+    /// The items that `next` has not returned yet.
     /// - Throws: as `next`.
     public mutating func rest() throws(ReplicationError) -> [Item] {
         var items: [Item] = []
@@ -74,7 +74,7 @@ public struct ReplicatedItems {
         place = key.map { key in firstPlace(behind: key) } ?? 0
     }
 
-    /// By halving: keys are sorted.
+    /// A binary search, because the keys are sorted.
     private func firstPlace(behind key: [UInt8]) -> Int {
         var low = 0
         var high = keys.count
@@ -91,14 +91,14 @@ extension ReplicatedCache {
     public func items() -> ReplicatedItems { ReplicatedItems(self) }
 
     /// All keys, in order.
-    /// - Throws: `.unavailable` if the state file cannot be read at the moment.
+    /// - Throws: `.unavailable` if the state file cannot be read within `readMillisecondsMax`.
     public func keys() throws(ReplicationError) -> [[UInt8]] {
         guard let keys = patiently({ readers.sortedKeys() }) else { throw .unavailable }
         return keys
     }
 
     /// All values, in the order of their keys.
-    /// - Throws: `.unavailable` if the state file cannot be read at the moment.
+    /// - Throws: `.unavailable` if the state file cannot be read within `readMillisecondsMax`.
     public func values() throws(ReplicationError) -> [[UInt8]] {
         var items = items()
         return try items.rest().map(\.value)

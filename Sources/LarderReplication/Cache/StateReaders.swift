@@ -8,7 +8,7 @@ final class StateReaders: Sendable {
     /// A listing of many keys takes long. It must not keep threads from reading.
     private let lister: LockedReader
 
-    /// Readers are for one thread at a time; with some of them threads rarely meet. A power of two.
+    /// A reader serves one thread at a time. With several readers, threads rarely wait for each other. A power of two.
     private static let readersCount = 4
 
     /// - Throws: `.stateRefused` if there is no store in the file yet.
@@ -29,7 +29,7 @@ final class StateReaders: Sendable {
         return readers[thread & (Self.readersCount - 1)].withValue(key, body)
     }
 
-    /// How far the file is; nil: it cannot be read now, or is being begun.
+    /// The state in the file; nil: the file cannot be read now, or has no state yet.
     func state() -> ReplicaState? { readers[0].state() }
 
     /// All keys, in order; nil: the file cannot be read now.
@@ -74,8 +74,8 @@ final class LockedReader: Sendable {
     func keys() -> [[UInt8]]? { content.withLock { $0.reader.keys(now: coarseMilliseconds()) } }
 }
 
-/// Milliseconds of the monotonic clock at the last tick: some nanoseconds to ask for. Items have no expiry, so the
-/// reader needs it for its look at the path alone.
+/// Milliseconds of the monotonic clock at its last tick: this clock is the fastest one to read. Items have no expiry,
+/// so the reader needs the time only to decide when to look at the path again.
 @inline(__always)
 func coarseMilliseconds() -> Int64 {
     var time = timespec()

@@ -1,7 +1,7 @@
 import Glibc
 
-/// Ends the waits of the thread that applies: from this process by a pipe, from others by a datagram to a socket beside
-/// the state file. A wakeup that gets lost costs the sender a short wait, and nothing else.
+/// Wakes the thread that applies: from this process by a pipe, from other processes by a datagram to a socket beside
+/// the state file. If a wakeup is lost, the sender waits a little longer.
 final class Wakeup: Sendable {
     private let readEnd: Int32
     private let writeEnd: Int32
@@ -23,7 +23,7 @@ final class Wakeup: Sendable {
 
     deinit { for descriptor in [readEnd, writeEnd, sender] where descriptor >= 0 { close(descriptor) } }
 
-    /// What a thread of this process polls.
+    /// The descriptor that the thread of this process polls.
     var descriptor: Int32 { readEnd }
 
     /// Wakes the thread of this process.
@@ -41,7 +41,7 @@ final class Wakeup: Sendable {
     }
 
     /// Makes the socket that other processes send to. The caller holds the state file's lock.
-    /// - Returns: nil if the path is too long for a socket: others then wait a little longer.
+    /// - Returns: nil if the path is too long for a socket. Other processes then wait a little longer.
     func listen() -> Int32? {
         unlink(socketPath)
         let listener = Self.socket()
@@ -60,7 +60,7 @@ final class Wakeup: Sendable {
         unlink(socketPath)
     }
 
-    /// Takes what was sent.
+    /// Reads and discards the wakeups that have arrived.
     func drain(_ listener: Int32?) {
         var bytes = [UInt8](repeating: 0, count: 256)
         while read(readEnd, &bytes, bytes.count) == bytes.count {}
@@ -119,6 +119,6 @@ struct BlockingThread {
     /// Waits for the end.
     func join() { pthread_join(thread, nil) }
 
-    /// Lets it end by itself.
+    /// Detaches the thread: it ends with its body.
     func detach() { pthread_detach(thread) }
 }

@@ -3,21 +3,21 @@ import Synchronization
 
 /// A log in a directory of one machine, for one host, development and tests: docs/log-format.md.
 ///
-/// Processes share it by `flock`. A record is durable when `append` returns: it was handed to the disk with
-/// `fdatasync`, together with all records before it. Threads that wait for the disk at the same time share one call.
+/// Processes share it by `flock`. A record is durable when `append` returns: `fdatasync` has written it and all records
+/// before it to the disk. Threads that wait for the disk at the same time share one call.
 public final class FileLog: UpdateLog {
     /// The directory.
     public let path: String
     private let files: Mutex<LogFiles>
     private let synced = Mutex(Synced())
 
-    /// What the disk has.
+    /// The end of the records that are on the disk.
     private struct Synced {
         var firstID: UInt64 = 0
         var offset = 0
     }
 
-    /// How long a wait sleeps before it looks at the file again.
+    /// A wait looks at the file again after this time.
     private static let lookMilliseconds = 20
     /// A read ends with the record that reaches this size.
     private static let readBytesMax = 8 << 20
@@ -25,10 +25,10 @@ public final class FileLog: UpdateLog {
     /// Opens a log, and makes the directory and the log if there is none. A record that a kill left unfinished at the
     /// end is cut off.
     /// - Parameters:
-    ///   - path: a directory that holds nothing else.
-    ///   - segmentBytes: the size of a file after which the next one is begun.
-    /// - Throws: `.logRefused` if the directory cannot be used, `.logDamaged` if bytes in it are not those that were
-    ///   written.
+    ///   - path: a directory without other files.
+    ///   - segmentBytes: a segment of this size is followed by another one. At least 4096.
+    /// - Throws: `.logRefused` if the directory cannot be used, `.logDamaged` if a header or a record of the last
+    ///   segment is damaged.
     public init(path: String, segmentBytes: Int = 64 << 20) throws(ReplicationError) {
         self.path = path
         var found = try LogFiles(path, segmentBytes: max(4096, segmentBytes))
@@ -36,7 +36,7 @@ public final class FileLog: UpdateLog {
         files = Mutex(found)
     }
 
-    /// Appends records to the last segment, and hands them to the disk.
+    /// Appends records to the last segment, and syncs them to the disk.
     public func append(_ records: [UpdateRecord]) throws(ReplicationError) -> UInt64 {
         guard !records.isEmpty else { return try latest().id }
         for record in records where record.contents.count > LogFrame.recordBytesMax {
@@ -56,7 +56,7 @@ public final class FileLog: UpdateLog {
         return written.id
     }
 
-    /// Where an append ended.
+    /// The last id of an append, and the place after its last byte.
     private struct Written {
         var id: UInt64
         var firstID: UInt64
@@ -81,7 +81,7 @@ public final class FileLog: UpdateLog {
         }
         let written = segment.file.writeSome(bytes, at: start)
         guard written == bytes.count else {
-            // The disk is full, for instance.
+            // The disk may be full.
             let error = SystemText.refused(segment.file.path)
             // Another process may have read whole frames already: they stay. The next append cuts off the rest.
             guard written < places[0].bytes else { throw .outcomeUnknown(reason: "\(error)") }
@@ -96,7 +96,7 @@ public final class FileLog: UpdateLog {
     /// Returns when the disk has everything up to a place.
     private func sync(_ written: Written) throws(ReplicationError) {
         try synced.withLock { (synced: inout sending Synced) throws(ReplicationError) in
-            // Another thread's call came after this one's write. A segment that is not the last was synced before.
+            // Another thread synced after this thread's write. `roll` synced the segments before the last one.
             if synced.firstID == written.firstID, synced.offset >= written.offset { return }
             let (file, reached) = files.withLock { files in
                 let last = files.last
@@ -116,8 +116,8 @@ public final class FileLog: UpdateLog {
         }
     }
 
-    /// The records behind an id.
-    /// - Throws: `.logDamaged` if a record among them is not as it was written.
+    /// The records after an id: at most `limit`, or fewer if they reach 8 MiB.
+    /// - Throws: `.logDamaged` if a record among them is damaged.
     public func read(after id: UInt64, limit: Int) throws(ReplicationError) -> [UpdateEntry] {
         try files.withLock { (files: inout sending LogFiles) throws(ReplicationError) in
             try files.refresh()
@@ -161,7 +161,7 @@ public final class FileLog: UpdateLog {
     }
 
     /// Hands the items of a snapshot to `visit`.
-    /// - Throws: `.logDamaged` if the snapshot is not as it was written. Some items have been visited then.
+    /// - Throws: `.logDamaged` if the snapshot is damaged. Some items may have been visited before.
     public func readSnapshot(
         at point: UpdatePoint, _ visit: (SnapshotItem) throws(ReplicationError) -> Void
     ) throws(ReplicationError) -> Bool {
@@ -169,7 +169,7 @@ public final class FileLog: UpdateLog {
             try files.refresh()
             return files.snapshot == point ? files.snapshotFile : nil
         }
-        // It stays readable if a newer one takes its place meanwhile.
+        // The open file stays readable if a newer snapshot replaces it meanwhile.
         guard let file else { return false }
         try SnapshotFile.read(file, visit)
         return true
@@ -194,7 +194,7 @@ public final class FileLog: UpdateLog {
             unlink(made)
             throw error
         }
-        // Its lock, until it has its name.
+        // The lock of the file is kept until the file has its name.
         defer { withExtendedLifetime(file) {} }
         try files.withLock { (files: inout sending LogFiles) throws(ReplicationError) in
             try files.locked { (files: inout LogFiles) throws(ReplicationError) in

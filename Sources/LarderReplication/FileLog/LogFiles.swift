@@ -1,10 +1,10 @@
 import Glibc
 
-/// The files of a log, as far as this process knows them. Used under the log's lock within the process; what the
-/// comments call locked is the `flock` between processes.
+/// The files of a log, as far as this process knows them. Used under the log's mutex of this process. "Locked" in the
+/// comments means that the caller also holds the `flock` between processes.
 struct LogFiles {
     let path: String
-    /// Its lock is the log's. Its first eight bytes are the generation: another number after each change of the files.
+    /// Processes lock this file. Its first eight bytes are the generation, which rises with each change of the files.
     private let lockFile: OpenFile
     private let directory: OpenFile
     private let segmentBytes: Int
@@ -21,13 +21,13 @@ struct LogFiles {
         self.lockMillisecondsMax = lockMillisecondsMax
         let isMade = mkdir(path, 0o700) == 0
         guard isMade || errno == EEXIST else { throw SystemText.refused(path) }
-        // The directory itself, if the path is a link to it.
+        // With `/.` the path may also be a link to the directory.
         directory = try OpenFile(path + "/.", O_RDONLY | O_DIRECTORY)
         if isMade { try OpenFile(path + "/..", O_RDONLY | O_DIRECTORY).syncNames() }
         lockFile = try OpenFile(path + "/lock", O_RDWR | O_CREAT)
     }
 
-    /// The segment that records are appended to. There is one, once the files were listed.
+    /// The segment that records are appended to. It exists as soon as the files were listed.
     var last: LogSegment { segments[segments.count - 1] }
 
     // MARK: Lock and generation
@@ -45,7 +45,7 @@ struct LogFiles {
         return try body(&self)
     }
 
-    /// Finds what other processes did since the last time. Takes the lock only if files came or went.
+    /// Reads the changes of other processes since the last call. Takes the lock only if files were added or removed.
     mutating func refresh() throws(ReplicationError) {
         let isKnown = try generation == readGeneration()
         if !isKnown || segments.isEmpty {
@@ -61,7 +61,8 @@ struct LogFiles {
         return reader.number(UInt64.self) ?? 0
     }
 
-    /// Locked, before any file comes or goes: a kill in between leaves the new number, and all list the files again.
+    /// Locked, and called before a file is added or removed. After a kill between the two, the number has risen, so all
+    /// processes list the files again.
     private mutating func noteChange() throws(ReplicationError) {
         var bytes: [UInt8] = []
         bytes.append(number: try readGeneration() &+ 1)
@@ -106,7 +107,7 @@ struct LogFiles {
         return names
     }
 
-    /// Locked. Reads the names, and keeps what is known of segments that are still there.
+    /// Locked. Lists the files. Segments that are still there keep what was read of them.
     private mutating func list() throws(ReplicationError) {
         let names = try names()
         var found: [LogSegment] = []
@@ -162,7 +163,7 @@ struct LogFiles {
 
     /// Locked. Begins a segment behind the last record.
     mutating func roll() throws(ReplicationError) {
-        // Before a later record is durable.
+        // A record must not be durable before the records of earlier segments.
         try last.file.sync()
         try addSegment(after: last.end.point, identity: last.header.identity, frames: [])
     }
@@ -203,7 +204,8 @@ struct LogFiles {
         generation = try readGeneration()
     }
 
-    /// Locked. Removes what the newest snapshot replaces: segments, the beginning of one, older snapshots.
+    /// Locked. Removes the segments that the newest snapshot replaces, the beginning of the next one, and older
+    /// snapshots.
     mutating func trim() throws(ReplicationError) {
         guard let snapshot else { return }
         if let place = segments.lastIndex(where: { $0.firstID <= snapshot.id }) {
@@ -221,7 +223,7 @@ struct LogFiles {
         generation = try readGeneration()
     }
 
-    /// What older snapshots, and kills, leave.
+    /// Whether a file is an older snapshot, or was left by a kill.
     private func isLeftOver(_ name: String, _ snapshot: UpdatePoint) -> Bool {
         if name.hasPrefix("new-segment-") { return true }
         if name.hasPrefix("new-snapshot-") {

@@ -13,7 +13,7 @@ enum LogFrame {
     static let magic: UInt32 = 0x3152_464C  // "LFR1"
     /// A length above this is damage, not a record.
     static let contentsBytesMax = 64 << 20
-    /// The largest record that is taken. A frame of a snapshot has one more item than fits.
+    /// The largest record. A frame of a snapshot may be larger: its last item may go beyond the usual size.
     static let recordBytesMax = 32 << 20
 
     static func append(
@@ -30,11 +30,11 @@ enum LogFrame {
         bytes.put(number: checksum(bytes, start + 8..<bytes.count, seed: seed), at: start)
     }
 
-    /// What is at a place of bytes that may be anything.
+    /// The result of a look at untrusted bytes.
     enum Found {
         /// A whole frame, and its bytes with the header.
         case frame(UpdateEntry, bytes: Int)
-        /// The beginning of one that would have so many bytes.
+        /// The beginning of a frame, and the bytes that the whole frame would have.
         case part(bytes: Int)
         case nothing
     }
@@ -54,11 +54,11 @@ enum LogFrame {
         return .frame(UpdateEntry(id: id, record: record), bytes: total)
     }
 
-    /// Whether a whole frame with a higher id than this begins anywhere behind a place.
+    /// Whether a whole frame with a higher id than `id` begins anywhere after a place.
     static func isAny(in bytes: [UInt8], behind place: Int, after id: UInt64, seed: UInt64) -> Bool {
         var place = place &+ 1
         while place &+ headerBytes <= bytes.count {
-            // Most places are left at the first byte of the magic.
+            // At most places the first byte of the magic is wrong, so the search is fast.
             if bytes[place &+ 8] == UInt8(truncatingIfNeeded: magic),
                 case .frame(let entry, _) = find(in: bytes, at: place, seed: seed), entry.id > id
             {
@@ -96,7 +96,7 @@ struct LogFileHeader {
     }
 
     var kind: Kind
-    /// Drawn when the log is made: a frame of another log has a wrong checksum in this one.
+    /// Random, and the same in all files of the log: a frame of another log has a wrong checksum in this one.
     var identity: UpdateToken
     var id: UInt64
     var token: UpdateToken
@@ -105,7 +105,7 @@ struct LogFileHeader {
     private static let magic: UInt64 = 0x474F_4C52_4452_414C  // "LARDRLOG"
     private static let version: UInt32 = 1
 
-    /// What the checksums of the file's frames start from.
+    /// The seed of the checksums of the file's frames.
     var seed: UInt64 { kind == .segment ? identity.high : identity.low }
 
     func encoded() -> [UInt8] {

@@ -52,11 +52,11 @@ final class LogSegment {
         end = End(offset: offset + bytes, point: entry.point)
     }
 
-    /// Whether there are bytes behind the last whole frame: one that is being written, or was left by a kill.
+    /// Whether there are bytes after the last whole frame: a frame that is being written, or was left by a kill.
     var hasMore: Bool { file.size > end.offset }
 
     /// Visits the frames from an id on, up to the last one that was read.
-    /// - Parameter visit: answers whether to go on.
+    /// - Parameter visit: returns whether to go on.
     func visit(from id: UInt64, _ visit: (UpdateEntry) -> Bool) throws(ReplicationError) {
         guard id <= end.point.id, let mark = lastMark(upTo: max(id, firstID)) else { return }
         let start = End(offset: mark.offset, point: UpdatePoint(id: mark.id &- 1, token: .zero))
@@ -67,7 +67,7 @@ final class LogSegment {
             if entry.id >= id { isStopped = !visit(entry) }
             return !isStopped
         }
-        // What was whole when it was read first is not any more.
+        // A frame that was whole at the first read is damaged now.
         guard isStopped || reached.point.id >= last else {
             throw .logDamaged(path: file.path, offset: reached.offset, reason: "record \(reached.point.id &+ 1)")
         }
@@ -84,8 +84,8 @@ final class LogSegment {
         return low > 0 ? marks[low - 1] : nil
     }
 
-    /// Goes from frame to frame while they are whole, in order, and `visit` wants more.
-    /// - Returns: where it stopped.
+    /// Visits the frames while they are whole and in order, and `visit` returns true.
+    /// - Returns: the place after the last frame that was visited.
     private func scan(
         from start: End, _ visit: (_ offset: Int, UpdateEntry, _ bytes: Int) -> Bool
     ) throws(ReplicationError) -> End {
@@ -104,7 +104,7 @@ final class LogSegment {
                 wanted = max(Self.chunkBytes, bytes)
                 chunkStart = place.offset
                 chunk = try file.read(at: chunkStart, count: min(wanted, max(0, file.size - chunkStart)))
-                // There is no more of it in the file.
+                // The file ends before the frame does.
                 guard chunk.count > had, chunk.count >= bytes else { return place }
             }
         }
@@ -117,9 +117,9 @@ final class LogSegment {
         try file.writeAgain(upTo: end.offset)
     }
 
-    /// Removes a frame that a kill or a power failure left unfinished behind the last whole one. The caller has the
-    /// log's lock, so nobody is writing it.
-    /// - Throws: `.logDamaged` if whole frames follow: then it was no last one, and nothing is cut.
+    /// Removes a frame that a kill or a power failure left unfinished after the last whole one. The caller has the
+    /// log's lock, so no process is writing it.
+    /// - Throws: `.logDamaged` if whole frames follow. Then the log is damaged before them, and nothing is cut off.
     func cutTail() throws(ReplicationError) {
         let rest = try file.read(at: end.offset, count: max(0, file.size - end.offset))
         guard !LogFrame.isAny(in: rest, behind: 0, after: end.point.id, seed: header.seed) else {

@@ -1,7 +1,7 @@
 import Glibc
 import Synchronization
 
-/// A file or directory that is open until the last reference goes.
+/// A file or directory, which is closed with the last reference.
 final class OpenFile: Sendable {
     let fd: Int32
     let path: String
@@ -33,7 +33,7 @@ final class OpenFile: Sendable {
         return bytes
     }
 
-    /// Writes all bytes. After an error some of them may be there.
+    /// Writes all bytes. After an error some of them may have been written.
     func write(_ bytes: [UInt8], at offset: Int) throws(ReplicationError) {
         guard writeSome(bytes, at: offset) == bytes.count else { throw SystemText.refused(path) }
     }
@@ -55,7 +55,7 @@ final class OpenFile: Sendable {
         return done
     }
 
-    /// Has the disk keep what was written.
+    /// Syncs the contents to the disk.
     /// - Throws: also if an earlier call failed, until `writeAgain` has succeeded.
     func sync() throws(ReplicationError) {
         try isDoubtful.withLock { (isDoubtful: inout sending Bool) throws(ReplicationError) in
@@ -83,10 +83,10 @@ final class OpenFile: Sendable {
         }
     }
 
-    /// What a failed `sync` leaves behind.
+    /// Marks the file as after a failed `sync`.
     func doubt() { isDoubtful.withLock { $0 = true } }
 
-    /// After a failed `sync`, writes the bytes up to an offset once more, and has the disk keep them. The caller has
+    /// After a failed `sync`, writes the bytes up to an offset once more, and syncs them. The caller has
     /// found them to be those that were written.
     func writeAgain(upTo end: Int) throws(ReplicationError) {
         try isDoubtful.withLock { (isDoubtful: inout sending Bool) throws(ReplicationError) in
@@ -105,7 +105,7 @@ final class OpenFile: Sendable {
     /// Whether a `sync` has failed.
     var mayLackBytes: Bool { isDoubtful.withLock { $0 } }
 
-    /// Has the disk keep the names in a directory.
+    /// Syncs the names in a directory to the disk.
     func syncNames() throws(ReplicationError) {
         while fsync(fd) != 0 {
             guard errno == EINTR else { throw SystemText.refused(path) }
@@ -117,8 +117,8 @@ final class OpenFile: Sendable {
         return fstat(fd, &status) == 0 ? Int(status.st_size) : 0
     }
 
-    /// Waits for `flock`'s lock, which ends with the process, however that ends.
-    /// - Throws: `.logRefused` if another process keeps the lock for so long: it was stopped, most likely.
+    /// Waits for `flock`'s lock. The system releases it when the process ends, also by a kill.
+    /// - Throws: `.logRefused` if another process keeps the lock for so long. That process was probably stopped.
     func lock(milliseconds: Int) throws(ReplicationError) {
         let deadline = monotonicMilliseconds(in: milliseconds)
         var pauseMicroseconds: UInt32 = 20
@@ -139,7 +139,7 @@ final class OpenFile: Sendable {
     func unlock() { _ = flock(fd, LOCK_UN) }
 }
 
-/// Words of the system for its errors.
+/// The system's texts for its errors.
 enum SystemText {
     static func of(_ error: Int32) -> String {
         // SAFETY: `strerror` returns a string that ends with a zero, which is copied.
@@ -150,22 +150,22 @@ enum SystemText {
     static func refused(_ path: String) -> ReplicationError { .logRefused(path: path, reason: of(errno)) }
 }
 
-/// What the system says of a file; nil: there is none of this name.
+/// The system's record of a file; nil: there is no file of this name.
 func fileStatus(of path: String) -> stat? {
     var status = stat()
     return stat(path, &status) == 0 ? status : nil
 }
 
-/// The number of a file on its disk; nil: there is none of this name.
+/// The inode number of a file; nil: there is no file of this name.
 func fileNumber(of path: String) -> UInt64? { fileStatus(of: path).map { UInt64($0.st_ino) } }
 
-/// The time of that clock after some more milliseconds, or the last time that there is.
+/// The time of the monotonic clock after some more milliseconds, or the last time that there is.
 func monotonicMilliseconds(in milliseconds: Int) -> Int64 {
     let (time, isBeyond) = monotonicMilliseconds().addingReportingOverflow(Int64(clamping: max(0, milliseconds)))
     return isBeyond ? .max : time
 }
 
-/// Milliseconds of a clock that nobody sets.
+/// Milliseconds of the monotonic clock.
 func monotonicMilliseconds() -> Int64 {
     var time = timespec()
     // SAFETY: fills in a struct that is lent to it.

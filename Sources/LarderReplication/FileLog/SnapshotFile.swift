@@ -5,7 +5,7 @@ enum SnapshotFile {
     /// A frame is ended with the item that reaches this size.
     private static let frameBytes = 256 << 10
 
-    /// - Returns: the file. It is locked, which tells it from what a kill leaves.
+    /// - Returns: the file. It is locked, so that `trim` does not take it for a file that a kill left.
     static func write(
         _ path: String, at point: UpdatePoint, _ identity: UpdateToken,
         _ next: () throws(ReplicationError) -> SnapshotItem?
@@ -48,7 +48,7 @@ enum SnapshotFile {
         contents += item.value
     }
 
-    /// - Throws: `.logDamaged` if a frame or the end is not as it was written. Items before it have been visited.
+    /// - Throws: `.logDamaged` if a frame is damaged or the last one is missing. Items before that have been visited.
     static func read(
         _ file: OpenFile, _ visit: (SnapshotItem) throws(ReplicationError) -> Void
     ) throws(ReplicationError) {

@@ -3,16 +3,16 @@ import Glibc
 /// Applies a log to a state file, in the order of the ids. Used by one thread, which holds the file's lock.
 ///
 /// Readers of the file see each record's changes one by one, and never a change of a later record before one of an
-/// earlier record. When the file does not follow from the log, another one is made beside it, and takes its place when
-/// it is whole.
+/// earlier record. If the file does not agree with the log, a new file is made beside it, and replaces it when it is
+/// complete.
 final class Replica {
     private let path: String
     private let arenaBytes: Int
     private let updateBytesMax: Int
     private var file: StateFile?
-    /// Whether what the file holds is no state of the log.
+    /// Whether the file does not have the items that the log leads to.
     private var needsRebuild: Bool
-    /// How often the file was made anew, and how many records were applied: for tests and figures.
+    /// How often the file was rebuilt, and how many records were applied: for tests and statistics.
     private(set) var rebuilds = 0
     private(set) var recordsApplied = 0
 
@@ -20,7 +20,7 @@ final class Replica {
 
     /// Records that one step reads.
     private static let recordsPerStep = 512
-    /// How often a rebuild begins again because the log was rewritten meanwhile.
+    /// How often a rebuild is tried again because the log was rewritten meanwhile.
     private static let rebuildsMax = 100
 
     init(_ path: String, arenaBytes: Int, updateBytesMax: Int) throws(ReplicationError) {
@@ -36,10 +36,10 @@ final class Replica {
         needsRebuild = false
     }
 
-    /// The record applied last; the start if the file must be made anew.
+    /// The record applied last; the start if the file must be rebuilt.
     var applied: UpdatePoint { needsRebuild ? .start : file?.state.applied ?? .start }
 
-    /// Whether what readers find in the file is a state of the log.
+    /// Whether readers find the items that the log leads to.
     var isReadable: Bool { !needsRebuild && file != nil }
 
     /// Applies the next records. A step that makes the file anew takes as long as the log is to be read.
@@ -53,7 +53,7 @@ final class Replica {
         do throws(ReplicationError) {
             return try applyNext(log)
         } catch .stateDamaged {
-            // What readers find is wrong by now.
+            // Readers may find wrong items by now.
             file?.abandon()
             file = nil
             needsRebuild = true
@@ -64,7 +64,7 @@ final class Replica {
     private func applyNext(_ log: any UpdateLog) throws(ReplicationError) -> Bool {
         try file?.check()
         let applied = self.applied
-        // The own last record first: its token tells whether the log is still the one that was applied.
+        // The last record applied is read again: another token shows that the log was replaced.
         var entries = try log.read(after: max(applied.id, 1) - 1, limit: Self.recordsPerStep + 1)
         if applied.id > 0, entries.first?.id == applied.id {
             guard entries[0].point == applied else { return demandRebuild() }
@@ -83,7 +83,7 @@ final class Replica {
         return entries.count >= Self.recordsPerStep
     }
 
-    /// Whether the log goes on behind a place whose record it does not have (any more).
+    /// Whether a snapshot of the log ends with the record applied last, so that the next record follows.
     private func isReplaced(
         _ applied: UpdatePoint, by log: any UpdateLog, _ entries: [UpdateEntry]
     ) throws(ReplicationError) -> Bool {
@@ -100,7 +100,7 @@ final class Replica {
 
     // MARK: From the beginning
 
-    /// Makes a file of all that the log has, and puts it in the place of the present one.
+    /// Makes a file from the whole log, and replaces the present one with it.
     private func rebuild(_ log: any UpdateLog, _ pause: Pause) throws(ReplicationError) {
         let beside = path + ".rebuild"
         for _ in 0..<Self.rebuildsMax {
@@ -146,7 +146,7 @@ final class Replica {
         return true
     }
 
-    /// Closes the file in an orderly way.
+    /// Closes the file. If it agrees with the log, it is marked as closed.
     func close() throws(ReplicationError) {
         if needsRebuild { file?.abandon() } else { try file?.close() }
         file = nil

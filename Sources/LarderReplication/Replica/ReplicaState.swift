@@ -1,6 +1,7 @@
 import Glibc
 
-/// How far a state file is: an item of its own in the file, under a key that no other item can have.
+/// The last record applied, and the state of the file. It is an item in the file, under a key that no other item can
+/// have.
 ///
 ///      0 version                        u32
 ///      4 1 after an orderly close       u32
@@ -8,16 +9,16 @@ import Glibc
 ///     16 token of that record           2 × u64
 ///     32 boot of the machine            2 × u64
 ///     48 number of the file             u64
-///     56 build: another one each time the file is made anew from the log   u64
+///     56 build: a random number, drawn when the file is rebuilt from the log   u64
 struct ReplicaState: Equatable {
     var isClosed = false
     var applied = UpdatePoint.start
-    /// Of the process that applies, or applied last.
+    /// The boot id when a process applied the log last.
     var boot = BootIdentity.current
     var fileNumber: UInt64 = 0
     var build: UInt64
 
-    /// Keys of caches end at 250 bytes.
+    /// 251 bytes: the keys of a cache have at most 250.
     static let key: [UInt8] = Array("larder replica state".utf8) + [UInt8](repeating: 0, count: 231)
     private static let version: UInt32 = 1
 
@@ -49,20 +50,20 @@ struct ReplicaState: Equatable {
         build = numbers[6]
     }
 
-    /// Whether the file holds what was applied. Pages that no disk has are there as long as the machine runs; after a
-    /// power failure only those of a file that was closed are certain to be.
-    /// - Parameter number: the file's own. A copy of a file that was in use is not certain to be whole.
+    /// Whether the file certainly has all changes that were applied. While the machine runs, its memory has the pages
+    /// that the disk lacks. After a power failure only a file that was closed is complete.
+    /// - Parameter number: the inode of the file. A copy of a file in use may be incomplete, and has another inode.
     func isTrusted(inFile number: UInt64) -> Bool {
         isClosed || (boot.isKnown && boot == .current && fileNumber == number)
     }
 }
 
-/// Another number after each boot of the machine.
+/// The system's random number for each boot of the machine.
 struct BootIdentity: Equatable {
     var high: UInt64
     var low: UInt64
 
-    /// False if the system does not say.
+    /// False if the system does not have the number.
     var isKnown: Bool { high != 0 || low != 0 }
 
     static let current: BootIdentity = {

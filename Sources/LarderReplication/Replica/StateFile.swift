@@ -1,7 +1,7 @@
 import Glibc
 import LarderStore
 
-/// The arena in a file that a replica writes. It grows when it is full, and drops nothing. Used by one thread.
+/// The arena in a file that a replica writes. It grows when it is full, and evicts no item. Used by one thread.
 ///
 /// An item's cas is the id of the record that set it. Its client flags are the record's.
 final class StateFile {
@@ -12,7 +12,7 @@ final class StateFile {
     private var arena: Arena?
     private var isEnded = false
     var state: ReplicaState
-    /// Whether the file was there, and holds what its state says.
+    /// Whether the file existed, and certainly has all changes up to its state.
     private(set) var isTrusted = false
 
     /// A store and the one session that writes it.
@@ -26,19 +26,19 @@ final class StateFile {
         }
     }
 
-    /// An arena may have so many bytes.
+    /// The largest arena: 256 GiB.
     private static let arenaBytesMax = 1 << 38
 
     /// - Parameters:
-    ///   - arenaBytes: the size of a new file. One that is there keeps its own.
+    ///   - arenaBytes: the size of a new file. An existing file keeps its own.
     ///   - updateBytesMax: the largest record.
     init(_ path: String, arenaBytes: Int, updateBytesMax: Int) throws(ReplicationError) {
         self.path = path
         itemBytesMax = updateBytesMax + 4096
         var bytes = max(1 << 20, arenaBytes)
-        // A run of slabs for the largest item needs room beside the others.
+        // The largest item needs a run of slabs beside the slabs of other items.
         bytes = max(bytes, 4 * itemBytesMax)
-        // At another size it would be copied.
+        // The store would copy an existing file to another size.
         let there = Int(fileStatus(of: path)?.st_size ?? 0) - 4096
         if there >= 1 << 20, there & (there - 1) == 0 { bytes = there }
         self.arenaBytes = Self.powerOfTwo(bytes)
@@ -170,14 +170,14 @@ final class StateFile {
         }
     }
 
-    /// Writes the state down. All changes up to `state.applied` are in the arena by then.
+    /// Writes the state to the arena, which must have all changes up to `state.applied`.
     func writeState() throws(ReplicationError) {
         try set(ReplicaState.key, state.encoded(), flags: 0, id: state.applied.id)
     }
 
     // MARK: Size, place and end
 
-    /// Opens the file at twice the size, with all that is in it. Readers go over to the new file.
+    /// Opens the file at twice the size, with all its items. Readers switch to the new file.
     private func grow() throws(ReplicationError) {
         guard arenaBytes < Self.arenaBytesMax else {
             throw .stateRefused(.memoryOutOfRange(bytes: 2 * Self.arenaBytesMax))
@@ -188,7 +188,7 @@ final class StateFile {
         do throws(ReplicationError) {
             try open()
         } catch {
-            // No space, most likely: the file is as it was.
+            // The disk probably has no room. The file is unchanged.
             arenaBytes /= 2
             try? openAgain()
             throw error
@@ -197,11 +197,12 @@ final class StateFile {
             throw .stateDamaged
         }
         state.fileNumber = fileNumber(of: path) ?? 0
-        // Not `writeState`, which is what may have called this: the next record writes it.
+        // Not `writeState`, which may have called this. If there is no room, the next record writes the state.
         _ = store(ReplicaState.key, state.encoded(), flags: 0, id: state.applied.id, in: arena)
     }
 
-    /// Makes the file this boot's, before the first change of it. `isSynced`: the disk has that first.
+    /// Writes this boot and this inode into the state, before the first change of the file. With `isSynced` the disk
+    /// has that state before the call returns.
     func begin(isSynced: Bool) throws(ReplicationError) {
         state.isClosed = false
         state.boot = .current
@@ -211,24 +212,24 @@ final class StateFile {
         isTrusted = true
     }
 
-    /// Closes the file so that a copy of it, or the machine's next boot, goes on from here.
+    /// Closes the file, so that a copy of it or the machine's next boot can use it without a rebuild.
     func close() throws(ReplicationError) {
         if isEnded { return }
         defer { abandon() }
-        // The changes first: the mark must not be on the disk without them.
+        // The changes are synced first: the mark must not be on the disk without them.
         guard try opened().store.syncFile() else { throw .stateDamaged }
         state.isClosed = true
         try writeState()
         guard try opened().store.syncFile() else { throw .stateDamaged }
     }
 
-    /// Lets the file go without a mark.
+    /// Closes the file without the mark of an orderly close.
     func abandon() {
         arena = nil
         isEnded = true
     }
 
-    /// Puts the file in the place of another one, which nobody has open. Its readers go over to this one.
+    /// Renames the file to the path of another one, which no store has open. Readers of that one switch to this one.
     func takePlace(of other: String) throws(ReplicationError) {
         let arena = try opened()
         do throws(StoreError) {

@@ -1,5 +1,5 @@
 /// Who may talk to this server: the users of `-Y` and the certificates of `-Z`, both read when the server starts
-/// and again on SIGHUP; and the users that the SASL library knows.
+/// and again on SIGHUP; or the users of the SASL library.
 package struct Access: Sendable {
     /// nil: everybody may do everything.
     let authenticator: Authenticator?

@@ -1,8 +1,8 @@
 import CLarderSystem
 import Glibc
 
-/// Logins by the system's SASL library: with the users of a sasldb, of saslauthd, or of another source that the library
-/// is configured for.
+/// Logins by the system's SASL library. Its configuration decides where the users are: in a sasldb, in saslauthd, or in
+/// another source.
 ///
 /// The library reads files or asks other processes. So one thread makes all calls, and workers never wait for it.
 final class SASLService: @unchecked Sendable {
@@ -41,32 +41,52 @@ final class SASLService: @unchecked Sendable {
         mechanisms = Array(String(cString: list).utf8)
     }
 
-    /// memcached's: errors always, failures and warnings with `-v`, the rest with `-vv`. Level 7 shows passwords.
+    /// As in memcached: errors always, failures and warnings with `-v`, other messages with `-vv`. Level 7 would show
+    /// passwords.
     private static func logLevel(verbosity: Int) -> Int32 { verbosity < 1 ? 1 : verbosity < 2 ? 3 : 6 }
 
-    /// Has the library judge a client's step: the first with the mechanism, the others with nil. `SASLExchange` gets the
-    /// outcome.
+    /// Gives a client's step to the library. The first step names the mechanism, later steps have nil. `SASLExchange`
+    /// gets the outcome.
     func judge(_ exchange: SASLExchange, mechanism: [UInt8]?, message: [UInt8]) {
         add(.step(exchange, mechanism: mechanism, message: message))
     }
 
-    /// Frees what the library keeps of an exchange.
-    func end(_ exchange: SASLExchange) { add(.end(exchange)) }
+    /// Frees the library's session of an exchange. A step of it that the library has not begun is not judged: clients
+    /// that leave at once would otherwise make the others wait.
+    func end(_ exchange: SASLExchange) { add(.end(exchange), droppingStepsOf: exchange) }
 
-    private func add(_ job: Job) {
+    private func add(_ job: Job, droppingStepsOf ended: SASLExchange? = nil) {
         monitor.lock()
+        if let ended {
+            waiting.removeAll { if case .step(let exchange, _, _) = $0 { exchange === ended } else { false } }
+        }
         waiting.append(job)
         let needsThread = !hasThread
         hasThread = true
         monitor.unlock()
         monitor.signalAll()
         guard needsThread else { return }
-        // Not at the start: a daemon forks after that.
+        // The thread does not begin at the start, because a daemon forks after it, and a fork ends all other threads.
         do throws(StartupError) {
             _ = try SystemThread(name: "larder-sasl") { [self] in run() }
         } catch {
-            monitor.withLock { hasThread = false }
             StandardError.write("larder: \(error.message)", .error)
+            failAll()
+        }
+    }
+
+    /// No thread could be started, so no step can be judged. The next login tries again to start one.
+    private func failAll() {
+        let jobs = monitor.withLock {
+            hasThread = false
+            defer { waiting = [] }
+            return waiting
+        }
+        for job in jobs {
+            switch job {
+            case .step(let exchange, _, _): exchange.fail()
+            case .end(let exchange): exchange.end()
+            }
         }
     }
 
@@ -88,10 +108,10 @@ final class SASLService: @unchecked Sendable {
 final class SASLExchange: @unchecked Sendable {
     // SAFETY: `@unchecked` because the monitor guards the outcome, and only the library's thread uses the session.
 
-    /// What the library made of a step.
+    /// The library's answer to a step.
     enum Outcome {
         case succeeded, failed
-        /// The client is to answer these bytes.
+        /// The client must answer these bytes.
         case continues([UInt8])
     }
 
@@ -99,7 +119,7 @@ final class SASLExchange: @unchecked Sendable {
     private var outcome: Outcome?
     private var session: OpaquePointer?
 
-    /// The outcome of the step under way, once; nil while there is none.
+    /// Takes the outcome of the step under way; nil if the library has not answered.
     func takeOutcome() -> Outcome? {
         monitor.withLock {
             defer { outcome = nil }
@@ -135,6 +155,8 @@ final class SASLExchange: @unchecked Sendable {
         default: return .failed
         }
     }
+
+    fileprivate func fail() { monitor.withLock { outcome = .failed } }
 
     fileprivate func end() {
         if let session { larder_sasl_session_free(session) }

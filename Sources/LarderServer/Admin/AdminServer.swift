@@ -21,7 +21,8 @@ final class AdminServer: Sendable {
     private static let limits = HTTPLimits()
     private static let statisticsLimits = OneAnswerLimits()
 
-    /// Clients, and one that is accepted to be refused; two listeners at each place; the loop and its wake-up.
+    /// Open files: the clients, one client more that is accepted and then refused, two listeners for each address of
+    /// `--stats`, and the descriptors of the event loop.
     static func openFilesMax(_ settings: Settings) -> Int {
         let places = settings.statisticsPlaces.count
         guard settings.admin != nil || places > 0 else { return 0 }
@@ -59,9 +60,9 @@ final class AdminServer: Sendable {
         thread.withLock { $0 }?.join()
     }
 
-    /// Where HTTP is spoken, for the log.
+    /// The addresses of HTTP, for the log.
     var places: [String] { listeners.compactMap { $0.address?.text } }
-    /// Where uWSGI's statistics are, for the log.
+    /// The addresses of uWSGI's statistics, for the log.
     var statisticsPlaces: [String] { statisticsListeners.compactMap { $0.address?.text } }
 
     // MARK: In the thread

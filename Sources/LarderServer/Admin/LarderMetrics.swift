@@ -1,3 +1,5 @@
+import LarderWire
+
 /// Larder's own metrics: of each cache, and of the server.
 extension MetricsText {
     mutating func addCaches(_ caches: [CacheFigures]) {
@@ -7,6 +9,11 @@ extension MetricsText {
         for (statistic, metric) in Self.cacheOwn { add(metric, caches.map { Self.sample($0, $0.larder[statistic]) }) }
         add(
             Metric(
+                "larder_cache_oldest_item_seconds", .gauge,
+                "Seconds since the oldest slab with items was begun; none without items."),
+            caches.map { Self.sample($0, $0.items["items:1:age"]) })
+        add(
+            Metric(
                 "larder_store_recovered_ratio", .gauge, "How much of the file has been read after the start, 0 to 1."),
             caches.map { Self.sample($0, $0.general["store_recovered_percent"].map { Self.decimal($0, places: 2) }) })
         add(
@@ -14,6 +21,20 @@ extension MetricsText {
             caches.map {
                 Self.sample($0, $0.general["store_recovery_milliseconds"].map { Self.decimal($0, places: 3) })
             })
+    }
+
+    mutating func addHotKeys(_ state: ServerState, now: Int64) {
+        guard state.hotKeys.isOn else { return }
+        var samples: [Sample] = []
+        for (number, cache) in state.caches.enumerated() {
+            for entry in state.hotKeys.lines(ofCache: number, now: now, countMax: HotKeys.metricsMax) {
+                samples.append(Sample(labels: [("cache", cache.name), ("key", entry.key)], value: entry.perSecond))
+            }
+        }
+        add(
+            Metric(
+                "larder_hot_key_requests_per_second", .gauge,
+                "Requests a second of the most requested keys, estimated from a sample."), samples)
     }
 
     mutating func addServer(_ caches: [CacheFigures]) {
@@ -33,6 +54,13 @@ extension MetricsText {
         add(
             Metric("larder_connections_dropped_total", .counter, "Clients that the server closed, by reason."),
             dropped.map { Sample(labels: [("reason", $0.0)], value: $0.1) })
+        add(
+            Metric(
+                "larder_foreign_connections_total", .counter,
+                "Connections closed because their first bytes are another protocol's."),
+            ForeignProtocol.allCases.map {
+                Sample(labels: [("protocol", "\($0)")], value: first.larder["foreign_\($0)"])
+            })
         for (statistic, metric) in Self.server { add(metric, first.larder[statistic]) }
         for (statistic, metric) in Self.sums { add(metric, total(statistic, \.larder)) }
         add(

@@ -69,6 +69,7 @@ extension MetricsText {
         let caches = state.caches.map { CacheFigures($0, state, now: now) }
         if let first = caches.first { text.addMemcached(first) }
         text.addCaches(caches)
+        if state.settings.showsHotKeys, state.settings.dumpEnabled { text.addHotKeys(state, now: now) }
         text.addServer(caches)
         text.addDurations(state.durations)
         return text.bytes
@@ -80,6 +81,7 @@ struct CacheFigures {
     let name: String
     let general: [String: String]
     let settings: [String: String]
+    let items: [String: String]
     let slabs: [String: String]
     let larder: [String: String]
 
@@ -91,6 +93,9 @@ struct CacheFigures {
         lines = StatisticsList()
         SettingsStatistics.write(state, cache, &lines)
         settings = lines.byName
+        lines = StatisticsList()
+        Statistics.items(state, cache, now: now, &lines)
+        items = lines.byName
         lines = StatisticsList()
         Statistics.slabs(cache, &lines)
         slabs = lines.byName

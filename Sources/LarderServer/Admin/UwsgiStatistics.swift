@@ -20,7 +20,7 @@ enum UwsgiStatistics {
         JSONText.object(cache.uwsgiFields.map { ($0.name, $0.value.json) })
     }
 
-    /// A thread of this process. A uWSGI without `--memory-report` has 0 for the sizes, too.
+    /// A thread of this process. `rss` and `vsz` are 0, as in a uWSGI without `--memory-report`.
     private static func worker(_ number: Int, _ state: ServerState) -> String {
         func total(_ counters: [Counter]) -> Int64 {
             state.caches.reduce(0) { sum, cache in

@@ -23,7 +23,7 @@ package struct CacheSettings: Sendable, Equatable {
         /// 0: any free one.
         package var port: Int
 
-        /// As it is written.
+        /// The text of the address in the options.
         var text: String {
             guard let host else { return ":\(port)" }
             return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
@@ -47,7 +47,7 @@ package struct CacheSettings: Sendable, Equatable {
     package var storePath: String?
     package var storeSyncSeconds = 0
     package var deletesWrongStore = false
-    /// Drops the items of the store's file that are beyond narrower limits.
+    /// `shrink=`: drops items of the store's file that exceed narrower limits.
     package var shrinks = false
     /// When full: drop what was least recently used.
     package var purgesLeastRecentlyUsed = false
@@ -65,9 +65,9 @@ package struct CacheSettings: Sendable, Equatable {
     /// What `incr` starts from when there is no item; nil: it answers that there is none.
     package var mathInitial: UInt64?
     package var places: [Place] = []
-    /// `nodes=`: servers that are told what was stored, changed or deleted here.
+    /// `nodes=`: servers to which the changes of this cache are sent.
     package var nodes: [UDPAddress] = []
-    /// `udp=`: where other servers tell what was stored, changed or deleted there.
+    /// `udp=`: addresses that receive the changes of other servers.
     package var udpAddresses: [UDPAddress] = []
     /// Time buckets in use at once.
     package var buckets = 60

@@ -30,7 +30,8 @@ struct Recovery {
         thread?.join()
     }
 
-    /// The store is not ready: the recovery was stopped, or the file has items that nobody allowed to drop.
+    /// The store is not ready: the recovery was stopped, or items of the file exceed the limits and must not be
+    /// dropped.
     private static func refuse(_ cache: ServedCache, _ state: ServerState) {
         let items = cache.store.recovery.refusedItems
         guard items > 0, let path = cache.store.fileStatistics?.path else { return }

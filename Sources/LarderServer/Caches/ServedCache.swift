@@ -11,12 +11,12 @@ package final class ServedCache: Sendable {
     let sizeMax: Int
     /// `lru_crawler`
     let crawler: Crawler
-    /// What it may hold: `-m` or less by `cache_memlimit`, or all blocks.
+    /// The limit in bytes: `-m`, a lower one of `cache_memlimit`, or the size of all blocks.
     var contentBytesMax: Int { contentBytes.load(ordering: .relaxed) }
     private let contentBytes: Atomic<Int>
     /// Whether it drops items when full.
     let evicts: Bool
-    /// What other servers are told of it, and tell; nil without `nodes=` and `udp=`.
+    /// Sends and receives the changes of its copies on other servers; nil without `nodes=` and `udp=`.
     let sync: CacheSync?
     /// What `stats reset` leaves out of the sums.
     let baseline = Mutex(StatisticsBaseline())

@@ -105,8 +105,8 @@ struct CacheKey: Sendable {
         flag(["shrink"]) { $0.shrinks = $1 },
     ]
 
-    /// uWSGI's key for a whole copy of another server's cache at the start: a cache that seems to have one and has not
-    /// would answer misses.
+    /// uWSGI's key for a whole copy of another server's cache at the start. It is refused, because the cache would
+    /// begin empty and answer misses.
     static let refused = "sync"
 
     // MARK: Kinds of values
@@ -157,7 +157,7 @@ struct CacheKey: Sendable {
         }
     }
 
-    /// - Parameter take: false when the key does not allow the address.
+    /// - Parameter take: returns false if the key does not allow the address.
     private static func addresses(
         _ names: [String], _ allowed: String,
         _ take: @escaping @Sendable (CacheSettings.UDPAddress, inout CacheSettings) -> Bool

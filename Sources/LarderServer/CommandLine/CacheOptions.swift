@@ -72,10 +72,10 @@ private func cacheSettings(_ text: String, _ draft: inout Draft) throws(Ending) 
 private func refuseCopy(_ key: String, _ title: String, _ draft: inout Draft) throws(Ending) {
     guard draft.isCompatible else {
         throw .usage(
-            "\(title): \(key) asks for a copy of another server's items at the start, which Larder does not get yet, so "
-                + "it does not start; leave the key out, or give --compat to start with an empty cache.")
+            "\(title): \(key) asks for a copy of another server's items at the start, which Larder does not get yet; "
+                + "leave the key out, or give --compat to start with an empty cache.")
     }
-    draft.warn("\(title): \(key) is passed over: Larder does not get another server's items at the start yet.")
+    draft.warn("\(title): \(key) is passed over: Larder cannot copy another server's items at the start yet.")
 }
 
 /// What only all keys of a cache show.

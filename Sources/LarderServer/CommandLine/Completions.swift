@@ -14,7 +14,7 @@ enum Completions {
         }
     }
 
-    /// What a shell offers as an argument.
+    /// The choices that a shell offers for an argument.
     enum Offer: Equatable {
         case files
         case users
@@ -24,7 +24,7 @@ enum Completions {
         case nothing
     }
 
-    /// What to offer for an argument of this name.
+    /// The choices for an argument of this name.
     static func offer(argument: String) -> Offer { argument == "FILE" ? .files : .nothing }
 
     // MARK: bash
@@ -217,10 +217,10 @@ enum Completions {
 }
 
 extension Option {
-    /// What it does, in one line.
+    /// Its help, in one line.
     var summary: String { help.split(separator: "\n").joined(separator: " ") }
 
-    /// What a shell offers as its argument.
+    /// The choices that a shell offers for its argument.
     var offer: Completions.Offer {
         switch longName ?? "" {
         case "user": .users

@@ -11,19 +11,19 @@ struct ConfigurationEnvironment {
         "LARDER_" + String((option.longName ?? "").uppercased().map { $0 == "-" ? "_" : $0 })
     }
 
-    /// Adds the options behind those that are there, which they turn off or replace.
+    /// Appends the options. They replace or turn off options that were given before.
     func addOptions(to given: inout GivenOptions) {
         addBitnami(to: &given)
         for option in Option.all where !option.isForCommandLineOnly {
             let name = Self.name(of: option)
             guard let text = value(name), !text.isEmpty, !Self.isOfKubernetes(name, text) else { continue }
             let source = OptionSource.environment(name)
-            // What may be given several times is given so by one line each.
+            // Each line of the variable is one value.
             for line in text.split(separator: "\n") { set(option, String(line), source, in: &given) }
         }
     }
 
-    /// Kubernetes tells a pod of each service by variables. A service that is called larder has LARDER_PORT.
+    /// Kubernetes sets variables for each service. A service with the name larder has LARDER_PORT=tcp://...
     private static func isOfKubernetes(_ name: String, _ text: String) -> Bool {
         name.hasSuffix("_PORT") && ["tcp://", "udp://", "sctp://"].contains { text.hasPrefix($0) }
     }
@@ -61,7 +61,7 @@ struct ConfigurationEnvironment {
         }
     }
 
-    /// A password turns SASL on, for one user.
+    /// MEMCACHED_PASSWORD turns SASL on, for one user.
     private func addLogin(to given: inout GivenOptions) {
         let user = bitnami("USERNAME", &given)
         guard let (password, source) = bitnami("PASSWORD", &given) else { return }
@@ -85,7 +85,7 @@ struct ConfigurationEnvironment {
         }
     }
 
-    /// The value of `MEMCACHED_...`, and the variable that has it. The one that names a file goes before.
+    /// The value of `MEMCACHED_...`, and the variable that has it. The variable with `_FILE` takes precedence.
     private func bitnami(_ suffix: String, _ given: inout GivenOptions) -> (text: String, source: OptionSource)? {
         let name = "MEMCACHED_" + suffix
         guard let path = value(name + "_FILE"), !path.isEmpty else {

@@ -1,17 +1,17 @@
-/// A file as it was read for the settings.
+/// The result of reading a file of settings.
 package enum ConfigurationContents: Sendable {
     case bytes([UInt8], isWritableByAll: Bool)
     /// Why it could not be read.
     case failed(String)
 }
 
-/// The file of `--config`: a long option a line, or a line of options as on the command line. So Debian's
-/// /etc/memcached.conf is one.
+/// The file of `--config`. A line has the long name of an option, or options as on the command line. So Debian's
+/// /etc/memcached.conf can be read.
 enum ConfigurationFile {
     static let bytesMax = 64 << 10
     static let lineBytesMax = 8192
 
-    /// Every line's options. A line that cannot be read becomes a mistake in its place.
+    /// The options of all lines. A line that cannot be read becomes a mistake at its position.
     static func options(_ contents: ConfigurationContents, path: String) -> GivenOptions {
         var given = GivenOptions()
         let whole = OptionSource.file(path: path, line: 1)
@@ -35,7 +35,7 @@ enum ConfigurationFile {
         return given
     }
 
-    /// Returns what is wrong with the line; nil: nothing.
+    /// Returns the mistake in the line; nil: there is none.
     private static func add(_ line: ArraySlice<UInt8>, _ source: OptionSource, to given: inout GivenOptions) -> String?
     {
         guard line.count <= lineBytesMax else { return "the line is longer than \(lineBytesMax) bytes." }
@@ -53,7 +53,7 @@ enum ConfigurationFile {
         bytes.contains { ($0 < 0x20 && $0 != UInt8(ascii: "\t")) || $0 == 0x7f }
     }
 
-    /// As Debian's script has it: `#` begins a comment anywhere, unless a backslash stands before it.
+    /// As in Debian's script, `#` begins a comment anywhere, unless there is a backslash before it.
     private static func withoutComment(_ line: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         var isEscaped = false
         for (index, byte) in zip(line.indices, line) {
@@ -77,7 +77,7 @@ enum ConfigurationFile {
         guard let words = words(of: line) else { return "a quotation mark is not closed." }
         var read = GivenOptions()
         read.add(words: words.filter { $0 != "-d" && $0 != "-h" }, source)
-        // Debian's file has -d, which its script drops: the service manager wants the server in the foreground.
+        // Debian's script drops -d, because the service manager wants the server in the foreground.
         if words.contains("-d") {
             given.add(source) { draft in
                 draft.warn("\(source.text): -d is passed over, as by Debian's script; daemon on a line has its effect.")
@@ -145,7 +145,7 @@ enum ConfigurationFile {
         }
         var plain = ""
         for character in text {
-            // Only the backslash that kept # from being a comment.
+            // Only the backslash before a # is dropped.
             if character == "#", plain.last == "\\" { plain.removeLast() }
             plain.append(character)
         }

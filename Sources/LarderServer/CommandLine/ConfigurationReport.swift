@@ -1,17 +1,17 @@
-/// What `--check-config` prints. The lines are a file for `--config`: what stands behind `#` is for people.
+/// The output of `--check-config`. The lines are a file for `--config`; the sources of the settings are comments.
 enum ConfigurationReport {
-    /// One setting, or one of the times that it was given.
+    /// A setting, or one value of a setting that may be given several times.
     struct Row: Equatable {
         /// The option's long name; for `-o` with the name behind it.
         var name: String
-        /// As in a file; nil: off, or none.
+        /// The line for a file; nil: the setting is off, or has no value.
         var line: String?
-        /// What a setting is that has no line.
+        /// The word for a setting without a line: off, none.
         var absence = ""
-        /// nil: the default.
+        /// Where the setting was given; nil: it is the default.
         var source: String?
 
-        /// The value for a sentence.
+        /// The value, for a line of the log.
         var value: String {
             guard let line else { return absence }
             let value = line.dropFirst(name.count).drop { $0 == " " || $0 == "=" }
@@ -84,7 +84,7 @@ enum ConfigurationReport {
         }
     }
 
-    /// Why a setting that was not given is not the default.
+    /// The source of a setting that was not given and is not the default.
     private static func implication(_ name: String, _ settings: Settings) -> String {
         name == "auth-file" && settings.userFileForm == .passwordDatabase
             ? "MEMCACHED_SASL_PWDB" : "follows from other settings"
@@ -95,7 +95,7 @@ enum ConfigurationReport {
         return false
     }
 
-    /// One row for each name behind `-o`: the last time that it was given counts.
+    /// One row for each name behind `-o`, with its last value.
     private static func extendedRows(_ given: [GivenOption]) -> [Row] {
         var rows: [Row] = []
         for each in given {
@@ -120,7 +120,7 @@ enum ConfigurationReport {
             if character == "#" { text += "\\" }
             text.append(character)
         }
-        // Of quotation marks around a value a reader drops the outermost.
+        // A reader of the file drops the outer quotation marks of a value.
         if let first = text.first, first == "\"" || first == "'" { text = "\"\(text)\"" }
         return "\(name) \(text)"
     }
@@ -133,7 +133,7 @@ enum ConfigurationReport {
     }
 }
 
-/// What differs between two readings of the settings.
+/// A difference between two readings of the settings.
 struct SettingChange: Equatable {
     var name: String
     var before: String
@@ -150,7 +150,7 @@ struct SettingChange: Equatable {
         }
     }
 
-    /// The settings by name; what was given several times is one text.
+    /// The settings by name. The values of a setting that was given several times are joined.
     private static func values(_ settings: Settings) -> [(name: String, value: String)] {
         var values: [(name: String, value: String)] = []
         for row in ConfigurationReport.rows(settings) {

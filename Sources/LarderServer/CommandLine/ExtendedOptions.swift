@@ -67,6 +67,7 @@ extension ExtendedOption {
                 "-o no_modern: its no_maxconns_fast and no_lru_crawler apply, the rest has no effect.")
         },
         option("track_sizes") { draft, _ in draft.settings.tracksSizes = true },
+        option("hot_keys") { draft, _ in draft.settings.showsHotKeys = true },
         option("lru_crawler") { draft, _ in draft.settings.crawlerIsEnabled = true },
         option("watcher_logbuf_size") { draft, text throws(Ending) in
             draft.settings.watcherBufferBytes = try kilobytes(text, of: "watcher_logbuf_size")

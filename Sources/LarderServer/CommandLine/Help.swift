@@ -12,6 +12,12 @@ package enum Help {
 
             usage: larder [options]         serve
                    larder ping [options]    check that a server answers (larder ping -h)
+                   larder stats [ARG]       print a server's statistics
+                   larder get KEY           print a value
+                   larder set KEY [VALUE]   store a value
+                   larder delete KEY        delete an item
+                   larder keys [PREFIX]     list the keys of a server
+                   larder top               print a server's rates, once a second
                    larder inspect FILE      check a store's file (larder inspect -h)
 
 

@@ -35,7 +35,7 @@ extension Option {
             }),
         Option(
             long: "uwsgi-open", .none, .listening,
-            "the network is trusted: let --uwsgi and --stats serve\nother machines, and beside -Y, -S and -Z",
+            "let --uwsgi, --stats and udp= serve other machines,\nalso beside -Y, -S and -Z; for trusted networks only",
             effect: { draft, _ in draft.settings.uwsgiIsOpen = true }),
         Option(
             "s", "unix-socket", .required("FILE"), .listening,

@@ -20,7 +20,10 @@ enum Manual {
     private static func synopsis(_ command: Subcommand) -> [String] {
         var lines = [".Nm larder", ".Cm \(command.name)"]
         if !command.flags.isEmpty { lines.append(".Op Ar options") }
-        if command.takesFile { lines.append(".Ar FILE") }
+        for operand in command.operands {
+            let name = operand.filter { $0 != "[" && $0 != "]" }
+            lines.append(name == operand ? ".Ar \(name)" : ".Op Ar \(name)")
+        }
         return lines
     }
 
@@ -119,7 +122,9 @@ enum Manual {
     private static let exitStatus = list(
         "EXIT STATUS",
         [
-            ("0", "The server served and was stopped, or printed the answer."), ("1", "A value cannot be used."),
+            ("0", "The server served and was stopped, or printed the answer."),
+            ("1", "A value cannot be used, or a server did not answer a subcommand, or refused it."),
+            ("2", "There is no such key (get and delete), or the file is being made (inspect)."),
             ("64", "Options exclude each other, or the file of --config or the environment has a mistake."),
             ("67", "There is no such user."), ("71", "A system call failed."),
         ])
@@ -155,7 +160,7 @@ enum Manual {
         return line.isEmpty ? lines : lines + [escaped(line)]
     }
 
-    /// A line that no reader of mdoc takes for anything but text.
+    /// Escapes a line, so that readers of mdoc take it for text.
     private static func escaped(_ line: String) -> String {
         var text = ""
         var previous: Character = " "

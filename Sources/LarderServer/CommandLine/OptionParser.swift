@@ -4,6 +4,8 @@ package enum CommandLineRequest {
     case serve(Settings, warnings: [String])
     /// Ask a server whether it is there.
     case ping(PingSettings)
+    /// Send a command to a server.
+    case client(ClientSettings)
     /// Look through a store's file.
     case inspect(InspectSettings)
     /// Print and leave.
@@ -26,6 +28,8 @@ package func parseCommandLine(
     do {
         switch words.first {
         case "ping": return .ping(try parsePing(Array(words.dropFirst())))
+        case .some(let name) where ClientCommandParser.names.contains(name):
+            return .client(try ClientCommandParser.parse(name, Array(words.dropFirst())))
         case "inspect": return .inspect(try parseInspect(Array(words.dropFirst())))
         case "help": return .end(.printed(Help.text))
         case "version": return .end(.printed(Version.line))
@@ -68,7 +72,7 @@ private func givenOptions(
 ) -> GivenOptions {
     var onCommandLine = GivenOptions()
     onCommandLine.add(words: arguments, .commandLine)
-    // A mistake elsewhere does not keep -h from printing.
+    // -h prints even if there is a mistake in the file or the environment.
     if Option.printingNames.contains(where: { onCommandLine.last($0) != nil }) { return onCommandLine }
     var given = GivenOptions()
     let path = onCommandLine.last("config")?.text ?? environment.value(ConfigurationEnvironment.configName) ?? ""
@@ -140,8 +144,8 @@ private func checkTogether(_ draft: Draft) throws(Ending) {
     if settings.tlsEnabled, settings.tcpPort == 0 { throw .usage("ERROR: You cannot enable SSL without a TCP port.") }
 }
 
-/// uWSGI's protocol and statistics know no login and no TLS, so their listeners would be a way around them; and so would
-/// `udp=`.
+/// uWSGI's protocol, its statistics and the datagrams of `udp=` have no login and no TLS, so clients could avoid both
+/// through these listeners.
 private func checkUwsgi(_ settings: Settings) throws(Ending) {
     guard !settings.uwsgiIsOpen, let asking = unprotectedListener(settings) else { return }
     let guards = [

@@ -5,7 +5,7 @@ enum OptionSource: Sendable, Equatable {
     case environment(String)
     case commandLine
 
-    /// As messages and `--check-config` name it.
+    /// Its name in messages and in `--check-config`.
     var text: String {
         switch self {
         case .file(let path, let line): "\(path):\(line)"
@@ -14,7 +14,7 @@ enum OptionSource: Sendable, Equatable {
         }
     }
 
-    /// The same in a message about a mistake. The command line's mistakes are worded and coded as memcached's.
+    /// Adds the source to a message about a mistake. Mistakes on the command line keep memcached's text and exit code.
     func located(_ ending: Ending) -> Ending {
         guard self != .commandLine, ending.exitCode != ExitCode.success else { return ending }
         var message = ending.text
@@ -35,7 +35,7 @@ enum OptionSource: Sendable, Equatable {
 struct GivenOption: Sendable {
     typealias Effect = @Sendable (inout Draft) throws(Ending) -> Void
 
-    /// The long name; empty for a mistake and for a note.
+    /// The long name; empty for a mistake and for a warning.
     let name: String
     /// The value; empty where there is none.
     let text: String
@@ -108,7 +108,7 @@ struct GivenOptions {
         }
     }
 
-    /// Each `-v` raises the level by one, but a later source begins anew.
+    /// Each `-v` raises the level by one. The level of a later source replaces that of an earlier one.
     private mutating func removeLevels(notFrom source: OptionSource) {
         if let last = last(Option.verboseName), last.source.isSameKind(as: source) { return }
         all.removeAll { $0.name == Option.verboseName && !$0.source.isSameKind(as: source) }
@@ -142,7 +142,7 @@ struct GivenOptions {
 extension Option {
     static let verboseName = "verbose"
 
-    /// Whether neither a file nor a variable may give it.
+    /// Whether the option is allowed on the command line only.
     var isForCommandLineOnly: Bool {
         guard let longName else { return false }
         return Self.printingNames.contains(longName) || longName == "config" || longName == "check-config"

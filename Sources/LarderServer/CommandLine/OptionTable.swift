@@ -1,4 +1,4 @@
-/// One option: what the command line, the file of `--config`, the environment and `-h` all go by.
+/// One option. The command line, the file of `--config`, the environment and `-h` use this table.
 struct Option: Sendable {
     enum Argument: Sendable, Equatable {
         case none
@@ -65,8 +65,8 @@ struct Option: Sendable {
     /// Whether `-X` is a way to write it.
     var hasLetter: Bool { letter.isASCII }
 
-    /// Whether the long name is memcached's, which may be abbreviated. Larder's own must be spelled out, so that they
-    /// take no abbreviation from memcached's.
+    /// Whether the long name is memcached's, which may be abbreviated. Larder's own names must be spelled out.
+    /// Otherwise they would make abbreviations of memcached's names ambiguous.
     var hasMemcachedName: Bool { hasLetter && letter != "D" }
 
     /// getopt's number for it.

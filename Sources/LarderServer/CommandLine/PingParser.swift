@@ -21,14 +21,11 @@ package struct PingSettings: Sendable, Equatable {
 
 func parsePing(_ arguments: [String]) throws(Ending) -> PingSettings {
     var settings = PingSettings()
-    // The same letters and long names as the server's, but for -t.
-    let seconds = Option(
-        "t", "timeout", .required("SECONDS"), .load, "", effect: { _, _ in })
-    let options = Option.all.filter { "lpsvhZB".contains($0.letter) } + [seconds]
+    let options = Option.all.filter { "lpsvhZB".contains($0.letter) } + [PingSettings.timeout]
     for event in getOptLong(arguments, options: options) {
         switch event {
         case .option(let letter, let argument):
-            try apply(letter, argument ?? "", to: &settings)
+            try settings.apply(letter, argument ?? "")
         case .wrong(let message):
             throw .badValue("larder: \(message)\nIllegal argument \"?\"")
         case .word(let word):
@@ -38,24 +35,30 @@ func parsePing(_ arguments: [String]) throws(Ending) -> PingSettings {
     return settings
 }
 
-private func apply(_ letter: Character, _ text: String, to settings: inout PingSettings) throws(Ending) {
-    switch letter {
-    case "l":
-        guard !text.isEmpty else { throw .usage("-l takes the address of the server.") }
-        settings.host = text
-    case "p": settings.port = try wholeNumber(text, "-p", in: 1...65535, "a port number")
-    case "s":
-        guard !text.isEmpty else { throw .usage("-s takes the path of a socket file.") }
-        settings.unixSocketPath = text
-    case "t":
-        guard let seconds = Double(text), seconds > 0, seconds <= 3600 else {
-            throw .usage("-t takes a number of seconds, up to 3600, not \"\(text)\".")
+extension PingSettings {
+    /// The other letters and long names are the server's.
+    static let timeout = Option("t", "timeout", .required("SECONDS"), .load, "", effect: { _, _ in })
+
+    /// Takes one option with its argument.
+    mutating func apply(_ letter: Character, _ text: String) throws(Ending) {
+        switch letter {
+        case "l":
+            guard !text.isEmpty else { throw .usage("-l takes the address of the server.") }
+            host = text
+        case "p": port = try wholeNumber(text, "-p", in: 1...65535, "a port number")
+        case "s":
+            guard !text.isEmpty else { throw .usage("-s takes the path of a socket file.") }
+            unixSocketPath = text
+        case "t":
+            guard let seconds = Double(text), seconds > 0, seconds <= 3600 else {
+                throw .usage("-t takes a number of seconds, up to 3600, not \"\(text)\".")
+            }
+            timeoutMilliseconds = max(1, Int(seconds * 1000))
+        case "Z": usesTLS = true
+        case "B": isBinary = try bindingProtocol(text) == .binary
+        case "v": isVerbose = true
+        case "h": throw .printed(Help.ping)
+        default: break
         }
-        settings.timeoutMilliseconds = max(1, Int(seconds * 1000))
-    case "Z": settings.usesTLS = true
-    case "B": settings.isBinary = try bindingProtocol(text) == .binary
-    case "v": settings.isVerbose = true
-    case "h": throw .printed(Help.ping)
-    default: break
     }
 }

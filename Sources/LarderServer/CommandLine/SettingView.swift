@@ -3,7 +3,7 @@ enum SettingView: Sendable {
     /// One value; nil: there is none.
     case value(@Sendable (Settings) -> String?)
     case isOn(@Sendable (Settings) -> Bool)
-    /// Each time as it was given, and what holds if it was not.
+    /// The values as they were given, and the text for a setting that was not given.
     case asGiven(otherwise: String)
     /// Another name for the setting of this name.
     case alias(String)
@@ -81,7 +81,7 @@ enum SettingView: Sendable {
         ("napi-ids", .asGiven(otherwise: "none")),
     ]
 
-    /// Values of `-o` that hold without it.
+    /// Default values of names behind `-o`.
     static let extendedDefaults: [(name: String, value: String)] = [
         ("idle_timeout", "0"), ("login_timeout", "10"), ("watcher_logbuf_size", "256"), ("worker_logbuf_size", "64"),
     ]

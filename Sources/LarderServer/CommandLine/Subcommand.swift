@@ -2,29 +2,35 @@
 struct Subcommand: Sendable {
     /// An option of its own.
     struct Flag: Sendable, Equatable {
-        /// As it is typed: `-t`, `--json`.
+        /// With its dashes: `-t`, `--json`.
         var name: String
         /// The name of its argument; nil: it takes none.
         var argument: String?
-        /// What it does, in one line.
+        /// Its help, in one line.
         var help: String
     }
 
     let name: String
-    /// What it does, in a few words.
+    /// A few words for the lists of subcommands.
     let summary: String
-    /// What it prints for `-h`; empty: nothing.
+    /// The text of `-h`; empty: it has none.
     let help: String
 
     /// All of them, in the order of `-h`.
     static let all = [
         Subcommand(name: "ping", summary: "check that a server answers", help: Help.ping),
+        Subcommand(name: "stats", summary: "print a server's statistics", help: Help.stats),
+        Subcommand(name: "get", summary: "print a value", help: Help.get),
+        Subcommand(name: "set", summary: "store a value", help: Help.set),
+        Subcommand(name: "delete", summary: "delete an item", help: Help.delete),
+        Subcommand(name: "keys", summary: "list the keys of a server", help: Help.keys),
+        Subcommand(name: "top", summary: "print a server's rates, once a second", help: Help.top),
         Subcommand(name: "inspect", summary: "check a store's file", help: Help.inspect),
         Subcommand(name: "help", summary: "print the options and exit", help: ""),
         Subcommand(name: "version", summary: "print the version and exit", help: ""),
     ]
 
-    /// Its text without the options, in paragraphs. The first of them says how it is used.
+    /// The paragraphs of its text, without the options. The first one is the usage.
     var paragraphs: [String] {
         var paragraphs: [[Substring]] = [[]]
         for line in help.split(separator: "\n", omittingEmptySubsequences: false) where !line.hasPrefix("  ") {
@@ -33,7 +39,7 @@ struct Subcommand: Sendable {
         return paragraphs.filter { !$0.isEmpty }.map { $0.joined(separator: " ") }
     }
 
-    /// Its options, as its text lists them: two blanks, the option, its argument, blanks, what it does.
+    /// Its options, as its text lists them: two blanks, the option, its argument, blanks, its help.
     var flags: [Flag] {
         help.split(separator: "\n").compactMap { line in
             guard line.hasPrefix("  -") else { return nil }
@@ -46,6 +52,14 @@ struct Subcommand: Sendable {
         }
     }
 
+    /// Its words that are no options, as its text says how it is used: `KEY`, and `[VALUE]` if it may be left out.
+    var operands: [String] {
+        let words = (paragraphs.first ?? "").split(separator: " ").dropFirst(3)
+        // The name of an option's argument ends in a bracket, and does not begin with one.
+        return words.filter { !$0.hasPrefix("[-") && $0 != "[options]" && $0.hasPrefix("[") == $0.hasSuffix("]") }
+            .map(String.init)
+    }
+
     /// Whether a plain word behind it is the path of a file.
-    var takesFile: Bool { paragraphs.first?.hasSuffix(" FILE") == true }
+    var takesFile: Bool { operands == ["FILE"] }
 }

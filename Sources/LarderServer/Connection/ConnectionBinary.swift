@@ -82,7 +82,7 @@ extension Connection {
         writePacket(key: UnsafeRawBufferPointer(start: nil, count: 0), value: bytes, &context)
     }
 
-    /// An authentication has begun well, and goes on with the client's answer to a challenge.
+    /// Answers a step of an authentication with the challenge for the next step.
     mutating func writeContinuation(_ challenge: [UInt8], _ context: inout WorkerContext) {
         guard let out = output.room(BinaryParser.headerLength + challenge.count, &context.pool) else {
             return outOfReplyMemory(&context)

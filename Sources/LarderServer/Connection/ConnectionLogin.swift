@@ -4,7 +4,7 @@ import LarderWire
 /// An attempt to log in that has not been answered yet.
 struct HeldLogin {
     var succeeds: Bool
-    /// Whether that is known. The SASL library may need time.
+    /// Whether the outcome of the attempt is known. The SASL library may need time.
     var isJudged = true
     /// Whether the attempt had its turn among the attempts from its address.
     var hadTurn = false
@@ -53,11 +53,11 @@ extension Connection {
         continueLogin(now: now, &context)
     }
 
-    /// Time between looks at what the SASL library has made of an attempt.
+    /// Time between two checks whether the SASL library has answered.
     private static let libraryPollMilliseconds: Int64 = 2
 
-    /// Has the SASL library judge a step of a login.
-    /// - Parameter mechanism: that of the first step; nil: a further step.
+    /// Gives a step of a login to the SASL library.
+    /// - Parameter mechanism: the mechanism of the first step; nil: a later step.
     mutating func ask(
         _ sasl: SASLService, mechanism: [UInt8]?, message: [UInt8], _ context: inout WorkerContext
     ) {
@@ -72,7 +72,8 @@ extension Connection {
         phase = .holdingLogin
     }
 
-    /// Takes the library's outcome into the held attempt; false if there is none yet, or a challenge was sent.
+    /// Writes the library's outcome to the held attempt; false if the library has not answered, or a challenge was
+    /// sent.
     private mutating func takeOutcome(_ held: inout HeldLogin, _ context: inout WorkerContext) -> Bool {
         switch exchange?.takeUnretainedValue().takeOutcome() {
         case nil:
@@ -94,7 +95,7 @@ extension Connection {
         return true
     }
 
-    /// Forgets the login by the SASL library.
+    /// Ends the login by the SASL library, and frees its session.
     mutating func endExchange(_ context: inout WorkerContext) {
         guard let ended = exchange?.takeRetainedValue() else { return }
         exchange = nil

@@ -14,6 +14,7 @@ extension Connection {
     /// A step whose duration is recorded.
     @inline(never)
     private mutating func timedStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
+        if context.sampling.isOn { return sampledStep(&context, &budget) }
         context.stepsUntilTimed = CommandDurations.interval
         let counted = CountedCommands(context.counters)
         let began = CommandDurations.now()
@@ -22,8 +23,9 @@ extension Connection {
         return true
     }
 
+    /// A step of the client's dialect.
     @inline(__always)
-    private mutating func untimedStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
+    mutating func untimedStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
         if case .text = dialect { return textStep(&context, &budget) }
         if case .binary = dialect { return binaryStep(&context, &budget) }
         return firstStep(&context, &budget)

@@ -1,8 +1,8 @@
 import LarderEventLoop
 
-/// The console: a page for people, its script and style, and the documents that the script asks for.
+/// The console: a web page, its script and style, and the documents that the script asks for.
 enum Console {
-    /// Nil for a path that is none of the console's.
+    /// Nil if the path does not belong to the console.
     static func answer(_ request: HTTPRequest, _ state: ServerState, reasonNotReady: String?) -> HTTPAnswer? {
         switch request.path {
         case "/": file("text/html", consolePage)
@@ -17,7 +17,7 @@ enum Console {
         }
     }
 
-    /// The cache that `cache=` names, or without it the main port's.
+    /// The cache that `cache=` names. Without `cache=` it is the cache of the main port.
     static func cache(_ fields: QueryFields, _ state: ServerState) -> ServedCache? {
         guard let name = fields["cache"] else { return state.caches.first }
         return state.caches.first { $0.name.utf8.elementsEqual(name) }

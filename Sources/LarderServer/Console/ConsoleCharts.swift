@@ -122,7 +122,7 @@ let consoleCharts = #"""
       "?": "bad-fill",
     };
 
-    /** How strongly a slab of so many tenths of live bytes is coloured. */
+    /** The opacity of a slab, by its tenths of live bytes. */
     const opacity = (tenths) => (2 + tenths) / 11;
 
     /** The map of slabs. @param cells a character for each, as `larder inspect` prints them. */

@@ -1,4 +1,4 @@
-/// Numbers, bytes and times as people read them.
+/// The formats of numbers, bytes and times on the page.
 let consoleFormat = #"""
     /** A number with few digits: 12,345 or 3.2. */
     export function number(value) {

@@ -107,7 +107,7 @@ let consolePage = #"""
 
     """#
 
-/// A jar.
+/// The icon: a jar.
 let consoleIcon = #"""
     <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
     <rect x="9" y="3" width="14" height="5" rx="1.5" fill="#b45309"/>

@@ -1,5 +1,5 @@
-/// The console's script: it asks for `/status.json` once a second and fills the page in. Every text goes into the page
-/// as a text node.
+/// The console's script: it asks for `/status.json` once a second and fills the page in. It puts every text into the
+/// page as a text node.
 let consoleScript = #"""
     import { bars, html, lineChart, share, slabMap, stack } from "/charts.js";
     import { bytes, duration, nanoseconds, number, percent } from "/format.js";

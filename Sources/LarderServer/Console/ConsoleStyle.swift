@@ -1,4 +1,4 @@
-/// The console's style. The colours of charts are classes, since the page's policy allows no style in its elements.
+/// The console's style. The colours of charts are classes, because the page's policy allows no `style` attributes.
 let consoleStyle = #"""
     :root {
       color-scheme: light dark;

@@ -1,7 +1,7 @@
 import LarderEventLoop
 import LarderStore
 
-/// The answer to a search for a key: the item without its value. The search is no use of the item.
+/// The answer to a search for a key: the item without its value. The search does not count as a use of the item.
 enum KeyJSON {
     static func answer(_ fields: QueryFields, _ state: ServerState) -> HTTPAnswer {
         guard let cache = Console.cache(fields, state) else {

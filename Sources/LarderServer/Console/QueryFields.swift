@@ -1,4 +1,5 @@
-/// The fields of a URL's query. Names and values are bytes in percent-encoding; a `+` is itself, as keys may have it.
+/// The fields of a URL's query. Names and values are bytes in percent-encoding. A `+` stands for a plus, because keys
+/// may contain it.
 struct QueryFields {
     private var fields: [(name: [UInt8], value: [UInt8])] = []
 

@@ -3,15 +3,15 @@ import Glibc
 import LarderStore
 import Synchronization
 
-/// The document that the console draws once a second. Its length is bounded, and no lock of a store is taken for it.
+/// The document that the console asks for once a second. Its length is bounded, and it takes no lock of a store.
 struct StatusJSON {
     let state: ServerState
     /// The cache whose memory is shown.
     let cache: ServedCache
-    /// Why the server is not ready; nil: it is.
+    /// Why the server is not ready; nil: it is ready.
     let reasonNotReady: String?
 
-    /// Caches, clients and time buckets beyond these are only counted.
+    /// Further caches are only counted, further clients are left out, and further time buckets are summed up.
     private static let cachesMax = 64
     private static let clientsMax = 50
     private static let timeBucketsMax = 24
@@ -29,7 +29,7 @@ struct StatusJSON {
             ("threads", "\(state.settings.threadCount)"),
             ("not_ready", reasonNotReady.map(JSONText.string) ?? "null"),
             ("now_ms", "\(now)"),
-            // Rates are taken of this one, which nothing sets.
+            // Rates are computed from this clock, because the other one may be set.
             ("monotonic_ms", "\(larder_milliseconds(false))"),
             ("uptime_ms", "\(now - state.clock.startMilliseconds)"),
             ("cpu_us", "\(used.user_microseconds + used.system_microseconds)"),
@@ -118,7 +118,8 @@ struct StatusJSON {
         ])
     }
 
-    /// The first ones to end, and the one without end. Those between are summed up as one, which ends with the last.
+    /// The buckets that end first, and the one without end. The buckets between them are summed up as one, which has
+    /// the end of the last.
     private static func timeBuckets(_ all: [StoreInspection.TimeBucketSummary], now: Int64) -> String {
         let ending = all.filter { $0.endMilliseconds != Int64.max }
         let forever = all.filter { $0.endMilliseconds == Int64.max }
@@ -140,7 +141,7 @@ struct StatusJSON {
 
     // MARK: Clients
 
-    /// Those with the lowest descriptors.
+    /// The clients with the lowest descriptors.
     private func clients(now: Int64) -> String {
         let table = state.connectionTable
         var list: [String] = []

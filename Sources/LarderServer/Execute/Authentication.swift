@@ -1,8 +1,8 @@
 import Glibc
 import LarderWire
 
-/// SASL. With users of a file PLAIN is the one mechanism: a user and a password, in the first step or in the next.
-/// Otherwise the SASL library has the users and the mechanisms.
+/// SASL. With a file of users, PLAIN is the only mechanism: a user and a password, in the first step or in the second.
+/// Without such a file, the SASL library has the users and the mechanisms.
 extension Execute {
     private static let mechanism: StaticString = "PLAIN"
 

@@ -26,11 +26,11 @@ package final class ConnectionLimit: Sendable {
     /// `-c`
     package var maximum: Int { maximumCount.load(ordering: .sequentiallyConsistent) }
 
-    /// Changes `-c`. Clients that there are stay.
+    /// Changes `-c`. Connected clients stay.
     package func setMaximum(_ maximum: Int) {
         precondition(maximum > 0, "a server has room for a client")
         maximumCount.store(maximum, ordering: .sequentiallyConsistent)
-        // There may be room now for which an acceptor waits.
+        // An acceptor may wait for the room that there is now.
         waker.withLock { $0 }?.wake()
     }
 

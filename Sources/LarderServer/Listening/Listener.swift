@@ -195,7 +195,7 @@ package struct Listener: Sendable {
         return ready ? .success(fd) : abandon(fd)
     }
 
-    /// Options that a TCP listener's clients take over from it.
+    /// Sets options that the clients of a TCP listener inherit.
     static func setClientOptions(_ fd: Int32) -> Bool {
         setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1 as Int32)
             && setOption(fd, SOL_SOCKET, SO_LINGER, linger(l_onoff: 0, l_linger: 0))

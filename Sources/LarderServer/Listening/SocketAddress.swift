@@ -70,7 +70,7 @@ package struct SocketAddress: Equatable {
         }
     }
 
-    /// Whether both are of one host, at whatever ports.
+    /// Whether both have the same host. Ports are not compared.
     func isSameHost(as other: SocketAddress) -> Bool {
         guard family == other.family else { return false }
         let host: Range<Int>
@@ -91,7 +91,7 @@ package struct SocketAddress: Equatable {
         return withUnsafeBytes(of: storage) { $0[start..<start + count].allSatisfy { $0 == 0 } }
     }
 
-    /// Whether it is a group's address.
+    /// Whether it is the address of a multicast group.
     var isMulticast: Bool {
         withUnsafeBytes(of: storage) { family == AF_INET ? $0[4] & 0xf0 == 0xe0 : family == AF_INET6 && $0[8] == 0xff }
     }
@@ -124,7 +124,7 @@ package struct SocketAddress: Equatable {
         case AF_UNIX:
             // A client's end of a Unix connection has no name.
             let path = unixPath
-            return path.isEmpty ? "unix:<AF \(AF_UNIX)>" : "unix:\(path)"
+            return path.isEmpty ? "unix:<AF \(AF_UNIX)>" : "unix:\(ConfigurationReport.printable(path))"
         default:
             return "?:<AF \(family)>"
         }
@@ -216,7 +216,7 @@ extension SocketAddress {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         let count = name.utf8.count
-        // One byte is the zero in front.
+        // The zero before the name takes one byte.
         guard count > 0, count < MemoryLayout.size(ofValue: address.sun_path) else { return nil }
         withUnsafeMutableBytes(of: &address.sun_path) {
             UnsafeMutableRawBufferPointer(rebasing: $0[1...]).copyBytes(from: name.utf8)

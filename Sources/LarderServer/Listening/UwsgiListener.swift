@@ -1,6 +1,6 @@
 import Glibc
 
-/// `--uwsgi` and `--stats`: they know no login and no TLS, so their listeners are on loopback or socket files.
+/// `--uwsgi` and `--stats`: they have no login and no TLS, so their listeners are on loopback or socket files.
 extension Listener {
     static func openUwsgi(_ settings: Settings, _ opened: inout [Listener]) throws(StartupError) {
         for place in settings.uwsgiPlaces {
@@ -10,7 +10,7 @@ extension Listener {
         }
     }
 
-    /// Those of `--stats`, or none.
+    /// The listeners of `--stats`.
     static func openStatistics(_ settings: Settings) throws(StartupError) -> [Listener] {
         var opened: [Listener] = []
         do throws(StartupError) {

@@ -9,9 +9,9 @@ package enum LogFormat: String, Sendable, CaseIterable {
     case json
 }
 
-/// How much a message matters to an operator.
+/// The level of a message.
 package enum LogLevel: String, Sendable {
-    /// What `-v` and `-vv` say of clients.
+    /// Lines of `-v` and `-vv` about clients.
     case debug
     case info
     case warning

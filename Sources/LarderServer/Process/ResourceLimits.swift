@@ -8,7 +8,7 @@ package enum ResourceLimits {
     }
 
     private static func openFilesBesideClients(_ settings: Settings) -> Int {
-        // Two addresses at each place of `udp=`, and a socket of each family to send by.
+        // Two sockets for each address of `udp=`, and a sending socket for IPv4 and one for IPv6.
         let sync = settings.caches.reduce(0) { $0 + 2 * $1.udpAddresses.count + ($1.nodes.isEmpty ? 0 : 2) }
         return settings.threadCount * 3 + 64 + sync + settings.inheritedSockets.count
             + AdminServer.openFilesMax(settings)

@@ -12,11 +12,11 @@ package struct SettingsFiles: Sendable {
         self.directory = directory.map { String(cString: $0) }
     }
 
-    /// The file's bytes, or a few more than a file may have.
+    /// The bytes of the file. If it is too long, they end soon after the limit.
     package func contents(_ path: String) -> ConfigurationContents {
         let isRelative = !path.hasPrefix("/")
         guard !isRelative || directory != nil else { return .failed("the current directory is not known") }
-        // Not blocking: a pipe in the place of the file must not hold the server up.
+        // Without O_NONBLOCK the server would wait if the file were a pipe.
         let fd = open(isRelative ? "\(directory ?? "")/\(path)" : path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard fd >= 0 else { return .failed(describe(error: errno)) }
         defer { close(fd) }

@@ -1,10 +1,10 @@
 import Synchronization
 
-/// Reads the settings again on SIGHUP. Those that need no restart take effect; a line says of each setting that differs
-/// what became of it. The main thread's.
+/// Reads the settings again on SIGHUP. The settings that need no restart take effect. The log has a line for each
+/// setting that differs. Used by the main thread only.
 struct SettingsReload {
     private let reread: () -> CommandLineRequest
-    /// The settings as they are in effect, and as they were read.
+    /// The settings as they were read, with the changes that have taken effect.
     private var settings: Settings
 
     /// - Parameter settings: as read at the start, before the server changed any of them.
@@ -13,7 +13,7 @@ struct SettingsReload {
         self.reread = reread
     }
 
-    /// Reads everything again that can be read again, and writes the lines of the log.
+    /// Reads settings, users and certificates again, and writes the lines of the log.
     mutating func run(_ state: ServerState) {
         guard settings.readsFilesAgain || state.access.hasFiles else {
             return StandardError.write("larder: SIGHUP: there is no file to read again")
@@ -24,7 +24,7 @@ struct SettingsReload {
         if !read.isEmpty { StandardError.write("larder: SIGHUP: read again: " + read.joined(separator: ", ")) }
     }
 
-    /// False: they cannot be used, and stay as they were.
+    /// Returns false if the settings have a mistake. They stay as they were then.
     private mutating func readSettings(_ state: ServerState) -> Bool {
         switch reread() {
         case .serve(let new, _):
@@ -38,7 +38,7 @@ struct SettingsReload {
                 "larder: SIGHUP: \(ConfigurationReport.printable(reason)); the settings stay as they were",
                 .warning)
             return false
-        case .ping, .inspect:
+        case .ping, .client, .inspect:
             return false
         }
     }
@@ -65,8 +65,8 @@ struct SettingsReload {
         StandardError.write("larder: SIGHUP: \(change.name) is \(change.after) now, and was \(change.before)")
     }
 
-    /// `-c` may fall, and rise to what it was at the start: for more clients the process has neither open files nor
-    /// tables.
+    /// `-c` may be lowered, and raised up to its value at the start. The open files and the tables of the process are
+    /// for that number of clients.
     private mutating func applyConnectionLimit(_ change: SettingChange, _ wanted: Int, _ state: ServerState) {
         let atStart = state.settings.connectionLimit
         let limit = min(wanted, atStart)
@@ -82,11 +82,11 @@ struct SettingsReload {
 }
 
 extension Settings {
-    /// Takes over how an option of `-o` was given, so that the next reading is compared with this one.
+    /// Replaces one name of `-o` by its value in other settings, so that the next reading is compared with this value.
     fileprivate mutating func replaceGiven(_ name: String, by other: Settings) {
         guard name.hasPrefix("extended ") else { return }
         let key = name.dropFirst("extended ".count)
-        // Only the rows of this name are compared by its text: the parts of the others stay.
+        // The other names of `-o` keep their values, because they have not taken effect.
         given = given.flatMap { $0.without(key) } + other.given.flatMap { $0.only(key) }
     }
 }

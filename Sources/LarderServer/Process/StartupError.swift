@@ -5,9 +5,10 @@ package import LarderStore
 package enum StartupError: Error, Equatable {
     /// No TCP listener at this port; the system's error number.
     case tcpListener(port: Int, error: Int32)
-    /// Not on the address of `--admin`, as given; why. nil: it is the thread of `--stats` that cannot begin.
+    /// The server cannot listen on the address of `--admin`, and why. nil: the thread of `--stats` cannot begin.
     case adminListener(String?, reason: String)
-    /// Not on a place that a cache's `listen=`, `--uwsgi` or `--stats` names; why. The option is as it is to be shown.
+    /// The server cannot listen on an address of a cache's `listen=`, `--uwsgi` or `--stats`, and why. The option is
+    /// shown as it is.
     case placeListener(option: String, reason: String)
     /// The store of a named cache cannot be opened.
     case cacheStore(cache: String, StoreError)
@@ -24,9 +25,9 @@ package enum StartupError: Error, Equatable {
     case unixListener(path: String, error: Int32)
     /// `--uwsgi` or `--stats` names an address that other machines reach.
     case uwsgiNotLoopback(option: String, address: String)
-    /// An address of a cache's `nodes=` or `udp=` cannot be used; why.
+    /// An address of a cache's `nodes=` or `udp=` cannot be used, and why.
     case cacheSync(cache: String, key: String, address: String, reason: String)
-    /// A cache's `udp=` names an address that other machines reach, and no `nodes=` says which.
+    /// A cache's `udp=` has an address that other machines reach, and there is no `nodes=` to restrict the senders.
     case cacheSyncIsOpen(cache: String, address: String)
     /// Not even one client fits into the limit on open files.
     case openFileLimit(allowed: Int, needed: Int)
@@ -43,7 +44,7 @@ package enum StartupError: Error, Equatable {
     case inheritedSocket(String)
     /// Certificates or ciphers that cannot be; why, in memcached's words.
     case tls(String)
-    /// The SASL library cannot be used; why.
+    /// The SASL library cannot be used, and why.
     case sasl(String)
     /// A worker could not get what it needs; why.
     case worker(String)

@@ -8,11 +8,11 @@ package struct InheritedSocket: Sendable, Equatable {
     /// Whether it is a Unix socket.
     let isUnixSocket: Bool
 
-    /// The number of the first descriptor that is handed over.
+    /// The number of the first descriptor that the service manager passes.
     private static let firstDescriptor: Int32 = 3
     private static let countMax = 64
 
-    /// The sockets that LISTEN_FDS hands to this process; none if LISTEN_PID names another process.
+    /// The sockets of LISTEN_FDS; none if LISTEN_PID names another process.
     static func takeAll(
         from environment: ServiceEnvironment, process: pid_t = getpid()
     ) throws(StartupError) -> [InheritedSocket] {
@@ -46,7 +46,7 @@ package struct InheritedSocket: Sendable, Equatable {
         return sockets
     }
 
-    /// nil: the descriptor is no socket, or one of another kind.
+    /// nil: the descriptor is no listening TCP or Unix socket.
     private init?(_ fd: Int32) {
         guard Self.option(SO_TYPE, of: fd) == Int32(SOCK_STREAM.rawValue), Self.option(SO_ACCEPTCONN, of: fd) == 1,
             let family = SocketAddress.local(of: fd)?.family, [AF_INET, AF_INET6, AF_UNIX].contains(family)
@@ -57,7 +57,7 @@ package struct InheritedSocket: Sendable, Equatable {
         }
         self.fd = fd
         isUnixSocket = family == AF_UNIX
-        // As on the listeners that the server opens itself; they pass on to the clients.
+        // The same options as on the server's own listeners. Clients inherit them.
         guard !isUnixSocket else { return }
         guard Listener.setClientOptions(fd) else { return nil }
     }
@@ -73,7 +73,7 @@ package struct InheritedSocket: Sendable, Equatable {
 }
 
 extension Listener {
-    /// One that the service manager opened.
+    /// A listener that the service manager opened.
     init(_ socket: InheritedSocket, _ settings: Settings) {
         self.init(
             fd: socket.fd, isUnixSocket: socket.isUnixSocket,

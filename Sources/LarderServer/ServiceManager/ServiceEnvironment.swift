@@ -5,14 +5,14 @@ struct ServiceEnvironment {
     let value: (String) -> String?
     let remove: (String) -> Void
 
-    /// That of the process. Take from it before the first thread starts: the C library does not lock it.
+    /// The environment of the process. Call `take` before the first thread starts: the C library does not lock it.
     static var process: ServiceEnvironment {
         // SAFETY: the text is copied at once.
         ServiceEnvironment(
             value: { name in getenv(name).map { String(cString: $0) } }, remove: { name in unsetenv(name) })
     }
 
-    /// The value of a variable, which is not there afterwards. An empty one counts as missing.
+    /// Returns the value of a variable, and removes the variable. An empty value counts as missing.
     func take(_ name: String) -> String? {
         let text = value(name)
         remove(name)

@@ -3,20 +3,20 @@ import Glibc
 import LarderEventLoop
 import Synchronization
 
-/// Tells the service manager the state of the server: datagrams to the socket of NOTIFY_SOCKET, as sd_notify(3)
-/// describes them. Without that variable nothing is sent.
+/// Sends the state of the server to the service manager: datagrams to the socket of NOTIFY_SOCKET, as sd_notify(3)
+/// describes them. Without that variable it sends nothing.
 final class ServiceNotifier: Sendable {
-    /// How often the watchdog of the service manager wants a message; nil: never.
+    /// The interval of the watchdog's messages: half of WATCHDOG_USEC; nil: none are wanted.
     let watchdogMilliseconds: Int?
     /// nil: there is no service manager.
     private let address: SocketAddress?
     private let socket: Int32
-    /// Set by the first message that could not be sent: reported once.
+    /// Set by the first message that could not be sent, so that the log has one line.
     private let hasFailed = Atomic(false)
 
-    /// How long a message may wait for room in the service manager's queue.
+    /// The longest time that a message waits for room in the service manager's queue.
     private static let patienceMilliseconds: Int64 = 1_000
-    /// How much longer the start may take, from each message during it.
+    /// The time that each message during the start adds for the start.
     private static let extensionMicroseconds = 30_000_000
     private static let watchdogMillisecondsMax = 3_600_000
 
@@ -70,18 +70,18 @@ final class ServiceNotifier: Sendable {
 
     deinit { if socket >= 0 { close(socket) } }
 
-    /// The stores read their files. The start may take longer.
+    /// Reports that the stores read their files, and asks for more time.
     func noteRestoring(percent: Int) {
         send(
             "STATUS=Reads the files of the stores: \(percent) % done\n"
                 + "EXTEND_TIMEOUT_USEC=\(Self.extensionMicroseconds)")
     }
 
-    /// Clients are served.
-    /// - Parameter places: where.
+    /// Reports that clients are served.
+    /// - Parameter places: the addresses, for the status.
     func noteReady(places: String) { send("READY=1\nSTATUS=Serves \(places)") }
 
-    /// The settings are read again. `noteReady` ends that.
+    /// Reports that the settings are read again. `noteReady` reports the end.
     func noteReloading() {
         var now = timespec()
         // SAFETY: the call fills the local struct.
@@ -90,10 +90,10 @@ final class ServiceNotifier: Sendable {
         send("RELOADING=1\nMONOTONIC_USEC=\(microseconds)\nSTATUS=Reads the settings again")
     }
 
-    /// The server stops.
+    /// Reports that the server stops.
     func noteStopping() { send("STOPPING=1\nSTATUS=Stops, and answers the requests that have arrived") }
 
-    /// The event loop that calls it is alive. Never waits.
+    /// Reports that the event loop works which calls this. Never waits.
     func noteLoopIsAlive() { send("WATCHDOG=1", flags: Int32(MSG_DONTWAIT)) }
 
     private func send(_ message: String, flags: Int32 = 0) {
@@ -123,7 +123,7 @@ extension SocketAddress {
 }
 
 extension UnsafeMutablePointer<WorkerCore> {
-    /// Has this loop send the watchdog's messages, so that they end if it hangs.
+    /// Lets this loop send the watchdog's messages, so that they end if the loop hangs.
     func beginWatchdog(_ notifier: ServiceNotifier, everyMilliseconds interval: Int) {
         let timer = Timer(on: pointee.loop.takeUnretainedValue()) { notifier.noteLoopIsAlive() }
         timer.start(afterMilliseconds: interval, repeats: true)

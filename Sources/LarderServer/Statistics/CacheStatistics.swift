@@ -32,7 +32,7 @@ extension ServedCache {
             ("hash", .text(isLimited ? settings.hashName : "wyhash")),
             ("hashsize", number(isLimited ? settings.hashSize : statistics.bucketCount)),
             ("keysize", number(isLimited ? settings.keyBytesMax : 250)),
-            // 0: as many as there is memory for.
+            // 0: only the memory limits the items.
             ("max_items", number(settings.items ?? 0)),
             ("blocks", number(isLimited ? settings.blocks : statistics.arenaBytes / statistics.blockBytes)),
             ("blocksize", number(isLimited ? settings.blockBytes : statistics.blockBytes)),

@@ -26,6 +26,7 @@ enum Statistics {
         case "sizes":
             if state.settings.tracksSizes { return .stream(SizeStatistics()) }
             lines.add("sizes_status", "disabled")
+        case "hotkeys": return hotKeys(&context, words.dropFirst().first)
         case "conns": return .stream(ConnectionStatistics())
         case "reset":
             reset(state, cache)

@@ -3,7 +3,7 @@ import LarderStore
 import LarderWire
 import Synchronization
 
-/// A server that is told of a cache's changes.
+/// A server to which a cache's changes are sent.
 final class SyncNode: Sendable {
     let address: SocketAddress
     let socket: SyncSocket
@@ -14,10 +14,10 @@ final class SyncNode: Sendable {
         self.socket = socket
     }
 
-    /// How long a server counts as a Larder after it said so. It says so once a second.
+    /// A server counts as a Larder for this time after its greeting. A Larder sends a greeting once a second.
     private static let greetingMilliseconds: Int64 = 10_000
 
-    /// It has said that it is a Larder.
+    /// Notes that the server has sent a greeting.
     func noteGreeting(now: Int64) { heardAt.store(now, ordering: .relaxed) }
 
     func isLarder(now: Int64) -> Bool {
@@ -26,7 +26,7 @@ final class SyncNode: Sendable {
     }
 }
 
-/// What is counted of a cache's copies on other servers.
+/// The counters of a cache's copies on other servers.
 enum SyncCounter: Int, CaseIterable {
     /// Datagrams.
     case sent, received
@@ -52,13 +52,13 @@ enum SyncCounter: Int, CaseIterable {
     }
 }
 
-/// What a cache tells other servers, and hears from them: uWSGI's `nodes=` and `udp=`.
+/// Sends a cache's changes to other servers, and counts the changes that it receives: uWSGI's `nodes=` and `udp=`.
 ///
-/// A change is told as the state of its key at the moment of sending: the value, or a delete. All workers send by turns,
-/// so the last datagram about a key has its last state.
+/// A change is sent as the state of its key at the moment of sending: the value, or a delete. Workers send one after
+/// the other, so the last datagram about a key has its last state.
 ///
-/// SAFETY: `@unchecked Sendable` because of `room`, which is used under `turn`, and `counts`, which are atomics. Both live
-/// as long as this.
+/// SAFETY: `@unchecked Sendable` because of `room`, which is used under `turn`, and `counts`, which are atomics. Both
+/// live as long as this.
 final class CacheSync: @unchecked Sendable {
     let cacheName: String
     let sockets: [SyncSocket]
@@ -84,7 +84,7 @@ final class CacheSync: @unchecked Sendable {
         counts.deallocate()
     }
 
-    /// Those of all caches that have any.
+    /// Opens the sockets of all caches that have `nodes=` or `udp=`.
     static func openAll(_ settings: Settings) throws(StartupError) -> [CacheSync] {
         var all: [CacheSync] = []
         for cache in settings.orderedCaches where !cache.nodes.isEmpty || !cache.udpAddresses.isEmpty {
@@ -93,7 +93,7 @@ final class CacheSync: @unchecked Sendable {
         return all
     }
 
-    /// The line at the start.
+    /// The line of the log at the start.
     var summary: String {
         let receivers = sockets.filter(\.isReceiver).map(\.address.datagramText)
         let told = nodes.isEmpty ? "nobody" : nodes.map(\.address.datagramText).joined(separator: ", ")
@@ -121,34 +121,34 @@ final class CacheSync: @unchecked Sendable {
 
     // MARK: Sending
 
-    /// Tells all nodes what there is under a key now. Within a turn of the session.
+    /// Sends the present state of a key to all nodes. Within a turn of the session.
     func sendState(of key: HashedKey, _ session: borrowing Session, now: Int64) {
         turn.withLock { _ in
             guard let item = session.find(key, now: now) else { return sendDelete(of: key) { _ in true } }
             let length = SyncEncoder.encodeStore(
                 key: key.bytes, keyLength: key.length, value: item.value, valueLength: item.valueLength,
                 expires: SyncExpiry.seconds(session.expiry(of: item)), clientFlags: item.clientFlags, at: room)
-            // What was read from a damaged file is not told.
+            // A value from a damaged file is not sent.
             guard !session.isCondemned else { return count(.dropped, nodes.count) }
             guard let length else {
                 count(.tooLarge)
                 return sendDelete(of: key) { _ in true }
             }
             guard item.valueLength == 0 else { return send(length) { _ in true } }
-            // uWSGI passes an empty value over, and would keep the old one.
+            // uWSGI ignores an empty value, and would keep the old one.
             send(length) { $0.isLarder(now: now) }
             sendDelete(of: key) { !$0.isLarder(now: now) }
         }
     }
 
-    /// Tells the nodes that are no Larder that there is nothing under a key, if so.
+    /// Sends a delete to the nodes that are no Larder, if the key has no item.
     func sendDelete(ofFlushed key: HashedKey, _ session: borrowing Session, now: Int64) {
         turn.withLock { _ in
             if session.find(key, now: now) == nil { sendDelete(of: key) { !$0.isLarder(now: now) } }
         }
     }
 
-    /// - Parameter milliseconds: when everything is dropped; 0: now.
+    /// - Parameter milliseconds: the time at which all items are dropped; 0: now.
     func sendClear(atMilliseconds milliseconds: Int64) {
         turn.withLock { _ in
             let length = SyncEncoder.encodeClear(atMilliseconds: milliseconds, at: room)
@@ -156,7 +156,8 @@ final class CacheSync: @unchecked Sendable {
         }
     }
 
-    /// Tells the nodes that this is a Larder. From where it listens only: that is the address that they know.
+    /// Tells the nodes that this server is a Larder. Only receiving sockets send it, because the nodes know their
+    /// addresses.
     func sendGreeting() {
         turn.withLock { _ in
             let length = SyncEncoder.encodeGreeting(at: room)
@@ -173,7 +174,7 @@ final class CacheSync: @unchecked Sendable {
         for node in nodes where isMeant(node) { count(send(length, to: node) ? .sent : .dropped) }
     }
 
-    /// Without waiting: what the socket has no room for is lost, as on its way.
+    /// Does not wait. If the socket has no room, the datagram is lost.
     private func send(_ length: Int, to node: SyncNode) -> Bool {
         node.address.withSockaddr { sendto(node.socket.fd, room, length, 0, $0, $1) } == length
     }

@@ -3,8 +3,8 @@ import LarderEventLoop
 import LarderStore
 import LarderWire
 
-/// A UDP socket to which other servers tell their changes, as the worker that serves it keeps it: at a fixed address,
-/// which the event loop knows.
+/// A UDP socket that receives the changes of other servers, with the state of the worker that serves it. It has a fixed
+/// address, because the event loop has a pointer to it.
 struct SyncPort {
     var watch = WatchStorage()
     let socket: SyncSocket
@@ -25,7 +25,7 @@ private func changesAreReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutab
 }
 
 extension UnsafeMutablePointer<WorkerCore> {
-    /// Takes a socket in to which other servers tell their changes of a cache.
+    /// Serves a socket that receives the changes of other servers for a cache.
     func adopt(_ socket: SyncSocket, of sync: CacheSync, cacheNumber: Int) {
         guard let buffer = malloc(DatagramPort.bufferBytes) else { return }
         let port = SyncPortPointer.allocate(capacity: 1)
@@ -58,13 +58,13 @@ extension UnsafeMutablePointer<WorkerCore> {
         Watch(UnsafeMutableRawPointer(port).assumingMemoryBound(to: WatchStorage.self))
     }
 
-    /// Some of the datagrams that wait; the loop calls again while there are more, after other events.
+    /// Receives at most `-R` datagrams. If more wait, the loop calls this again after other events.
     fileprivate func receiveChanges(_ port: SyncPortPointer) {
         let sync = port.pointee.sync
         let buffer = port.pointee.buffer
         pointee.context.select(port.pointee.cacheNumber)
         pointee.context.readClock()
-        // What clients have changed so far is told first: what is received must not be taken for theirs.
+        // The changes of clients are sent first, because no changes are noted during the reception.
         pointee.context.sendChanges()
         pointee.context.session.pauseChanges(true)
         for _ in 0..<pointee.context.requestsPerEventMax {
@@ -92,8 +92,8 @@ extension UnsafeMutablePointer<WorkerCore> {
 }
 
 extension WorkerContext {
-    /// Carries out what another server tells. Changes are not noted meanwhile, so that nothing is sent again.
-    /// - Returns: what it is counted as.
+    /// Carries out a change of another server. Changes are not noted meanwhile, so that it is not sent again.
+    /// - Returns: the counter for the datagram.
     fileprivate mutating func carryOut(
         _ datagram: UnsafeRawBufferPointer, from sender: SocketAddress, _ sync: CacheSync
     ) -> SyncCounter {
@@ -102,7 +102,7 @@ extension WorkerContext {
             sync.node(at: sender)?.noteGreeting(now: now)
             return .received
         }
-        // Files are still read: what is in them is older, but would come later.
+        // While a file is read, its older items could replace a change that is stored now.
         guard !waitsForStore else { return .dropped }
         switch message.kind {
         case .greeting: break
@@ -111,7 +111,7 @@ extension WorkerContext {
             if message.time > now { session.flush(atMilliseconds: message.time) } else { session.flush() }
         case .store, .delete:
             guard message.keyLength <= Self.syncKeyLengthMax else { return .malformed }
-            // Of uWSGI's clear, which it means as nothing else.
+            // uWSGI's `clear` sends an empty key, which has no effect there, either.
             guard message.keyLength > 0 else { return .received }
             // SAFETY: offsets and lengths lie inside the datagram.
             let key = session.hashed(base + message.keyStart, length: message.keyLength)
@@ -127,6 +127,6 @@ extension WorkerContext {
         return .received
     }
 
-    /// The longest key that an item has.
+    /// The longest key of an item.
     private static var syncKeyLengthMax: Int { 250 }
 }

@@ -3,7 +3,7 @@ import LarderStore
 import LarderWire
 
 extension UnsafeMutablePointer<WorkerCore> {
-    /// Tells of some of the flushed keys, and of others after a pause.
+    /// Sends the deletes of some flushed keys. A timer sends the next ones after a pause.
     func sendFlushedKeys() {
         guard !pointee.context.flushedKeys.isEmpty else { return }
         beginTurn()
@@ -16,22 +16,22 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 }
 
-/// Keys that were flushed, of which servers that are no Larder are told one by one.
+/// Keys that were flushed. A server that is no Larder gets a delete for each of them.
 struct FlushedKeys {
     let cache: Int
-    /// Each behind its length in one byte.
+    /// Each key follows its length in one byte.
     let keys: [UInt8]
     var position = 0
 
-    /// Of one flush.
+    /// The size of `keys` for one flush. Further keys are only counted.
     static let bytesMax = 64 << 20
-    /// Told in one go, and how long others have to take them: the system holds some 200 for a uWSGI.
+    /// Keys between two pauses. The system's buffer for a uWSGI holds about 200 datagrams.
     static let countMax = 64
     static let pauseMilliseconds = 5
 }
 
 extension WorkerContext {
-    /// Tells other servers what was changed in the cache worked on. Its items that were found before stay valid.
+    /// Sends the changes of the present cache to other servers. Items of the cache that were found before stay valid.
     @inline(never)
     mutating func sendChanges() {
         guard session.hasChanges, let sync = state.caches[cacheNumber].sync else { return }
@@ -45,7 +45,7 @@ extension WorkerContext {
         changedKeys.removeAll(keepingCapacity: changedKeys.capacity <= capacityMax)
     }
 
-    /// Drops every item, and tells other servers.
+    /// Drops every item, here and on other servers.
     /// - Parameter time: absolute milliseconds; nil: now.
     mutating func flush(atMilliseconds time: Int64?) {
         guard sendsChanges, let sync = state.caches[cacheNumber].sync, !sync.nodes.isEmpty else {
@@ -63,7 +63,7 @@ extension WorkerContext {
         if !flushedKeys.isEmpty { waker?.wake() }
     }
 
-    /// Notes the keys that there are, if there is a node that does not know what a clear is.
+    /// Notes all keys of the cache, if a node is no Larder and so does not understand a clear.
     private mutating func collectKeys(_ sync: CacheSync) {
         guard sync.nodes.contains(where: { !$0.isLarder(now: now) }) else { return }
         var keys: [UInt8] = []
@@ -88,7 +88,7 @@ extension WorkerContext {
         if !keys.isEmpty { flushedKeys.append(FlushedKeys(cache: cacheNumber, keys: keys)) }
     }
 
-    /// Tells of some of the flushed keys.
+    /// Sends the deletes of the next 64 flushed keys.
     mutating func sendFlushedKeys() {
         guard var flushed = flushedKeys.first else { return }
         let now = self.now
@@ -109,8 +109,8 @@ extension WorkerContext {
         }
     }
 
-    /// Calls `body` with each key of a list, up to so many.
-    /// - Returns: where the next one is.
+    /// Calls `body` with the keys of a list, `countMax` at most.
+    /// - Returns: the position of the next key.
     @discardableResult
     private static func visit(
         _ keys: [UInt8], from start: Int, countMax: Int, _ session: borrowing Session,
@@ -131,7 +131,7 @@ extension WorkerContext {
         return position
     }
 
-    /// Has the caches that have nodes note what is changed. Called once, before the first turn.
+    /// Lets the session of a cache with nodes note its changes. Called once, before the first turn.
     static func recordChanges(_ cache: ServedCache, _ session: borrowing Session) -> Bool {
         guard let sync = cache.sync, !sync.nodes.isEmpty else { return false }
         session.recordChanges()

@@ -1,16 +1,17 @@
 import Glibc
 
-/// A UDP socket by which a cache tells other servers, or hears from them. It is closed with the last reference to it.
+/// A UDP socket that sends a cache's changes to other servers, or receives theirs. It is closed with the last reference
+/// to it.
 final class SyncSocket: Sendable {
     let fd: Int32
     let address: SocketAddress
     /// Whether other servers send to it.
     let isReceiver: Bool
 
-    /// Room for what arrives while the worker is busy: of the system's, as much as it gives.
+    /// Room for datagrams that arrive while the worker is busy. The system may give less.
     private static let receiveBufferBytes: Int32 = 4 << 20
 
-    /// - Returns: the system's error number when it cannot be.
+    /// - Returns: the socket, or the system's error number.
     static func open(_ address: SocketAddress, isReceiver: Bool) -> Result<SyncSocket, SyncSocketError> {
         switch DatagramSocket.bound(to: address) {
         case .failure(let error): return .failure(SyncSocketError(number: error))
@@ -40,7 +41,7 @@ struct SyncPlaces {
     let isOpen: Bool
     private(set) var sockets: [SyncSocket] = []
     private(set) var nodes: [SyncNode] = []
-    /// Who may send; empty: everybody.
+    /// The hosts that may send; empty: all hosts.
     private(set) var sources: [SocketAddress] = []
 
     /// - Parameter isOpen: whether the network is trusted (`--uwsgi-open`).
@@ -49,7 +50,7 @@ struct SyncPlaces {
         self.isOpen = isOpen
         for address in cache.udpAddresses { try listen(at: address) }
         for address in cache.nodes { try add(node: address) }
-        // Members of a group send from addresses of their own.
+        // The members of a multicast group send from their own addresses, which `nodes=` does not name.
         if sources.contains(where: \.isMulticast) { sources = [] }
     }
 
@@ -79,12 +80,13 @@ struct SyncPlaces {
         sources += addresses
         // uWSGI has IPv4 only.
         guard let address = addresses.first(where: { $0.family == AF_INET }) ?? addresses.first else { return }
-        // One list may do for all servers: nobody needs to tell itself.
+        // All servers may have the same list, so it may contain this server.
         if isOwn(address) { return }
         nodes.append(SyncNode(address, try socket(for: address, place.text)))
     }
 
-    /// The socket to send to an address by: where answers are heard, so that the other side finds the sender in its list.
+    /// The socket for sending to an address. A receiving socket is preferred, so that the other server finds the
+    /// sender's address in its list.
     private mutating func socket(
         for address: SocketAddress, _ text: String
     ) throws(StartupError) -> SyncSocket {
@@ -107,7 +109,8 @@ struct SyncPlaces {
         sockets.contains { socket in
             guard socket.isReceiver, socket.address.port == address.port else { return false }
             if socket.address.isSameHost(as: address) { return true }
-            // On every address of this machine: whether that is one of them shows when a socket is bound to it.
+            // The socket has all addresses of this machine. A socket can be bound to `address` only if it is one of
+            // them.
             guard socket.address.isWildcard, !address.isMulticast,
                 case .success(let fd) = DatagramSocket.bound(to: address.with(port: 0))
             else { return false }

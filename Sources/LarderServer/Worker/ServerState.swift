@@ -40,6 +40,8 @@ package final class ServerState: Sendable {
     let foreignConnections = Mutex(Array(repeating: 0, count: ForeignProtocol.allCases.count))
     /// How long requests took, of each worker by its number; empty without `--admin`.
     let durations: [CommandDurations]
+    /// `stats hotkeys`
+    let hotKeys: HotKeys
     let spareBody: SpareBody
     /// What each descriptor is doing.
     let connectionTable: ConnectionTable
@@ -52,7 +54,7 @@ package final class ServerState: Sendable {
     /// Set once; who is to stop the server when a `shutdown` command asks for it.
     let stopRequest = Mutex<(@Sendable () -> Void)?>(nil)
 
-    /// Set once, before the server is asked to stop: why it must not serve.
+    /// Why the server must not serve. Set once, before the server is asked to stop.
     let startFailure = Mutex<StartupError?>(nil)
 
     /// - Parameter shift: moves the clock; nil: a command may where the settings allow it.
@@ -83,6 +85,9 @@ package final class ServerState: Sendable {
         heldBytesMax = max(64 << 20, 2 * largest)
         unreadBytesMax = heldBytesMax
         durations = settings.admin == nil ? [] : (0..<settings.threadCount).map { _ in CommandDurations() }
+        let hotKeys = HotKeys(workerCount: settings.threadCount)
+        self.hotKeys = hotKeys
+        if settings.showsHotKeys { hotKeys.begin(now: clock.startMilliseconds) }
         spareBody = SpareBody(memoryLimitBytes: settings.memoryLimitBytes)
         connectionLimit = ConnectionLimit(maximum: settings.connectionLimit)
         let descriptorCount = min(ResourceLimits.openFiles(for: settings) + 256, 1 << 24)

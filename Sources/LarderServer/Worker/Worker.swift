@@ -42,7 +42,7 @@ struct WorkerCore: ~Copyable {
     var recordBuffer: UnsafeMutableRawBufferPointer?
     var datagramPorts: [DatagramPortPointer] = []
     var syncPorts: [SyncPortPointer] = []
-    /// For what is still to be told of a flush.
+    /// Sends the remaining keys of a flush to other servers.
     var flushTimer: Timer?
     /// Of the only worker: what takes its clients in.
     var entrance: Entrance?
@@ -330,6 +330,7 @@ final class Worker: Sendable {
         core.beginTurn()
         core.pointee.cacheToTend = 0
         if core.pointee.context.pool.shrink() { larder_trim_malloc() }
+        core.pointee.context.tendSampling()
         if number == 0 {
             state.spareBody.shrink()
             for cache in state.caches { cache.sync?.sendGreeting() }

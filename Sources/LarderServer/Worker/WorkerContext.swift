@@ -37,11 +37,11 @@ struct WorkerContext: ~Copyable {
     var log = EventLog()
     /// The crawl that this worker was asked for and has not finished.
     var crawl: Crawl?
-    /// Whether any cache has nodes, which are told what is changed.
+    /// Whether a cache has nodes, to which changes are sent.
     private(set) var sendsChanges = false
-    /// The keys that are being told.
+    /// The keys whose states are being sent.
     var changedKeys: [UInt8] = []
-    /// Keys that were flushed and are still to be told.
+    /// Flushed keys whose deletes are still to be sent to other servers.
     var flushedKeys: [FlushedKeys] = []
     /// Wakes the worker's loop; nil where there is none.
     var waker: Waker?
@@ -55,13 +55,15 @@ struct WorkerContext: ~Copyable {
     var hasPinnedBriefly = false
     /// Where durations are recorded; nil: nowhere.
     let durations: CommandDurations?
-    /// Steps up to the next one that is timed. Without `durations` there is no such step.
+    /// Steps up to the next one that is timed or sampled. Without `durations` and `stats hotkeys` there is no such step.
     var stepsUntilTimed: Int
     /// Bytes of half-sent values and long lines that this worker holds.
     var heldBytes = 0
     /// Whether a store has not yet found what its file held: then requests that need one wait.
     var waitsForStore: Bool
-    /// Sends the messages of the service manager's watchdog; nil: it wants none from this worker.
+    /// Which steps are sampled for `stats hotkeys`.
+    var sampling: KeySampling
+    /// Sends the messages of the service manager's watchdog; nil: this worker sends none.
     var watchdogTimer: Timer?
 
     let cacheCount: Int
@@ -88,6 +90,7 @@ struct WorkerContext: ~Copyable {
         waitsForStore = !server.isReady
         durations = server.durations.isEmpty ? nil : server.durations[number]
         stepsUntilTimed = server.durations.isEmpty ? Int.max : CommandDurations.interval
+        sampling = KeySampling(seed: number)
         cacheCount = server.caches.count
         places = .allocate(capacity: cacheCount)
         for cache in 0..<cacheCount { (places + cache).initialize(to: cache - 1) }
@@ -101,6 +104,7 @@ struct WorkerContext: ~Copyable {
         for (place, cache) in server.caches.dropFirst().enumerated() {
             if Self.recordChanges(cache, parked[place].session) { sendsChanges = true }
         }
+        if server.hotKeys.isOn { tendSampling() }
     }
 
     deinit {

@@ -133,7 +133,7 @@ import CLarderArena
     let firstBlock: Int
     /// Blocks that items may cover.
     let blockCount: Int
-    /// Blocks that are there. Items beyond `blockCount` count if they follow the others without a gap.
+    /// Blocks that may be read. Items beyond `blockCount` are visited if they follow the others without a gap.
     let roomBlocks: Int
     let blockShift: Int
     let hashSeed: UInt64
@@ -209,8 +209,8 @@ import CLarderArena
         visitFollowing(position, visit)
     }
 
-    /// Visits items that follow the last one, where the record ends too early. An item is written after the cursor has
-    /// passed it, so there are none if the cursor is right.
+    /// Visits items after the end that the record names, in case that end is too early. A writer moves the cursor
+    /// before it writes an item. So there are no such items if the cursor is right.
     private func visitFollowing(
         _ end: Int, _ visit: (ItemImage.Verdict, _ block: Int, _ blockCount: Int, ItemImage?) -> Void
     ) {
@@ -220,7 +220,7 @@ import CLarderArena
         while position < roomBlocks {
             let (verdict, count, image) = judge(at: position, &wrongBytesLeft)
             if count == 0 { return }
-            // A hole proves nothing: it counts with the item behind it.
+            // A hole has no checksum, so it is visited only with the item after it.
             if verdict != .hole {
                 if position > end { visit(.hole, firstBlock + end, position - end, nil) }
                 visit(verdict, firstBlock + position, count, image)
@@ -233,7 +233,7 @@ import CLarderArena
     /// An item with a right checksum.
     typealias Found = (verdict: ItemImage.Verdict, blockCount: Int)
 
-    /// The item that begins at the first block, or behind holes there.
+    /// The item at the first block, or after the holes there.
     func first() -> Found? {
         var wrongBytesLeft = 0
         var position = 0

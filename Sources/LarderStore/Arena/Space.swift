@@ -62,11 +62,11 @@ struct SpaceState {
     var attentions: SharedArray<Int64>
     /// By slab: whether it was sealed although there was room in it, since its lane had too many open.
     var sealedEarly: SharedArray<Bool>
-    /// By slab: whether it is free and not to be used.
+    /// By slab: whether the memory limit withholds it. Such a slab is free, and must not be used.
     var isWithheld: SharedArray<Bool>
     /// Slabs that the memory limit allows.
     var slabsAllowed: Int
-    /// The next slab to withhold. It goes down from the end of the arena.
+    /// The next slab to withhold. It moves from the end of the arena to the beginning.
     var withholdingHand: Int
     /// Slabs that new items were put in so far.
     var slabsWritten: UInt64 = 0

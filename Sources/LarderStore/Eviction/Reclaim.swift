@@ -9,7 +9,7 @@ extension Space {
     /// Slabs looked at to find one with holes; and before an item has to go though there are some.
     private static let samples = 16
     private static let samplesMax = 256
-    /// Slabs drawn for one that is not withheld.
+    /// How many random slabs are drawn to find one that is not withheld.
     private static let drawsMax = 16
     /// While less of the items' memory lives, holes of this share of a slab are closed rather than live items dropped.
     private static let livePercentMax: Int64 = 94

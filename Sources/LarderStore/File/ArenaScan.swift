@@ -78,7 +78,7 @@ struct ArenaScan {
             holeBlocksMin: Self.holeBlocksMin(state))
     }
 
-    /// Blocks from a slab's start, all within the arena, as a record has them.
+    /// The blocks from a slab's start, read with the seeds of `record`. They must lie within the arena.
     func wholeImage(of slab: Int, _ record: larder_slab, blocks: Int) -> SlabImage {
         SlabImage(state, of: slab, record, blocks: blocks, roomBlocks: blocks, now: now, holeBlocksMin: 0)
     }

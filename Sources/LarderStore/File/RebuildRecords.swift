@@ -1,8 +1,8 @@
 import CLarderArena
 
 extension Rebuild {
-    /// What a slab holds. A wrong bit of its record is mended if the items show it; in the record of a run's head only
-    /// when the run has turned out not to be there.
+    /// The role of a slab. A wrong bit of its record is mended if the items show it. The record of a run's head is
+    /// mended later, and only if the run is not there.
     mutating func soundRole(of slab: Int) -> ArenaScan.Role {
         let role = scan.role(of: slab)
         switch role {
@@ -12,7 +12,7 @@ extension Rebuild {
         }
     }
 
-    /// What a slab holds by its items, if those show that its record is wrong.
+    /// The role of a slab by its items, if they show that its record is wrong.
     mutating func mendedRole(of slab: Int) -> ArenaScan.Role {
         let record = state.slabs.record(slab)
         let before = state.slabs[slab]
@@ -41,7 +41,7 @@ extension Rebuild {
         return proven
     }
 
-    /// Whether bytes may be read for what they might prove. A made-up file could ask for it without end.
+    /// Whether bytes may be read to check a record. The limit exists because a forged file could demand endless reads.
     private mutating func mayRead(_ bytes: Int, times: Int) -> Bool {
         let (all, isTooMuch) = bytes.multipliedReportingOverflow(by: times)
         guard !isTooMuch, all <= repairBytesLeft else { return false }

@@ -1,12 +1,14 @@
 import CLarderArena
 
-/// Records of the slab table with a wrong bit. The items show it: their checksums are seeded with the record.
+/// Records of the slab table with a wrong bit. The items show the bit, because their checksums are seeded with the
+/// record.
 extension ArenaScan {
-    /// Bytes that the item at a slab's start takes by its header, before its checksum is looked at; 0: there is none, or
+    /// The size of the item at a slab's start by its header, before its checksum is compared. 0: there is no item, or
     /// the record cannot be that of a slab in use.
     func firstItemBytes(of slab: Int) -> Int {
         let record = state.slabs[slab]
-        // A run is found by its head. One wrong bit does not make a used slab a claimed or a free one without items.
+        // A run is found by its head. One wrong bit cannot turn a used slab into a claimed one, or a free one without
+        // items.
         let isUnused = record.slabState == .free && record.cursor_blocks == 0
         guard !isUnused, record.slabState != .claimed, record.slabState != .runTail,
             let item = firstItem(of: slab), item.isCandidate
@@ -14,7 +16,7 @@ extension ArenaScan {
         return item.totalBytes
     }
 
-    /// The role that the items at a slab's start prove, whatever state the record has; nil: they prove none.
+    /// The role that the items at a slab's start prove. It does not depend on the record's state. nil: they prove no role.
     ///
     /// The items of a slab that is not in use are dead. So a live one shows that its slab is in use.
     func provenRole(of slab: Int) -> Role? {
@@ -25,15 +27,15 @@ extension ArenaScan {
         return first.verdict == .live && count <= state.slabCount - slab ? .run(count) : nil
     }
 
-    /// Whether a slab of items begins with one, or with a hole.
+    /// Whether a slab of items begins with an item, or with holes and an item.
     func beginsWithItem(_ slab: Int) -> Bool {
         let record = state.slabs[slab]
         let blocks = state.blocksPerSlab
         return wholeImage(of: slab, record, blocks: blocks).first() != nil
     }
 
-    /// Whether a slab in use begins with an item whose checksum is not the one that the record asks for. What was being
-    /// written at a kill is not meant.
+    /// Whether a slab in use begins with an item whose checksum does not fit the record. An item that was being written
+    /// at a kill does not count.
     func needsMending(_ slab: Int) -> Bool {
         let record = state.slabs[slab]
         guard [.open, .sealed, .runHead].contains(record.slabState), let item = firstItem(of: slab),
@@ -42,11 +44,11 @@ extension ArenaScan {
         return first(of: slab, record) == nil
     }
 
-    /// Items larger than this are not tried with many records.
+    /// The checksum of a larger item takes too long to be computed for every bit of a record.
     private static let triedBytesMax = 1 << 20
 
-    /// A slab's record with one bit changed, so that the first item has the checksum that the record asks for; nil: no
-    /// bit does it.
+    /// A slab's record with one bit changed, so that the checksum of the first item fits; nil: it fits with no bit
+    /// changed.
     func mendedRecord(of slab: Int) -> larder_slab? {
         let record = state.slabs[slab]
         for number in 0..<Self.recordBits {
@@ -63,7 +65,7 @@ extension ArenaScan {
         return nil
     }
 
-    /// Those that `mendedRecord` tries.
+    /// The number of bits that `mendedRecord` tries.
     static let recordBits = 4 * UInt64.bitWidth
 
     func isOfUse(_ record: larder_slab) -> Bool {
@@ -78,12 +80,13 @@ extension ArenaScan {
     private func first(of slab: Int, _ record: larder_slab) -> SlabImage.Found? {
         var record = record
         let blocks = blocksFrom(slab, record)
-        // So that an item of a run may have been given a later expiry.
+        // The item may be one of a run, and such an item may have been given a later expiry.
         record.run_slabs = 2
         return wholeImage(of: slab, record, blocks: blocks).first()
     }
 
-    /// One wrong bit makes a run's head one of few things. In other slabs the item may not go beyond the slab.
+    /// The blocks that the first item may take. One wrong bit turns the state of a run's head into one of a few states.
+    /// In all other states the item must end within the slab.
     private func blocksFrom(_ slab: Int, _ record: larder_slab) -> Int {
         let states: [UInt32] = [0b0011, 0b0010, 0b0001, 0b0111, 0b1011]
         let mayBeHead = states.contains(record.state) || record.state > 0b1111

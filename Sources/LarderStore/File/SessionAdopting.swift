@@ -9,10 +9,10 @@ extension Session {
         let expiry: Int64
     }
 
-    /// What becomes of an item of another arena.
+    /// The outcome for an item of another arena.
     enum Adoption {
         case adopted, noRoom
-        /// A kill has left an item and its successor. The other one is here.
+        /// A kill has left an item and its successor, and the other one was adopted before.
         case keyTaken
     }
 

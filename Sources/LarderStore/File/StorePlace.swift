@@ -9,8 +9,8 @@ extension Store {
         return msync(file.base, file.mappedBytes, MS_SYNC) == 0
     }
 
-    /// Gives the store's file another name. If a store's file has that name, it goes, and its readers go over to this
-    /// one. The caller knows that no store has that file open.
+    /// Renames the store's file. A store's file that has the new name is removed, and its readers switch to this one.
+    /// The caller makes sure that no store has that file open.
     package func takePlace(of path: String) throws(StoreError) {
         guard let file else { return }
         let old = try ArenaFile.open(path)

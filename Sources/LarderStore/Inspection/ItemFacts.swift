@@ -16,15 +16,16 @@ package struct ItemFacts: Sendable {
 }
 
 extension Store {
-    /// The live item under a key; nil if there is none. The look is no use of the item: neither its place in the order
-    /// of use nor a count changes. It has a session of its own, so any thread may ask. The store is ready.
+    /// The live item under a key; nil if there is none. The look does not count as a use: neither the item's place in
+    /// the order of use nor a count changes. It has a session of its own, so any thread may call it. The store must be
+    /// ready.
     /// - Parameter key: 1 to 255 bytes.
     /// - Throws: `.tooManySessions` while all places of sessions are taken.
     package func facts(of key: [UInt8], now: Int64) throws(StoreError) -> ItemFacts? {
         guard (1...255).contains(key.count) else { return nil }
         let session = try makeSession()
         return key.withUnsafeBytes { bytes in
-            // SAFETY: the key has bytes, so it has an address; they are used within the call that lends them.
+            // SAFETY: the key has bytes, so it has an address. The bytes are used within this closure only.
             guard let start = bytes.baseAddress else { return nil }
             session.begin(now: now)
             defer { session.end() }

@@ -3,11 +3,11 @@ import CLarderArena
 /// How the slabs of a running store are used.
 ///
 /// It is read without a lock while other threads work, as `Store.statistics` is. So its parts may be of slightly
-/// different moments. Items are not looked at: time buckets have no count of them here.
+/// different moments. Items are not read, so time buckets have no number of items here.
 package struct StoreMap: Sendable {
-    /// In the order of the slabs' numbers.
+    /// In the order of their numbers.
     package private(set) var slabs: [StoreInspection.SlabSummary] = []
-    /// By their ends, those without end last.
+    /// In the order of their ends. The bucket without end is the last one.
     package private(set) var timeBuckets: [StoreInspection.TimeBucketSummary] = []
 
     fileprivate init(_ state: StoreState) {
@@ -19,7 +19,7 @@ package struct StoreMap: Sendable {
             defer { slabs.append(summary) }
             guard kind == .open || kind == .sealed || kind == .runHead else { continue }
             let live = Int(state.slabs.liveBlocks(slab))
-            // The slab may change hands meanwhile, so that the record has any number.
+            // Another thread may reuse the slab meanwhile, so the number in the record may be wrong.
             let count = kind == .runHead ? min(max(1, Int(state.slabs[slab].run_slabs)), state.slabCount) : 1
             summary.liveHundredths = min(100, live * 100 / (state.blocksPerSlab * count))
             guard live > 0 else { continue }

@@ -1,7 +1,6 @@
-/// The keys that a session of a limited store has changed, for whoever tells others of it. There is none unless somebody
-/// does.
+/// The keys that a session of a limited store has changed. A session has a log only after `recordChanges`.
 struct ChangeLog {
-    /// To be taken after each turn or before; keys beyond it are only counted.
+    /// Keys beyond this size are only counted. The caller takes the changes at the end of each turn at the latest.
     static let bytesMax = 16 << 20
     /// Each key behind its length in one byte.
     var keys: [UInt8] = []
@@ -22,17 +21,18 @@ extension Session {
         log.deallocate()
     }
 
-    /// Whether there are changes to be taken.
+    /// Whether there are changes to take.
     package var hasChanges: Bool {
         guard let log = slot.pointee.changeLog else { return false }
         return !log.pointee.keys.isEmpty || log.pointee.dropped > 0
     }
 
-    /// Whether changes are noted now. They are not while what another server tells is carried out.
+    /// Stops or resumes the notes. They stop while changes of another server are carried out.
     package func pauseChanges(_ isPaused: Bool) { slot.pointee.changeLog?.pointee.isPaused = isPaused }
 
-    /// What was changed since the last call, and how many more changes there were than are noted.
-    /// - Parameter keys: empty. The next changes are noted in its memory.
+    /// Takes the keys that were changed since the last call.
+    /// - Parameter keys: empty. The log uses its memory for the next changes.
+    /// - Returns: the number of changes that were not noted, because the log was full.
     package func takeChanges(into keys: inout [UInt8]) -> Int {
         guard let log = slot.pointee.changeLog else { return 0 }
         swap(&keys, &log.pointee.keys)

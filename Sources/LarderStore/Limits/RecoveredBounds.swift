@@ -11,7 +11,7 @@ extension StoreState {
     /// Counts what is there, the most recently written as the most recently used, and drops what is
     /// beyond limits that are narrower than before. Before any turn begins, under the space lock.
     ///
-    /// - Returns: the number of items beyond the limits. If these must not be dropped, there is no change then.
+    /// - Returns: the number of items beyond the limits. If they must not be dropped, this changes nothing.
     func countRecovered(now: Int64) -> Int {
         guard let bounds else { return 0 }
         var found: [Found] = []
@@ -25,7 +25,7 @@ extension StoreState {
         guard beyond.isEmpty || limits.dropsItemsBeyond else { return beyond.count }
         for entry in beyond {
             let item = item(ofBlock: entry.block)
-            // Counted first: to drop an item takes it off the count.
+            // The item is counted first, because dropping it lowers the count.
             changeCount(&bounds.pointee.items, 1)
             changeCount(&bounds.pointee.blocks, limits.blocks(forValueBytes: item.valueLength))
             dropFromIndex(item, entry.hash, mover, now: now)
@@ -34,7 +34,7 @@ extension StoreState {
         return beyond.count
     }
 
-    /// Takes the items out that limits do not allow. Those that come first stay.
+    /// Takes the items out that exceed the limits. The first ones in the order of `found` stay.
     private func takeBeyond(_ limits: StoreLimits, _ found: inout [Found]) -> [Found] {
         var beyond: [Found] = []
         var kept = 0

@@ -16,8 +16,8 @@ public struct StoreLimits: Sendable {
     public var sweepOnFullMilliseconds: Int64 = 0
     /// When full: drop everything, unless a sweep made room.
     public var clearsOnFull = false
-    /// What a file holds beyond these limits is dropped when the file is opened. If not, the file is refused, and no item
-    /// in it changes.
+    /// Whether items of a file that exceed these limits are dropped when the file is opened. If false, such a file is
+    /// refused, and its items do not change.
     public var dropsItemsBeyond = true
     /// Keep the time of the last change.
     public var notesLastModified = false

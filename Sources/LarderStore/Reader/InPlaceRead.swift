@@ -4,7 +4,7 @@ import Glibc
 /// One look for a key in an arena that another process may be writing: docs/reading-in-place.md.
 ///
 /// First the index: a seqlock, whose versions tell that the slot was the key's all the while. Then the
-/// item: it is copied, and the copy counts with the right checksum and if its slab has begun no new life
+/// item: it is copied, and the copy counts with the right checksum and key, and if its slab has begun no new life
 /// meanwhile. The value was the key's at the moment when the index was looked at, which is within the
 /// call: so nobody who was told of a later write before the call gets an older value.
 ///
@@ -129,7 +129,7 @@ struct InPlaceRead<Source: ArenaSource> {
         return found
     }
 
-    /// Where the bucket of a hash is; nil while the directory leads nowhere.
+    /// The place of the bucket of a hash; nil if the directory has no valid entry for it.
     @inline(__always)
     func bucketOffset(of hash: UInt64, _ frame: Frame) -> Int? {
         let number = StoreState.bucketNumber(hash, count: frame.bucketCount)
@@ -208,9 +208,9 @@ struct InPlaceRead<Source: ArenaSource> {
             let bytes = source.bytes(
                 at: offset, count: min(ArenaPlace.itemBytes, geometry.arenaBytes &- offset), .item)
         else { return .damaged }
-        guard let image = ItemImage(bytes, room: room), image.isCandidate, image.keyLength == key.count else {
-            return .damaged
-        }
+        guard let image = ItemImage(bytes, room: room), image.isCandidate else { return .damaged }
+        // The slab may have begun a new life since the index was looked at, before its record was read.
+        guard image.keyLength == key.count else { return .changing }
         let verdict = image.verdict(in: record, now: now)
         guard verdict != .dead, verdict != .pending else { return .changing }
         guard let expiry = image.expiry(in: record) else { return .damaged }
@@ -225,6 +225,8 @@ struct InPlaceRead<Source: ArenaSource> {
         let isWhole = checksum == image.carriedChecksum
         guard isStill(slab, &record) else { return .changing }
         guard isWhole else { return .damaged }
+        // As above: a sound item of another key may be here by now.
+        guard let bytes = key.baseAddress, memcmp(target, bytes, key.count) == 0 else { return .changing }
         return verdict == .expired ? .missing : .found(found)
     }
 

@@ -3,12 +3,12 @@ import CLarderArena
 // SAFETY: as in InPlaceRead: no number is used before it was compared with the arena's bounds.
 
 extension StoreReader {
-    /// An item with a checksum takes up more.
+    /// A lower bound: an item with a checksum takes up more.
     private static let itemBytesMin = 8
 
-    /// Copies of all keys in the store, in no order; nil: the file cannot be read just now.
+    /// Copies of all keys in the store, in no order; nil: the file cannot be read at the moment.
     ///
-    /// A key that is there all the time is among them exactly once. Keys that have expired may be among them.
+    /// A key that exists during the whole walk is among them exactly once. Expired keys may be among them.
     package mutating func keys(now: Int64) -> [[UInt8]]? {
         if isCheckDue(now) { checkFile(now) }
         guard let view else { return nil }
@@ -21,7 +21,7 @@ extension StoreReader {
                         source: DescriptorSource(fd: view.fd, scratch: scratch), geometry: view.geometry,
                         hashSeed: view.hashSeed))
             }
-        // A page that went missing meanwhile looks like one in which nothing is.
+        // A page that went missing meanwhile reads as zeros, like an empty bucket.
         guard let keys, view.isWhole else {
             checkedMilliseconds = Int64.min
             return nil
@@ -39,7 +39,7 @@ extension StoreReader {
                 guard looks < Self.looksMax else { return nil }
                 larder_pause()
             }
-            // More than there can be: chains of a damaged file may lead into each other.
+            // More keys than the arena has room for: chains of a damaged file may lead into each other.
             guard keys.count <= read.geometry.arenaBytes / Self.itemBytesMin else { return nil }
         }
         return keys
@@ -48,7 +48,7 @@ extension StoreReader {
 
 extension InPlaceRead {
     /// Steps over one bucket of the index and appends the keys in it.
-    /// - Returns: false, and nothing is done, if a writer was at it.
+    /// - Returns: false if a writer changed the bucket meanwhile. No key was appended then.
     fileprivate func nextKeys(_ walk: inout ItemWalk, into keys: inout [[UInt8]]) -> Bool {
         guard let frame = frame(), let start = bucketOffset(of: walk.hash, frame) else { return false }
         let before = keys.count
@@ -64,13 +64,13 @@ extension InPlaceRead {
         return true
     }
 
-    /// The keys of a bucket and its overflow lines; false when what is there is no chain.
+    /// Appends the keys of a bucket and its overflow lines; false if the lines are no valid chain.
     private func appendKeys(at start: Int, _ frame: Frame, _ keys: inout [[UInt8]]) -> Bool {
         var place = start
         for _ in 0..<Self.chainLinesMax {
             var next: Int?
             for slot in 0..<UInt32(LARDER_BUCKET_SLOTS) {
-                // Again for each slot: reading a key may use the place of the copy.
+                // The line is copied again for each slot, because reading a key may overwrite the copy.
                 guard let line = line(at: place) else { return false }
                 let tag = larder_bucket_tag(line, slot)
                 let block = larder_bucket_block(line, slot)
@@ -88,7 +88,8 @@ extension InPlaceRead {
         return false
     }
 
-    /// A copy of the key of an item that was not flushed. The bytes may be changing: the version tells.
+    /// A copy of the key of an item that was not flushed. The bytes may change meanwhile: the caller compares the
+    /// bucket's version afterwards.
     private func key(at offset: Int, _ frame: Frame) -> [UInt8]? {
         guard offset >= metadataEnd, offset < geometry.arenaBytes,
             let record = record(offset &>> geometry.slabShift), record.sequence > frame.flushedSequence,

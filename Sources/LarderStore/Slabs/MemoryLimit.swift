@@ -8,14 +8,14 @@ import Glibc
 ///
 /// A limit is reached in slices. The command does the first ones, the upkeep does the rest.
 extension Space {
-    /// Slabs that one slice looks at or gives back, if that is all it does.
+    /// The work of one slice. A slab that is passed over or given back counts as 1.
     private static let workAtOnce = 4096
-    /// To return the memory of a free slab counts as so many of these.
+    /// Returning the memory of a free slab to the system counts as 512.
     private static let workOfReturn = 512
-    /// Slabs that a store needs beside its tables, its index and the largest item.
+    /// Slabs that a store needs for its work beside its tables, its index and the largest item.
     private static let slabsToWorkIn = 16
 
-    /// The slabs of items below which no limit goes: the largest item must have room.
+    /// The lowest number of slabs for items, with room for the largest item.
     private var itemSlabsMin: Int {
         state.slabCount(forBytes: process.pointee.configuration.itemBytesMax) + Self.slabsToWorkIn
     }
@@ -30,8 +30,8 @@ extension Space {
         if state.isReady { atomicStore(&process.pointee.nextTickMilliseconds, 0) }
     }
 
-    /// Withholds slabs, or gives them back, until the limit is kept. Does a slice of that.
-    /// - Returns: whether there is more to do at once.
+    /// Does a slice of the work: withholds slabs, or gives them back, until the limit is kept.
+    /// - Returns: whether the caller may go on with another slice at once.
     @discardableResult
     func keepLimit(_ session: Shared<SessionSlot>, now: Int64) -> Bool {
         // The index never shrinks, so it may leave less to withhold than the limit asks for.
@@ -42,7 +42,7 @@ extension Space {
         var work = Self.workAtOnce
         while work > 0, state.withheldCount < wanted {
             guard owned.withholdingHand >= owned.metadataSlabs else {
-                // The slabs that were passed over have their turn at the next tick.
+                // The next tick tries the slabs again that were passed over.
                 owned.withholdingHand = slabCount - 1
                 return false
             }
@@ -54,7 +54,7 @@ extension Space {
         return state.withheldCount < wanted
     }
 
-    /// Withheld slabs come back behind all others, as memory that was never used.
+    /// Appends withheld slabs to the list of free slabs, as memory that was never used.
     private func giveBackWithheld(downTo wanted: Int) -> Bool {
         owned.withholdingHand = slabCount - 1
         var left = min(state.withheldCount - wanted, Self.workAtOnce)
@@ -68,14 +68,14 @@ extension Space {
         return state.withheldCount > wanted
     }
 
-    /// Whether slabs are left for what is moved. Evicts items if need be.
+    /// Whether free slabs are left for items that are moved. Evicts items if there are none.
     private func isSlabToMoveToFree(_ session: Shared<SessionSlot>, now: Int64) -> Bool {
         if owned.freeSlabs.count > Self.slabsAhead { return true }
         return process.pointee.configuration.evicts && makeRoom(session, now: now)
     }
 
-    /// Withholds a slab if it can be had now. Its items are moved or evicted.
-    /// - Returns: how much work that was.
+    /// Withholds a slab if that is possible now. Its items are moved or evicted.
+    /// - Returns: the work that it took, as `workAtOnce` counts it.
     private func withhold(_ slab: Int, _ session: Shared<SessionSlot>, now: Int64) -> Int {
         let kind = slabs.state(slab)
         let isFree = isFree(slab)
@@ -86,7 +86,7 @@ extension Space {
         guard claim(slab, session, now: now) else { return Self.workAtOnce }
         let wasUsed = slabs[slab].sequence != 0
         if wasUsed {
-            // As one that was never used.
+            // Its record becomes that of a slab that was never used.
             slabs[slab].sequence = 0
             state.returnMemory(ofSlab: slab)
         }
@@ -96,7 +96,7 @@ extension Space {
         return !isFree ? Self.workAtOnce : wasUsed ? Self.workOfReturn : 1
     }
 
-    /// Seals open slabs beyond what each lane may have now.
+    /// Seals open slabs beyond the limit of each lane.
     private func narrowLanes() {
         for place in 0..<SessionSlot.placesMax {
             guard let session = state.sessionSlot(place) else { return }
@@ -144,11 +144,11 @@ extension StoreState {
 }
 
 extension Session {
-    /// How long `limitMemory` works itself, at most.
+    /// The longest time that `limitMemory` works itself.
     private static let limitMillisecondsMax: Int64 = 10
 
-    /// Limits the memory of the store, at most to the size of its arena. Evicts items where it must. What this does not
-    /// finish, the upkeep does. Items found before are no longer valid.
+    /// Limits the memory of the store. It evicts items if that is necessary. If it does not finish in 10 ms, the upkeep
+    /// does the rest. Items found before are no longer valid.
     /// - Returns: false if the arena is smaller, the largest item would have no room, or the store has limits in items.
     package func limitMemory(bytes: Int, now: Int64) -> Bool {
         let slabs = bytes >> Int(state.slabShift)

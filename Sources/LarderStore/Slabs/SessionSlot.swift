@@ -37,7 +37,7 @@ struct SessionSlot {
     var offered = OfferedLanding()
     /// Where the session notes what it evicts; nil unless somebody wants to know. The session's own.
     var evictionLog: Shared<EvictionLog>?
-    /// Where the session of a limited store notes what it changes; nil unless somebody wants to know. The session's own.
+    /// The keys that the session of a limited store has changed; nil without `recordChanges`. The session's own.
     var changeLog: Shared<ChangeLog>?
     #if DEBUG
         /// Increased whenever the session goes offline, or may: see `ViewGuard`. Only the session writes it.

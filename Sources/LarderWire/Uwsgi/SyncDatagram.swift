@@ -1,17 +1,18 @@
 import Glibc
 
-/// A datagram that tells another server of a change of its cache: uWSGI's, and two of Larder's own.
+/// A datagram that sends a change of a cache to another server: uWSGI's datagrams, and two of Larder's own.
 ///
 /// Its header is that of a uwsgi packet (`UwsgiParser`), and the body is a list of strings, each behind its length:
 ///
 /// ```
 /// modifier2 10   key, value, expiry in decimal digits [, client flags in 4 bytes]
 /// modifier2 11   key [, 2 bytes of padding]
-/// modifier2 76   a byte for what it is, a time in 8 bytes; without lengths
+/// modifier2 76   a byte for the kind, a time in 8 bytes; without lengths
 /// ```
 ///
-/// uWSGI passes over bytes behind the expiry and over an unknown modifier2, so the client flags and modifier2 76 are for
-/// Larder only. It logs datagrams of less than 8 bytes. This holds no bytes and no pointer: keys and values are offsets and lengths.
+/// uWSGI ignores bytes after the expiry and datagrams with an unknown modifier2, so only Larder reads the client flags
+/// and modifier2 76. uWSGI logs datagrams of less than 8 bytes. This type holds no bytes and no pointer: keys and
+/// values are offsets and lengths.
 package struct SyncDatagram: Equatable, Sendable {
     package enum Kind: UInt8, Sendable {
         case store, delete
@@ -25,7 +26,7 @@ package struct SyncDatagram: Equatable, Sendable {
     package static let lengthMax = 65_507
 
     package var kind: Kind
-    /// Length 0: uWSGI's `clear` sends such keys, which mean nothing.
+    /// Length 0: uWSGI's `clear` sends such keys, which have no effect.
     package var keyStart = 0
     package var keyLength = 0
     package var valueStart = 0
@@ -36,7 +37,7 @@ package struct SyncDatagram: Equatable, Sendable {
 
     init(_ kind: Kind) { self.kind = kind }
 
-    /// Reads a datagram; nil when it is none.
+    /// Reads a datagram; nil if it cannot be read.
     package init?(_ bytes: UnsafeRawBufferPointer) {
         // SAFETY: every byte is read after a check that it lies before `bytes.count`.
         guard let base = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return nil }
@@ -70,9 +71,9 @@ package struct SyncDatagram: Equatable, Sendable {
         }
     }
 
-    /// Reads what follows a value; false when it cannot be.
+    /// Reads the expiry and the client flags after a value; false if the expiry cannot be read.
     private mutating func readExpiry(_ base: UnsafePointer<UInt8>, _ position: inout Int, _ end: Int) -> Bool {
-        // uWSGI does without: then the item never expires.
+        // As in uWSGI, the expiry may be missing: then the item never expires.
         guard end &- position >= 2 else { return true }
         guard let text = UwsgiFields.string(base, &position, end) else { return false }
         for place in text.start..<text.start &+ text.length {
@@ -93,11 +94,11 @@ package struct SyncDatagram: Equatable, Sendable {
     }
 }
 
-/// The expiry in a datagram: uWSGI sends Unix time, or what it was asked for, which is relative to now.
+/// The expiry in a datagram: uWSGI sends Unix time, or the number of the request, which is relative to now.
 package enum SyncExpiry {
     /// Smaller numbers are relative: Unix time has been beyond this since 1973.
     package static let relativeSecondsMax: Int64 = 100_000_000
-    /// Larger numbers are that far away: they have no meaning in milliseconds.
+    /// Larger numbers are reduced to this one, because their milliseconds would overflow.
     private static let secondsMax: Int64 = 100_000_000_000_000
 
     /// A number with one more digit.
@@ -131,7 +132,7 @@ package enum SyncEncoder {
     /// - Parameters:
     ///   - key: at most 255 bytes.
     ///   - expires: Unix time; 0: never.
-    /// - Returns: nil when it does not fit.
+    /// - Returns: nil if the item does not fit a datagram.
     package static func encodeStore(
         key: UnsafeRawPointer, keyLength: Int, value: UnsafeRawPointer, valueLength: Int, expires: Int64,
         clientFlags: UInt32, at out: UnsafeMutablePointer<UInt8>
@@ -159,7 +160,7 @@ package enum SyncEncoder {
         }
     }
 
-    /// With two bytes of padding, without which uWSGI 2.0.30 drops it.
+    /// With two bytes of padding, because uWSGI 2.0.30 ignores a delete without them.
     package static func encodeDelete(
         key: UnsafeRawPointer, keyLength: Int, at out: UnsafeMutablePointer<UInt8>
     ) -> Int {

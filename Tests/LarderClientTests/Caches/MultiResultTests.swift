@@ -3,11 +3,11 @@ import Testing
 
 @testable import LarderClient
 
-/// What can be read is given, and each other key is named with its reason.
+/// The values that can be read are returned, and each other key has an error.
 @Suite(.timeLimit(.minutes(2))) struct MultiResultTests {
     private static let keys = (0..<60).map { "user:\($0)" }
 
-    @Test func aValueOfAnotherTypeIsNamed() async throws {
+    @Test func aValueOfAnotherTypeHasAnError() async throws {
         let cache = RemoteCache(MapServers(clock: TestClock()))
         try await cache.setMulti(["one": 1, "two": 2])
         try await cache.set("text", "two")
@@ -17,7 +17,7 @@ import Testing
         #expect(result.failures["text"]?.message.contains("text") == true)
     }
 
-    @Test func aKeyThatCanBeNoneIsNamed() async throws {
+    @Test func anInvalidKeyHasAnError() async throws {
         let cache = RemoteCache(MapServers(clock: TestClock()))
         try await cache.set("one", 1)
         let long = String(repeating: "k", count: 251)
@@ -49,7 +49,7 @@ import Testing
         await group.close()
     }
 
-    @Test func aNamespaceThatThereIsNotFailsAllKeys() async throws {
+    @Test func anUnknownNamespaceFailsAllKeys() async throws {
         let cache = try CacheClient(["default": NullCache()], defaultNamespace: "default")
         let result = await cache.getMultiResult(["a", "b"], as: Int.self, namespace: "other")
         #expect(result.failures.mapValues(\.code) == ["a": .unknownNamespace, "b": .unknownNamespace])

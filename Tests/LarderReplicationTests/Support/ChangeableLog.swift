@@ -1,13 +1,13 @@
 import LarderReplication
 import Synchronization
 
-/// A log that fails as a test says.
+/// A log that fails on demand.
 final class ChangeableLog: UpdateLog {
     enum Fault: Sendable {
         case none
-        /// Nothing is written or read.
+        /// All calls fail.
         case down
-        /// An append is done, and its outcome gets lost.
+        /// An append succeeds, but throws `.outcomeUnknown`.
         case outcomeLost
     }
     private let log: any UpdateLog
@@ -18,7 +18,7 @@ final class ChangeableLog: UpdateLog {
 
     func become(_ fault: Fault) { self.fault.withLock { $0 = fault } }
 
-    /// The ids of all records that were read, as often as they were.
+    /// The ids of all records that were read, in the order of the reads.
     var idsRead: [UInt64] { recordsRead.withLock { $0 } }
 
     private func check() throws(ReplicationError) {

@@ -53,7 +53,7 @@ final class Probe {
     func end() { child.end() }
 }
 
-/// A process that sets keys until it is killed, and then another one that goes on.
+/// A process that sets keys until it is killed, and the processes that continue its work.
 final class KilledWriter {
     let name: String
     private let place: ReplicationPlace
@@ -89,7 +89,7 @@ final class KilledWriter {
         isRunning = false
     }
 
-    /// Goes on behind all numbers that may have been written.
+    /// Starts a process whose numbers are higher than all that may have been written.
     func start() throws {
         pending += 1
         isRunning = true
@@ -102,7 +102,7 @@ final class KilledWriter {
     }
 }
 
-/// Reads as a process that takes no part in the writing, and remembers what it saw.
+/// Reads in a process that writes nothing, and remembers the values that it has read.
 final class Watch {
     private let cache: ReplicatedCache
     private var newest: [String: Int] = [:]
@@ -110,7 +110,7 @@ final class Watch {
 
     init(_ cache: ReplicatedCache) { self.cache = cache }
 
-    /// What was acknowledged is there, and no value is older than one that was seen.
+    /// Checks that each acknowledged value is there, and that no value is older than one that was read before.
     func check(_ writer: KilledWriter, _ moment: String) throws {
         for (key, number) in writer.last {
             guard let value = try cache.get(key) else {

@@ -16,7 +16,7 @@ final class ReplicationPlace: Sendable {
         try FileLog(path: log, segmentBytes: segmentBytes)
     }
 
-    /// A replica of the log, on a machine of its own if it has a name of its own.
+    /// A replica of the log. Replicas with the same name share a state file, like processes of one machine.
     func cache(
         _ name: String = "state", log: (any UpdateLog)? = nil,
         _ change: (inout ReplicatedCache.Configuration) -> Void = { _ in }
@@ -32,7 +32,7 @@ final class ReplicationPlace: Sendable {
 
     static func content(of file: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: URL(fileURLWithPath: file))) }
 
-    /// Puts bytes into a file as they are, without another file taking its place.
+    /// Writes bytes into a file in place, so that it keeps its inode.
     static func overwrite(_ file: String, _ bytes: [UInt8]) throws {
         let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: file))
         try handle.truncate(atOffset: 0)
@@ -40,7 +40,7 @@ final class ReplicationPlace: Sendable {
         try handle.close()
     }
 
-    /// The files of the log whose names begin so, in order.
+    /// The files of the log whose names begin with `prefix`, in order.
     func files(_ prefix: String) throws -> [String] {
         try FileManager.default.contentsOfDirectory(atPath: log).filter { $0.hasPrefix(prefix) }.sorted()
             .map { log + "/" + $0 }
@@ -71,7 +71,7 @@ func environmentNumber(_ name: String) -> UInt64? {
     ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) }
 }
 
-/// A seed that nobody chose, or that of `LARDER_REPLICATION_SEED`.
+/// A random seed, or that of `LARDER_REPLICATION_SEED`.
 func drawnSeed(_ test: String) -> UInt64 {
     let seed = environmentNumber("LARDER_REPLICATION_SEED") ?? UInt64.random(in: 1...UInt64.max)
     print("\(test): LARDER_REPLICATION_SEED=\(seed)")
