@@ -6,11 +6,12 @@
 /// A log promises:
 /// - Ids begin with 1 and have no gaps. A record that can be read has all records with lower ids before it.
 /// - An append that returned is durable.
+/// - An append that throws `.outcomeUnknown` may leave the first of its records, or all.
 /// - A record never changes. Only `rewrite` and `trim` remove records: the oldest ones, which a snapshot replaces.
 public protocol UpdateLog: Sendable {
-    /// Makes records durable, in this order and with consecutive ids: all of them or none.
+    /// Makes records durable, in this order and with consecutive ids.
     /// - Returns: the id of the last one.
-    /// - Throws: `.outcomeUnknown` if the log may have the records. After any other error it has none of them.
+    /// - Throws: `.outcomeUnknown` if the log may have some or all of the records. After any other error it has none.
     func append(_ records: [UpdateRecord]) throws(ReplicationError) -> UInt64
 
     /// The place of the last record. Without records it is the place of the snapshot, or else the start.

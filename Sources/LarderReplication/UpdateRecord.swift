@@ -76,10 +76,17 @@ public struct UpdateRecord: Hashable, Sendable {
     }
 
     /// A new record, with a token of its own.
-    public init(_ changes: [UpdateChange]) {
+    /// - Throws: `.emptyKey` or `.keyTooLong` for a key that no replica takes; `.updateTooLarge` if the contents would
+    ///   have more than 32 MiB.
+    public init(_ changes: [UpdateChange]) throws(ReplicationError) {
+        for change in changes { try ReplicatedCache.check(key: change.key) }
+        let bytes = changes.reduce(Self.headBytes) { $0 + $1.encodedBytes }
+        guard bytes <= LogFrame.recordBytesMax else {
+            throw .updateTooLarge(bytes: bytes, limit: LogFrame.recordBytesMax)
+        }
         token = .random()
         contents = []
-        contents.reserveCapacity(changes.reduce(Self.headBytes) { $0 + $1.encodedBytes })
+        contents.reserveCapacity(bytes)
         contents.append(Self.version)
         contents.append(number: UInt32(changes.count))
         for change in changes { Self.append(change, to: &contents) }

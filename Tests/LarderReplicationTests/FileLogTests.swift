@@ -9,7 +9,7 @@ import Testing
         let place = try ReplicationPlace()
         let log = try place.openLog()
         #expect(try log.latest() == .start)
-        let records = (1...200).map { record(("key\($0)", "value\($0)")) }
+        let records = try (1...200).map { try record(("key\($0)", "value\($0)")) }
         #expect(try log.append([records[0]]) == 1)
         #expect(try log.append(Array(records[1...])) == 200)
         for reader in [log, try place.openLog()] {
@@ -40,7 +40,7 @@ import Testing
     /// A kill or a power failure may leave any beginning of the last record.
     @Test func aTornLastRecordIsCutAtEveryByte() throws {
         let place = try ReplicationPlace()
-        let records = (1...4).map { record(("key\($0)", "value\($0)")) }
+        let records = try (1...4).map { try record(("key\($0)", "value\($0)")) }
         do { _ = try place.openLog().append(records) }
         let file = try #require(place.files("segment-").first)
         let before = try ReplicationPlace.content(of: file).count
@@ -53,7 +53,7 @@ import Testing
             let log = try place.openLog()
             #expect(try log.latest() == UpdatePoint(id: 4, token: records[3].token), "cut at \(cut)")
             #expect(try ReplicationPlace.content(of: file).count == before)
-            let next = record(("next", "\(cut)"))
+            let next = try record(("next", "\(cut)"))
             #expect(try log.append([next]) == 5)
             #expect(try place.openLog().read(after: 0, limit: 9).map(\.record) == records + [next])
         }
@@ -75,7 +75,7 @@ import Testing
 
     @Test func aFlippedByteIsNoticedWhereverItIs() throws {
         let place = try ReplicationPlace()
-        let records = (1...4).map { record(("key\($0)", "value\($0)")) }
+        let records = try (1...4).map { try record(("key\($0)", "value\($0)")) }
         do { _ = try place.openLog().append(records) }
         let file = try #require(place.files("segment-").first)
         let whole = try ReplicationPlace.content(of: file)
@@ -101,7 +101,7 @@ import Testing
     @Test func aByteFlippedLaterIsNoticedWhenItIsRead() throws {
         let place = try ReplicationPlace()
         let log = try place.openLog()
-        _ = try log.append((1...3).map { record(("key\($0)", "value\($0)")) })
+        _ = try log.append((1...3).map { try record(("key\($0)", "value\($0)")) })
         let file = try #require(place.files("segment-").first)
         var bytes = try ReplicationPlace.content(of: file)
         bytes[LogFileHeader.bytes + 50] ^= 1
@@ -121,7 +121,7 @@ import Testing
     @Test func aSnapshotReplacesTheRecordsBeforeIt() throws {
         let place = try ReplicationPlace()
         let log = try place.openLog()
-        let records = (1...10).map { record(("key\($0)", "value\($0)")) }
+        let records = try (1...10).map { try record(("key\($0)", "value\($0)")) }
         _ = try log.append(records)
         let other = try place.openLog()
         let point = UpdatePoint(id: 6, token: records[5].token)
@@ -151,7 +151,7 @@ import Testing
         let place = try ReplicationPlace()
         do {
             let log = try place.openLog()
-            let only = record(("key", "value"))
+            let only = try record(("key", "value"))
             _ = try log.append([only])
             var items = [SnapshotItem(key: "key".bytes, value: "value".bytes, flags: 0, id: 1)]
             try log.rewrite(before: UpdatePoint(id: 1, token: only.token)) { items.popLast() }

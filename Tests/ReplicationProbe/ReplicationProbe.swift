@@ -7,12 +7,19 @@ import LarderReplication
 ///     replication-probe write LOG STATE NAME KEYS FIRST          sets until it is killed, prints each set that returned
 ///     replication-probe burst LOG STATE NAME TASKS SETS          sets in several tasks, prints the ids
 ///     replication-probe read LOG STATE KEY READS                 reads a key again and again, prints the time of a read
+///     replication-probe overfill LOG STATE BYTES                 appends to a log whose files have a limit
+///     replication-probe threadless LOG STATE                     opens a cache where the system gives no threads
 @main
 struct ReplicationProbe {
     static func main() async {
         let words = CommandLine.arguments
         guard words.count >= 4 else { exit(64) }
         do {
+            switch words[1] {
+            case "overfill": return try overfill(words[2], bytesMax: number(words[4]))
+            case "threadless": return try threadless(words[2], words[3])
+            default: break
+            }
             let cache = try ReplicatedCache(log: try FileLog(path: words[2]), stateFile: words[3])
             say("open")
             switch words[1] {
@@ -54,6 +61,43 @@ struct ReplicationProbe {
             say("set \(key) \(number)")
             number += 1
         }
+    }
+
+    private static func overfill(_ path: String, bytesMax: Int) throws {
+        let log = try FileLog(path: path)
+        signal(SIGXFSZ, SIG_IGN)
+        var limit = rlimit(rlim_cur: rlim_t(bytesMax), rlim_max: rlim_t(bytesMax))
+        // SAFETY: reads a struct that is lent to it.
+        guard setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0 else { return say("no limit") }
+        let change = UpdateChange.set(key: [1], value: [UInt8](repeating: 1, count: 1000), flags: 0)
+        do {
+            say("id \(try log.append([UpdateRecord([change]), UpdateRecord([change])]))")
+        } catch ReplicationError.outcomeUnknown {
+            say("unknown")
+        } catch ReplicationError.logRefused {
+            say("refused")
+        }
+    }
+
+    private static func threadless(_ path: String, _ state: String) throws {
+        let log = try FileLog(path: path)
+        var attributes = pthread_attr_t()
+        pthread_attr_init(&attributes)
+        // No process has the room for such a stack.
+        pthread_attr_setstacksize(&attributes, 1 << 47)
+        typealias SetDefault = @convention(c) (UnsafePointer<pthread_attr_t>) -> Int32
+        guard let symbol = dlsym(nil, "pthread_setattr_default_np") else { return say("no symbol") }
+        // SAFETY: glibc's function of this name has this type.
+        guard unsafeBitCast(symbol, to: SetDefault.self)(&attributes) == 0 else { return say("no attributes") }
+        // It might wait for ever.
+        alarm(20)
+        do {
+            _ = try ReplicatedCache(log: log, stateFile: state)
+            say("open")
+        } catch {
+            say("\(error)")
+        }
+        exit(0)
     }
 
     private static func read(_ cache: ReplicatedCache, _ key: String, count: Int) throws {

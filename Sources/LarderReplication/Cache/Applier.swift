@@ -29,6 +29,8 @@ final class Applier: Sendable {
         var isApplier = false
         var rebuilds = 0
         var recordsApplied = 0
+        /// How often this process could not become the one that applies, though there was none.
+        var takeOverFailures = 0
         var error: ReplicationError?
     }
 
@@ -39,6 +41,8 @@ final class Applier: Sendable {
         var listener: Int32?
         var reader: LockedReader?
         var looks = 0
+        /// After an error: when to try again to become the process that applies.
+        var takeOverAt = Int64.min
     }
 
     private static let retryMilliseconds: Int32 = 100
@@ -57,7 +61,7 @@ final class Applier: Sendable {
 
     /// Calls `completion` when the state file has an update, or after `applyMillisecondsMax`.
     func whenApplied(_ id: UInt64, _ completion: @escaping Completion) {
-        let deadline = monotonicMilliseconds() + Int64(configuration.applyMillisecondsMax)
+        let deadline = monotonicMilliseconds(in: configuration.applyMillisecondsMax)
         let isStopping = shared.withLock { shared in
             if !shared.isStopping {
                 shared.waiters.append(Waiter(id: id, deadline: deadline, completion: completion))
@@ -92,7 +96,7 @@ final class Applier: Sendable {
 
     /// Makes this process the applier, if there is none.
     private func takeOver(_ own: inout Own) {
-        guard configuration.mayApply else { return }
+        guard configuration.mayApply, monotonicMilliseconds() >= own.takeOverAt else { return }
         do throws(ReplicationError) {
             if own.lock == nil { own.lock = try OpenFile(path + ".lock", O_RDWR | O_CREAT) }
             guard let lock = own.lock else { return }
@@ -108,6 +112,8 @@ final class Applier: Sendable {
             note(nil)
         } catch {
             note(error)
+            shared.withLock { $0.takeOverFailures += 1 }
+            own.takeOverAt = monotonicMilliseconds(in: Int(Self.retryMilliseconds))
         }
     }
 
@@ -119,7 +125,7 @@ final class Applier: Sendable {
             wakeup.drain(own.listener)
             var isMore = true
             while isMore, !shared.withLock({ $0.isStopping }) {
-                isMore = try replica.step(log)
+                isMore = try replica.step(log) { () throws(ReplicationError) in try pause(replica) }
                 publish(replica.applied.id, isReadable: replica.isReadable, replica)
             }
             if isMore { return }
@@ -133,6 +139,12 @@ final class Applier: Sendable {
             publish(replica.applied.id, isReadable: replica.isReadable, replica)
             rest(Self.retryMilliseconds)
         }
+    }
+
+    /// Between two pieces of a long step: waiters learn that it takes too long, and a closed cache ends it.
+    private func pause(_ replica: Replica) throws(ReplicationError) {
+        if shared.withLock({ $0.isStopping }) { throw .closed }
+        publish(replica.applied.id, isReadable: replica.isReadable, replica)
     }
 
     private func untilDeadline() -> Int {

@@ -19,18 +19,19 @@ extension ReplicatedCache {
     }
 
     /// Writes a copy of the state file for a new machine. Copy it there under the name of its state file, before the
-    /// first process opens it. That replica then reads only the records that came after the beginning of the copy.
+    /// first process opens it. That replica then reads only the records that came after the end of the copy.
     /// - Parameter path: the file to write. An existing file is replaced.
-    /// - Throws: `.stateRefused` if the file cannot be written, `.unavailable` if the state file cannot be read.
+    /// - Throws: `.stateRefused` if the file cannot be written, `.unavailable` if the state file cannot be read, or the
+    ///   log's error.
     public func snapshotFile(to path: String) async throws(ReplicationError) {
         try await Self.blocking { [self] () throws(ReplicationError) in
             while try !copyState(to: path) {}
         }
     }
 
-    /// - Returns: false if the state file was rebuilt meanwhile.
+    /// - Returns: false if the state file was rebuilt meanwhile, or the log was rewritten.
     private func copyState(to path: String) throws(ReplicationError) -> Bool {
-        // The state is read before the items: later records apply the changes that the copy may already have.
+        // The state is read before the items. Records that the items may already have are applied to the copy again.
         guard let state = patiently({ readers.state() }), let keys = patiently({ readers.sortedKeys() }) else {
             throw .unavailable
         }
@@ -38,29 +39,48 @@ extension ReplicatedCache {
         unlink(made)
         let copy = try StateFile(
             made, arenaBytes: configuration.arenaBytes, updateBytesMax: configuration.updateBytesMax)
+        // A record that is being applied may be seen before the state says so.
+        var newest: UInt64 = 0
         for key in keys {
             let item = try read(key) {
                 SnapshotItem(key: key, value: Array($0.value), flags: $0.clientFlags, id: $0.cas)
             }
             guard let item else { continue }
+            newest = max(newest, item.id)
             try copy.set(key, item.value, flags: item.flags, id: item.id)
         }
-        guard patiently({ readers.state() })?.build == state.build else {
+        guard let after = patiently({ readers.state() }) else { throw .unavailable }
+        copy.state.applied = state.applied
+        copy.state.build = state.build
+        guard after.build == state.build, try goOn(copy, upTo: max(after.applied.id, newest)) else {
             copy.abandon()
             unlink(made)
             return false
         }
-        copy.state.applied = state.applied
-        copy.state.build = state.build
         try copy.close()
         guard rename(made, path) == 0 else { throw .stateRefused(.fileRefused(path: path, .system(errno: errno))) }
         return true
     }
 }
 
+extension ReplicatedCache {
+    /// Applies the records that the items of a copy may have already. Without them, the copy would be newer than its
+    /// state says, and its replica would go back to older values.
+    /// - Returns: false if the log does not have them any more.
+    private func goOn(_ copy: StateFile, upTo id: UInt64) throws(ReplicationError) -> Bool {
+        while copy.state.applied.id < id {
+            let left = Int(clamping: id &- copy.state.applied.id)
+            let entries = try log.read(after: copy.state.applied.id, limit: min(History.recordsPerRead, left))
+            guard entries.first?.id == copy.state.applied.id &+ 1 else { return false }
+            for entry in entries { try copy.apply(entry) }
+        }
+        return true
+    }
+}
+
 /// Replays the records of a log into items, and writes these items as a snapshot.
 enum History {
-    private static let recordsPerRead = 1024
+    static let recordsPerRead = 1024
 
     static func rewrite(
         _ log: any UpdateLog, before id: UInt64?, _ isKept: (SnapshotItem) -> Bool

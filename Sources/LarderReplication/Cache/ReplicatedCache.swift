@@ -82,22 +82,33 @@ public final class ReplicatedCache: Sendable {
         let writer = LogWriter(applier)
         self.applier = applier
         self.writer = writer
-        let first = BlockingThread { applier.run() }
+        let first = try Self.thread(stateFile) { applier.run() }
+        let second: BlockingThread
         do throws(ReplicationError) {
             try Self.awaitFile(applier, configuration.openMillisecondsMax)
             readers = try StateReaders(stateFile)
+            second = try Self.thread(stateFile) { writer.run() }
         } catch {
             applier.stop()
             first.join()
             throw error
         }
-        threads = Mutex([first, BlockingThread { writer.run() }])
+        threads = Mutex([first, second])
+    }
+
+    private static func thread(
+        _ stateFile: String, _ body: @escaping @Sendable () -> Void
+    ) throws(ReplicationError) -> BlockingThread {
+        guard let thread = BlockingThread(body) else {
+            throw .logRefused(path: stateFile, reason: "the system gives no thread for it")
+        }
+        return thread
     }
 
     deinit { close() }
 
     private static func awaitFile(_ applier: Applier, _ milliseconds: Int) throws(ReplicationError) {
-        let deadline = monotonicMilliseconds() + Int64(milliseconds)
+        let deadline = monotonicMilliseconds(in: milliseconds)
         while !applier.status.isReadable {
             guard monotonicMilliseconds() < deadline else { throw applier.status.error ?? .unavailable }
             usleep(200)
@@ -152,7 +163,7 @@ public final class ReplicatedCache: Sendable {
     /// or opened, or its applier was killed. After a kill this process takes over.
     @inline(never)
     func patiently<Result>(_ body: () -> Result?) -> Result? {
-        let deadline = monotonicMilliseconds() + Int64(configuration.readMillisecondsMax)
+        let deadline = monotonicMilliseconds(in: configuration.readMillisecondsMax)
         while true {
             if let result = body() { return result }
             guard monotonicMilliseconds() < deadline else { return nil }
@@ -224,10 +235,7 @@ public final class ReplicatedCache: Sendable {
         var batches: [[UpdateChange]] = []
         var bytes = 0
         for change in changes {
-            if change.key.isEmpty { throw .emptyKey }
-            guard change.key.count <= keyBytesMax else {
-                throw .keyTooLong(bytes: change.key.count, limit: keyBytesMax)
-            }
+            try check(key: change.key)
             let alone = UpdateRecord.headBytes + change.encodedBytes
             guard alone <= bytesMax else { throw .updateTooLarge(bytes: alone, limit: bytesMax) }
             if batches.isEmpty || bytes + change.encodedBytes > bytesMax {
@@ -237,7 +245,13 @@ public final class ReplicatedCache: Sendable {
             batches[batches.count - 1].append(change)
             bytes += change.encodedBytes
         }
-        return batches.map { UpdateRecord($0) }
+        return try batches.map { (batch) throws(ReplicationError) in try UpdateRecord(batch) }
+    }
+
+    /// - Throws: `.emptyKey` or `.keyTooLong` if no replica takes such a key.
+    static func check(key: [UInt8]) throws(ReplicationError) {
+        if key.isEmpty { throw .emptyKey }
+        guard key.count <= keyBytesMax else { throw .keyTooLong(bytes: key.count, limit: keyBytesMax) }
     }
 
     // MARK: Following
@@ -261,13 +275,15 @@ public final class ReplicatedCache: Sendable {
         _ body: @escaping @Sendable () throws(ReplicationError) -> Value
     ) async throws(ReplicationError) -> Value {
         let result: Result<Value, ReplicationError> = await withCheckedContinuation { continuation in
-            BlockingThread {
+            let work: @Sendable () -> Void = {
                 do throws(ReplicationError) {
                     continuation.resume(returning: .success(try body()))
                 } catch {
                     continuation.resume(returning: .failure(error))
                 }
-            }.detach()
+            }
+            // If the system gives no thread, the caller's has to do: the call ends.
+            if let thread = BlockingThread(work) { thread.detach() } else { work() }
         }
         return try result.get()
     }

@@ -5,6 +5,8 @@ import Synchronization
 /// Reads the state file in place, from any process and any thread.
 final class StateReaders: Sendable {
     private let readers: [LockedReader]
+    /// A listing of many keys takes long. It must not keep threads from reading.
+    private let lister: LockedReader
 
     /// A reader serves one thread at a time. With several readers, threads rarely wait for each other. A power of two.
     private static let readersCount = 4
@@ -14,6 +16,7 @@ final class StateReaders: Sendable {
         var readers: [LockedReader] = []
         for _ in 0..<Self.readersCount { readers.append(try LockedReader(path)) }
         self.readers = readers
+        lister = try LockedReader(path)
     }
 
     /// Looks for a key, and hands the value that it found to `body`.
@@ -31,7 +34,7 @@ final class StateReaders: Sendable {
 
     /// All keys, in order; nil: the file cannot be read now.
     func sortedKeys() -> [[UInt8]]? {
-        readers[0].keys()?.filter { $0.count <= ReplicatedCache.keyBytesMax }.sorted {
+        lister.keys()?.filter { $0.count <= ReplicatedCache.keyBytesMax }.sorted {
             $0.lexicographicallyPrecedes($1)
         }
     }

@@ -92,14 +92,14 @@ final class Wakeup: Sendable {
 /// A thread of its own for calls that block.
 struct BlockingThread {
     private var thread = pthread_t()
-    private let isStarted: Bool
 
     private final class Work {
         let body: () -> Void
         init(_ body: @escaping () -> Void) { self.body = body }
     }
 
-    init(_ body: @escaping @Sendable () -> Void) {
+    /// nil: the system gives no thread, and `body` is not run.
+    init?(_ body: @escaping @Sendable () -> Void) {
         let context = Unmanaged.passRetained(Work(body)).toOpaque()
         // SAFETY: the thread takes the reference over.
         let result = pthread_create(
@@ -109,16 +109,16 @@ struct BlockingThread {
                 Unmanaged<Work>.fromOpaque(context).takeRetainedValue().body()
                 return nil
             }, context)
-        isStarted = result == 0
-        if !isStarted {
-            // The system has no further thread, so the caller's thread runs the body.
-            Unmanaged<Work>.fromOpaque(context).takeRetainedValue().body()
+        guard result == 0 else {
+            // SAFETY: no thread took the reference over.
+            Unmanaged<Work>.fromOpaque(context).release()
+            return nil
         }
     }
 
     /// Waits for the end.
-    func join() { if isStarted { pthread_join(thread, nil) } }
+    func join() { pthread_join(thread, nil) }
 
     /// Detaches the thread: it ends with its body.
-    func detach() { if isStarted { pthread_detach(thread) } }
+    func detach() { pthread_detach(thread) }
 }

@@ -61,6 +61,7 @@ public final class FileLog: UpdateLog {
         var id: UInt64
         var firstID: UInt64
         var offset: Int
+        var file: OpenFile
     }
 
     private static func write(
@@ -78,16 +79,18 @@ public final class FileLog: UpdateLog {
                 id: entry.id, token: record.token, contents: record.contents, seed: segment.header.seed, to: &bytes)
             places.append((start + before, entry, bytes.count - before))
         }
-        do throws(ReplicationError) {
-            try segment.file.write(bytes, at: start)
-        } catch {
-            // The disk may be full. If this call fails, too, the next append cuts the bytes off.
+        let written = segment.file.writeSome(bytes, at: start)
+        guard written == bytes.count else {
+            // The disk may be full.
+            let error = SystemText.refused(segment.file.path)
+            // Another process may have read whole frames already: they stay. The next append cuts off the rest.
+            guard written < places[0].bytes else { throw .outcomeUnknown(reason: "\(error)") }
             _ = ftruncate(segment.file.fd, off_t(start))
             throw error
         }
         for place in places { segment.note(place.entry, at: place.offset, bytes: place.bytes) }
         return Written(
-            id: segment.end.point.id, firstID: segment.firstID, offset: segment.end.offset)
+            id: segment.end.point.id, firstID: segment.firstID, offset: segment.end.offset, file: segment.file)
     }
 
     /// Returns when the disk has everything up to a place.
@@ -99,7 +102,7 @@ public final class FileLog: UpdateLog {
                 let last = files.last
                 return (last.file, Synced(firstID: last.firstID, offset: last.end.offset))
             }
-            if reached.firstID > written.firstID { return }
+            if reached.firstID > written.firstID { return try written.file.requireSynced() }
             try file.sync()
             synced = reached
         }
@@ -210,7 +213,7 @@ public final class FileLog: UpdateLog {
 
     /// Waits for another record. It looks at the file every 20 ms.
     public func wait(after id: UInt64, milliseconds: Int, wakeups: [Int32]) throws(ReplicationError) -> Bool {
-        let deadline = monotonicMilliseconds() + Int64(max(0, milliseconds))
+        let deadline = monotonicMilliseconds(in: milliseconds)
         while true {
             if try latest().id != id { return true }
             let left = deadline - monotonicMilliseconds()

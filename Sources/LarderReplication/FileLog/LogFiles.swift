@@ -8,14 +8,17 @@ struct LogFiles {
     private let lockFile: OpenFile
     private let directory: OpenFile
     private let segmentBytes: Int
+    /// How long another process may hold the lock.
+    private let lockMillisecondsMax: Int
     private var generation: UInt64?
     private(set) var segments: [LogSegment] = []
     private(set) var snapshot: UpdatePoint?
     private(set) var snapshotFile: OpenFile?
 
-    init(_ path: String, segmentBytes: Int) throws(ReplicationError) {
+    init(_ path: String, segmentBytes: Int, lockMillisecondsMax: Int = 10_000) throws(ReplicationError) {
         self.path = path
         self.segmentBytes = segmentBytes
+        self.lockMillisecondsMax = lockMillisecondsMax
         let isMade = mkdir(path, 0o700) == 0
         guard isMade || errno == EEXIST else { throw SystemText.refused(path) }
         // With `/.` the path may also be a link to the directory.
@@ -33,10 +36,11 @@ struct LogFiles {
     mutating func locked<Result>(
         _ body: (inout LogFiles) throws(ReplicationError) -> Result
     ) throws(ReplicationError) -> Result {
-        try lockFile.lock(LOCK_EX)
+        try lockFile.lock(milliseconds: lockMillisecondsMax)
         defer { lockFile.unlock() }
         try listIfChanged()
         try last.readOn()
+        for segment in segments where segment.file.mayLackBytes { try segment.writeAgain() }
         if last.hasMore { try last.cutTail() }
         return try body(&self)
     }
@@ -45,7 +49,7 @@ struct LogFiles {
     mutating func refresh() throws(ReplicationError) {
         let isKnown = try generation == readGeneration()
         if !isKnown || segments.isEmpty {
-            try lockFile.lock(LOCK_EX)
+            try lockFile.lock(milliseconds: lockMillisecondsMax)
             defer { lockFile.unlock() }
             try listIfChanged()
         }
@@ -208,6 +212,8 @@ struct LogFiles {
             try noteChange()
             if segments.count == place + 1 || segments[place + 1].firstID > snapshot.id &+ 1 {
                 try keepRest(of: segments[place], isLast: segments.count == place + 1, after: snapshot)
+                // The new segment is out of its order until the names are listed again, even after an error.
+                generation = nil
             }
             for old in segments where old.firstID <= snapshot.id { unlink(old.file.path) }
         }

@@ -11,9 +11,16 @@ final class LogSegment {
         var point: UpdatePoint
     }
     private(set) var end: End
-    /// The offsets of every 64th frame. A read begins at the last of them before its first record.
-    private var marks: [Int] = []
+    /// The place of a frame, and that frame's id.
+    private struct Mark {
+        var id: UInt64
+        var offset: Int
+    }
+    /// A frame is marked when so many frames or bytes lie behind the last mark: a read begins at the last one before
+    /// it.
+    private var marks: [Mark] = []
     private static let framesPerMark: UInt64 = 64
+    private static let bytesPerMark = 1 << 20
     private static let chunkBytes = 1 << 20
 
     init(_ file: OpenFile) throws(ReplicationError) {
@@ -39,7 +46,9 @@ final class LogSegment {
 
     /// Takes note of a frame behind the last one.
     func note(_ entry: UpdateEntry, at offset: Int, bytes: Int) {
-        if (entry.id &- firstID) % Self.framesPerMark == 0 { marks.append(offset) }
+        let isDue =
+            marks.last.map { entry.id &- $0.id >= Self.framesPerMark || offset &- $0.offset >= Self.bytesPerMark }
+        if isDue ?? true { marks.append(Mark(id: entry.id, offset: offset)) }
         end = End(offset: offset + bytes, point: entry.point)
     }
 
@@ -49,12 +58,8 @@ final class LogSegment {
     /// Visits the frames from an id on, up to the last one that was read.
     /// - Parameter visit: returns whether to go on.
     func visit(from id: UInt64, _ visit: (UpdateEntry) -> Bool) throws(ReplicationError) {
-        guard id <= end.point.id else { return }
-        let mark = Int(clamping: (max(id, firstID) &- firstID) / Self.framesPerMark)
-        let known = min(mark, marks.count - 1)
-        guard known >= 0 else { return }
-        let before = firstID &+ UInt64(known) &* Self.framesPerMark &- 1
-        let start = End(offset: marks[known], point: UpdatePoint(id: before, token: .zero))
+        guard id <= end.point.id, let mark = lastMark(upTo: max(id, firstID)) else { return }
+        let start = End(offset: mark.offset, point: UpdatePoint(id: mark.id &- 1, token: .zero))
         let last = end.point.id
         var isStopped = false
         let reached = try scan(from: start) { _, entry, _ in
@@ -66,6 +71,17 @@ final class LogSegment {
         guard isStopped || reached.point.id >= last else {
             throw .logDamaged(path: file.path, offset: reached.offset, reason: "record \(reached.point.id &+ 1)")
         }
+    }
+
+    /// By halving: marks are in the order of their ids, and the first frame has one.
+    private func lastMark(upTo id: UInt64) -> Mark? {
+        var low = 0
+        var high = marks.count
+        while low < high {
+            let middle = low + (high - low) / 2
+            if marks[middle].id <= id { low = middle + 1 } else { high = middle }
+        }
+        return low > 0 ? marks[low - 1] : nil
     }
 
     /// Visits the frames while they are whole and in order, and `visit` returns true.
@@ -92,6 +108,13 @@ final class LogSegment {
                 guard chunk.count > had, chunk.count >= bytes else { return place }
             }
         }
+    }
+
+    /// After a failed `sync`: hands what was written to the disk once more. The caller has the log's lock.
+    /// - Throws: `.logDamaged` if the system's memory does not have it any more.
+    func writeAgain() throws(ReplicationError) {
+        try visit(from: firstID) { _ in true }
+        try file.writeAgain(upTo: end.offset)
     }
 
     /// Removes a frame that a kill or a power failure left unfinished after the last whole one. The caller has the

@@ -1,9 +1,12 @@
 import Glibc
+import Synchronization
 
 /// A file or directory, which is closed with the last reference.
 final class OpenFile: Sendable {
     let fd: Int32
     let path: String
+    /// Whether the disk may lack bytes that were written: Linux tells that once, and the next call succeeds.
+    private let isDoubtful = Mutex(false)
 
     init(_ path: String, _ flags: Int32) throws(ReplicationError) {
         self.path = path
@@ -32,6 +35,12 @@ final class OpenFile: Sendable {
 
     /// Writes all bytes. After an error some of them may have been written.
     func write(_ bytes: [UInt8], at offset: Int) throws(ReplicationError) {
+        guard writeSome(bytes, at: offset) == bytes.count else { throw SystemText.refused(path) }
+    }
+
+    /// Writes bytes.
+    /// - Returns: how many are there. If they are not all, `errno` has the reason.
+    func writeSome(_ bytes: [UInt8], at offset: Int) -> Int {
         var done = 0
         while done < bytes.count {
             // SAFETY: `done` bytes of the array are left out, and no more are written than it has.
@@ -40,17 +49,61 @@ final class OpenFile: Sendable {
                 return pwrite(fd, start + done, bytes.count - done, off_t(offset + done))
             }
             if put < 0, errno == EINTR { continue }
-            guard put > 0 else { throw SystemText.refused(path) }
+            guard put > 0 else { return done }
             done += put
         }
+        return done
     }
 
     /// Syncs the contents to the disk.
+    /// - Throws: also if an earlier call failed, until `writeAgain` has succeeded.
     func sync() throws(ReplicationError) {
-        while fdatasync(fd) != 0 {
-            guard errno == EINTR else { throw SystemText.refused(path) }
+        try isDoubtful.withLock { (isDoubtful: inout sending Bool) throws(ReplicationError) in
+            try requireCertain(isDoubtful)
+            try syncData(&isDoubtful)
         }
     }
+
+    /// - Throws: if a `sync` has failed.
+    func requireSynced() throws(ReplicationError) {
+        try isDoubtful.withLock { (isDoubtful: inout sending Bool) throws(ReplicationError) in
+            try requireCertain(isDoubtful)
+        }
+    }
+
+    private func requireCertain(_ isDoubtful: Bool) throws(ReplicationError) {
+        if isDoubtful { throw .logRefused(path: path, reason: "the disk may lack bytes that were written before") }
+    }
+
+    private func syncData(_ isDoubtful: inout Bool) throws(ReplicationError) {
+        while fdatasync(fd) != 0 {
+            if errno == EINTR { continue }
+            isDoubtful = true
+            throw SystemText.refused(path)
+        }
+    }
+
+    /// Marks the file as after a failed `sync`.
+    func doubt() { isDoubtful.withLock { $0 = true } }
+
+    /// After a failed `sync`, writes the bytes up to an offset once more, and syncs them. The caller has
+    /// found them to be those that were written.
+    func writeAgain(upTo end: Int) throws(ReplicationError) {
+        try isDoubtful.withLock { (isDoubtful: inout sending Bool) throws(ReplicationError) in
+            var offset = 0
+            while offset < end {
+                let bytes = try read(at: offset, count: min(1 << 20, end - offset))
+                guard !bytes.isEmpty else { break }
+                try write(bytes, at: offset)
+                offset += bytes.count
+            }
+            try syncData(&isDoubtful)
+            isDoubtful = false
+        }
+    }
+
+    /// Whether a `sync` has failed.
+    var mayLackBytes: Bool { isDoubtful.withLock { $0 } }
 
     /// Syncs the names in a directory to the disk.
     func syncNames() throws(ReplicationError) {
@@ -65,9 +118,18 @@ final class OpenFile: Sendable {
     }
 
     /// Waits for `flock`'s lock. The system releases it when the process ends, also by a kill.
-    func lock(_ kind: Int32) throws(ReplicationError) {
-        while flock(fd, kind) != 0 {
-            guard errno == EINTR else { throw SystemText.refused(path) }
+    /// - Throws: `.logRefused` if another process keeps the lock for so long. That process was probably stopped.
+    func lock(milliseconds: Int) throws(ReplicationError) {
+        let deadline = monotonicMilliseconds(in: milliseconds)
+        var pauseMicroseconds: UInt32 = 20
+        while flock(fd, LOCK_EX | LOCK_NB) != 0 {
+            if errno == EINTR { continue }
+            guard errno == EWOULDBLOCK else { throw SystemText.refused(path) }
+            guard monotonicMilliseconds() < deadline else {
+                throw .logRefused(path: path, reason: "another process holds the log")
+            }
+            usleep(pauseMicroseconds)
+            pauseMicroseconds = min(2 * pauseMicroseconds, 1000)
         }
     }
 
@@ -96,6 +158,12 @@ func fileStatus(of path: String) -> stat? {
 
 /// The inode number of a file; nil: there is no file of this name.
 func fileNumber(of path: String) -> UInt64? { fileStatus(of: path).map { UInt64($0.st_ino) } }
+
+/// The time of the monotonic clock after some more milliseconds, or the last time that there is.
+func monotonicMilliseconds(in milliseconds: Int) -> Int64 {
+    let (time, isBeyond) = monotonicMilliseconds().addingReportingOverflow(Int64(clamping: max(0, milliseconds)))
+    return isBeyond ? .max : time
+}
 
 /// Milliseconds of the monotonic clock.
 func monotonicMilliseconds() -> Int64 {

@@ -12,14 +12,15 @@ enum SnapshotFile {
     ) throws(ReplicationError) -> OpenFile {
         let header = LogFileHeader(kind: .snapshot, identity: identity, id: point.id, token: point.token)
         let file = try OpenFile(path, O_RDWR | O_CREAT | O_TRUNC)
-        try file.lock(LOCK_EX)
+        // Its name is new, so nobody has the lock for longer than a look.
+        try file.lock(milliseconds: 1000)
         var offset = 0
         var bytes = header.encoded()
         var contents: [UInt8] = []
         var number: UInt64 = 0
         var isLast = false
         while !isLast {
-            if let item = try next() { append(item, to: &contents) } else { isLast = true }
+            if let item = try next() { try append(item, to: &contents) } else { isLast = true }
             guard isLast || contents.count >= frameBytes else { continue }
             for piece in contents.isEmpty ? [[]] : isLast ? [contents, []] : [contents] {
                 number &+= 1
@@ -34,7 +35,11 @@ enum SnapshotFile {
         return file
     }
 
-    private static func append(_ item: SnapshotItem, to contents: inout [UInt8]) {
+    private static func append(_ item: SnapshotItem, to contents: inout [UInt8]) throws(ReplicationError) {
+        try ReplicatedCache.check(key: item.key)
+        guard item.value.count <= LogFrame.recordBytesMax else {
+            throw .updateTooLarge(bytes: item.value.count, limit: LogFrame.recordBytesMax)
+        }
         contents.append(number: UInt16(item.key.count))
         contents += item.key
         contents.append(number: item.id)

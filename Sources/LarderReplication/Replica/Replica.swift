@@ -16,6 +16,8 @@ final class Replica {
     private(set) var rebuilds = 0
     private(set) var recordsApplied = 0
 
+    typealias Pause = () throws(ReplicationError) -> Void
+
     /// Records that one step reads.
     private static let recordsPerStep = 512
     /// How often a rebuild is tried again because the log was rewritten meanwhile.
@@ -40,11 +42,12 @@ final class Replica {
     /// Whether readers find the items that the log leads to.
     var isReadable: Bool { !needsRebuild && file != nil }
 
-    /// Applies the next records.
+    /// Applies the next records. A step that makes the file anew takes as long as the log is to be read.
+    /// - Parameter pause: called between the pieces of a step that makes the file anew. An error ends the step.
     /// - Returns: whether there may be more.
-    func step(_ log: any UpdateLog) throws(ReplicationError) -> Bool {
+    func step(_ log: any UpdateLog, _ pause: Pause = {}) throws(ReplicationError) -> Bool {
         if needsRebuild || file == nil {
-            try rebuild(log)
+            try rebuild(log, pause)
             return true
         }
         do throws(ReplicationError) {
@@ -66,12 +69,15 @@ final class Replica {
         if applied.id > 0, entries.first?.id == applied.id {
             guard entries[0].point == applied else { return demandRebuild() }
             entries.removeFirst()
+            // A large record comes alone, so those behind it may be missing.
+            if entries.isEmpty { entries = try log.read(after: applied.id, limit: Self.recordsPerStep) }
         } else if try !isReplaced(applied, by: log, entries) {
             return demandRebuild()
         }
         for entry in entries {
             guard let file, entry.id == file.state.applied.id &+ 1 else { return demandRebuild() }
-            try apply(entry, to: file)
+            try file.apply(entry)
+            recordsApplied += 1
             try file.writeState()
         }
         return entries.count >= Self.recordsPerStep
@@ -92,29 +98,15 @@ final class Replica {
         return true
     }
 
-    /// Applies the changes of a record. The caller writes the state.
-    private func apply(_ entry: UpdateEntry, to file: StateFile) throws(ReplicationError) {
-        guard let changes = entry.record.changes() else { throw .recordUnreadable(id: entry.id) }
-        for change in changes {
-            guard change.key.count <= ReplicatedCache.keyBytesMax else { throw .recordUnreadable(id: entry.id) }
-            switch change {
-            case .set(let key, let value, let flags): try file.set(key, value, flags: flags, id: entry.id)
-            case .delete(let key): try file.delete(key)
-            }
-        }
-        file.state.applied = entry.point
-        recordsApplied += 1
-    }
-
     // MARK: From the beginning
 
     /// Makes a file from the whole log, and replaces the present one with it.
-    private func rebuild(_ log: any UpdateLog) throws(ReplicationError) {
+    private func rebuild(_ log: any UpdateLog, _ pause: Pause) throws(ReplicationError) {
         let beside = path + ".rebuild"
         for _ in 0..<Self.rebuildsMax {
             unlink(beside)
             let fresh = try StateFile(beside, arenaBytes: arenaBytes, updateBytesMax: updateBytesMax)
-            guard try fill(fresh, from: log) else { continue }
+            guard try fill(fresh, from: log, pause) else { continue }
             file?.abandon()
             file = nil
             try fresh.takePlace(of: path)
@@ -127,10 +119,15 @@ final class Replica {
     }
 
     /// - Returns: false if the log was rewritten meanwhile.
-    private func fill(_ fresh: StateFile, from log: any UpdateLog) throws(ReplicationError) -> Bool {
+    private func fill(
+        _ fresh: StateFile, from log: any UpdateLog, _ pause: Pause
+    ) throws(ReplicationError) -> Bool {
         if let snapshot = try log.snapshot() {
+            var items = 0
             let isWhole = try log.readSnapshot(at: snapshot) { item throws(ReplicationError) in
                 try fresh.set(item.key, item.value, flags: item.flags, id: item.id)
+                items += 1
+                if items % Self.recordsPerStep == 0 { try pause() }
             }
             guard isWhole else { return false }
             fresh.state.applied = snapshot
@@ -139,7 +136,11 @@ final class Replica {
         while fresh.state.applied.id < goal.id {
             let entries = try log.read(after: fresh.state.applied.id, limit: Self.recordsPerStep)
             guard let first = entries.first, first.id == fresh.state.applied.id &+ 1 else { return false }
-            for entry in entries { try apply(entry, to: fresh) }
+            for entry in entries {
+                try fresh.apply(entry)
+                recordsApplied += 1
+            }
+            try pause()
         }
         try fresh.begin(isSynced: false)
         return true

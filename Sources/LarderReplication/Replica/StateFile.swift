@@ -8,7 +8,9 @@ final class StateFile {
     private var path: String
     private let itemBytesMax: Int
     private var arenaBytes: Int
+    /// nil also after the file could not be opened again: the next use tries that once more.
     private var arena: Arena?
+    private var isEnded = false
     var state: ReplicaState
     /// Whether the file existed, and certainly has all changes up to its state.
     private(set) var isTrusted = false
@@ -65,15 +67,48 @@ final class StateFile {
     }
 
     private func opened() throws(ReplicationError) -> Arena {
+        if isEnded { throw .closed }
+        if arena == nil { try openAgain() }
         guard let arena else { throw .closed }
         guard !arena.session.isCondemned else { throw .stateDamaged }
         return arena
+    }
+
+    /// Opens the file after `grow` could not: memory, descriptors or the directory may be there again.
+    /// - Throws: `.stateDamaged` if it is not the same file any more, or has lost items.
+    private func openAgain() throws(ReplicationError) {
+        try open()
+        guard let arena, arena.store.recovery.leftOutItems == 0, isSame(arena) else {
+            self.arena = nil
+            throw .stateDamaged
+        }
+        state.fileNumber = fileNumber(of: path) ?? 0
+    }
+
+    /// Whether the file is the one that was open. The store drops an item that it has no room to replace, so that the
+    /// state may be missing.
+    private func isSame(_ arena: Arena) -> Bool {
+        if let found = read(ReplicaState.key).flatMap({ ReplicaState($0) }) { return found.build == state.build }
+        return fileNumber(of: path) == state.fileNumber && arena.store.recovery.items > 0
     }
 
     /// - Throws: `.stateDamaged` if another program has changed the file.
     func check() throws(ReplicationError) { _ = try opened() }
 
     // MARK: Items
+
+    /// Applies a record, all but writing down that it was applied.
+    func apply(_ entry: UpdateEntry) throws(ReplicationError) {
+        guard let changes = entry.record.changes() else { throw .recordUnreadable(id: entry.id) }
+        for change in changes {
+            guard change.key.count <= ReplicatedCache.keyBytesMax else { throw .recordUnreadable(id: entry.id) }
+            switch change {
+            case .set(let key, let value, let flags): try set(key, value, flags: flags, id: entry.id)
+            case .delete(let key): try delete(key)
+            }
+        }
+        state.applied = entry.point
+    }
 
     func set(_ key: [UInt8], _ value: [UInt8], flags: UInt32, id: UInt64) throws(ReplicationError) {
         while true {
@@ -155,7 +190,7 @@ final class StateFile {
         } catch {
             // The disk probably has no room. The file is unchanged.
             arenaBytes /= 2
-            try open()
+            try? openAgain()
             throw error
         }
         guard let arena, fileNumber(of: path) != before, arena.store.recovery.leftOutItems == 0 else {
@@ -179,8 +214,8 @@ final class StateFile {
 
     /// Closes the file, so that a copy of it or the machine's next boot can use it without a rebuild.
     func close() throws(ReplicationError) {
-        guard arena != nil else { return }
-        defer { arena = nil }
+        if isEnded { return }
+        defer { abandon() }
         // The changes are synced first: the mark must not be on the disk without them.
         guard try opened().store.syncFile() else { throw .stateDamaged }
         state.isClosed = true
@@ -189,7 +224,10 @@ final class StateFile {
     }
 
     /// Closes the file without the mark of an orderly close.
-    func abandon() { arena = nil }
+    func abandon() {
+        arena = nil
+        isEnded = true
+    }
 
     /// Renames the file to the path of another one, which no store has open. Readers of that one switch to this one.
     func takePlace(of other: String) throws(ReplicationError) {

@@ -24,6 +24,8 @@ final class ReplicationPlace: Sendable {
         var configuration = ReplicatedCache.Configuration()
         configuration.arenaBytes = 1 << 20
         configuration.applyMillisecondsMax = 20_000
+        // Other tests may take all processors for seconds.
+        configuration.readMillisecondsMax = 20_000
         change(&configuration)
         return try ReplicatedCache(log: log ?? openLog(), stateFile: state(name), configuration: configuration)
     }
@@ -54,8 +56,8 @@ extension [UInt8] {
 }
 
 /// A record that sets keys to values.
-func record(_ pairs: (String, String)...) -> UpdateRecord {
-    UpdateRecord(pairs.map { .set(key: $0.0.bytes, value: $0.1.bytes, flags: 0) })
+func record(_ pairs: (String, String)...) throws -> UpdateRecord {
+    try UpdateRecord(pairs.map { .set(key: $0.0.bytes, value: $0.1.bytes, flags: 0) })
 }
 
 /// Keys and values of a replica, as text.
