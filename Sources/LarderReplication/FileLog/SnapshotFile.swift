@@ -34,7 +34,7 @@ enum SnapshotFile {
         return file
     }
 
-    private static func append(_ item: SnapshotItem, to contents: inout [UInt8]) {
+    static func append(_ item: SnapshotItem, to contents: inout [UInt8]) {
         contents.append(number: UInt16(item.key.count))
         contents += item.key
         contents.append(number: item.id)
@@ -69,7 +69,7 @@ enum SnapshotFile {
         }
     }
 
-    private static func visitItems(
+    static func visitItems(
         of contents: [UInt8], _ visit: (SnapshotItem) throws(ReplicationError) -> Void
     ) throws(ReplicationError) -> Bool {
         var reader = ByteReader(contents)
