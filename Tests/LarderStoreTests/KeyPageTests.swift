@@ -75,7 +75,7 @@ import Testing
         let before = store.statistics.bucketCount
         var added = 0
         let pages = try Self.pages(of: store, keysMax: 37) { number in
-            guard number % 4 == 0, added < 60_000 else { return }
+            guard number % 2 == 0, added < 90_000 else { return }
             let count = Int.random(in: 1...6000, using: &random)
             try Self.fill(store, (added..<added + count).map { "new \($0)" })
             added += count
