@@ -1,15 +1,26 @@
 import Glibc
+import Synchronization
 
 /// A directory for what one test needs, and what is in its files.
 package enum TestDirectory {
-    /// Makes one under a name of its own.
+    /// The directories that this process has made. Those that are left at its end are removed then, since certificates
+    /// are for all tests of a process.
+    private static let made = Mutex<[String]>([])
+
+    /// Makes one under a name of its own. It is removed at the end of the process at the latest.
     package static func make() throws(ServerStartError) -> String {
         let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(parent)/larder-test-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else {
             throw ServerStartError(description: "mkdtemp: \(String(cString: strerror(errno)))")
         }
-        return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let isFirst = made.withLock { made in
+            made.append(path)
+            return made.count == 1
+        }
+        if isFirst { atexit { TestDirectory.removeAll() } }
+        return path
     }
 
     /// Removes a directory of files, and the files.
@@ -25,6 +36,10 @@ package enum TestDirectory {
             }
         }
         rmdir(path)
+    }
+
+    private static func removeAll() {
+        for path in made.withLock({ $0 }) { remove(path) }
     }
 
     /// The text of a file; nil if it can't be read.

@@ -31,7 +31,7 @@ struct MemoryLimits {
     /// A limit in `memory.high` counts, too, because above it the kernel slows the process down.
     var ofCgroups: MemoryLimit? {
         var result: MemoryLimit?
-        let mounts = lines(of: "/proc/self/mountinfo").compactMap { Mount($0) }
+        let mounts = lines(of: "/proc/self/mountinfo", with: " - cgroup").compactMap { Mount($0) }
         for line in lines(of: "/proc/self/cgroup") {
             let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
             guard parts.count == 3 else { continue }
@@ -70,9 +70,22 @@ struct MemoryLimits {
         return other.bytes < one.bytes ? other : one
     }
 
-    private func lines(of path: String) -> [Substring] {
+    /// - Parameter word: a word that the lines have. The table of mounts may have hundreds of others, and text is slow.
+    private func lines(of path: String, with word: StaticString = "") -> [Substring] {
         guard case .bytes(let bytes, _) = readFile(path) else { return [] }
-        return Substring(decoding: bytes, as: UTF8.self).split(separator: "\n")
+        return bytes.split(separator: UInt8(ascii: "\n")).filter { Self.has($0, word) }.map {
+            Substring(decoding: $0, as: UTF8.self)
+        }
+    }
+
+    private static func has(_ line: ArraySlice<UInt8>, _ word: StaticString) -> Bool {
+        word.withUTF8Buffer { word in
+            word.isEmpty
+                || line.count >= word.count
+                    && (line.startIndex...line.endIndex - word.count).contains {
+                        line[$0] == word[0] && line[$0..<$0 + word.count].elementsEqual(word)
+                    }
+        }
     }
 
     /// A place in the file system that shows cgroups.
