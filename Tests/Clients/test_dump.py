@@ -306,17 +306,18 @@ class TestAmongLarders:
             assert 4950 <= int(left) <= 5001 if exptime else int(left) == -1
 
     def test_the_order_of_use(self, start_server):
-        shape = "items=4,blocksize=16,keysize=16,purge_lru=1"
+        shape = "items=13,blocksize=16,keysize=16,purge_lru=1"
         giver = Larder(start_server, shape, "-o", "relaxed_privileges")
-        for key in [b"a", b"b", b"c"]:
+        keys = [b"key-%d" % number for number in range(12)]
+        for key in keys:
             assert giver.client.set(key, b"v") == b"STORED"
             assert giver.client.ask(b"debugtime 10\r\n") == b"OK"
-        assert giver.client.get(b"a") == b"v"
+        assert giver.client.get(keys[0]) == b"v"
         taker = Larder(start_server, f"{shape},sync={giver.place}")
-        taker.line("has 3 items")
-        for key in [b"d", b"e", b"f"]:
-            assert taker.client.set(key, b"v") == b"STORED"
-        assert set(taker.client.get_many([b"a", b"b", b"c"])) == {b"a"}
+        taker.line("has 12 items")
+        for number in range(7):
+            assert taker.client.set(b"new-%d" % number, b"v") == b"STORED"
+        assert set(taker.client.get_many(keys)) == {keys[0], *keys[7:]}
 
     def test_one_list_for_all(self, start_server, peers):
         """A server that finds itself in its list asks the next one."""
@@ -614,6 +615,9 @@ class TestGiving:
         client = ask(larder.place, receive=False)
         first = client.recv(1 << 10)
         assert larder.client.ask(b"flush_all\r\n") == b"OK"
+        # Values of later items are no part of it.
+        for number in range(1900):
+            assert larder.client.set(b"key-%d" % number, b"x" * 8000) == b"STORED"
         assert len(first + receive_all(client)) < 2000 * (88 + 16 + 8192)
         larder.line("a dump was not sent to its end: the cache was cleared")
 
@@ -641,6 +645,7 @@ class TestGiving:
     def test_those_that_do_not_read_keep_nobody(self, start_server):
         larder = Larder(start_server, "items=2000,blocksize=8192,keysize=16")
         slow = ask(larder.place, receive=False, buffer=16 << 10)
+        assert slow.recv(1) == b"\x6f"
         clients = [ask(larder.place, receive=False) for _ in range(12)]
         assert larder.client.set(b"k", b"v") == b"STORED"
         for client in clients:
@@ -649,7 +654,7 @@ class TestGiving:
 
         def read_slowly():
             with slow, contextlib.suppress(OSError):
-                while not over.wait(0.5) and slow.recv(2 << 10):
+                while not over.wait(0.5) and slow.recv(3 << 10):
                     pass
 
         reader = threading.Thread(target=read_slowly)

@@ -157,6 +157,9 @@ import Testing
             #expect(read(driver, "a", 0, 0..<4) == [1, 2, 3, 4])
             driver.session.flush()
             #expect(read(driver, "a", 0, 0..<4) == nil)
+            // A later item is no part of it.
+            _ = driver.set(key("a"), [5, 6, 7, 8], now: Self.now)
+            #expect(read(driver, "a", 0, 0..<4) == nil)
         }
         driver.session.endSnapshot()
     }
