@@ -38,6 +38,7 @@ let package = Package(
         // Behind traits: who does not ask for them resolves and builds nothing for them.
         .library(name: "LarderMariaDB", targets: ["LarderMariaDB"]),
         .library(name: "LarderPostgreSQL", targets: ["LarderPostgreSQL"]),
+        .executable(name: "larder-log", targets: ["larder-log"]),
         .library(name: "LarderHummingbird", targets: ["LarderHummingbird"]),
         .library(name: "LarderGRDB", targets: ["LarderGRDB"]),
         .executable(name: "qsets-demo", targets: ["qsets-demo"]),
@@ -90,6 +91,9 @@ let package = Package(
                 "LarderReplication", .target(name: "CPostgreSQL", condition: .when(traits: ["PostgreSQL"])),
             ],
             swiftSettings: settings),
+        // `larder log` runs it.
+        .executableTarget(
+            name: "larder-log", dependencies: ["LarderReplication"] + databaseLogs, swiftSettings: settings),
         // Not a product: the tests start and kill it.
         .executableTarget(
             name: "replication-probe", dependencies: ["LarderReplication"] + databaseLogs,
@@ -170,7 +174,8 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "LarderReplicationTests",
-            dependencies: ["LarderReplication", "LarderStore", "LarderTesting", "replication-probe"] + databaseLogs,
+            dependencies: ["LarderReplication", "LarderStore", "LarderTesting", "replication-probe", "larder-log"]
+                + databaseLogs,
             swiftSettings: settings),
         .testTarget(name: "LarderWireTests", dependencies: ["LarderWire", "LarderTesting"], swiftSettings: settings),
         .testTarget(name: "LarderTLSTests", dependencies: ["LarderTLS", "LarderTesting"], swiftSettings: settings),

@@ -16,9 +16,18 @@ let package = Package(
         .executable(name: "larder-floor", targets: ["larder-floor"]),
         .executable(name: "larder-hits", targets: ["larder-hits"]),
         .executable(name: "larder-readers", targets: ["larder-readers"]),
+        .executable(name: "larder-replicas", targets: ["larder-replicas"]),
         .executable(name: "larder-soak", targets: ["larder-soak"]),
     ],
-    dependencies: [.package(name: "larder", path: "..", traits: [])],
+    traits: [.trait(name: "Databases", description: "larder-replicas measures logs in MariaDB and PostgreSQL, too")],
+    dependencies: [
+        .package(
+            name: "larder", path: "..",
+            traits: [
+                .trait(name: "MariaDB", condition: .when(traits: ["Databases"])),
+                .trait(name: "PostgreSQL", condition: .when(traits: ["Databases"])),
+            ])
+    ],
     targets: [
         .target(name: "CBenchSystem", cSettings: [.treatAllWarnings(as: .error)]),
         .target(
@@ -42,6 +51,14 @@ let package = Package(
         .executableTarget(
             name: "larder-readers",
             dependencies: ["CBenchSystem", .product(name: "LarderStore", package: "larder")],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "larder-replicas",
+            dependencies: [
+                .product(name: "LarderReplication", package: "larder"),
+                .product(name: "LarderMariaDB", package: "larder", condition: .when(traits: ["Databases"])),
+                .product(name: "LarderPostgreSQL", package: "larder", condition: .when(traits: ["Databases"])),
+            ],
             swiftSettings: settings),
         .target(
             name: "Soak", dependencies: ["LoadGenerator", "CBenchSystem", "CBenchTLS"],

@@ -70,8 +70,8 @@ import Testing
         #expect(try again.keys().count == 4000)
     }
 
-    @Test(arguments: LogKind.all) func aKeyWrittenOverAndOverNeedsNoLargerFile(_ kind: LogKind) async throws {
-        let place = try ReplicationPlace(kind)
+    @Test func aKeyWrittenOverAndOverNeedsNoLargerFile() async throws {
+        let place = try ReplicationPlace()
         let cache = try place.cache { $0.updateBytesMax = 64 << 10 }
         for number in 0..<1500 { try await cache.set("key\(number % 3)", [UInt8](repeating: 1, count: 1000)) }
         #expect(try ReplicationPlace.content(of: place.state()).count == 1 << 20 + 4096)
@@ -199,8 +199,8 @@ import Testing
         #expect(try content(cache) == ["key": "1"])
     }
 
-    @Test(arguments: LogKind.all) func aMachineWithoutStateDoesNotOpenWhileTheLogIsDown(_ kind: LogKind) throws {
-        let place = try ReplicationPlace(kind)
+    @Test func aMachineWithoutStateDoesNotOpenWhileTheLogIsDown() throws {
+        let place = try ReplicationPlace()
         let log = ChangeableLog(try place.openLog())
         log.become(.down)
         #expect(throws: ReplicationError.logRefused(path: "log", reason: "it is down")) {

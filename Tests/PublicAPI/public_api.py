@@ -85,7 +85,8 @@ def symbol_graphs(library):
     manifest = BUILD.with_suffix(".yaml")
     if not (BUILD / "Modules" / f"{library}.swiftmodule").exists() or not manifest.exists():
         sys.exit(f"{library} is not built: `make debug` builds it.")
-    maps = sorted(set(re.findall(r'-fmodule-map-file=[^"]+', manifest.read_text())))
+    # The second are the directories of the databases' headers, which pkg-config names.
+    maps = sorted(set(re.findall(r'-fmodule-map-file=[^"]+|(?<=")-I/[^"]+', manifest.read_text())))
     target = json.loads(subprocess.run(
         ["swift", "-print-target-info"], check=True, capture_output=True, text=True).stdout)["target"]["triple"]
     with tempfile.TemporaryDirectory() as folder:

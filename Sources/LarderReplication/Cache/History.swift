@@ -79,11 +79,16 @@ extension ReplicatedCache {
 }
 
 /// Replays the records of a log into items, and writes these items as a snapshot.
-enum History {
+package enum History {
     static let recordsPerRead = 1024
 
-    static func rewrite(
-        _ log: any UpdateLog, before id: UInt64?, _ isKept: (SnapshotItem) -> Bool
+    /// Replaces the records up to one of them, or all, by a snapshot.
+    /// - Parameters:
+    ///   - isKept: whether the snapshot has an item.
+    ///   - progress: called after each read, with the id of the last record read and that of the last one to read.
+    package static func rewrite(
+        _ log: any UpdateLog, before id: UInt64?, _ isKept: (SnapshotItem) -> Bool,
+        progress: (UInt64, UInt64) -> Void = { _, _ in }
     ) throws(ReplicationError) {
         while true {
             let latest = try log.latest().id
@@ -91,7 +96,7 @@ enum History {
             guard limit <= latest else { throw .beyondLatest(id: limit, latest: latest) }
             // An earlier call made this snapshot, but may have been killed before `trim`.
             if try log.snapshot()?.id ?? 0 >= limit { return try log.trim() }
-            guard let (point, items) = try replay(log, upTo: limit) else { continue }
+            guard let (point, items) = try replay(log, upTo: limit, progress) else { continue }
             var next = items.values.filter(isKept).makeIterator()
             return try log.rewrite(before: point) { next.next() }
         }
@@ -99,7 +104,7 @@ enum History {
 
     /// - Returns: nil if another process has rewritten the log meanwhile.
     private static func replay(
-        _ log: any UpdateLog, upTo limit: UInt64
+        _ log: any UpdateLog, upTo limit: UInt64, _ progress: (UInt64, UInt64) -> Void
     ) throws(ReplicationError) -> (UpdatePoint, [[UInt8]: SnapshotItem])? {
         var items: [[UInt8]: SnapshotItem] = [:]
         var point = UpdatePoint.start
@@ -117,6 +122,7 @@ enum History {
                 for change in changes { apply(change, entry.id, to: &items) }
                 point = entry.point
             }
+            progress(point.id, limit)
         }
         return (point, items)
     }

@@ -102,6 +102,9 @@ package struct DatabaseAddress: Sendable {
         return "\(scheme)://\(user.map { $0 + "@" } ?? "")\(names)/\(database)?table=\(table)"
     }
 
+    /// Whether a password stands in the URL.
+    package var hasPassword: Bool { password != nil || option("password") != nil }
+
     /// An option's value.
     package func option(_ name: String) -> String? { options.last { $0.name == name }?.value }
 

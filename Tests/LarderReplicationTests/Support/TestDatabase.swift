@@ -148,16 +148,16 @@ final class TestDatabase: @unchecked Sendable {
     }
 
     /// `kill -9` of the server's first process.
-    func kill() {
-        guard let text = try? String(contentsOfFile: path + "/pid", encoding: .utf8),
-            let identifier = Int32(text.trimmingCharacters(in: .whitespacesAndNewlines)), process?.isRunning == true
-        else { return }
-        Glibc.kill(identifier, SIGKILL)
+    func kill() throws {
+        let text = try String(contentsOfFile: path + "/pid", encoding: .utf8)
+        let identifier = try #require(Int32(text.trimmingCharacters(in: .whitespacesAndNewlines)))
+        try #require(process?.isRunning == true, "the server is not running")
+        try #require(Glibc.kill(identifier, SIGKILL) == 0, "the server was not killed")
         process?.awaitEnd()
     }
 
     private func end() {
-        kill()
+        if process?.isRunning == true { try? kill() }
         try? FileManager.default.removeItem(atPath: path)
         unlink(path + "-log")
     }
