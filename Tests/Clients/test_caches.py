@@ -318,7 +318,8 @@ class TestNarrowerLimits:
             finally:
                 server.kill()
         server = Server("--cache", option).start()
-        assert cache_fields(server, "c")["items"] == "500"
+        # The kill may come between the drop of one item and the store of the next, under the one lock of writers.
+        assert cache_fields(server, "c")["items"] in ("499", "500")
         server.stop()
 
 
