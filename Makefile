@@ -47,7 +47,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients test-programs readers generator floor client-probe qsets-demo setup setup-debug setup-test install install-built deb deb-built format check lint tidy public-api clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
+.PHONY: help run build debug test test-swift test-clients test-programs readers generator floor client-probe qsets-demo setup setup-debug setup-test install install-built deb deb-built format check lint tidy public-api clean bench compare gates parts expiry hitratio density replication test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -184,6 +184,10 @@ hitratio: build ## hit ratios of Larder, memcached and (where installed) Redis o
 
 density: build ## how many items of seven sizes Larder and memcached hold with -m 256
 	$(PYTHON) Benchmarks/density.py --memcached "$(MEMCACHED)" $(ARGS)
+
+replication: setup-test ## measure replicated caches over files and both databases (some minutes)
+	$(SWIFT) build $(RELEASE_FLAGS) --traits Databases --package-path Benchmarks --product larder-replicas
+	$(PYTHON) Benchmarks/replication.py $(ARGS)
 
 test-model: setup ## 100,000 random sequences against the model store, every invariant checked after each step
 	$(SWIFT) build $(RELEASE_FLAGS) $(SERVER_TRAITS) --product larder-model
