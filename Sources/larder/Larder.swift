@@ -1,7 +1,7 @@
 import Glibc
 import LarderServer
 
-/// `larder`: serves, sends a command to a server, or looks through a store's file.
+/// `larder`: serves, sends a command to a server, looks through a store's file, or runs `larder-log`.
 @main
 struct Larder {
     nonisolated static func main() {
@@ -44,6 +44,8 @@ struct Larder {
             write(report.text, to: STDOUT_FILENO)
             if let failure = report.failure { write(failure + "\n", to: STDERR_FILENO) }
             return report.exitCode
+        case .log(let words):
+            return becomeLogTool(words)
         case .end(let ending):
             write(ending.text, to: ending.exitCode == 0 ? STDOUT_FILENO : STDERR_FILENO)
             return ending.exitCode

@@ -19,6 +19,7 @@ package enum Help {
                    larder keys [PREFIX]     list the keys of a server
                    larder top               print a server's rates, once a second
                    larder inspect FILE      check a store's file (larder inspect -h)
+                   larder log COMMAND       make and read a log of replicated caches
 
 
             """
@@ -58,6 +59,21 @@ package enum Help {
         making the file at this moment.
 
           --json      print one JSON object instead
+
+        """
+
+    /// `larder log -h`.
+    static let log = """
+        usage: larder log COMMAND [options] [LOG]
+
+        Makes, reads and shortens the log of replicated caches. LOG is a directory or the URL of
+        a database; without it, the environment variable LARDER_LOG_URL has the URL. COMMAND is
+        init, status, tail or rewrite. The program larder-log does the work.
+
+          --sql         init: print the statements that make the tables, and run nothing
+          --after ID    tail: print all changes after a record
+          --follow      tail: go on printing new ones
+          --before ID   rewrite: replace the records up to this one (default: all)
 
         """
 

@@ -8,6 +8,8 @@ package enum CommandLineRequest {
     case client(ClientSettings)
     /// Look through a store's file.
     case inspect(InspectSettings)
+    /// Run `larder-log` with these words.
+    case log([String])
     /// Print and leave.
     case end(Ending)
 }
@@ -34,6 +36,9 @@ package func parseCommandLine(
         case .some(let name) where ClientCommandParser.names.contains(name):
             return .client(try ClientCommandParser.parse(name, Array(words.dropFirst())))
         case "inspect": return .inspect(try parseInspect(Array(words.dropFirst())))
+        case "log":
+            let rest = Array(words.dropFirst())
+            return ["-h", "--help"].contains(rest.first) ? .end(.printed(Help.log)) : .log(rest)
         case "help": return .end(.printed(Help.text))
         case "version": return .end(.printed(Version.line))
         default:

@@ -26,6 +26,7 @@ struct Subcommand: Sendable {
         Subcommand(name: "keys", summary: "list the keys of a server", help: Help.keys),
         Subcommand(name: "top", summary: "print a server's rates, once a second", help: Help.top),
         Subcommand(name: "inspect", summary: "check a store's file", help: Help.inspect),
+        Subcommand(name: "log", summary: "make and read a log of replicated caches", help: Help.log),
         Subcommand(name: "help", summary: "print the options and exit", help: ""),
         Subcommand(name: "version", summary: "print the version and exit", help: ""),
     ]
