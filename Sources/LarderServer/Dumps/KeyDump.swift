@@ -42,7 +42,8 @@ final class KeyDump: AnswerStream {
 
     private func write(_ item: Item, _ connection: inout Connection, _ context: inout WorkerContext) {
         let expiry = context.session.expiry(of: item)
-        guard expiry > context.now else { return }
+        // The state of a replicated cache has a key that no client can name.
+        guard expiry > context.now, item.keyLength <= TextParser.keyLengthMax else { return }
         // The line of `stats cachedump` has the key as it is, so a key that could end the line is left out; and so is a
         // binary key, as in memcached. The other forms encode such keys.
         if form == .cachedump, item.keyIsBinary || !KeyText.isPlain(item.key, item.keyLength) { return }
