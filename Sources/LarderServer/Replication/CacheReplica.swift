@@ -1,7 +1,7 @@
 import CLarderSystem
 import LarderReplication
 import LarderStore
-import Synchronization
+import LarderWire
 
 /// Keeps a cache equal to its copies on other servers, through a durable log: `log=`.
 ///
