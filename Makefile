@@ -47,7 +47,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients readers generator floor client-probe qsets-demo setup setup-debug setup-test install install-built format check lint tidy public-api clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
+.PHONY: help run build debug test test-swift test-clients test-programs readers generator floor client-probe qsets-demo setup setup-debug setup-test install install-built format check lint tidy public-api clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -65,14 +65,19 @@ debug: setup-debug ## build everything, tests and what stands behind traits too,
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --build-tests
 
 test: setup-test ## check the layout, build both ways, warnings being errors, then run every test (what CI runs)
-	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory -j2 --output-sync=target check build
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-model test-programs
 	@$(MAKE) --no-print-directory test-swift
-	@$(MAKE) --no-print-directory test-model
 	@$(MAKE) --no-print-directory test-fuzz
 	@$(MAKE) --no-print-directory test-clients
 	@$(MAKE) --no-print-directory test-soak
 	@$(MAKE) --no-print-directory gates
+
+# An optimised build uses one core for most of its time, and so does the run of the model. `make test` lets two of them
+# work side by side.
+test-programs: setup
+	@$(MAKE) --no-print-directory -j1 readers generator soak-program
+	@$(FUZZ_SETTINGS) Tests/Fuzzing/fuzz build
 
 # The tests of the client and of replicas talk to servers and processes within time-outs: one at a time, so that they
 # do not starve each other, nor those that compute for minutes.

@@ -19,6 +19,15 @@ public struct ItemWalk: Sendable {
     /// A walk from the beginning.
     public init() {}
 
+    /// A walk from a place in the order of hashes, which may lie within a bucket. The bucket is then visited as a whole.
+    init(at place: UInt64) { position = place }
+
+    /// The place in the order of hashes that the walk has reached.
+    var place: UInt64 { position }
+
+    /// The place of a hash in that order.
+    static func place(ofHash hash: UInt64) -> UInt64 { hash.bitsReversed }
+
     /// Items that one bucket can have: what `nextItems` needs room for.
     public static let itemsMax = 64 * Int(LARDER_BUCKET_SLOTS)
 
@@ -28,7 +37,9 @@ public struct ItemWalk: Sendable {
             isComplete = true
             return
         }
-        (position, isComplete) = position.addingReportingOverflow(1 << UInt64(64 - bits))
+        let bucket = position >> UInt64(64 - bits)
+        // A shift by all 64 bits does not come here.
+        (position, isComplete) = (bucket << UInt64(64 - bits)).addingReportingOverflow(1 << UInt64(64 - bits))
     }
 }
 

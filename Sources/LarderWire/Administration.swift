@@ -14,6 +14,8 @@ package enum Administration: Sendable, Equatable {
     case crawl(ClassList)
     /// `lru_crawler metadump`, `mgdump`
     case dumpKeys(KeyDumpForm, ClassList)
+    /// `lru_crawler scan`, Larder's own: at most so many keys that begin with a prefix, from a cursor on.
+    case scanKeys(cursor: UInt64, keysMax: UInt32, prefix: [UInt8])
 
     /// `refresh_certs`
     case refreshCertificates

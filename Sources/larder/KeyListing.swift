@@ -4,10 +4,65 @@ import LarderServer
 /// How long after a refusal the server is asked again: it is busy with another list.
 private let busyPauseMilliseconds: Int32 = 50
 
-/// Prints the keys of `lru_crawler metadump all` that begin as asked.
+/// Keys of one page of a list.
+private let pageKeysMax = 10_000
+/// No key is longer.
+private let keyBytesMax = 250
+
+/// Prints the keys that begin as asked.
 func printKeys(_ listing: KeyListing, _ talk: inout ServerTalk) throws(ServerFailure) {
-    guard listing.limit != 0 else { return }
+    guard listing.limit != 0, listing.prefix.count <= keyBytesMax else { return }
     var output = StandardOutput()
+    if try !printPages(listing, &talk, &output) { try printDump(listing, &talk, &output) }
+    try output.flush()
+}
+
+/// Prints the keys of `lru_crawler scan`, which a Larder has.
+/// - Returns: whether the server has it.
+private func printPages(
+    _ listing: KeyListing, _ talk: inout ServerTalk, _ output: inout StandardOutput
+) throws(ServerFailure) -> Bool {
+    var left = listing.limit ?? Int.max
+    var cursor = listing.cursor ?? 0
+    let prefix = percentEncoded(listing.prefix)
+    repeat {
+        try talk.send(Array("lru_crawler scan \(cursor) \(min(left, pageKeysMax)) \(prefix)\r\n".utf8))
+        var line = try talk.line()
+        if line.elementsEqual("ERROR".utf8) {
+            guard listing.cursor == nil else { throw ServerFailure(message: "the server has no lists with a cursor") }
+            return false
+        }
+        while !line.elementsEqual("END".utf8) {
+            if let key = key(of: line) {
+                try output.add(listing.printed(key))
+                left -= 1
+            } else {
+                cursor = try nextCursor(of: line)
+            }
+            line = try talk.line()
+        }
+    } while cursor != 0 && left > 0
+    // Standard output has keys only.
+    if listing.cursor != nil {
+        try output.flush()
+        write("larder keys: the next cursor is \(cursor)\n", to: STDERR_FILENO)
+    }
+    return true
+}
+
+/// Of `CURSOR number`. Any other line is an error of the server.
+private func nextCursor(of line: [UInt8]) throws(ServerFailure) -> UInt64 {
+    let word = Array("CURSOR ".utf8)
+    guard line.starts(with: word), let cursor = UInt64(String(decoding: line[word.count...], as: UTF8.self)) else {
+        throw .answered(line)
+    }
+    return cursor
+}
+
+/// Prints the keys of `lru_crawler metadump all` that begin as asked.
+private func printDump(
+    _ listing: KeyListing, _ talk: inout ServerTalk, _ output: inout StandardOutput
+) throws(ServerFailure) {
     var left = listing.limit ?? Int.max
     let deadline = milliseconds() + listing.busyMilliseconds
     try talk.send(Array("lru_crawler metadump all\r\n".utf8))
@@ -20,13 +75,28 @@ func printKeys(_ listing: KeyListing, _ talk: inout ServerTalk) throws(ServerFai
             try talk.send(Array("lru_crawler metadump all\r\n".utf8))
             continue
         }
-        guard line.starts(with: "key=".utf8) else { throw .answered(line) }
-        let key = percentDecoded(line[4...].prefix { $0 != UInt8(ascii: " ") })
+        guard let key = key(of: line) else { throw .answered(line) }
         guard key.starts(with: listing.prefix) else { continue }
-        try output.add(listing.endsInNull ? key + [0] : PrintableText.bytes(key) + [UInt8(ascii: "\n")])
+        try output.add(listing.printed(key))
         left -= 1
     }
-    try output.flush()
+}
+
+/// The key of a line of the list; nil: it is another line.
+private func key(of line: [UInt8]) -> [UInt8]? {
+    guard line.starts(with: "key=".utf8) else { return nil }
+    return percentDecoded(line[4...].prefix { $0 != UInt8(ascii: " ") })
+}
+
+extension KeyListing {
+    fileprivate func printed(_ key: [UInt8]) -> [UInt8] {
+        endsInNull ? key + [0] : PrintableText.bytes(key) + [UInt8(ascii: "\n")]
+    }
+}
+
+/// Each byte as `%XX`.
+private func percentEncoded(_ bytes: [UInt8]) -> String {
+    bytes.map { "%" + ($0 < 16 ? "0" : "") + String($0, radix: 16, uppercase: true) }.joined()
 }
 
 /// `%XX` as the byte that it stands for. A percent sign without two digits stands for itself.

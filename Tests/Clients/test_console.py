@@ -14,7 +14,7 @@ FILES = {
     "/": "text/html; charset=utf-8", "/console.js": "text/javascript; charset=utf-8",
     "/charts.js": "text/javascript; charset=utf-8", "/format.js": "text/javascript; charset=utf-8",
     "/console.css": "text/css; charset=utf-8", "/icon.svg": "image/svg+xml; charset=utf-8",
-    "/status.json": "application/json", "/key.json?key=x": "application/json",
+    "/status.json": "application/json", "/key.json?key=x": "application/json", "/keys.json": "application/json",
 }
 
 

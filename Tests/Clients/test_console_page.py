@@ -81,6 +81,32 @@ class TestPage:
         poll(lambda: figure(browser, "Items") == "0", "the other cache's items", 30, 0.05)
         assert browser.errors == []
 
+    def test_lists_keys_by_prefix(self, start_server, browser):
+        admin = Admin(start_server, "-o", "hot_keys", "-D", ":", threads=1)
+        keys = [f"user:{number:03}" for number in range(120)]
+        with admin.server.connect() as connection:
+            for key in [*keys, "other:<b>1</b>"]:
+                assert connection.set(key.encode(), b"x") == b"STORED"
+            for _ in range(300):
+                assert connection.get(b"other:<b>1</b>") == b"x"
+        browser.open(f"http://127.0.0.1:{admin.port}/")
+        poll(lambda: figure(browser, "Items") == "121", "the items", 30, 0.05)
+        browser.evaluate("document.querySelector('#prefix').value = 'user:';"
+                         "document.querySelector('#list').requestSubmit()")
+        listed = []
+        for count in [50, 50, 20]:
+            poll(lambda: browser.text("#listed-note").startswith(f"{count} keys"),
+                 lambda: browser.text("#listed-note"), 30, 0.05)
+            listed += browser.text("#listed").split()
+            if count == 50:
+                browser.evaluate("document.querySelector('#more').click()")
+                poll(lambda: browser.text("#listed").split()[0] != listed[-50], "the next page", 30, 0.05)
+        assert sorted(listed) == keys
+        assert browser.evaluate("document.querySelector('#more').hidden")
+        poll(lambda: "other:<b>1</b>" in browser.text("#hot-keys tbody"), "a hot key", 30, 0.05)
+        assert browser.text("#prefixes tbody").split()[:2] == ["other", "300"]
+        assert browser.errors == []
+
     def test_stays_on_its_host(self, admin, page):
         poll(lambda: polls_of(page) > 2, "polls", 30, 0.05)
         hosts = {urllib.parse.urlsplit(address).netloc for address in page.requests}
@@ -109,8 +135,9 @@ class TestPage:
                 page.write(key)
                 page.press("Enter")
                 poll(lambda: "is in the cache" in page.text("#found"), lambda: page.text("#found"), 30, 0.05)
-        regions = {f"div{part}-heading" for part in ["latency", "buckets", "caches", "clients"]}
-        assert regions | {"cache", "key", "button", "a/metrics", "a/status.json"} <= set(seen)
+        parts = ["latency", "buckets", "caches", "hot-keys", "prefixes", "clients"]
+        regions = {f"div{part}-heading" for part in parts}
+        assert regions | {"cache", "key", "button", "prefix", "list-button", "a/metrics", "a/status.json"} <= set(seen)
         assert page.text("#found").startswith(f"{key} is in the cache.")
         assert page.evaluate("document.querySelectorAll('#found img').length") == 0
         assert page.evaluate("document.title") == "Larder" and "Flags" in page.text("#found")
@@ -136,6 +163,11 @@ class TestPage:
         browser.evaluate("document.querySelector('#key').value = 'W'.repeat(250);"
                          "document.querySelector('#search').requestSubmit()")
         poll(lambda: "not in the cache" in browser.text("#found"), "an answer", 30, 0.05)
+        with admin.server.connect() as connection:
+            assert connection.set(b"W" * 250, b"x") == b"STORED"
+        browser.evaluate("document.querySelector('#prefix').value = 'W';"
+                         "document.querySelector('#list').requestSubmit()")
+        poll(lambda: "W" * 250 in browser.text("#listed"), "a list", 30, 0.05)
         assert browser.evaluate("innerWidth") == width
         assert browser.evaluate("document.documentElement.scrollWidth") <= width
 

@@ -32,6 +32,8 @@ package struct KeyListing: Sendable, Equatable {
     package var prefix: [UInt8] = []
     /// How many are printed; nil: all.
     package var limit: Int?
+    /// Where the list begins, and that the next cursor is printed; nil: neither.
+    package var cursor: UInt64?
     /// Whether a NUL ends each key, and the key's bytes are as they are.
     package var endsInNull = false
     /// How long a server may be busy with other lists.
@@ -49,6 +51,7 @@ struct ClientCommandParser {
     static let names = ["stats", "get", "set", "delete", "keys", "top"]
 
     private static let limit = Option(long: "limit", .required("N"), .load, "", effect: { _, _ in })
+    private static let cursor = Option(long: "cursor", .required("N"), .load, "", effect: { _, _ in })
     private static let once = Option(long: "once", .none, .load, "", effect: { _, _ in })
     private static let null = Option("0", nil, .none, .load, "", effect: { _, _ in })
 
@@ -68,13 +71,16 @@ struct ClientCommandParser {
 
     private mutating func read(_ arguments: [String]) throws(Ending) {
         var options = Option.all.filter { "lpshZ".contains($0.letter) } + [PingSettings.timeout]
-        if name == "keys" { options += [Self.limit, Self.null] }
+        if name == "keys" { options += [Self.limit, Self.cursor, Self.null] }
         if name == "top" { options.append(Self.once) }
         for event in getOptLong(arguments, options: options) {
             switch event {
             case .option("h", _): throw .printed(Subcommand.all.first { $0.name == name }?.help ?? "")
             case .option(Self.limit.letter, let text):
                 listing.limit = try wholeNumber(text ?? "", "--limit", in: 0...Int(Int32.max), "a number of keys")
+            case .option(Self.cursor.letter, let text):
+                guard let number = UInt64(text ?? "") else { throw .badValue("--cursor takes a number.") }
+                listing.cursor = number
             case .option(Self.once.letter, _): isOnce = true
             case .option(Self.null.letter, _): listing.endsInNull = true
             case .option(let letter, let text): try server.apply(letter, text ?? "")

@@ -59,13 +59,15 @@ extension Help {
         usage: larder keys [options] [PREFIX]
 
         Lists the keys that begin with PREFIX, or all keys, one a line and in no order. A control
-        character in a key is printed as % and two digits. The server must allow lru_crawler
-        metadump. Exit code 0: the list is complete, or has N keys; 1: the server did not answer,
+        character in a key is printed as % and two digits. The server must allow dumps of keys.
+        Exit code 0: the list is complete, or has N keys; 1: the server did not answer,
         or refused.
 
         \(server)
           -0          end each key with a NUL, and print its bytes as they are
           --limit N   print at most so many keys
+          --cursor N  begin at this cursor, or at the start with 0, and print the next cursor to
+                      standard error; 0 is the end of the list. Larder only
 
         """
 

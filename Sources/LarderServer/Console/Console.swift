@@ -13,6 +13,7 @@ enum Console {
         case "/icon.svg": file("image/svg+xml", consoleIcon)
         case "/status.json": withFields(request) { status($0, state, reasonNotReady: reasonNotReady) }
         case "/key.json": withFields(request) { KeyJSON.answer($0, state) }
+        case "/keys.json": withFields(request) { KeysJSON.answer($0, state) }
         default: nil
         }
     }

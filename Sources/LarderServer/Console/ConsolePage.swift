@@ -34,6 +34,18 @@ let consolePage = #"""
       <div id="found" role="status"></div>
     </section>
 
+    <section class="across" aria-labelledby="list-heading">
+      <h2 id="list-heading">Keys</h2>
+      <form id="list" autocomplete="off">
+        <label for="prefix">Begin with</label>
+        <input id="prefix" type="text" maxlength="250" spellcheck="false" autocapitalize="off">
+        <button id="list-button">List</button>
+      </form>
+      <p class="note" id="listed-note" role="status"></p>
+      <ul id="listed"></ul>
+      <button id="more" type="button" hidden>Next page</button>
+    </section>
+
     <section aria-labelledby="rates-heading">
       <h2 id="rates-heading">Requests a second</h2>
       <div id="rates"></div>
@@ -80,6 +92,26 @@ let consolePage = #"""
         <table id="caches">
           <thead><tr><th>Cache</th><th>Items</th><th>Bytes</th><th>Limit</th><th>Gets/s</th><th>Sets/s</th>
             <th>Hit ratio</th><th>Evicted</th><th>Expired</th><th>File</th></tr></thead>
+          <tbody></tbody>
+        </table>
+      </div>
+    </section>
+
+    <section aria-labelledby="hot-keys-heading">
+      <h2 id="hot-keys-heading">Hot keys</h2>
+      <div class="wide" role="region" aria-labelledby="hot-keys-heading" tabindex="0">
+        <table id="hot-keys">
+          <thead><tr><th>Key</th><th>Reads/s</th></tr></thead>
+          <tbody></tbody>
+        </table>
+      </div>
+    </section>
+
+    <section aria-labelledby="prefixes-heading">
+      <h2 id="prefixes-heading">Prefixes</h2>
+      <div class="wide" role="region" aria-labelledby="prefixes-heading" tabindex="0">
+        <table id="prefixes">
+          <thead><tr><th>Prefix</th><th>Gets</th><th>Hits</th><th>Sets</th><th>Deletes</th></tr></thead>
           <tbody></tbody>
         </table>
       </div>

@@ -96,6 +96,7 @@ let consoleScript = #"""
       drawLatency(status);
       drawMemory(status.memory);
       drawCaches(status, name);
+      drawKeys(status);
       drawClients(status);
     }
 
@@ -237,6 +238,23 @@ let consoleScript = #"""
       byId("caches-note").textContent = more > 0 ? `${more} more are not shown.` : "";
     }
 
+    function drawKeys({ hot_keys: hotKeys, prefixes }) {
+      fillTable("hot-keys", (hotKeys ?? []).map(({ key, per_second: rate }) => [keyText(key), number(rate)]),
+        hotKeys ? "No key was read" : "Off. stats hotkeys on, or -o hot_keys, counts them.");
+      fillTable("prefixes", (prefixes ?? []).map(({ prefix, gets, hits, sets, deletes }) => [
+        keyText(prefix), ...[gets, hits, sets, deletes].map(number),
+      ]), prefixes ? "No key with a prefix was used" : "Off. stats detail on, or -D, counts them.");
+    }
+
+    /** A key in percent-encoding as text. A key that is not UTF-8 stays as it is. */
+    function keyText(encoded) {
+      try {
+        return decodeURIComponent(encoded);
+      } catch {
+        return encoded;
+      }
+    }
+
     /** How the server serves a client. */
     const STATES = {
       reading: "reads requests", readingValue: "reads a value", skipping: "skips a refused value",
@@ -297,6 +315,33 @@ let consoleScript = #"""
         html("dl", {}, ...rows.flatMap(([term, value]) => [html("dt", {}, term), html("dd", {}, value)])),
       ];
     }
+
+    // The list of keys
+
+    /** Where the next page begins, with the cache and the prefix of the list. */
+    let nextPage = null;
+
+    async function listKeys(page) {
+      const note = byId("listed-note");
+      try {
+        const { keys, cursor } = await ask("/keys.json", page);
+        byId("listed").replaceChildren(...keys.map((key) => html("li", {}, html("code", {}, keyText(key)))));
+        note.textContent = cursor === null ? `${number(keys.length)} keys, and no further page.`
+          : `${number(keys.length)} keys of this page.`;
+        nextPage = cursor === null ? null : { ...page, cursor };
+      } catch (error) {
+        note.textContent = `The list failed: ${error.message}`;
+        nextPage = null;
+      }
+      byId("more").hidden = nextPage === null;
+    }
+
+    byId("list").addEventListener("submit", (event) => {
+      event.preventDefault();
+      listKeys({ cache: cacheChoice.value, prefix: byId("prefix").value, cursor: "0", limit: "50" });
+    });
+
+    byId("more").addEventListener("click", () => listKeys(nextPage));
 
     cacheChoice.addEventListener("change", () => {
       if (samples.length > 0) draw(samples.at(-1));

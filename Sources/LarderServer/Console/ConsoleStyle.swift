@@ -76,6 +76,11 @@ let consoleStyle = #"""
     #found dl { margin: 0; display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 2px 14px; }
     #found dt { color: var(--quiet); }
     #found dd { margin: 0; overflow-wrap: anywhere; }
+    #listed { margin: 0; padding: 0; list-style: none; columns: 22rem; }
+    #listed:not(:empty) { margin: 8px 0; }
+    #listed li { overflow-wrap: anywhere; }
+    #listed-note { margin: 8px 0 0; }
+    #hot-keys td:first-child, #prefixes td:first-child { overflow-wrap: anywhere; white-space: pre-wrap; }
     code { font-family: ui-monospace, monospace; white-space: pre-wrap; }
 
     .wide { overflow-x: auto; position: relative; }

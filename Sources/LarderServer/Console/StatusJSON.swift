@@ -15,6 +15,8 @@ struct StatusJSON {
     private static let cachesMax = 64
     private static let clientsMax = 50
     private static let timeBucketsMax = 24
+    /// Hot keys, and prefixes.
+    private static let keysMax = 20
     /// Characters of the map of slabs.
     private static let cellsMax = 1024
 
@@ -45,6 +47,8 @@ struct StatusJSON {
             ("caches_left_out", "\(max(0, state.caches.count - Self.cachesMax))"),
             ("memory", memory(now: now)),
             ("clients", clients(now: now)),
+            ("hot_keys", hotKeys(now: now)),
+            ("prefixes", prefixes),
         ]) + "\n"
     }
 
@@ -137,6 +141,33 @@ struct StatusJSON {
         if let last = rest.last { list.append(bucket(last.endMilliseconds &- now, rest)) }
         if !forever.isEmpty { list.append(bucket(nil, forever[...])) }
         return JSONText.array(list)
+    }
+
+    // MARK: Keys
+
+    /// Null if nothing counts them, or if `-X` forbids lists of keys.
+    private func hotKeys(now: Int64) -> String {
+        guard state.settings.dumpEnabled, state.hotKeys.isOn,
+            let number = state.caches.firstIndex(where: { $0 === cache })
+        else { return "null" }
+        let entries = state.hotKeys.lines(ofCache: number, now: now, countMax: Self.keysMax)
+        return JSONText.array(
+            entries.map { entry in
+                JSONText.object([("key", JSONText.string(entry.key)), ("per_second", entry.perSecond)])
+            })
+    }
+
+    /// The prefixes with the most requests, of all caches; null like `hotKeys`.
+    private var prefixes: String {
+        guard state.settings.dumpEnabled, state.detail.isEnabled else { return "null" }
+        let counts = state.detail.counts.sorted { ($0.value.gets + $0.value.sets) > ($1.value.gets + $1.value.sets) }
+        return JSONText.array(
+            counts.prefix(Self.keysMax).map { prefix, count in
+                JSONText.object([
+                    ("prefix", JSONText.string(PrintableKey.percentEncoded(prefix))), ("gets", "\(count.gets)"),
+                    ("hits", "\(count.hits)"), ("sets", "\(count.sets)"), ("deletes", "\(count.deletes)"),
+                ])
+            })
     }
 
     // MARK: Clients

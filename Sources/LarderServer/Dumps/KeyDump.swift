@@ -41,15 +41,23 @@ final class KeyDump: AnswerStream {
     private var isOver: Bool { walk.isComplete || itemsLeft == 0 }
 
     private func write(_ item: Item, _ connection: inout Connection, _ context: inout WorkerContext) {
-        let expiry = context.session.expiry(of: item)
         // The state of a replicated cache has a key that no client can name.
-        guard expiry > context.now, item.keyLength <= TextParser.keyLengthMax else { return }
+        guard context.session.expiry(of: item) > context.now, item.keyLength <= TextParser.keyLengthMax else { return }
         // The line of `stats cachedump` has the key as it is, so a key that could end the line is left out; and so is a
         // binary key, as in memcached. The other forms encode such keys.
         if form == .cachedump, item.keyIsBinary || !KeyText.isPlain(item.key, item.keyLength) { return }
-        guard let out = connection.output.room(TextDump.lineLengthMax, &context.pool) else {
-            return connection.outOfReplyMemory(&context)
+        if connection.writeDumpLine(form, item, &context) { itemsLeft -= 1 }
+    }
+}
+
+extension Connection {
+    /// Writes the line of a dump for an item. Without memory for it the connection ends, and the answer is false.
+    mutating func writeDumpLine(_ form: KeyDumpForm, _ item: Item, _ context: inout WorkerContext) -> Bool {
+        guard let out = output.room(TextDump.lineLengthMax, &context.pool) else {
+            outOfReplyMemory(&context)
+            return false
         }
+        let expiry = context.session.expiry(of: item)
         let length = TextDump.encode(
             form, key: item.key, keyLength: item.keyLength,
             DumpedItem(
@@ -60,7 +68,7 @@ final class KeyDump: AnswerStream {
                 valueBytes: item.valueLength, clientFlags: item.clientFlags,
                 keyIsBinary: item.keyIsBinary),
             at: out)
-        connection.output.didWrite(length)
-        itemsLeft -= 1
+        output.didWrite(length)
+        return true
     }
 }

@@ -18,6 +18,9 @@ extension Execute {
         case .setCrawlerLimit(let items): reply = tune(state) { $0.crawlerItemsMax = items }
         case .crawl(let classes): reply = crawl(&context, classes)
         case .dumpKeys(let form, let classes): reply = dumpKeys(&connection, context, form, classes)
+        case .scanKeys(let cursor, let keysMax, let prefix):
+            let page = KeyPage(from: cursor, prefix: prefix, keysMax: Int(keysMax))
+            reply = beginDump(&connection, context, .metadump, KeyScan(page))
         case .setMemoryLimit(let megabytes): reply = setMemoryLimit(context, megabytes: Int(megabytes))
         case .tuneEviction(let hot, let warm, let hotFactor, let warmFactor):
             reply = tune(state) {
@@ -116,6 +119,14 @@ extension Execute {
         _ connection: inout Connection, _ context: borrowing WorkerContext, _ form: KeyDumpForm,
         _ classes: ClassList
     ) -> Reply? {
+        beginDump(
+            &connection, context, form, classes == .invalid ? nil : KeyDump(form, isEmpty: classes == .nothing))
+    }
+
+    /// - Parameter dump: nil: the command names a class that cannot be.
+    private static func beginDump(
+        _ connection: inout Connection, _ context: borrowing WorkerContext, _ form: KeyDumpForm, _ dump: AnswerStream?
+    ) -> Reply? {
         let state = context.state
         guard state.caches[context.cacheNumber].crawler.isEnabled else { return .crawlerDisabled }
         guard state.settings.dumpEnabled else {
@@ -124,8 +135,8 @@ extension Execute {
         guard connection.hasNothingPipelined else {
             return form == .mgdump ? .mgdumpNotFirst : .metadumpNotFirst
         }
-        guard classes != .invalid else { return .badSlabClass }
-        connection.begin(KeyDump(form, isEmpty: classes == .nothing))
+        guard let dump else { return .badSlabClass }
+        connection.begin(dump)
         return nil
     }
 

@@ -79,7 +79,7 @@ extension HotKeys {
     /// A cache's keys as statistics: percent-encoded, and the requests a second with one decimal.
     func lines(ofCache cache: Int, now: Int64, countMax: Int) -> [(key: String, perSecond: String)] {
         keys(ofCache: cache, now: now, countMax: countMax).map { entry in
-            (KeyText.percentEncoded(entry.key), Self.decimal(entry.perSecond))
+            (PrintableKey.percentEncoded(entry.key), Self.decimal(entry.perSecond))
         }
     }
 
@@ -87,20 +87,6 @@ extension HotKeys {
         // More than any machine answers: the conversion must not trap.
         let tenths = Int64(min(value, 1e15) * 10 + 0.5)
         return "\(tenths / 10).\(tenths % 10)"
-    }
-}
-
-extension KeyText {
-    /// A key as in the dumps of keys.
-    fileprivate static func percentEncoded(_ key: [UInt8]) -> String {
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: lengthMax) { out in
-            key.withUnsafeBytes { key in
-                // SAFETY: `out` has room for the longest spelling.
-                guard let start = out.baseAddress, let first = key.baseAddress else { return "" }
-                let length = writePercentEncoded(first, key.count, at: start)
-                return String(decoding: out[..<length], as: UTF8.self)
-            }
-        }
     }
 }
 

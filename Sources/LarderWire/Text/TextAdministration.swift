@@ -97,6 +97,7 @@ package enum TextAdministration {
     private static func crawler(_ arguments: TextTokens) -> Administration {
         var words = arguments
         let subcommand = words.next()
+        if subcommand.equals("scan") { return scan(words) }
         let argument = words.next()
         guard words.next().isAbsent else { return .answered(.unknownCommand) }
         if argument.isAbsent {
@@ -116,6 +117,20 @@ package enum TextAdministration {
         let secondInMicroseconds = 1_000_000
         return number > secondInMicroseconds
             ? .answered(.crawlerSleepTooLong) : .setCrawlerSleep(microseconds: number)
+    }
+
+    /// `lru_crawler scan <cursor> <keys> [<prefix>]`, with the prefix in percent-encoding.
+    private static func scan(_ arguments: TextTokens) -> Administration {
+        var words = arguments
+        let (cursor, keysMax, prefix) = (words.next(), words.next(), words.next())
+        guard !keysMax.isAbsent, words.next().isAbsent else { return .answered(.unknownCommand) }
+        guard let cursor = DecimalText.unsigned64(cursor.start, cursor.length),
+            let keysMax = DecimalText.exactUInt32(keysMax.start, keysMax.length), keysMax > 0
+        else { return .answered(.badCommandLine) }
+        // SAFETY: the word lies in the line, which the caller holds.
+        let text = UnsafeBufferPointer(start: prefix.start, count: prefix.length)
+        guard let bytes = KeyText.percentDecoded(text) else { return .answered(.badCommandLine) }
+        return .scanKeys(cursor: cursor, keysMax: keysMax, prefix: bytes)
     }
 
     /// Class numbers that memcached has.
