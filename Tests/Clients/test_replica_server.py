@@ -224,9 +224,12 @@ def test_meta_commands(nodes):
         assert connection.ask(b"md number C1\r\n") == b"EX"
         assert connection.ask(b"md number\r\n") == b"HD"
         assert connection.ask(b"md number\r\n") == b"NF"
-        assert connection.ask(b"ms AP8= 1 b k\r\n1\r\n") == b"HD kAP8= b"
-        assert connection.ask(b"mg AP8= b k v\r\n") == b"VA 1 kAP8= b"
-        assert connection.read_line() == b"1"
+        with Connection(nodes[0].server.addresses[0]) as main:
+            for command in b"ms AP8= 1 b k\r\n1\r\n", b"mg AP8= b k v s\r\n", b"mn\r\n", b"md AP8= b k q\r\n":
+                main.send(command)
+                connection.send(command)
+            answers = [[each.read_line() for _ in range(4)] for each in (main, connection)]
+            assert answers[0] == answers[1] and answers[0][-1] == b"MN"
         connection.send(b"ms quiet 1 q\r\n1\r\nma quiet q\r\nmd key q\r\nmn\r\n")
         assert connection.read_line() == b"MN"
         assert connection.get(b"quiet") == b"2"
@@ -399,5 +402,5 @@ def test_statistics_and_metrics(nodes):
 ])
 def test_bad_options(keys, message):
     outcome = run("--cache", f"name=config,{keys}")
-    assert outcome.returncode == 64
+    assert outcome.returncode != 0
     assert message in outcome.stderr
