@@ -47,7 +47,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients test-programs readers generator floor client-probe qsets-demo setup setup-debug setup-test install install-built format check lint tidy public-api clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
+.PHONY: help run build debug test test-swift test-clients test-programs readers generator floor client-probe qsets-demo setup setup-debug setup-test install install-built deb deb-built format check lint tidy public-api clean bench compare gates parts expiry hitratio density test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -127,7 +127,6 @@ install-built:
 		"$(INSTALLED)/share/zsh/site-functions" "$(INSTALLED)/share/fish/vendor_completions.d" \
 		"$(INSTALLED)/lib/systemd/system" "$(INSTALLED)/lib/sysusers.d"
 	install -s -m 755 "$(BUILT)" "$(INSTALLED)/bin/larder"
-	install -m 755 docker/entrypoint.sh "$(INSTALLED)/bin/larder-entrypoint"
 	"$(BUILT)" --man | install -m 644 /dev/stdin "$(INSTALLED)/share/man/man1/larder.1"
 	"$(BUILT)" --completions bash | install -m 644 /dev/stdin "$(INSTALLED)/share/bash-completion/completions/larder"
 	"$(BUILT)" --completions zsh | install -m 644 /dev/stdin "$(INSTALLED)/share/zsh/site-functions/_larder"
@@ -136,6 +135,17 @@ install-built:
 		sed 's|/usr/bin/larder|$(PREFIX)/bin/larder|' "systemd/$$unit" > "$(INSTALLED)/lib/systemd/system/$$unit" || exit 1; \
 	done
 	install -m 644 systemd/sysusers.conf "$(INSTALLED)/lib/sysusers.d/larder.conf"
+
+deb: build ## build a Debian package: .build/larder_VERSION_ARCHITECTURE.deb (DEB_MAINTAINER="Name <address>")
+	@$(MAKE) --no-print-directory deb-built
+
+# Packages a program that is already built (BUILT), and puts the package into DEB_DIRECTORY.
+DEB_DIRECTORY ?= .build
+deb-built:
+	rm -rf "$(DEB_DIRECTORY)/deb"
+	@$(MAKE) --no-print-directory install-built DESTDIR="$(DEB_DIRECTORY)/deb" PREFIX=/usr
+	packaging/debian/build "$(DEB_DIRECTORY)/deb" "$(DEB_DIRECTORY)"
+	rm -rf "$(DEB_DIRECTORY)/deb"
 
 format: ## lay the Swift sources out as .swift-format says
 	$(SWIFT) format format --in-place --recursive --parallel $(SOURCES)

@@ -21,6 +21,12 @@ func clientProduct(_ name: String, package: String) -> Target.Dependency {
     .product(name: name, package: package, condition: .when(traits: ["Client"]))
 }
 
+/// The logs in databases, as far as their traits are enabled.
+let databaseLogs: [Target.Dependency] = [
+    .target(name: "LarderMariaDB", condition: .when(traits: ["MariaDB"])),
+    .target(name: "LarderPostgreSQL", condition: .when(traits: ["PostgreSQL"])),
+]
+
 let package = Package(
     name: "larder",
     products: [
@@ -30,6 +36,8 @@ let package = Package(
         .library(name: "LarderClient", targets: ["LarderClient"]),
         .library(name: "LarderTestServer", targets: ["LarderTestServer"]),
         // Behind traits: who does not ask for them resolves and builds nothing for them.
+        .library(name: "LarderMariaDB", targets: ["LarderMariaDB"]),
+        .library(name: "LarderPostgreSQL", targets: ["LarderPostgreSQL"]),
         .library(name: "LarderHummingbird", targets: ["LarderHummingbird"]),
         .library(name: "LarderGRDB", targets: ["LarderGRDB"]),
         .executable(name: "qsets-demo", targets: ["qsets-demo"]),
@@ -39,6 +47,8 @@ let package = Package(
         .default(enabledTraits: ["Client"]),
         .trait(name: "Client", description: "LarderClient; the server and LarderStore build without it"),
         .trait(name: "GRDB", description: "LarderGRDB: models of a database, read through a cache"),
+        .trait(name: "MariaDB", description: "LarderMariaDB: logs of replicated caches in MariaDB or MySQL"),
+        .trait(name: "PostgreSQL", description: "LarderPostgreSQL: logs of replicated caches in PostgreSQL"),
         .trait(name: "Hummingbird", description: "LarderHummingbird: Hummingbird's PersistDriver"),
         .trait(name: "ServiceLifecycle", description: "the client's connections and pools as services of a group"),
         .trait(name: "Configuration", description: "the client's configuration out of swift-configuration"),
@@ -57,6 +67,8 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CLibevent", pkgConfig: "libevent", providers: [.apt(["libevent-dev"])]),
+        .systemLibrary(name: "CMariaDB", pkgConfig: "libmariadb", providers: [.apt(["libmariadb-dev"])]),
+        .systemLibrary(name: "CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "CLarderArena", cSettings: cSettings),
         .target(name: "CLarderSystem", cSettings: cSettings),
@@ -66,10 +78,22 @@ let package = Package(
         .target(name: "LarderStore", dependencies: ["CLarderArena"], swiftSettings: engineSettings),
         .target(
             name: "LarderReplication", dependencies: ["LarderStore", "CLarderArena"], swiftSettings: engineSettings),
+        .target(
+            name: "LarderMariaDB",
+            dependencies: [
+                "LarderReplication", .target(name: "CMariaDB", condition: .when(traits: ["MariaDB"])),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "LarderPostgreSQL",
+            dependencies: [
+                "LarderReplication", .target(name: "CPostgreSQL", condition: .when(traits: ["PostgreSQL"])),
+            ],
+            swiftSettings: settings),
         // Not a product: the tests start and kill it.
         .executableTarget(
-            name: "replication-probe", dependencies: ["LarderReplication"], path: "Tests/ReplicationProbe",
-            swiftSettings: settings),
+            name: "replication-probe", dependencies: ["LarderReplication"] + databaseLogs,
+            path: "Tests/ReplicationProbe", swiftSettings: settings),
         .target(name: "CLarderWire", cSettings: cSettings),
         .target(name: "LarderWire", dependencies: ["CLarderWire"], swiftSettings: engineSettings),
         .target(name: "LarderEventLoop", dependencies: ["CLibevent", "CLarderSystem"], swiftSettings: settings),
@@ -146,7 +170,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "LarderReplicationTests",
-            dependencies: ["LarderReplication", "LarderStore", "LarderTesting", "replication-probe"],
+            dependencies: ["LarderReplication", "LarderStore", "LarderTesting", "replication-probe"] + databaseLogs,
             swiftSettings: settings),
         .testTarget(name: "LarderWireTests", dependencies: ["LarderWire", "LarderTesting"], swiftSettings: settings),
         .testTarget(name: "LarderTLSTests", dependencies: ["LarderTLS", "LarderTesting"], swiftSettings: settings),

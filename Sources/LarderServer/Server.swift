@@ -61,6 +61,7 @@ final class Server: ConnectionSink {
     private let datagramSockets: [DatagramSocket]
     /// nil without `--admin` and `--stats`.
     private let admin: AdminServer?
+    private let dumpLoads: DumpLoads
     private var nextWorker = 0
     private var isStopping = false
     /// nil for a guest: its host decides how long to wait.
@@ -87,6 +88,7 @@ final class Server: ConnectionSink {
             let syncs = try CacheSync.openAll(settings)
             state = try ServerState(
                 settings, clock: clock, shift: shift, access: access, defersRecovery: true, syncs: syncs)
+            dumpLoads = try DumpLoads(state, listeners)
         } catch {
             for listener in listeners + adminListeners + statisticsListeners { close(listener.fd) }
             for socket in datagramSockets { close(socket.fd) }
@@ -131,6 +133,10 @@ final class Server: ConnectionSink {
         for listener in listeners {
             state.connectionTable.set(listener.fd, .listening, atMilliseconds: state.clock.startMilliseconds)
         }
+        try dumpLoads.start()
+        defer { dumpLoads.end() }
+        try DumpGiver.start(state, listeners)
+        defer { DumpGiver.end(state) }
         let timers = startTimers(on: loop)
         let signals = try begin(role, loop)
         admin?.noteServing()
@@ -289,6 +295,7 @@ final class Server: ConnectionSink {
             StandardError.write(cache.settings.summary(places: places, isRouted: settings.routesKeys))
             if let sync = cache.sync { StandardError.write(sync.summary) }
         }
+        if let sum = settings.automaticMemory { StandardError.write("larder: \(sum.text)") }
         if let given = ConfigurationReport.summary(settings) { StandardError.write("larder: settings: \(given)") }
     }
 }

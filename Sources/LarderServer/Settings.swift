@@ -86,6 +86,8 @@ package struct Settings: Sendable {
     package var unixSocketMask: UInt32 = 0o700
     /// `-m`, in bytes.
     package var memoryLimitBytes = 64 << 20
+    /// The sum of `-m auto`; nil: `-m` is a number.
+    var automaticMemory: AutomaticMemory?
     /// The largest arena that a store takes.
     static let memoryLimitBytesMax = 1 << 38
     /// `-e`, `--store`: the file that the items lie in; nil: memory only.

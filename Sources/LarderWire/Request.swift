@@ -38,6 +38,8 @@ package enum Verb: UInt8, Sendable {
     case fetch
     /// uwsgi `exists`: whether there is an item; asking does not count as a use.
     case contains
+    /// uwsgi: all items of a cache.
+    case dump
     /// Commands about machinery that Larder does not have, answered as memcached answers
     /// when the feature is off. `keyStart`/`keyLength` span the whole line.
     case administration

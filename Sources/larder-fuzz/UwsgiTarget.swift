@@ -11,6 +11,36 @@ struct UwsgiTarget: Fuzzed {
             fault("what the first bytes tell depends on where the input is cut")
         }
         checkDatagram(input.bytes)
+        for isBitmap in [false, true] {
+            if dump(input.bytes, input.ends, isBitmap) != dump(input.bytes, [input.bytes.count], isBitmap) {
+                fault("the items of a dump depend on where the input is cut")
+            }
+        }
+    }
+
+    /// The same bytes behind the header of a small dump: digests of its items, and of its end.
+    private func dump(_ bytes: [UInt8], _ ends: [Int], _ isBitmap: Bool) -> [UInt64] {
+        let layout = DumpLayout(items: 3, blockBytes: 8, blocks: isBitmap ? 5 : 3, keyBytesMax: 4, isBitmap: isBitmap)
+        var decoder = DumpDecoder(layout, valueLengthMax: 16, checksHashes: false)
+        var found: [UInt64] = []
+        let answer = DumpPacket.answer(layout)
+        let pieces = [answer[...]] + zip([0] + ends, ends).map { bytes[$0..<$1] }
+        for piece in pieces {
+            let copy = Copy(piece)
+            do throws(DumpRefusal) {
+                try decoder.take(UnsafeRawBufferPointer(copy.bytes(0, copy.count))) { item in
+                    var digest = Digest("item")
+                    digest.add(item.key)
+                    if let value = item.value { digest.add(value) }
+                    for number in [item.expires, item.hits, UInt64(item.clientFlags)] { digest.add(number) }
+                    found.append(digest.value)
+                }
+            } catch {
+                return found + [Digest("\(error)").value]
+            }
+        }
+        if found.count >= layout.items { fault("a dump has \(found.count) items") }
+        return found + [Digest("\(decoder.isComplete)").value]
     }
 
     /// The same bytes as a datagram of another server: its offsets and lengths must lie inside of it.

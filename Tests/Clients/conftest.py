@@ -1,6 +1,7 @@
 """Fixtures: servers started for one test, and stopped after it with exit code 0."""
 
 import resource
+import shutil
 
 import pytest
 
@@ -10,6 +11,14 @@ from server import Server
 # Many tests hold more connections than the usual soft limit allows.
 _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_directory_stays():
+    """A test that ends a server by itself leaves its directory."""
+    yield
+    for directory in Server.directories:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture

@@ -219,12 +219,16 @@ class Server:
     `tls` and `login` are what its connections begin with. `binary_only`: it does not speak text.
     """
 
+    # Of all servers of this process: conftest.py removes those that are left at the end.
+    directories = []
+
     def __init__(
             self, *arguments, unix=False, mask="0700", listen="127.0.0.1", threads=None, port="-1", tls=None,
             login=None, binary_only=False):
         self.is_binary = binary_only
         self.connection_options = {"tls": tls, "login": login}
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="larder-"))
+        self.directories.append(self.directory)
         self.port_file = self.directory / "ports"
         self.socket_path = str(self.directory / "socket") if unix is True else unix or None
         self.arguments = [binary(), *map(str, arguments)]

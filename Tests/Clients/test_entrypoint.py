@@ -159,7 +159,7 @@ def test_dockerfile_names_what_exists():
         for name in line.split()[:-1]:
             assert (ROOT / name).exists(), f"COPY {name}: not in the repository"
     entry = re.search(r'^ENTRYPOINT \["(.+)"\]', text, re.MULTILINE)[1]
-    assert f"/bin/{entry}\"" in makefile, "make install does not install the entry point"
+    assert f"COPY docker/entrypoint.sh /usr/bin/{entry}\n" in text, "the image has no entry point"
 
 
 def test_image_has_memcacheds_names_and_a_numeric_user():

@@ -238,7 +238,7 @@ def test_install(tmp_path):
     top = tmp_path / "opt/larder"
     files = {str(path.relative_to(top)) for path in top.rglob("*") if path.is_file()}
     assert files == {
-        "bin/larder", "bin/larder-entrypoint", "share/man/man1/larder.1", "share/bash-completion/completions/larder",
+        "bin/larder", "share/man/man1/larder.1", "share/bash-completion/completions/larder",
         "share/zsh/site-functions/_larder", "share/fish/vendor_completions.d/larder.fish",
         "lib/systemd/system/larder.service", "lib/systemd/system/larder@.service", "lib/systemd/system/larder.socket",
         "lib/sysusers.d/larder.conf"}

@@ -4,12 +4,13 @@ import multiprocessing
 import random
 import re
 import socket
+import subprocess
 import time
 
 import pytest
 
-from server import Connection, free_port, poll, run
-from uwsgi_client import UwsgiClient
+from server import Connection, binary, free_port, poll, run
+from uwsgi_client import UwsgiClient, remote
 
 SHAPE = "items=5000,blocksize=70000"
 DATAGRAM_MAX = 65_507
@@ -314,6 +315,26 @@ def flood(port, seconds):
                 sender.sendto(stored(b"flood-%d" % number, b"x" * 1000), ("127.0.0.1", port))
 
 
+def test_other_machines_are_no_part_of_this_one():
+    """A machine that may bind sockets to any address leaves out only its own addresses."""
+    port = free_port()
+    nodes = [f"{host}:{port}" for host in ["192.0.2.7", "192.0.2.8", "127.0.0.3"]]
+    fields = f"name=synced,{SHAPE},udp=0.0.0.0:{port}" + listing(nodes=nodes)
+    network = (
+        "ip link set lo up; ip address add 192.0.2.7/32 dev lo; echo 1 > /proc/sys/net/ipv4/ip_nonlocal_bind; "
+        'exec "$@"')
+    server = [binary(), "-p", "0", "--uwsgi", "127.0.0.1:0", "--cache", fields]
+    process = subprocess.Popen(
+        ["unshare", "--net", "sh", "-euc", network, "sh", *server], stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True)
+    try:
+        line = next(line for line in process.stderr if " tells " in line)
+    finally:
+        process.kill()
+        process.communicate()
+    assert line.startswith(f'cache "synced" tells udp:192.0.2.8:{port} of its changes')
+
+
 class TestAmongLarders:
     @pytest.mark.parametrize("threads", [1, 4])
     def test_two_converge(self, start_server, threads):
@@ -477,6 +498,60 @@ class TestWithUwsgi:
         # uWSGI's clear deletes no item on other servers.
         assert client.get(b"k") == largest
         assert larder.count("malformed") == 0
+
+    def test_both_converge(self, pair):
+        """Each side's clients change keys of their own. In the end both have the same items, and expiry to a second."""
+        larder, uwsgi = pair
+        seed = random.randrange(1 << 32)
+        print("seed", seed)
+        numbers = random.Random(seed)
+        # uWSGI's inc tells others what was added, so that its sums differ: only new keys are increased there.
+        ours, theirs = ([b"%s-%d" % (side, number) for number in range(40)] for side in [b"ours", b"theirs"])
+
+        def change_ours():
+            key = numbers.choice(ours)
+            kind = numbers.randrange(6)
+            value = numbers.randbytes(numbers.choice([1, 10, 1000, 5000]))
+            if kind < 3:
+                assert larder.client.set(key, value, exptime=numbers.choice([0, 5000])) == b"STORED"
+            elif kind == 3:
+                larder.client.set(key, value, verb=numbers.choice([b"append", b"add", b"replace"]))
+            elif kind == 4:
+                larder.client.ask(b"touch %b 7000\r\n" % key)
+            else:
+                larder.client.ask(b"delete %b\r\n" % key)
+
+        def change_theirs():
+            key = numbers.choice(theirs)
+            kind = numbers.randrange(4)
+            value = numbers.randbytes(numbers.choice([1, 10, 1000, 5000]))
+            expires = numbers.choice([0, 5000])
+            return [f"uwsgi.cache_set({key!r}, {value!r}, {expires}, 'synced')",
+                    f"uwsgi.cache_update({key!r}, {value!r}, {expires}, 'synced')",
+                    f"uwsgi.cache_del({key!r}, 'synced')",
+                    f"uwsgi.cache_exists({key!r}, 'synced') or uwsgi.cache_inc({key!r}, 3, {expires}, 'synced')"][kind]
+
+        def state():
+            taken = uwsgi.evaluate(
+                "[(value := uwsgi.cache_get(key, 'synced')) and value.hex() for key in %r]" % (ours + theirs))
+            found = larder.client.get_many(ours + theirs)
+            return taken, [found[key].hex() if key in found else None for key in ours + theirs]
+
+        for _ in range(20):
+            for _ in range(50):
+                change_ours()
+            uwsgi.evaluate("[%s] and None" % ", ".join(change_theirs() for _ in range(50)))
+            poll(lambda: len({*map(tuple, state())}) == 1, "both have the same", 20, interval=0.05)
+        assert any(state()[0][:40]) and any(state()[0][40:])
+        for key in ours + theirs:
+            left = larder.client.ask(b"mg %b t\r\n" % key)
+            _, expires = remote(uwsgi.socket_port, key, b"synced")
+            if left in [b"EN", b"HD t-1"]:
+                assert expires == 0
+            else:
+                assert abs(int(left.removeprefix(b"HD t")) - (expires - time.time())) <= 2
+        counts = larder.counters()
+        assert [counts[name] for name in ["dropped", "refused", "malformed"]] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("fields, options, words", [

@@ -3,6 +3,7 @@
 import ctypes
 import fcntl
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -421,6 +422,22 @@ class TestUnits:
             [analyze, "verify", "--man=no", "--recursive-errors=no", *names], capture_output=True, text=True,
             timeout=60)
         assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+    def test_the_socket_unit_without_ipv6(self):
+        """systemd can open its addresses in a network that has no IPv6."""
+        places = re.findall(r"^ListenStream=(.+)$", (UNITS / "larder.socket").read_text(), re.M)
+        options = " ".join(f"--listen='{place}'" for place in places)
+        process = subprocess.Popen(
+            ["unshare", "--net", "sh", "-euc",
+             "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; ip link set lo up; "
+             f"exec systemd-socket-activate {options} true"],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            lines = [process.stderr.readline() for _ in places]
+        finally:
+            process.kill()
+            process.communicate()
+        assert places and lines == [f"Listening on {place} as {3 + fd}.\n" for fd, place in enumerate(places)]
 
     @pytest.mark.parametrize("name", ["larder.service", "larder@a.service"])
     def test_security(self, units, analyze, name):

@@ -3,6 +3,8 @@
 import base64
 import json
 import pathlib
+import re
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -12,11 +14,22 @@ from server import free_port, poll
 APPLICATION = """
 import base64, json, uwsgi
 
+pages = 0
+
 def application(environ, start_response):
+    if environ["REQUEST_METHOD"] == "GET":
+        # A page that is another one each time, unless a cache answers.
+        global pages
+        pages += 1
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"page %d" % pages]
     body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
     function, *arguments = json.loads(body)
     decoded = [base64.b64decode(each["bytes"]) if isinstance(each, dict) else each for each in arguments]
-    result = getattr(uwsgi, "cache_" + function)(*decoded)
+    if function == "evaluate":
+        result = eval(*decoded, {"uwsgi": uwsgi})
+    else:
+        result = getattr(uwsgi, "cache_" + function)(*decoded)
     if isinstance(result, bytes):
         result = {"bytes": base64.b64encode(result).decode()}
     start_response("200 OK", [("Content-Type", "application/json")])
@@ -24,21 +37,39 @@ def application(environ, start_response):
 """
 
 
+def remote(port, key, cache):
+    """Value and expiry of an item, as a uWSGI or a Larder tells them over the uwsgi protocol."""
+    fields = [b"cmd", b"get", b"key", key, b"cache", cache]
+    body = b"".join(len(each).to_bytes(2, "little") + each for each in fields)
+    with socket.create_connection(("127.0.0.1", port), 10) as client:
+        client.sendall(b"\x6f" + len(body).to_bytes(2, "little") + b"\x11" + body)
+        data = bytearray()
+        while piece := client.recv(1 << 16):
+            data += piece
+    length = int.from_bytes(data[1:3], "little") + 4
+    expires = re.search(rb"expires..(\d+)", data[:length], re.DOTALL)
+    return bytes(data[length:]), int(expires[1]) if expires else 0
+
+
 class UwsgiClient:
     """`client.get(b"k", "NAME@HOST:PORT")` is `uwsgi.cache_get` with these arguments, and so on.
 
-    `caches` are its own ones beside the one that is called local.
+    `caches` are its own ones beside the one that is called local. `client.evaluate("...")` is any expression in it.
+    `socket_port` is where it serves the uwsgi protocol. `client.page("/x")` asks for a page, by its `routes`.
     """
 
-    def __init__(self, directory, *caches):
+    def __init__(self, directory, *caches, routes=()):
         self.port = free_port()
+        self.socket_port = free_port()
         script = pathlib.Path(directory) / "application.py"
         script.write_text(APPLICATION)
         self.log = open(pathlib.Path(directory) / "uwsgi.log", "wb")
         self.process = subprocess.Popen(
             [pathlib.Path(sys.executable).with_name("uwsgi"), "--http-socket", f"127.0.0.1:{self.port}", "--master",
+             "--socket", f"127.0.0.1:{self.socket_port}",
              "--wsgi-file", script, "--cache2", "name=local,items=10", "--die-on-term",
-             *(each for cache in caches for each in ("--cache2", cache))],
+             *(each for cache in caches for each in ("--cache2", cache)),
+             *(each for route in routes for each in ("--route", route))],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, cwd=directory)
         try:
             poll(self._answers, "uWSGI answers", 20)
@@ -66,6 +97,10 @@ class UwsgiClient:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", body, timeout=20) as answer:
             result = json.load(answer)
         return base64.b64decode(result["bytes"]) if isinstance(result, dict) else result
+
+    def page(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
+            return answer.read()
 
     def stop(self):
         self.process.terminate()

@@ -6,11 +6,8 @@ import Testing
 
 /// Several processes: the program `replication-probe` and this one.
 @Suite(.serialized) struct ProcessTests {
-    private let place: ReplicationPlace
-
-    init() throws { place = try ReplicationPlace() }
-
-    @Test func twoProcessesShareOneFile() async throws {
+    @Test(arguments: LogKind.all) func twoProcessesShareOneFile(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let cache = try place.cache()
         let child = try Probe(place, "burst", "child", "2", "100")
         child.awaitEnd()
@@ -23,7 +20,8 @@ import Testing
     }
 
     /// Eight writers in four processes on two machines, a thousand sets each: no id twice, none skipped.
-    @Test func eightWritersNeverGetOneIdTwice() async throws {
+    @Test(arguments: LogKind.all) func eightWritersNeverGetOneIdTwice(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let sets = 1000
         let children = try (0..<4).map { number in
             try Probe(place, state: "machine\(number % 2)", "burst", "child\(number)", "2", "\(sets)")
@@ -44,7 +42,8 @@ import Testing
         }
     }
 
-    @Test func readersGoOnWhenTheApplierIsKilled() async throws {
+    @Test(arguments: LogKind.all) func readersGoOnWhenTheApplierIsKilled(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let applier = try Probe(place, "idle")
         try applier.awaitOpen()
         let cache = try place.cache()
@@ -60,7 +59,8 @@ import Testing
 
     /// Two processes write, one of them applies. One or both are killed at random moments, 50 times or
     /// `LARDER_REPLICATION_KILLS` times.
-    @Test func noUpdateIsLostWhenProcessesAreKilled() async throws {
+    @Test(arguments: LogKind.all) func noUpdateIsLostWhenProcessesAreKilled(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let kills = Int(environmentNumber("LARDER_REPLICATION_KILLS") ?? 50)
         let seed = drawnSeed("kills")
         var random = SeededRandom(seed: seed)

@@ -7,11 +7,8 @@ import Testing
 
 /// The promises of docs/replicated-caches.md, with FileLog and in one process.
 @Suite(.serialized) struct ReplicationTests {
-    private let place: ReplicationPlace
-
-    init() throws { place = try ReplicationPlace() }
-
-    @Test func anotherMachineSeesAllAfterUpdate() async throws {
+    @Test(arguments: LogKind.all) func anotherMachineSeesAllAfterUpdate(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let here = try place.cache("here")
         let there = try place.cache("there")
         try await here.set("key", "1".bytes)
@@ -28,7 +25,8 @@ import Testing
         #expect(try content(here) == ["a": "x", "b": "y"])
     }
 
-    @Test func aMachineFollowsByItself() async throws {
+    @Test(arguments: LogKind.all) func aMachineFollowsByItself(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let here = try place.cache("here")
         let there = try place.cache("there")
         let id = try await here.set("key", "1".bytes)
@@ -37,7 +35,8 @@ import Testing
         #expect(try there.get("key") == "1".bytes)
     }
 
-    @Test func writersInOneProcessAreAppendedTogetherAndInOrder() async throws {
+    @Test(arguments: LogKind.all) func writersInOneProcessAreAppendedTogetherAndInOrder(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let cache = try place.cache()
         let ids = try await withThrowingTaskGroup(of: UInt64.self) { group in
             for number in 0..<200 {
@@ -49,7 +48,8 @@ import Testing
         #expect(try cache.keys().count == 200)
     }
 
-    @Test func aFullStateFileGrowsAndKeepsEverything() async throws {
+    @Test(arguments: LogKind.all) func aFullStateFileGrowsAndKeepsEverything(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let cache = try place.cache { $0.updateBytesMax = 64 << 10 }
         let size = try ReplicationPlace.content(of: place.state()).count
         for start in stride(from: 0, to: 4000, by: 40) {
@@ -70,13 +70,15 @@ import Testing
         #expect(try again.keys().count == 4000)
     }
 
-    @Test func aKeyWrittenOverAndOverNeedsNoLargerFile() async throws {
+    @Test(arguments: LogKind.all) func aKeyWrittenOverAndOverNeedsNoLargerFile(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let cache = try place.cache { $0.updateBytesMax = 64 << 10 }
         for number in 0..<1500 { try await cache.set("key\(number % 3)", [UInt8](repeating: 1, count: 1000)) }
         #expect(try ReplicationPlace.content(of: place.state()).count == 1 << 20 + 4096)
     }
 
-    @Test func aCopyOfAClosedFileNeedsNoRebuild() async throws {
+    @Test(arguments: LogKind.all) func aCopyOfAClosedFileNeedsNoRebuild(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let first = try place.cache("first")
         for number in 1...20 { try await first.set("key\(number)", "\(number)".bytes) }
         first.close()
@@ -91,7 +93,8 @@ import Testing
         #expect(second.status.rebuilds == 0)
     }
 
-    @Test func aSnapshotFileIsMadeBesideWriters() async throws {
+    @Test(arguments: LogKind.all) func aSnapshotFileIsMadeBesideWriters(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let first = try place.cache("first")
         for number in 1...50 { try await first.set("key\(number)", "\(number)".bytes, flags: 9) }
         try await first.snapshotFile(to: place.state("copy"))
@@ -106,7 +109,8 @@ import Testing
         #expect(try second.read("key2".bytes) { $0.cas } == 2)
     }
 
-    @Test func anUncleanCopyIsNotTrusted() async throws {
+    @Test(arguments: LogKind.all) func anUncleanCopyIsNotTrusted(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let first = try place.cache("first")
         try await first.set("key", "1".bytes)
         try FileManager.default.copyItem(atPath: place.state("first"), toPath: place.state("second"))
@@ -115,7 +119,8 @@ import Testing
         #expect(try content(second) == ["key": "1"])
     }
 
-    @Test func aFileOfAnotherBootIsRebuilt() async throws {
+    @Test(arguments: LogKind.all) func aFileOfAnotherBootIsRebuilt(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         do {
             let cache = try place.cache()
             try await cache.set("key", "1".bytes)
@@ -134,7 +139,8 @@ import Testing
         }
     }
 
-    @Test func aStateFileThatAnotherProgramChangesIsRebuilt() async throws {
+    @Test(arguments: LogKind.all) func aStateFileThatAnotherProgramChangesIsRebuilt(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let cache = try place.cache()
         for number in 0..<100 { try await cache.set("key\(number)", "\(number)".bytes) }
         let file = try FileHandle(forUpdating: URL(fileURLWithPath: place.state()))
@@ -146,7 +152,8 @@ import Testing
         #expect(cache.status.rebuilds >= 2)
     }
 
-    @Test func anotherProcessOfTheMachineTakesOver() async throws {
+    @Test(arguments: LogKind.all) func anotherProcessOfTheMachineTakesOver(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let first = try place.cache()
         let second = try place.cache()
         #expect(first.status.isApplier)
@@ -162,11 +169,8 @@ import Testing
 
 /// A replica whose log fails, or is replaced by another log.
 @Suite(.serialized) struct LogFaultTests {
-    private let place: ReplicationPlace
-
-    init() throws { place = try ReplicationPlace() }
-
-    @Test func readsGoOnWhileTheLogIsDown() async throws {
+    @Test(arguments: LogKind.all) func readsGoOnWhileTheLogIsDown(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let log = ChangeableLog(try place.openLog())
         let cache = try place.cache(log: log)
         try await cache.set("key", "1".bytes)
@@ -182,7 +186,8 @@ import Testing
         #expect(try cache.get("key") == "3".bytes)
     }
 
-    @Test func anUnknownOutcomeIsItsOwnErrorAndARetryIsHarmless() async throws {
+    @Test(arguments: LogKind.all) func anUnknownOutcomeIsItsOwnErrorAndARetryIsHarmless(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let log = ChangeableLog(try place.openLog())
         let cache = try place.cache(log: log)
         log.become(.outcomeLost)
@@ -194,7 +199,8 @@ import Testing
         #expect(try content(cache) == ["key": "1"])
     }
 
-    @Test func aMachineWithoutStateDoesNotOpenWhileTheLogIsDown() throws {
+    @Test(arguments: LogKind.all) func aMachineWithoutStateDoesNotOpenWhileTheLogIsDown(_ kind: LogKind) throws {
+        let place = try ReplicationPlace(kind)
         let log = ChangeableLog(try place.openLog())
         log.become(.down)
         #expect(throws: ReplicationError.logRefused(path: "log", reason: "it is down")) {
@@ -203,17 +209,16 @@ import Testing
     }
 
     /// The log is restored from a backup, and may have gone on since.
-    @Test(arguments: [0, 3, 4, 5])
-    func aLogThatWasRestoredIsNoticed(recordsSince: Int) async throws {
-        let backup = place.path + "/backup"
+    @Test(arguments: LogKind.all, [0, 3, 4, 5])
+    func aLogThatWasRestoredIsNoticed(_ kind: LogKind, recordsSince: Int) async throws {
+        let place = try ReplicationPlace(kind)
         do {
             let cache = try place.cache()
             for number in 1...3 { try await cache.set("key\(number)", "old".bytes) }
-            try FileManager.default.copyItem(atPath: place.log, toPath: backup)
+            try place.backUpLog()
             for number in 2...5 { try await cache.set("key\(number)", "lost".bytes) }
         }
-        try FileManager.default.removeItem(atPath: place.log)
-        try FileManager.default.moveItem(atPath: backup, toPath: place.log)
+        try place.restoreLog()
         var expected = ["key1": "old", "key2": "old", "key3": "old"]
         for number in 0..<recordsSince {
             _ = try place.openLog().append([record(("other\(number)", "new"))])
@@ -228,7 +233,9 @@ import Testing
         #expect(try cache.get("key1") == "new".bytes)
     }
 
-    @Test func aRecordOfANewerVersionStopsTheReplicaAndNotItsReaders() async throws {
+    @Test(arguments: LogKind.all)
+    func aRecordOfANewerVersionStopsTheReplicaAndNotItsReaders(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
         let cache = try place.cache { $0.applyMillisecondsMax = 2_000 }
         try await cache.set("key", "1".bytes)
         _ = try place.openLog().append([UpdateRecord(token: .random(), contents: [9, 9, 9])])

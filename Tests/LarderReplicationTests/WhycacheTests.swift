@@ -5,17 +5,15 @@ import Testing
 
 /// The tests of whycache's own program, translated: each over FileLog.
 @Suite(.serialized) struct WhycacheTests {
-    private let place: ReplicationPlace
-    private let cache: ReplicatedCache
-
-    init() throws {
-        place = try ReplicationPlace()
-        cache = try place.cache()
+    @Test(arguments: LogKind.all) func getMissingKey(_ kind: LogKind) throws {
+        let place = try ReplicationPlace(kind)
+        let cache = try place.cache()
+        #expect(try cache.get("missing_key") == nil)
     }
 
-    @Test func getMissingKey() throws { #expect(try cache.get("missing_key") == nil) }
-
-    @Test func getAfterSet() async throws {
+    @Test(arguments: LogKind.all) func getAfterSet(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
+        let cache = try place.cache()
         try await cache.set("key1", "value1".bytes)
         try await cache.set("key2", [])
         try await cache.set([0, 255, 0], [0, 1, 255])
@@ -24,7 +22,9 @@ import Testing
         #expect(try cache.get([0, 255, 0]) == [0, 1, 255])
     }
 
-    @Test func getAfterDelete() async throws {
+    @Test(arguments: LogKind.all) func getAfterDelete(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
+        let cache = try place.cache()
         try await cache.set("key1", "value1".bytes)
         try await cache.set("key2", "2".bytes)
         #expect(try cache.get("key2") == "2".bytes)
@@ -33,7 +33,9 @@ import Testing
         #expect(try cache.get("key2") == nil)
     }
 
-    @Test func getShared() async throws {
+    @Test(arguments: LogKind.all) func getShared(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
+        let cache = try place.cache()
         try await cache.set("key1", "value1".bytes)
         try await cache.set("key2", "2".bytes)
         let other = try place.cache()
@@ -44,7 +46,9 @@ import Testing
         #expect(cache.updateID == 3)
     }
 
-    @Test func recreateSharedState() async throws {
+    @Test(arguments: LogKind.all) func recreateSharedState(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
+        let cache = try place.cache()
         try await cache.set("key1", "value1".bytes)
         try await cache.set("key2", "2".bytes)
         cache.close()
@@ -55,7 +59,9 @@ import Testing
         #expect(again.updateID == 2)
     }
 
-    @Test func iterators() async throws {
+    @Test(arguments: LogKind.all) func iterators(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
+        let cache = try place.cache()
         for key in ["key1", "key3", "key5"] { try await cache.set(key, key.bytes) }
         #expect(try cache.keys().map(\.text) == ["key1", "key3", "key5"])
         #expect(try cache.values().map(\.text) == ["key1", "key3", "key5"])
@@ -74,14 +80,18 @@ import Testing
         #expect(try again.rest().map(\.value.text) == ["key1", "key3", "key5"])
     }
 
-    @Test func valueTooLarge() async throws {
+    @Test(arguments: LogKind.all) func valueTooLarge(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
+        let cache = try place.cache()
         await #expect(throws: ReplicationError.updateTooLarge(bytes: 1 << 20 + 20, limit: 1 << 20)) {
             try await cache.set("key1", [UInt8](repeating: 42, count: 1 << 20))
         }
         #expect(try place.openLog().latest().id == 0)
     }
 
-    @Test func setMultiLargeValues() async throws {
+    @Test(arguments: LogKind.all) func setMultiLargeValues(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
+        let cache = try place.cache()
         let data = [UInt8](repeating: 42, count: 128 << 10)
         let last = try await cache.setMulti(
             Dictionary(uniqueKeysWithValues: (0..<20).map { ("key\($0)".bytes, data) }))
@@ -89,7 +99,9 @@ import Testing
         for number in 0..<20 { #expect(try cache.get("key\(number)") == data) }
     }
 
-    @Test func setMultiSingleExcessiveValue() async throws {
+    @Test(arguments: LogKind.all) func setMultiSingleExcessiveValue(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
+        let cache = try place.cache()
         let data = [UInt8](repeating: 42, count: 128 << 10)
         var values = Dictionary(uniqueKeysWithValues: (0..<20).map { ("key\($0)".bytes, data) })
         values["largekey".bytes] = [UInt8](repeating: 42, count: 1 << 20)
@@ -98,7 +110,9 @@ import Testing
         #expect(try place.openLog().latest().id == 0)
     }
 
-    @Test func setEmptyKey() async throws {
+    @Test(arguments: LogKind.all) func setEmptyKey(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
+        let cache = try place.cache()
         await #expect(throws: ReplicationError.emptyKey) { try await cache.set("", "4".bytes) }
         await #expect(throws: ReplicationError.emptyKey) { try await cache.setMulti([[]: [4], [1]: [5]]) }
         await #expect(throws: ReplicationError.keyTooLong(bytes: 251, limit: 250)) {

@@ -198,9 +198,15 @@ private func warnings(_ arguments: [String]) -> [String] {
             ])
         // Wherever it stands.
         #expect(warnings(["--cache", "name=x,items=1,foo=1", "--compat", "--key-route"]).count == 1)
-        let copy = "name=x,items=1,sync=10.0.0.1:9"
-        #expect(refusal(["--cache", copy]).hasPrefix("cache \"x\": sync asks for a copy of another server's items"))
-        #expect(warnings(["--compat", "--key-route", "--cache", copy]).count == 1)
+    }
+
+    @Test func serversWhoseItemsItBeginsWith() throws {
+        let settings = try cache("name=x,items=1,sync=10.0.0.1:9;/run/a.sock;a.example:11;10.0.0.1:9")
+        #expect(settings.copiedPlaces.map(\.description) == ["10.0.0.1:9", "unix:/run/a.sock", "a.example:11"])
+        for value in ["", "9", ":9", "10.0.0.1", "10.0.0.1:0"] {
+            let refused = refusal(["--cache", "name=x,items=1,sync=\(value)"])
+            #expect(refused.hasPrefix("cache \"x\": sync takes addresses"))
+        }
     }
 
     @Test func addressesOfNodesAndUDP() throws {

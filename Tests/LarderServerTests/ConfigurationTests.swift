@@ -243,7 +243,7 @@ private let companions = [
         (["LARDER_CONFIG": "none"], "none:1: cannot be read: No such file or directory.\n"),
         (
             ["MEMCACHED_CACHE_SIZE": "x"],
-            "MEMCACHED_CACHE_SIZE: -m takes the memory for items in megabytes, such as 64, not \"x\".\n"
+            "MEMCACHED_CACHE_SIZE: -m takes the memory for items in megabytes, such as 64, or auto, not \"x\".\n"
         ),
         (["MEMCACHED_EXTRA_FLAGS": "-t 0"], "MEMCACHED_EXTRA_FLAGS: Number of threads must be greater than 0\n"),
         (

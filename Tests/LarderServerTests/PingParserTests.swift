@@ -29,6 +29,33 @@ private func exitCode(_ line: String) -> Int32? {
         #expect(ping("ping --port=5 --timeout=9")?.timeoutMilliseconds == 9000)
     }
 
+    /// As the health check of a container, which has the server's environment.
+    @Test func theEnvironmentNamesTheServer() {
+        func found(_ line: String, _ variables: [String: String], file: String = "") -> PingSettings? {
+            let request = parseCommandLine(
+                line.split(separator: " ").map(String.init), environment: { variables[$0] },
+                readFile: { _ in .bytes(Array(file.utf8), isWritableByAll: false) })
+            guard case .ping(let settings) = request else { return nil }
+            return settings
+        }
+        #expect(found("ping", ["LARDER_PORT": "12000"])?.port == 12000)
+        #expect(found("ping -v", ["MEMCACHED_PORT_NUMBER": "12000"])?.port == 12000)
+        #expect(found("ping -t 9", ["LARDER_CONFIG": "f"], file: "port 12000")?.port == 12000)
+        #expect(found("ping -t 9", ["LARDER_CONFIG": "f"], file: "port 12000")?.timeoutMilliseconds == 9000)
+        #expect(found("ping", ["LARDER_UNIX_SOCKET": "/run/l"])?.unixSocketPath == "/run/l")
+        let elsewhere = found("ping", ["LARDER_LISTEN": "10.0.0.5:12000\n10.0.0.6"])
+        #expect(elsewhere?.host == "10.0.0.5" && elsewhere?.port == 12000)
+        #expect(found("ping", ["LARDER_LISTEN": "*"])?.host == nil)
+        #expect(found("ping", ["LARDER_PROTOCOL": "binary"])?.isBinary == true)
+        let encrypted = ["LARDER_ENABLE_SSL": "yes", "LARDER_EXTENDED": "ssl_chain_cert=c,ssl_key=k"]
+        #expect(found("ping", encrypted)?.usesTLS == true)
+        #expect(found("ping -p 5", encrypted.merging(["LARDER_UNIX_SOCKET": "/run/l"]) { $1 })?.usesTLS == false)
+        // A place among the options, and settings with a mistake.
+        #expect(found("ping -p 5", ["LARDER_UNIX_SOCKET": "/run/l"])?.unixSocketPath == nil)
+        #expect(found("ping -l 10.0.0.7", ["LARDER_PORT": "12000"])?.port == 11211)
+        #expect(found("ping", ["LARDER_THREADS": "none", "LARDER_PORT": "12000"]) == PingSettings())
+    }
+
     @Test func refusesWhatCannotBe() {
         #expect(exitCode("ping -h") == 0)
         #expect(exitCode("ping -p 0") == 64)

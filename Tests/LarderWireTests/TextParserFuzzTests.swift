@@ -61,7 +61,8 @@ extension TextParser: FuzzedParser {
                 && (step == .value ? cursor == request.valueStart && valueEnd > end : cursor == valueEnd)
         case .statistics, .shutdown, .administration:
             return request.keyStart >= before && request.keyLength >= 0 && keyEnd <= cursor
-        case .flushAll, .version, .verbosity, .quit, .noOperation, .listMechanisms, .authenticate, .fetch, .contains:
+        case .flushAll, .version, .verbosity, .quit, .noOperation, .listMechanisms, .authenticate, .fetch, .contains,
+            .dump:
             return true
         }
     }

@@ -36,7 +36,7 @@ extension TextParser: ScriptedParser {
             words = ["verbosity", "\(request.exptime)"]
         case .delete, .statistics, .shutdown, .administration, .authenticate, .fetch, .contains:
             words = ["\(request.verb)", key]
-        case .version, .quit, .noOperation, .listMechanisms:
+        case .version, .quit, .noOperation, .listMechanisms, .dump:
             words = ["\(request.verb)"]
         case .metaGet, .metaStore, .metaDelete, .metaArithmetic, .metaDebug:
             words = ["\(request.verb)", key] + metaWords(request)

@@ -17,7 +17,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build" / "debug"
-LIBRARIES = ["LarderStore", "LarderReplication", "LarderClient", "LarderTestServer", "LarderHummingbird", "LarderGRDB"]
+LIBRARIES = [
+    "LarderStore", "LarderReplication", "LarderMariaDB", "LarderPostgreSQL", "LarderClient", "LarderTestServer",
+    "LarderHummingbird", "LarderGRDB"]
 UNDOCUMENTED = "symbols without a comment:"
 # Conformances that every type has, or that follow from another.
 IMPLIED = {"Copyable", "Escapable", "SendableMetatype", "Equatable"}

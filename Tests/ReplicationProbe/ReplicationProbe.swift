@@ -1,6 +1,13 @@
 import Glibc
 import LarderReplication
 
+#if MariaDB
+    import LarderMariaDB
+#endif
+#if PostgreSQL
+    import LarderPostgreSQL
+#endif
+
 /// A process of a replicated cache, for tests that need several:
 ///
 ///     replication-probe idle LOG STATE
@@ -20,7 +27,7 @@ struct ReplicationProbe {
             case "threadless": return try threadless(words[2], words[3])
             default: break
             }
-            let cache = try ReplicatedCache(log: try FileLog(path: words[2]), stateFile: words[3])
+            let cache = try ReplicatedCache(log: log(words[2]), stateFile: words[3])
             say("open")
             switch words[1] {
             case "write": try await write(cache, words[4], keys: number(words[5]), first: number(words[6]))
@@ -33,6 +40,17 @@ struct ReplicationProbe {
             say("error \(error)")
             exit(1)
         }
+    }
+
+    /// The log of a directory or of a URL.
+    private static func log(_ place: String) throws -> any UpdateLog {
+        #if MariaDB
+            if place.hasPrefix("mariadb:") { return try MariaDBLog(url: place) }
+        #endif
+        #if PostgreSQL
+            if place.hasPrefix("postgresql:") { return try PostgreSQLLog(url: place) }
+        #endif
+        return try FileLog(path: place)
     }
 
     private static func number(_ word: String) -> Int { Int(word) ?? 1 }

@@ -35,7 +35,7 @@ enum SnapshotFile {
         return file
     }
 
-    private static func append(_ item: SnapshotItem, to contents: inout [UInt8]) throws(ReplicationError) {
+    static func append(_ item: SnapshotItem, to contents: inout [UInt8]) throws(ReplicationError) {
         try ReplicatedCache.check(key: item.key)
         guard item.value.count <= LogFrame.recordBytesMax else {
             throw .updateTooLarge(bytes: item.value.count, limit: LogFrame.recordBytesMax)
@@ -74,7 +74,7 @@ enum SnapshotFile {
         }
     }
 
-    private static func visitItems(
+    static func visitItems(
         of contents: [UInt8], _ visit: (SnapshotItem) throws(ReplicationError) -> Void
     ) throws(ReplicationError) -> Bool {
         var reader = ByteReader(contents)

@@ -71,6 +71,8 @@ package struct CacheSettings: Sendable, Equatable {
     package var nodes: [UDPAddress] = []
     /// `udp=`: addresses that receive the changes of other servers.
     package var udpAddresses: [UDPAddress] = []
+    /// `sync=`: servers whose items the cache begins with. The first one that answers is taken.
+    package var copiedPlaces: [Place] = []
     /// Time buckets in use at once.
     package var buckets = 60
     package var bucketIntervalSeconds = 15

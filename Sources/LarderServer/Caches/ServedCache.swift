@@ -121,11 +121,13 @@ package final class ServedCache: Sendable {
                 bucketIntervalMilliseconds: interval,
                 sessionsExpected: server.threadCount)
         }
-        let arena = StoreSize.arena(cache, sessions: server.threadCount)
+        // The thread that loads another server's items has a session of its own.
+        let sessions = server.threadCount + (cache.copiedPlaces.isEmpty ? 0 : 1)
+        let arena = StoreSize.arena(cache, sessions: sessions)
         var configuration = StoreConfiguration(
             memoryBytes: arena.bytes, slabBytes: arena.slabBytes,
             itemBytesMax: cache.valueBytesMax + keyAndHeaderBytesMax, evicts: false,
-            bucketIntervalMilliseconds: interval, sessionsExpected: server.threadCount)
+            bucketIntervalMilliseconds: interval, sessionsExpected: sessions)
         configuration.limits = limits(cache)
         configuration.keepsExpired = cache.keepsExpired
         return configuration

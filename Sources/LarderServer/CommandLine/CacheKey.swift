@@ -81,6 +81,16 @@ struct CacheKey: Sendable {
             if !settings.udpAddresses.contains(address) { settings.udpAddresses.append(address) }
             return true
         },
+        CacheKey(
+            ["sync"], "addresses (10.0.0.5:3031) and socket files (/run/uwsgi.sock) of other servers, with ; between"
+        ) { settings, text in
+            for part in CacheSpecification.split(text, at: ";") {
+                guard let place = place(CacheSpecification.unescaped(part)) else { return false }
+                if case .tcp(let host, let port) = place, host == nil || port == 0 { return false }
+                if !settings.copiedPlaces.contains(place) { settings.copiedPlaces.append(place) }
+            }
+            return true
+        },
     ]
 
     private static let others = [
@@ -108,10 +118,6 @@ struct CacheKey: Sendable {
         flag(["strict_items"]) { $0.isStrict = $1 },
         flag(["shrink"]) { $0.shrinks = $1 },
     ]
-
-    /// uWSGI's key for a whole copy of another server's cache at the start. It is refused, because the cache would
-    /// begin empty and answer misses.
-    static let refused = "sync"
 
     // MARK: Kinds of values
 

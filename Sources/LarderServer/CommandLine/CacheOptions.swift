@@ -42,10 +42,6 @@ private func cacheSettings(_ text: String, _ draft: inout Draft) throws(Ending) 
     let title = "cache \"\(settings.name)\""
     var given: [String] = []
     for field in fields {
-        if field.key == CacheKey.refused {
-            try refuseCopy(field.key, title, &draft)
-            continue
-        }
         guard let key = CacheKey.named(field.key) else {
             let known = CacheKey.all.compactMap(\.names.first).joined(separator: ", ")
             let message = "\(title): there is no key \"\(field.key)\""
@@ -67,15 +63,6 @@ private func cacheSettings(_ text: String, _ draft: inout Draft) throws(Ending) 
     }
     try checkTogether(settings, given, title)
     return settings
-}
-
-private func refuseCopy(_ key: String, _ title: String, _ draft: inout Draft) throws(Ending) {
-    guard draft.isCompatible else {
-        throw .usage(
-            "\(title): \(key) asks for a copy of another server's items at the start, which Larder does not get yet; "
-                + "leave the key out, or give --compat to start with an empty cache.")
-    }
-    draft.warn("\(title): \(key) is passed over: Larder cannot copy another server's items at the start yet.")
 }
 
 /// What only all keys of a cache show.

@@ -24,6 +24,7 @@ enum ConfigurationReport {
     static func text(_ settings: Settings, warnings: [String]) -> String {
         var text = "# The settings of Larder \(Version.larder). A file for --config may have these lines.\n"
         for warning in warnings { text += "# warning: \(printable(warning))\n" }
+        if let sum = settings.automaticMemory { text += "# \(printable(sum.text))\n" }
         for row in rows(settings) {
             let line = row.line ?? "# \(row.name)"
             let source = row.source ?? (row.line == nil ? "default: \(row.absence)" : "default")
@@ -59,7 +60,8 @@ enum ConfigurationReport {
     private static func rows(_ option: Option, _ settings: Settings) -> [Row] {
         guard let name = option.longName, let view = SettingView.all[name] else { return [] }
         let given = settings.given.filter { $0.name == name || isAlias($0.name, of: name) }
-        let source = given.last.map { printable($0.source.text) }
+        let isAutomatic = name == "memory-limit" && settings.automaticMemory != nil
+        let source = given.last.map { printable($0.source.text) + (isAutomatic ? ", auto" : "") }
         switch view {
         case .alias:
             return []

@@ -35,7 +35,8 @@ package enum Help {
         usage: larder ping [-l HOST] [-p PORT] [-s FILE] [-Z] [-B binary] [-t SECONDS] [-v]
 
         Asks a server for its version. Exit code 0: it answered; 1: it did not, and standard
-        error has the reason.
+        error has the reason. Without -l, -p and -s it asks the server that the environment
+        describes: LARDER_PORT and the like, and the file of LARDER_CONFIG.
 
           -l HOST     the server's host (default: this machine)
           -p PORT     the server's port (default 11211)

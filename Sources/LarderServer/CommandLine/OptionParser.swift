@@ -27,7 +27,10 @@ package func parseCommandLine(
     if let first = words.first, first == "larder" || first == "memcached" { words.removeFirst() }
     do {
         switch words.first {
-        case "ping": return .ping(try parsePing(Array(words.dropFirst())))
+        case "ping":
+            // The health check of a container has the server's environment.
+            let settings = ConfigurationEnvironment(value: environment, readFile: readFile)
+            return .ping(try parsePing(Array(words.dropFirst()), server: try? parseServing([], settings).settings))
         case .some(let name) where ClientCommandParser.names.contains(name):
             return .client(try ClientCommandParser.parse(name, Array(words.dropFirst())))
         case "inspect": return .inspect(try parseInspect(Array(words.dropFirst())))
@@ -58,6 +61,7 @@ private func parseServing(
     applyPasswordDatabase(environment.value, to: &draft)
     try applyProtocol(to: &draft)
     try applyCaches(to: &draft)
+    try applyMemory(MemoryLimits(readFile: environment.readFile), to: &draft)
     // memcached's too: -U alone moves both.
     if draft.settings.udpPort != 0, !draft.hasTCPPort { draft.settings.tcpPort = draft.settings.udpPort }
     try checkTogether(draft)

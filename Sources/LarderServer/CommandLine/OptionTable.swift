@@ -110,6 +110,8 @@ struct Draft {
     var bindingProtocol: Settings.BindingProtocol?
     /// Whether `-p` was given.
     var hasTCPPort = false
+    /// `-m auto`
+    var memoryIsAutomatic = false
     /// `-N`, checked against `-t` at the end.
     var napiIDs = 0
     /// Each `--cache` as given: what they mean depends on `--compat`, which may stand behind them.

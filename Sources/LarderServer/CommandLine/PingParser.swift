@@ -19,12 +19,29 @@ package struct PingSettings: Sendable, Equatable {
     package init() {}
 }
 
-func parsePing(_ arguments: [String]) throws(Ending) -> PingSettings {
+extension PingSettings {
+    /// A server with these settings, at its first address.
+    init(_ server: Settings) {
+        isBinary = server.bindingProtocol == .binary
+        unixSocketPath = server.unixSocketPath
+        if server.tcpPort > 0 { port = server.tcpPort }
+        let address = server.listenAddresses.first
+        if let address, !["*", "0.0.0.0", "::"].contains(address.host) { host = address.host }
+        if let own = address?.port, own > 0 { port = own }
+        usesTLS = server.tlsEnabled && unixSocketPath == nil && address?.encryption != .off
+    }
+}
+
+/// - Parameter server: the settings in the environment and in the file that it names; nil: they have a mistake. They
+///   count if the options name no place.
+func parsePing(_ arguments: [String], server: Settings? = nil) throws(Ending) -> PingSettings {
     var settings = PingSettings()
+    var namesPlace = false
     let options = Option.all.filter { "lpsvhZB".contains($0.letter) } + [PingSettings.timeout]
     for event in getOptLong(arguments, options: options) {
         switch event {
         case .option(let letter, let argument):
+            if "lps".contains(letter) { namesPlace = true }
             try settings.apply(letter, argument ?? "")
         case .wrong(let message):
             throw .badValue("larder: \(message)\nIllegal argument \"?\"")
@@ -32,7 +49,13 @@ func parsePing(_ arguments: [String]) throws(Ending) -> PingSettings {
             throw .usage("larder ping takes options only, not \"\(word)\"; larder ping -h lists them.")
         }
     }
-    return settings
+    guard !namesPlace, let server else { return settings }
+    var found = PingSettings(server)
+    found.timeoutMilliseconds = settings.timeoutMilliseconds
+    found.isVerbose = settings.isVerbose
+    found.usesTLS = found.usesTLS || settings.usesTLS
+    found.isBinary = found.isBinary || settings.isBinary
+    return found
 }
 
 extension PingSettings {

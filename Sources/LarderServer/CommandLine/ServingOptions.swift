@@ -1,13 +1,16 @@
 extension Option {
     static let memory: [Option] = [
         Option(
-            "m", "memory-limit", .required("MB"), .memory, "memory for items, in megabytes (default 64)",
+            "m", "memory-limit", .required("MB"), .memory,
+            "memory for items, in megabytes (default 64), or auto:\nwhat the cgroup or the machine allows",
             effect: { draft, text throws(Ending) in
+                draft.memoryIsAutomatic = text == "auto"
+                if draft.memoryIsAutomatic { return }
                 // A unit is taken for what it says: atoi would read 2g as two megabytes.
                 guard let bytes = byteCount(text, units: ["m": 1 << 20, "g": 1 << 30], plain: 1 << 20),
                     (0...1 << 50).contains(bytes)
                 else {
-                    throw .usage("-m takes the memory for items in megabytes, such as 64, not \"\(text)\".")
+                    throw .usage("-m takes the memory for items in megabytes, such as 64, or auto, not \"\(text)\".")
                 }
                 guard bytes <= Settings.memoryLimitBytesMax else {
                     throw .usage("-m takes at most \(Settings.memoryLimitBytesMax >> 20) megabytes, not \(text).")

@@ -1,6 +1,7 @@
 import Glibc
 import LarderStore
 import LarderWire
+import Synchronization
 
 /// A connection of the uwsgi protocol: one request, one answer, and the end.
 extension Connection {
@@ -37,6 +38,13 @@ extension Connection {
         routePrefixLength = 0
         context.select(number)
         return true
+    }
+
+    /// Leaves the answer to the thread that gives dumps.
+    mutating func handOverForDump(_ context: inout WorkerContext) {
+        phase = .closing
+        guard let giver = context.state.dumpGiver.withLock({ $0 }) else { return }
+        if !giver.give(cacheNumber: cacheNumber, to: number) { closeReason = .error }
     }
 
     @inline(never)

@@ -34,6 +34,7 @@ enum Execute {
         case .metaDebug: metaDebug(&connection, &context, request, key)
         case .fetch: fetch(&connection, &context, request, key)
         case .contains: contains(&connection, &context, request, key)
+        case .dump: connection.handOverForDump(&context)
         case .noOperation: connection.reply(.noOperation, &context)
         case .listMechanisms: listMechanisms(&connection, &context)
         case .authenticate: authenticate(&connection, &context, request, key, value)

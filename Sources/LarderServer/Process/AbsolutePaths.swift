@@ -63,6 +63,7 @@ extension Settings {
         for index in settings.caches.indices {
             settings.caches[index].storePath = caches[index].storePath.map(absolute)
             settings.caches[index].places = caches[index].places.map(absolutePlace)
+            settings.caches[index].copiedPlaces = caches[index].copiedPlaces.map(absolutePlace)
         }
         return settings
     }

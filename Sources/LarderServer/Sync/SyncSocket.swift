@@ -109,13 +109,8 @@ struct SyncPlaces {
         sockets.contains { socket in
             guard socket.isReceiver, socket.address.port == address.port else { return false }
             if socket.address.isSameHost(as: address) { return true }
-            // The socket has all addresses of this machine. A socket can be bound to `address` only if it is one of
-            // them.
-            guard socket.address.isWildcard, !address.isMulticast,
-                case .success(let fd) = DatagramSocket.bound(to: address.with(port: 0))
-            else { return false }
-            close(fd)
-            return true
+            // The socket has all addresses of this machine.
+            return socket.address.isWildcard && HostPresence.isOfThisMachine(address)
         }
     }
 

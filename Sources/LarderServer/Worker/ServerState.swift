@@ -57,6 +57,9 @@ package final class ServerState: Sendable {
     /// Why the server must not serve. Set once, before the server is asked to stop.
     let startFailure = Mutex<StartupError?>(nil)
 
+    /// Set while the server runs, if it has a listener for the uwsgi protocol.
+    let dumpGiver = Mutex<DumpGiver?>(nil)
+
     /// - Parameter shift: moves the clock; nil: a command may where the settings allow it.
     init(
         _ settings: Settings, clock: ServerClock = ServerClock(), shift given: ClockShift? = nil, access: Access,
@@ -84,7 +87,7 @@ package final class ServerState: Sendable {
         self.caches = caches
         for cache in caches { cache.store.noteClock(StoreClock(offsetMilliseconds: clock.offsetMilliseconds)) }
         let largest = caches.reduce(0) { max($0, $1.sizeMax) }
-        heldBytesMax = max(64 << 20, 2 * largest)
+        heldBytesMax = settings.automaticMemory?.clientBytesMax ?? max(AutomaticMemory.clientBytesUsual, 2 * largest)
         unreadBytesMax = heldBytesMax
         durations = settings.admin == nil ? [] : (0..<settings.threadCount).map { _ in CommandDurations() }
         let hotKeys = HotKeys(workerCount: settings.threadCount)

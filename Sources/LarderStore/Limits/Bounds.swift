@@ -23,6 +23,10 @@ struct Bounds {
     var recencyLock: UInt32 = 0
     /// Where `limits.purgesLeastRecentlyUsed`.
     var recency: RecencyList?
+    /// While another server's items are loaded. Under `writing`.
+    var load: ChangesDuringLoad?
+    /// While a dump is given. Under `writing`.
+    var snapshot: Snapshot?
 
     static func make(_ limits: StoreLimits) throws(StoreError) -> Shared<Bounds> {
         var bounds = Bounds(limits: limits)
@@ -54,6 +58,7 @@ extension Shared<Bounds> {
     }
 
     func replaced(_ old: Item, by new: Item, _ hash: UInt64) {
+        if pointee.snapshot != nil { pointee.snapshot?.keep(old, hash) }
         let change =
             pointee.limits.blocks(forValueBytes: new.valueLength)
             - pointee.limits.blocks(forValueBytes: old.valueLength)
@@ -62,6 +67,7 @@ extension Shared<Bounds> {
     }
 
     func removed(_ item: Item, _ hash: UInt64) {
+        if pointee.snapshot != nil { pointee.snapshot?.keep(item, hash) }
         changeCount(&pointee.items, -1)
         changeCount(&pointee.blocks, -pointee.limits.blocks(forValueBytes: item.valueLength))
         assert(pointee.items >= 0 && pointee.blocks >= 0, "less than nothing is counted against a limit")
@@ -72,6 +78,8 @@ extension Shared<Bounds> {
         changeCount(&pointee.items, -pointee.items)
         changeCount(&pointee.blocks, -pointee.blocks)
         withRecency { $0.removeAll() }
+        pointee.load?.end()
+        pointee.snapshot?.breakOff()
     }
 
     /// Whether an item more and some blocks more are within the limits.

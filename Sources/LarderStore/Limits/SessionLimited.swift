@@ -20,9 +20,15 @@ extension Session {
 
     /// - Parameter now: absolute milliseconds.
     private func noteChange(_ bounds: Shared<Bounds>, _ key: HashedKey, now: Int64) {
-        record(key)
+        noteWrite(bounds, key)
         guard bounds.pointee.limits.notesLastModified else { return }
         changeCount(&bounds.pointee.lastModifiedMilliseconds, now - bounds.pointee.lastModifiedMilliseconds)
+    }
+
+    /// Notes for others that what there is under a key has changed.
+    private func noteWrite(_ bounds: Shared<Bounds>, _ key: HashedKey) {
+        record(key)
+        if bounds.pointee.load != nil { bounds.pointee.load?.note(key.hash) }
     }
 
     @inline(never)
@@ -38,7 +44,7 @@ extension Session {
         switch result.outcome {
         case .stored: noteChange(bounds, key, now: now)
         // A set that was refused has dropped the old value.
-        case .tooLarge, .noMemory: if mode == .set { record(key) }
+        case .tooLarge, .noMemory: if mode == .set { noteWrite(bounds, key) }
         default: break
         }
         return result
@@ -81,7 +87,12 @@ extension Session {
         lockWriting(bounds)
         defer { unlockWriting(bounds) }
         let outcome = deleteInArena(key, cas: cas, now: now)
-        if outcome == .stored { noteChange(bounds, key, now: now) }
+        switch outcome {
+        case .stored: noteChange(bounds, key, now: now)
+        // What is loaded later must not bring back what a client has deleted.
+        case .notFound: if bounds.pointee.load != nil { bounds.pointee.load?.note(key.hash) }
+        default: break
+        }
         return outcome
     }
 

@@ -16,7 +16,7 @@ package struct UwsgiParser: Sendable {
         case dictionary
         /// 0: a header with the value's length, and the value.
         case headerAndValue
-        /// 1 and 2: nothing.
+        /// 1 and 2: nothing. 6: a dump, which is sent by a thread of its own.
         case nothing
         /// 3: the value alone.
         case value
@@ -71,6 +71,10 @@ package struct UwsgiParser: Sendable {
         case 3: return lookup(base, body, cursor, named: "key", &request)
         case 4: return lookup(base, body, cursor, named: "get", &request)
         case 2: request.verb = .delete
+        case DumpPacket.requestModifier:
+            request.verb = .dump
+            cacheLength = length
+            return .request
         default: request.verb = .fetch
         }
         return take(key: (body, length), &request)
@@ -80,7 +84,7 @@ package struct UwsgiParser: Sendable {
         switch modifier {
         case dictionaryModifier: .dictionary
         case 0: .headerAndValue
-        case 1, 2: .nothing
+        case 1, 2, DumpPacket.requestModifier: .nothing
         case 3: .value
         case 4: .valueOrPage
         case 5: .stream

@@ -11,13 +11,13 @@ final class Probe {
     init(_ place: ReplicationPlace, state: String = "state", _ command: String, _ arguments: String...) throws {
         output = place.path + "/output-\(UUID().uuidString)"
         child = try ChildProcess(
-            executable: Self.program, arguments: [command, place.log, place.state(state)] + arguments,
+            executable: Self.program("replication-probe"),
+            arguments: [command, place.log, place.state(state)] + arguments,
             environment: ["SWIFT_BACKTRACE": "enable=no"], outputPath: output)
     }
 
     /// Built beside the test program.
-    private static var program: String {
-        let name = "replication-probe"
+    static func program(_ name: String) -> String {
         let candidates = CommandLine.arguments.map { argument in
             argument.lastIndex(of: "/").map { argument[...$0] + name } ?? "./" + name
         }

@@ -2,18 +2,91 @@ import Foundation
 import LarderReplication
 import LarderTesting
 
-/// A directory with a log and state files, until the end of a test.
+#if MariaDB
+    import LarderMariaDB
+#endif
+#if PostgreSQL
+    import LarderPostgreSQL
+#endif
+
+/// The kinds of logs, over which the tests run.
+enum LogKind: String, Sendable {
+    case file
+    case mariaDB
+    case postgreSQL
+
+    /// Those that need a database.
+    static let databases: [LogKind] = {
+        var kinds: [LogKind] = []
+        #if MariaDB
+            kinds.append(.mariaDB)
+        #endif
+        #if PostgreSQL
+            kinds.append(.postgreSQL)
+        #endif
+        return kinds
+    }()
+    static let all: [LogKind] = [.file] + databases
+}
+
+/// A directory with state files, and a log in it or in a database, until the end of a test.
 final class ReplicationPlace: Sendable {
     let path: String
-    var log: String { path + "/log" }
+    let kind: LogKind
+    /// The directory of the log, or its URL.
+    let log: String
+    /// The tables' names in a database begin so.
+    let table: String
     func state(_ name: String = "state") -> String { path + "/" + name }
 
-    init() throws { path = try TestDirectory.make() }
+    /// - Parameter database: a server of the test's own; nil: the one that tests share.
+    init(_ kind: LogKind = .file, database: TestDatabase? = nil) throws {
+        self.kind = kind
+        path = try TestDirectory.make()
+        table = "t" + UUID().uuidString.filter { $0 != "-" }.lowercased()
+        guard kind != .file else {
+            log = path + "/log"
+            return
+        }
+        log = try (database ?? TestDatabase.shared(kind)).url(table: table)
+        try Self.createSchema(log)
+    }
+
+    static func createSchema(_ url: String) throws {
+        #if MariaDB
+            if url.hasPrefix("mariadb:") { try MariaDBLog(url: url).createSchema() }
+        #endif
+        #if PostgreSQL
+            if url.hasPrefix("postgresql:") { try PostgreSQLLog(url: url).createSchema() }
+        #endif
+    }
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
-    func openLog(segmentBytes: Int = 64 << 20) throws -> FileLog {
-        try FileLog(path: log, segmentBytes: segmentBytes)
+    func openLog(segmentBytes: Int = 64 << 20) throws -> any UpdateLog {
+        try kind == .file ? FileLog(path: log, segmentBytes: segmentBytes) : TestDatabase.log(log)
+    }
+
+    /// Keeps the log as it is now.
+    func backUpLog() throws {
+        if kind == .file { return try FileManager.default.copyItem(atPath: log, toPath: path + "/backup") }
+        for part in ["counter", "records", "snapshot"] {
+            try TestDatabase.shared(kind).execute(
+                "CREATE TABLE \(table)_\(part)_backup AS SELECT * FROM \(table)_\(part)")
+        }
+    }
+
+    /// Puts the kept log into the place of the present one.
+    func restoreLog() throws {
+        if kind == .file {
+            try FileManager.default.removeItem(atPath: log)
+            return try FileManager.default.moveItem(atPath: path + "/backup", toPath: log)
+        }
+        for part in ["counter", "records", "snapshot"] {
+            try TestDatabase.shared(kind).execute(
+                "DELETE FROM \(table)_\(part)",
+                "INSERT INTO \(table)_\(part) SELECT * FROM \(table)_\(part)_backup")
+        }
     }
 
     /// A replica of the log. Replicas with the same name share a state file, like processes of one machine.
