@@ -23,7 +23,7 @@ struct ReplicaDecision {
     }
 
     private static func nothing(_ reply: Reply) -> ReplicaDecision { ReplicaDecision(nil, .reply(reply)) }
-    private static func nothing(_ code: MetaCode, valueLength: Int = 0) -> ReplicaDecision {
+    private static func nothing(meta code: MetaCode, valueLength: Int = 0) -> ReplicaDecision {
         ReplicaDecision(nil, .meta(code, valueLength: valueLength))
     }
 
@@ -134,33 +134,33 @@ struct ReplicaDecision {
         let plain = Change(value: write.value, flags: write.request.clientFlags)
         switch write.request.meta.mode {
         case UInt8(ascii: "E"):
-            return item == nil ? stored(plain) : nothing(.notStored, valueLength: length)
+            return item == nil ? stored(plain) : nothing(meta: .notStored, valueLength: length)
         case UInt8(ascii: "A"), UInt8(ascii: "P"):
             guard let item else {
-                return flags.has(UInt8(ascii: "N")) ? stored(plain) : nothing(.notStored, valueLength: length)
+                return flags.has(UInt8(ascii: "N")) ? stored(plain) : nothing(meta: .notStored, valueLength: length)
             }
-            if let wanted, wanted != cas { return nothing(.exists, valueLength: length) }
+            if let wanted, wanted != cas { return nothing(meta: .exists, valueLength: length) }
             let isAppended = write.request.meta.mode == UInt8(ascii: "A")
             let value = isAppended ? item.value + write.value : write.value + item.value
-            guard value.count <= write.valueBytesMax else { return nothing(.notStored, valueLength: length) }
+            guard value.count <= write.valueBytesMax else { return nothing(meta: .notStored, valueLength: length) }
             return stored(Change(value: value, flags: item.flags))
         case UInt8(ascii: "R") where wanted == nil:
-            return item == nil ? nothing(.notStored, valueLength: length) : stored(plain)
+            return item == nil ? nothing(meta: .notStored, valueLength: length) : stored(plain)
         default:
             guard flags.has(UInt8(ascii: "C")) else {
                 return stored(Change(value: write.value, flags: write.request.clientFlags, isUnconditional: true))
             }
-            guard item != nil else { return nothing(.notFound, valueLength: length) }
+            guard item != nil else { return nothing(meta: .notFound, valueLength: length) }
             // 0 is no item's cas.
-            guard let wanted, wanted != 0, wanted == cas else { return nothing(.exists, valueLength: length) }
+            guard let wanted, wanted != 0, wanted == cas else { return nothing(meta: .exists, valueLength: length) }
             return stored(plain)
         }
     }
 
     private static func metaDelete(_ write: ReplicaWrite, _ item: ReplicaItem?, _ cas: UInt64?) -> ReplicaDecision {
-        guard item != nil else { return nothing(.notFound) }
+        guard item != nil else { return nothing(meta: .notFound) }
         let wanted = wantedCas(write)
-        if let wanted, wanted != cas { return nothing(.exists) }
+        if let wanted, wanted != cas { return nothing(meta: .exists) }
         return ReplicaDecision(Change(isUnconditional: wanted == nil), .meta(.done))
     }
 
@@ -169,14 +169,14 @@ struct ReplicaDecision {
     ) -> ReplicaDecision {
         let request = write.request
         guard let item else {
-            guard request.meta.flags.has(UInt8(ascii: "N")) else { return nothing(.notFound) }
+            guard request.meta.flags.has(UInt8(ascii: "N")) else { return nothing(meta: .notFound) }
             return ReplicaDecision(
                 Change(value: text(request.initialValue, over: nil)),
                 .metaNumber(request.initialValue, cas: 0, isCreated: true))
         }
         // Here 0 compares nothing.
         if let wanted = wantedCas(write), request.cas != 0, wanted != cas, !item.value.isEmpty {
-            return nothing(.exists)
+            return nothing(meta: .exists)
         }
         guard let old = number(item) else { return nothing(.nonNumericValue) }
         let decrements = request.meta.mode == UInt8(ascii: "D") || request.meta.mode == UInt8(ascii: "-")
