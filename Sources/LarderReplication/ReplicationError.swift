@@ -8,6 +8,8 @@ public enum ReplicationError: Error, Equatable, Sendable, CustomStringConvertibl
     case keyTooLong(bytes: Int, limit: Int)
     /// One key and its value do not fit into an update. Nothing was written.
     case updateTooLarge(bytes: Int, limit: Int)
+    /// A record with a conditional change has no other change. Nothing was written.
+    case conditionNotAlone
     /// The log may or may not have the update. To write it again is harmless.
     case outcomeUnknown(reason: String)
     /// The log cannot be used. Nothing was written.
@@ -36,6 +38,7 @@ public enum ReplicationError: Error, Equatable, Sendable, CustomStringConvertibl
         case .keyTooLong(let bytes, let limit): "the key has \(bytes) bytes: give at most \(limit)"
         case .updateTooLarge(let bytes, let limit):
             "the update would have \(bytes) bytes, more than \(limit): give a smaller value, or raise updateBytesMax"
+        case .conditionNotAlone: "a conditional change stands beside others: give it a record of its own"
         case .outcomeUnknown(let reason): "the log may or may not have the update (\(reason)): write it again"
         case .logRefused(let path, let reason): "cannot use the log \(path): \(reason)"
         case .logDamaged(let path, let offset, let reason):

@@ -38,18 +38,22 @@ public struct UpdatePoint: Hashable, Sendable {
     public static let start = UpdatePoint(id: 0, token: .zero)
 }
 
-/// A change of one key.
+/// A change of one key, or of all keys.
 public enum UpdateChange: Hashable, Sendable {
     /// The key gets a value, and 32 bits that belong to it: memcached's client flags.
     case set(key: [UInt8], value: [UInt8], flags: UInt32)
     /// The key is removed.
     case delete(key: [UInt8])
+    /// If the condition holds, the key gets a value; or without a value, it is removed.
+    case conditional(key: [UInt8], value: [UInt8]?, flags: UInt32, UpdateCondition)
+    /// All keys are removed.
+    case clear
 
-    /// The key.
+    /// The key; empty if the change is one of all keys.
     public var key: [UInt8] {
         switch self {
-        case .set(let key, _, _): key
-        case .delete(let key): key
+        case .set(let key, _, _), .delete(let key), .conditional(let key, _, _, _): key
+        case .clear: []
         }
     }
 
@@ -58,6 +62,8 @@ public enum UpdateChange: Hashable, Sendable {
         switch self {
         case .set(let key, let value, _): 11 + key.count + value.count
         case .delete(let key): 3 + key.count
+        case .conditional(let key, let value, _, _): 9 + (value.map { 11 + $0.count } ?? 3) + key.count
+        case .clear: 1
         }
     }
 }
@@ -77,9 +83,10 @@ public struct UpdateRecord: Hashable, Sendable {
 
     /// A new record, with a token of its own.
     /// - Throws: `.emptyKey` or `.keyTooLong` for a key that no replica takes; `.updateTooLarge` if the contents would
-    ///   have more than 32 MiB.
+    ///   have more than 32 MiB; `.conditionNotAlone` for a conditional change beside others.
     public init(_ changes: [UpdateChange]) throws(ReplicationError) {
-        for change in changes { try ReplicatedCache.check(key: change.key) }
+        for change in changes where change != .clear { try ReplicatedCache.check(key: change.key) }
+        guard changes.count == 1 || !changes.contains(where: \.isConditional) else { throw .conditionNotAlone }
         let bytes = changes.reduce(Self.headBytes) { $0 + $1.encodedBytes }
         guard bytes <= LogFrame.recordBytesMax else {
             throw .updateTooLarge(bytes: bytes, limit: LogFrame.recordBytesMax)
@@ -96,6 +103,9 @@ public struct UpdateRecord: Hashable, Sendable {
     static let headBytes = 5
     private static let setKind: UInt8 = 1
     private static let deleteKind: UInt8 = 2
+    private static let conditionalKind: UInt8 = 3
+    private static let relativeKind: UInt8 = 4
+    private static let clearKind: UInt8 = 5
 
     private static func append(_ change: UpdateChange, to contents: inout [UInt8]) {
         switch change {
@@ -110,6 +120,12 @@ public struct UpdateRecord: Hashable, Sendable {
             contents.append(deleteKind)
             contents.append(number: UInt16(key.count))
             contents += key
+        case .conditional(let key, let value, let flags, let condition):
+            contents.append(condition.isRelative ? relativeKind : conditionalKind)
+            contents.append(number: condition.number)
+            let plain = value.map { UpdateChange.set(key: key, value: $0, flags: flags) }
+            append(plain ?? .delete(key: key), to: &contents)
+        case .clear: contents.append(clearKind)
         }
     }
 
@@ -120,15 +136,35 @@ public struct UpdateRecord: Hashable, Sendable {
         var changes: [UpdateChange] = []
         for _ in 0..<count {
             guard let change = Self.change(&reader) else { return nil }
+            // A record may be applied twice, which must change nothing. With others beside it, a condition could hold the
+            // second time only.
+            guard count == 1 || !change.isConditional else { return nil }
             changes.append(change)
         }
         return reader.isAtEnd ? changes : nil
     }
 
     private static func change(_ reader: inout ByteReader) -> UpdateChange? {
-        guard let kind = reader.number(UInt8.self), let keyBytes = reader.number(UInt16.self), keyBytes > 0,
-            let key = reader.take(Int(keyBytes))
-        else { return nil }
+        guard let kind = reader.number(UInt8.self) else { return nil }
+        switch kind {
+        case clearKind: return .clear
+        case conditionalKind, relativeKind:
+            guard let number = reader.number(UInt64.self), let plain = reader.number(UInt8.self) else { return nil }
+            let condition = UpdateCondition(number: number, isRelative: kind == relativeKind)
+            switch keyed(plain, &reader) {
+            case .set(let key, let value, let flags):
+                return .conditional(key: key, value: value, flags: flags, condition)
+            case .delete(let key): return .conditional(key: key, value: nil, flags: 0, condition)
+            default: return nil
+            }
+        default: return keyed(kind, &reader)
+        }
+    }
+
+    private static func keyed(_ kind: UInt8, _ reader: inout ByteReader) -> UpdateChange? {
+        guard let keyBytes = reader.number(UInt16.self), keyBytes > 0, let key = reader.take(Int(keyBytes)) else {
+            return nil
+        }
         switch kind {
         case setKind:
             guard let flags = reader.number(UInt32.self), let valueBytes = reader.number(UInt32.self),

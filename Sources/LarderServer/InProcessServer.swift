@@ -116,7 +116,7 @@ package final class InProcessConnection {
             }
             takeOutput(&answer)
             switch action {
-            case .read, .park: return
+            case .read, .park, .holdWrite: return
             case .holdLogin:
                 // A client would wait until this time.
                 guard let time = connection.heldLogin?.milliseconds else { return }

@@ -41,6 +41,21 @@ package enum Reply: UInt8, Sendable, CaseIterable {
     /// `CLIENT_ERROR invalid shutdown mode`
     case invalidShutdownMode
 
+    // MARK: Replicated caches
+
+    /// `SERVER_ERROR the log of this cache cannot be used: nothing was written`
+    case logUnavailable
+    /// `SERVER_ERROR the log may or may not have this change: repeat it`
+    case writeOutcomeUnknown
+    /// `SERVER_ERROR the change is durable, and not applied here yet`
+    case writeNotApplied
+    /// `SERVER_ERROR other servers change this key too often: nothing was written`
+    case tooManyConflicts
+    /// `CLIENT_ERROR items of a replicated cache do not expire`
+    case hasNoExpiry
+    /// `CLIENT_ERROR a replicated cache does not have this command`
+    case notReplicated
+
     // MARK: Logging in
 
     /// `CLIENT_ERROR unauthenticated`

@@ -8,6 +8,7 @@ struct Larder {
         guard ProgramStart.openStandardDescriptors() else { exit(ExitCode.osError) }
         // A reader of our output that goes away must not take the server with it.
         signal(SIGPIPE, SIG_IGN)
+        DatabaseLogs.register()
         // A daemon leaves the directory, and SIGHUP reads the files again.
         let files = SettingsFiles()
         exit(run(request(files), files))

@@ -164,11 +164,12 @@ def documented():
 
 
 class TestPage:
-    def test_has_the_metrics_that_there_are(self, start_server, certificates):
-        """With all that adds metrics: a file, TLS, idle_timeout, hot_keys, copies on other servers."""
+    def test_has_the_metrics_that_there_are(self, start_server, certificates, tmp_path):
+        """With all that adds metrics: a file, TLS, idle_timeout, hot_keys, copies on other servers, a log."""
         admin = Admin(
             start_server, "-e", "store", "-o", "idle_timeout=100,hot_keys", *certificates.server_options(),
             "--cache", f"name=synced,items=10,listen=:0,nodes=127.0.0.1:{free_port()}",
+            "--cache", f"name=replicated,listen=:0,log=file://{tmp_path}/log,store=replicated",
             tls=certificates.context())
         with admin.server.connect() as connection:
             assert connection.set(b"key", b"value") == b"STORED"

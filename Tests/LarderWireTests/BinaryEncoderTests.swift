@@ -50,6 +50,7 @@ import Testing
         (0x05, 0x06, .nonNumericValue, "Non-numeric server-side value for incr or decr"),
         (0x08, 0x20, .flushNotAllowed, "Auth failure."), (0x00, 0x20, .authenticationFailure, "Auth failure."),
         (0x1b, 0x81, .unknownCommand, "Unknown command"), (0x10, 0x01, .noSuchStatistics, "Not found"),
+        (0x01, 0x83, .hasNoExpiry, "Not supported"), (0x01, 0x86, .logUnavailable, "Temporary failure"),
         (0x01, 0x82, .outOfMemoryStoring, "Out of memory allocating item"), (0x05, 0x82, .outOfMemory, "Out of memory"),
     ])
     func errors(opcode: UInt8, status: UInt8, reply: Reply, text: String) {

@@ -66,13 +66,17 @@ extension ReplicatedCache {
 extension ReplicatedCache {
     /// Applies the records that the items of a copy may have already. Without them, the copy would be newer than its
     /// state says, and its replica would go back to older values.
-    /// - Returns: false if the log does not have them any more.
+    /// - Returns: false if the log does not have them any more, or one of them depends on what its key had. Such a record
+    ///   may not be applied to items that are newer.
     private func goOn(_ copy: StateFile, upTo id: UInt64) throws(ReplicationError) -> Bool {
         while copy.state.applied.id < id {
             let left = Int(clamping: id &- copy.state.applied.id)
             let entries = try log.read(after: copy.state.applied.id, limit: min(History.recordsPerRead, left))
             guard entries.first?.id == copy.state.applied.id &+ 1 else { return false }
-            for entry in entries { try copy.apply(entry) }
+            for entry in entries {
+                guard entry.record.changes()?.contains(where: \.isConditional) != true else { return false }
+                try copy.apply(entry)
+            }
         }
         return true
     }
@@ -128,10 +132,12 @@ package enum History {
     }
 
     private static func apply(_ change: UpdateChange, _ id: UInt64, to items: inout [[UInt8]: SnapshotItem]) {
-        switch change {
+        switch change.decided(at: id, { items[$0]?.id }) {
         case .set(let key, let value, let flags):
             items[key] = SnapshotItem(key: key, value: value, flags: flags, id: id)
         case .delete(let key): items[key] = nil
+        case .clear: items = [:]
+        case .conditional, nil: break
         }
     }
 }

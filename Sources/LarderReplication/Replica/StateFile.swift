@@ -102,9 +102,11 @@ final class StateFile {
         guard let changes = entry.record.changes() else { throw .recordUnreadable(id: entry.id) }
         for change in changes {
             guard change.key.count <= ReplicatedCache.keyBytesMax else { throw .recordUnreadable(id: entry.id) }
-            switch change {
+            switch change.decided(at: entry.id, { version(of: $0) }) {
             case .set(let key, let value, let flags): try set(key, value, flags: flags, id: entry.id)
             case .delete(let key): try delete(key)
+            case .clear: try clear()
+            case .conditional, nil: break
             }
         }
         state.applied = entry.point
@@ -156,16 +158,32 @@ final class StateFile {
         }
     }
 
+    /// Removes all items, the state among them. The caller writes it again.
+    private func clear() throws(ReplicationError) {
+        let arena = try opened()
+        arena.session.begin(now: StoreClock().now())
+        arena.session.flush()
+        arena.session.end()
+    }
+
+    private func version(of key: [UInt8]) -> UInt64? {
+        find(key) { item, session in session.cas(of: item) }
+    }
+
     private func read(_ key: [UInt8]) -> [UInt8]? {
+        find(key) { item, _ in Array(UnsafeRawBufferPointer(start: item.value, count: item.valueLength)) }
+    }
+
+    private func find<Result>(_ key: [UInt8], _ body: (Item, borrowing Session) -> Result) -> Result? {
         guard let arena else { return nil }
         let now = StoreClock().now()
         arena.session.begin(now: now)
         defer { arena.session.end() }
         return key.withUnsafeBytes { key in
-            // SAFETY: a key has at least one byte. The item's bytes are copied within the turn.
+            // SAFETY: a key has at least one byte. The item is used within the turn.
             let start = key.baseAddress.unsafelyUnwrapped
             return arena.session.find(arena.session.hashed(start, length: key.count), now: now).map {
-                Array(UnsafeRawBufferPointer(start: $0.value, count: $0.valueLength))
+                body($0, arena.session)
             }
         }
     }

@@ -89,9 +89,9 @@ final class AdminServer: Sendable {
 
     private func answer(_ request: HTTPRequest) -> HTTPAnswer {
         switch request.path {
-        case "/healthz": return HTTPAnswer(body: Array("ok\n".utf8))
+        case "/healthz": return HTTPAnswer(body: Array(("ok\n" + readOnlyCaches).utf8))
         case "/readyz":
-            guard let reason = reasonNotReady else { return HTTPAnswer(body: Array("ok\n".utf8)) }
+            guard let reason = reasonNotReady else { return HTTPAnswer(body: Array(("ok\n" + readOnlyCaches).utf8)) }
             return HTTPAnswer(status: 503, body: Array((reason + "\n").utf8))
         case "/metrics":
             return HTTPAnswer(contentType: MetricsText.contentType, body: MetricsText.all(of: state))
@@ -101,10 +101,20 @@ final class AdminServer: Sendable {
         }
     }
 
+    /// A line for each replicated cache whose log cannot be used. The server answers reads, so it is ready.
+    private var readOnlyCaches: String {
+        state.caches.map { cache in
+            cache.replica?.status.error.map { "cache \(cache.name) is read-only: \($0)\n" } ?? ""
+        }.joined()
+    }
+
     /// Nil: requests are answered.
     private var reasonNotReady: String? {
         if phase.load(ordering: .relaxed) == Phase.stopping.rawValue { return "the server stops" }
-        for cache in state.caches where !cache.store.isReady {
+        for cache in state.caches where !cache.isReady {
+            if let replica = cache.replica, cache.store.isReady {
+                return "cache \(cache.name) has not read its log: \(replica.status.error ?? "it reads")"
+            }
             let percent = cache.store.fileStatistics?.recoveredPercent ?? 0
             return "cache \(cache.name) reads its file: \(percent) % done"
         }

@@ -169,6 +169,24 @@ extension MetricsText {
             "sync_refused",
             Metric("larder_cache_sync_refused_total", .counter, "Datagrams of senders that nodes= does not name.")
         ),
+        ("replica_applied_id", Metric("larder_replica_applied_id", .gauge, "Id of the record applied last.")),
+        ("replica_latest_id", Metric("larder_replica_latest_id", .gauge, "Id of the log's last record, as last seen.")),
+        ("replica_lag", Metric("larder_replica_lag_records", .gauge, "Records of the log that are not applied yet.")),
+        (
+            "replica_lag_seconds",
+            Metric("larder_replica_lag_seconds", .gauge, "Seconds since the replica last had all records.")
+        ),
+        (
+            "replica_log_usable",
+            Metric("larder_replica_log_usable", .gauge, "0: the log cannot be used, and changes are refused.")
+        ),
+        ("replica_loads", Metric("larder_replica_loads_total", .counter, "Times that the whole log was read.")),
+        ("replica_records_applied", Metric("larder_replica_records_applied_total", .counter, "Records applied.")),
+        ("replica_writes", Metric("larder_replica_writes_total", .counter, "Records that this server wrote.")),
+        (
+            "replica_conflicts",
+            Metric("larder_replica_conflicts_total", .counter, "Changes that were decided again after another one.")
+        ),
         (
             "sync_malformed",
             Metric("larder_cache_sync_malformed_total", .counter, "Datagrams that could not be read.")

@@ -46,6 +46,8 @@ package struct CacheSettings: Sendable, Equatable {
     package var keyBytesMax = 2048
     package var storePath: String?
     package var storeSyncSeconds = 0
+    /// `log=`: the durable log that changes go through, and that this cache's copies on other servers follow.
+    package var logURL: String?
     package var deletesWrongStore = false
     /// `shrink=`: drops items of the store's file that exceed narrower limits.
     package var shrinks = false

@@ -20,14 +20,34 @@ struct Recovery {
                 guard cache.store.isReady else { return Self.refuse(cache, state) }
                 Self.report(cache)
             }
+            guard Self.startReplicas(state) else { return }
             isDone()
         }
     }
 
     /// Ends a recovery that is under way, and waits for its thread. Call it once.
     func stop() {
-        for cache in state.caches { cache.store.stopRecovery() }
+        for cache in state.caches {
+            cache.store.stopRecovery()
+            cache.replica?.stop()
+        }
         thread?.join()
+    }
+
+    /// Has all replicated caches follow their logs, and waits until they can be read.
+    /// - Returns: false if the server must not serve.
+    private static func startReplicas(_ state: ServerState) -> Bool {
+        for cache in state.caches {
+            do throws(StartupError) {
+                try cache.replica?.start(cache.store)
+            } catch {
+                state.startFailure.withLock { $0 = error }
+                state.requestStop()
+                return false
+            }
+        }
+        for cache in state.caches { cache.replica?.waitUntilReadable() }
+        return true
     }
 
     /// The store is not ready: the recovery was stopped, or items of the file exceed the limits and must not be

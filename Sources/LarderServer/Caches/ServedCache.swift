@@ -18,13 +18,15 @@ package final class ServedCache: Sendable {
     let evicts: Bool
     /// Sends and receives the changes of its copies on other servers; nil without `nodes=` and `udp=`.
     let sync: CacheSync?
+    /// Follows the log of `log=`; nil: the cache is not replicated.
+    let replica: CacheReplica?
     /// What `stats reset` leaves out of the sums.
     let baseline = Mutex(StatisticsBaseline())
 
     /// - Parameter defersRecovery: what the cache's file holds is found later, by `Recovery`.
     init(
         _ settings: CacheSettings, server: Settings, openedAtMilliseconds: Int64, defersRecovery: Bool,
-        sync: CacheSync? = nil
+        sync: CacheSync? = nil, replica: CacheReplica? = nil
     ) throws(StoreError) {
         self.settings = settings
         self.sync = sync
@@ -32,12 +34,15 @@ package final class ServedCache: Sendable {
             settings.isMemcachedShaped
                 ? server.memoryLimitBytes
                 : settings.blocks.multipliedReportingOverflow(by: settings.blockBytes).partialValue)
-        evicts = settings.isMemcachedShaped ? server.evictions : settings.purgesLeastRecentlyUsed
+        evicts =
+            settings.isMemcachedShaped
+            ? server.evictions && settings.logURL == nil : settings.purgesLeastRecentlyUsed
         sizeMax = settings.isMemcachedShaped ? server.maxItemSizeBytes : settings.valueBytesMax
         var configuration = Self.configuration(settings, server)
         configuration.openedAtMilliseconds = openedAtMilliseconds
         configuration.defersRecovery = defersRecovery
         store = try Store(configuration)
+        self.replica = replica
         crawler = Crawler(isEnabled: server.crawlerIsEnabled)
         counters = (0..<server.threadCount).map { _ in Counters() }
     }
@@ -48,6 +53,14 @@ package final class ServedCache: Sendable {
     }
 
     package var name: String { settings.name }
+
+    /// Whether requests are answered: the items of the file were found, and a replica has been loaded once.
+    var isReady: Bool { store.isReady && replica?.status.isReadable ?? true }
+
+    /// The items that clients can name. A replica's state is an item, too.
+    func itemCount(_ statistics: StoreStatistics) -> Int64 {
+        statistics.counters.items - (replica?.status.isReadable == true ? 1 : 0)
+    }
 
     /// Notes what `cache_memlimit` has set.
     func noteLimit(bytes: Int) { contentBytes.store(bytes, ordering: .relaxed) }
@@ -104,7 +117,7 @@ package final class ServedCache: Sendable {
         guard !cache.isMemcachedShaped else {
             return StoreConfiguration(
                 memoryBytes: server.memoryLimitBytes, itemBytesMax: server.maxItemSizeBytes,
-                evicts: server.evictions, isSizeAware: server.isSizeAware,
+                evicts: server.evictions && cache.logURL == nil, isSizeAware: server.isSizeAware,
                 bucketIntervalMilliseconds: interval,
                 sessionsExpected: server.threadCount)
         }

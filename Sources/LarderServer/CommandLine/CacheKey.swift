@@ -51,6 +51,10 @@ struct CacheKey: Sendable {
             settings.storePath = CacheSpecification.unescaped(text)
             return !text.isEmpty
         },
+        CacheKey(["log"], "the URL of a log (file:///var/lib/larder/log)", isForAll: true) { settings, text in
+            settings.logURL = CacheSpecification.unescaped(text)
+            return UpdateLogs.isKnown(CacheSpecification.unescaped(text))
+        },
         number(["store_sync", "storesync"], 0...86_400, isForAll: true) { $0.storeSyncSeconds = $1 },
         flag(["store_delete", "storedelete"], isForAll: true) { $0.deletesWrongStore = $1 },
     ]

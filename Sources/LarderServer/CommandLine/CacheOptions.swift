@@ -67,8 +67,16 @@ private func cacheSettings(_ text: String, _ draft: inout Draft) throws(Ending) 
 
 /// What only all keys of a cache show.
 private func checkTogether(_ settings: CacheSettings, _ given: [String], _ title: String) throws(Ending) {
+    if settings.logURL != nil {
+        guard settings.storePath != nil else {
+            throw .usage("\(title): store is missing: with log give store= and the path of a file.")
+        }
+        guard settings.items == nil else {
+            throw .usage("\(title): items does not go with log: -m limits a replicated cache.")
+        }
+    }
     guard let items = settings.items else {
-        guard settings.name == CacheSettings.defaultName else {
+        guard settings.name == CacheSettings.defaultName || settings.logURL != nil else {
             throw .usage("\(title): items is missing: give items= and a whole number from 1 to \(UInt32.max).")
         }
         for key in CacheKey.all where !key.isForAll && given.contains(key.names[0]) {

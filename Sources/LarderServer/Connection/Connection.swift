@@ -22,6 +22,8 @@ struct Connection {
         case parked
         /// An attempt to log in was made; its result waits in `heldLogin`.
         case holdingLogin
+        /// A change waits for the log of a replicated cache, in `replicaWrite`.
+        case holdingWrite
         case closing
     }
 
@@ -37,6 +39,8 @@ struct Connection {
         case park
         /// Send what there is, then read nothing until `continueLogin` has answered the attempt.
         case holdLogin
+        /// Send what there is, then read nothing until `continueWrite` has answered the change.
+        case holdWrite
         /// Send what there is, then close.
         case close
     }
@@ -55,6 +59,8 @@ struct Connection {
     var heldLogin: HeldLogin?
     /// The login by the SASL library, until it succeeds. Unmanaged, as `stream`; `endExchange` releases it.
     var exchange: Unmanaged<SASLExchange>?
+    /// The change that waits for a log. Unmanaged, as `stream`; `endWrite` releases it.
+    var replicaWrite: Unmanaged<ReplicaWrite>?
     /// Failed attempts to log in since the last successful one.
     var loginFailures = 0
     /// Bytes that the client has sent before it logged in by SASL.
@@ -233,6 +239,8 @@ struct Connection {
                 phase = .readingCommand
             case .holdingLogin:
                 return .holdLogin
+            case .holdingWrite:
+                return .holdWrite
             case .closing:
                 return .close
             }
@@ -308,6 +316,7 @@ struct Connection {
     mutating func dispose(_ context: inout WorkerContext) {
         endStream(&context)
         endExchange(&context)
+        endWrite()
         dropBody(&context)
         giveBackInput(&context)
         output.discard(&context.pool, context.session)

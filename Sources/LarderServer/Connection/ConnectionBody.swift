@@ -54,7 +54,11 @@ extension Connection {
         if dialect != .text || (end[-2] == UInt8(ascii: "\r") && end[-1] == UInt8(ascii: "\n")) {
             if context.routesKeys { context.select(routedCacheNumber) }
             if let landing { context.session.offer(landing) }
-            Execute.run(&self, &context, request, key: bytes + request.keyStart, value: value)
+            if !context.limits.isReplicated
+                || !replicate(key: bytes + request.keyStart, value: value, &context)
+            {
+                Execute.run(&self, &context, request, key: bytes + request.keyStart, value: value)
+            }
             if let landing { context.session.withdraw(landing) }
             landing = nil
         } else if !request.options.noReply {
@@ -75,7 +79,7 @@ extension Connection {
 
     /// A place in the store for a large value that is about to arrive, and what follows it.
     private func place(forValueOf needed: Int, _ context: borrowing WorkerContext) -> Landing? {
-        guard request.verb == .store || request.verb == .metaStore else { return nil }
+        guard request.verb == .store || request.verb == .metaStore, !context.limits.isReplicated else { return nil }
         return context.session.landing(
             keyLength: request.keyLength, valueLength: request.valueLength,
             tailLength: needed - request.valueLength, clientFlags: request.clientFlags,

@@ -82,6 +82,8 @@ extension Connection {
         default:
             if !context.isObserved || beginObserved(&context, continuesLine: parser.taken.continuesLine) {
                 answered = Execute.answerClassic(&self, &context, count, base)
+            } else if phase != .parked {
+                answered = count
             }
         }
         if answered != count { giveBack(context.batch.keys + answered, isFirst: answered == 0) }
@@ -103,6 +105,8 @@ extension Connection {
             answered = Execute.answerPacketGet(&self, &context, count, base)
         } else if !context.isObserved || beginObserved(&context, continuesLine: false) {
             answered = Execute.answerPackets(&self, &context, count, base)
+        } else if phase != .parked {
+            answered = count
         }
         if answered != count { giveBack(context.batch.keys + answered, isFirst: answered == 0) }
         budget &-= answered &* Self.requestCost
@@ -117,7 +121,7 @@ extension Connection {
         }
     }
 
-    /// Logs a key's request, and finds its cache; false when it has to wait for its store.
+    /// Logs a key's request, and finds its cache; false when it has to wait for its store, or was refused.
     @inline(never)
     private mutating func beginObserved(_ context: inout WorkerContext, continuesLine: Bool) -> Bool {
         if context.waitsForStore {
@@ -127,7 +131,25 @@ extension Connection {
         let base = UnsafePointer(input.base)
         if context.verbosity > 1, !continuesLine { logLine(base) }
         if context.routesKeys { route(base, context.batch.keys.pointee, &context) }
-        return true
+        return !context.limits.isReplicated || !refusesTouch(continuesLine: continuesLine, &context)
+    }
+
+    /// As above, of any other request; false if it waits, or was handed to the thread of a replicated cache.
+    @inline(never)
+    private mutating func beginObserved(
+        _ step: ParseStep, from start: Int, _ base: UnsafePointer<UInt8>, _ context: inout WorkerContext
+    ) -> Bool {
+        if context.waitsForStore, request.verb.needsStore {
+            // It stays in the input, and is read again when the store is there.
+            input.start = start
+            phase = .parked
+            return false
+        }
+        if context.verbosity > 1 { logLine(base) }
+        if context.routesKeys, dialect != .uwsgi { route(base, &context) }
+        guard context.limits.isReplicated, case .request = step else { return true }
+        // SAFETY: the parser's offsets lie inside the input buffer.
+        return !replicate(key: base + request.keyStart, value: base + request.valueStart, &context)
     }
 
     /// Carries out what the parser has found, what comes in batches excepted.
@@ -138,15 +160,8 @@ extension Connection {
         let base = UnsafePointer(input.base)
         switch step {
         case .request, .value:
-            if context.waitsForStore, request.verb.needsStore {
-                // It stays in the input, and is read again when the store is there.
-                input.start = start
-                phase = .parked
-                return true
-            }
+            if context.isObserved, !beginObserved(step, from: start, base, &context) { return true }
             budget &-= Self.requestCost
-            if context.verbosity > 1 { logLine(base) }
-            if context.routesKeys, dialect != .uwsgi { route(base, &context) }
             if case .value = step {
                 beginBody(&context)
             } else {

@@ -10,7 +10,7 @@ enum KeyJSON {
         guard let key = fields["key"], (1...keyBytesMax).contains(key.count) else {
             return Console.json(400, error("key= takes 1 to \(keyBytesMax) bytes in percent-encoding"))
         }
-        guard cache.store.isReady else { return Console.json(503, error("cache \(cache.name) reads its file")) }
+        guard cache.isReady else { return Console.json(503, error("cache \(cache.name) reads its file")) }
         let now = state.clock.now()
         do throws(StoreError) {
             let facts = try cache.store.facts(of: key, now: now)

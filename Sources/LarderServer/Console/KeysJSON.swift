@@ -25,7 +25,7 @@ enum KeysJSON {
             return Console.json(
                 400, KeyJSON.error("limit= takes \(keysMax.lowerBound) to \(keysMax.upperBound), cursor= a number"))
         }
-        guard cache.store.isReady else { return Console.json(503, KeyJSON.error("cache \(cache.name) reads its file")) }
+        guard cache.isReady else { return Console.json(503, KeyJSON.error("cache \(cache.name) reads its file")) }
         do throws(StoreError) {
             let page = try cache.store.keys(
                 KeyPage(from: cursor, prefix: prefix, keysMax: Int(limit)), bucketsMax: bucketsMax,

@@ -72,7 +72,7 @@ enum DatagramService {
                 case .read: goesOn = false
                 case .close: return answer
                 // The store is not ready yet, and a datagram does not wait. There is no login over UDP.
-                case .park, .holdLogin: return nil
+                case .park, .holdLogin, .holdWrite: return nil
                 }
                 // A list that takes more than one share, and one without an end, are for connections.
                 if connection.phase == .streaming { return Array("ERROR\r\n".utf8) }

@@ -41,7 +41,8 @@ final class KeyDump: AnswerStream {
     private var isOver: Bool { walk.isComplete || itemsLeft == 0 }
 
     private func write(_ item: Item, _ connection: inout Connection, _ context: inout WorkerContext) {
-        guard context.session.expiry(of: item) > context.now else { return }
+        // The state of a replicated cache has a key that no client can name.
+        guard context.session.expiry(of: item) > context.now, item.keyLength <= TextParser.keyLengthMax else { return }
         // The line of `stats cachedump` has the key as it is, so a key that could end the line is left out; and so is a
         // binary key, as in memcached. The other forms encode such keys.
         if form == .cachedump, item.keyIsBinary || !KeyText.isPlain(item.key, item.keyLength) { return }

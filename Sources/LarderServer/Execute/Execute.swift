@@ -87,7 +87,13 @@ enum Execute {
     static func isTooLarge(
         keyLength: Int, valueLength: Int, clientFlags: UInt32, _ context: borrowing WorkerContext
     ) -> Bool {
+        valueLength > valueBytesMax(keyLength: keyLength, clientFlags: clientFlags, context)
+    }
+
+    /// The largest value that may be stored under a key.
+    @inline(__always)
+    static func valueBytesMax(keyLength: Int, clientFlags: UInt32, _ context: borrowing WorkerContext) -> Int {
         let header = 59 &+ (clientFlags != 0 ? 4 : 0) &- (context.casIsEnabled ? 0 : 8)
-        return valueLength > context.limits.sizeMax &- ((header &+ keyLength) & context.limits.overheadMask)
+        return context.limits.sizeMax &- ((header &+ keyLength) & context.limits.overheadMask)
     }
 }

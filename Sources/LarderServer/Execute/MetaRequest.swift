@@ -60,6 +60,10 @@ extension Execute {
                 metaKey.prefixLength = connection.route(decodedKey: decoded, metaKey.length, &context)
                 metaKey.bytes += metaKey.prefixLength
                 metaKey.length -= metaKey.prefixLength
+                // Its name was not known when the request could have been handed to its thread.
+                if metaKey.prefixLength > 0, context.limits.isReplicated {
+                    return connection.reply(.notReplicated, &context)
+                }
             }
             body(&connection, &context, metaKey)
         }

@@ -115,6 +115,8 @@ extension Execute {
         _ connection: inout Connection, _ context: inout WorkerContext, _ request: Request,
         key: UnsafePointer<UInt8>, _ reply: Reply, counting counter: Counter
     ) -> Reply? {
+        // A replicated cache keeps the old value, because its other servers do.
+        if context.limits.isReplicated { return request.options.noReply ? nil : reply }
         if case .metaStore = request.verb { return refuseMeta(&connection, &context, request, key: key, reply) }
         context.counters.add(counter)
         let hashed = context.session.hashed(key, length: request.keyLength)

@@ -14,6 +14,8 @@ package enum StartupError: Error, Equatable {
     case cacheStore(cache: String, StoreError)
     /// The file of a named cache has items beyond the cache's limits.
     case cacheShrinks(cache: String, path: String, items: Int)
+    /// The log of a cache cannot be followed, and why.
+    case replica(cache: String, reason: String)
     /// No UDP socket at this port.
     case udpSocket(port: Int, error: Int32)
     /// Not on all of the places that `-l` names, as given.
@@ -65,6 +67,8 @@ package enum StartupError: Error, Equatable {
         case .cacheShrinks(let cache, let path, let items):
             "larder: cache \"\(cache)\": \(items) items in \(path) are beyond its limits. Give items, max_item_size, "
                 + "keysize, blocksize and blocks their former values, or drop these items with shrink=1."
+        case .replica(let cache, let reason):
+            "larder: cache \"\(cache)\": \(reason)"
         case .udpSocket(let port, let error):
             "failed to listen on UDP port \(port): \(describe(error: error))"
         case .interfaces(let list, let error):

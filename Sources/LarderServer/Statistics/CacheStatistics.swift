@@ -36,7 +36,7 @@ extension ServedCache {
             ("max_items", number(settings.items ?? 0)),
             ("blocks", number(isLimited ? settings.blocks : statistics.arenaBytes / statistics.blockBytes)),
             ("blocksize", number(isLimited ? settings.blockBytes : statistics.blockBytes)),
-            ("items", number(statistics.counters.items)),
+            ("items", number(itemCount(statistics))),
             ("hits", number(total(.getHits) + total(.touchHits))),
             ("miss", number(total(.getMisses) + total(.touchMisses))),
             ("full", number(statistics.limitUse?.full ?? statistics.counters.outOfMemory)),

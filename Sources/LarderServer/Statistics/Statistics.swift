@@ -66,7 +66,22 @@ enum Statistics {
         if let sync = cache.sync {
             for counter in SyncCounter.allCases { lines.add(counter.name, sync.value(counter)) }
         }
+        if let replica = cache.replica { self.replica(replica.status, &lines) }
         if let end = state.access.tls?.certificateEnd { lines.add("certificate_end", end) }
+    }
+
+    /// How far a replicated cache is, and why it is no further.
+    private static func replica(_ status: CacheReplica.Status, _ lines: inout StatisticsList) {
+        lines.add("replica_applied_id", status.appliedID)
+        lines.add("replica_latest_id", status.latestID)
+        lines.add("replica_lag", status.latestID &- status.appliedID)
+        lines.add("replica_lag_seconds", status.lagSeconds)
+        lines.add("replica_log_usable", status.error == nil ? 1 : 0)
+        if let error = status.error { lines.add("replica_error", error) }
+        lines.add("replica_loads", status.loads)
+        lines.add("replica_records_applied", status.recordsApplied)
+        lines.add("replica_writes", status.writes)
+        lines.add("replica_conflicts", status.conflicts)
     }
 
     /// What the slabs are used for, and what upkeep did to them.
@@ -216,7 +231,7 @@ enum Statistics {
         let store = cache.store.statistics
         let base = cache.baseline.withLock { $0 }
         lines.add("bytes", store.liveBytes)
-        lines.add("curr_items", store.counters.items)
+        lines.add("curr_items", cache.itemCount(store))
         lines.add("total_items", store.counters.itemsStored - base.itemsStored)
         lines.add("slab_global_page_pool", store.slabs.free)
         lines.add("expired_unfetched", store.counters.expiredUnfetched - base.expiredUnfetched)

@@ -125,6 +125,7 @@ extension UnsafeMutablePointer<WorkerCore> {
             rest(client)
         case .park: park(client)
         case .holdLogin: holdLogin(client)
+        case .holdWrite: holdWrite(client)
         case .close: close(client, client.pointee.connection.pointee.closeReason)
         }
     }
@@ -312,6 +313,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// Goes on with what was begun and does not wait for a client: watchers have new lines, a crawl
     /// has more to look at.
     func serveListening() {
+        if !pointee.heldWrites.isEmpty { continueWrites() }
         for client in pointee.listening where !client.pointee.isYielded && !client.pointee.isSending {
             serve(client)
         }
@@ -386,6 +388,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         if client.pointee.isYielded { removeYielded(client) }
         if !pointee.listening.isEmpty { pointee.listening.removeAll { $0 == client } }
         if !pointee.heldLogins.isEmpty { pointee.heldLogins.removeAll { $0 == client } }
+        if !pointee.heldWrites.isEmpty { pointee.heldWrites.removeAll { $0 == client } }
         if !pointee.cutOff.isEmpty { pointee.cutOff.removeAll { $0 == client } }
         if pointee.context.isWatched { pointee.context.logDeparture(of: client.pointee.fd, reason) }
         watch(client).remove()

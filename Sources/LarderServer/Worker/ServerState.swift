@@ -72,11 +72,13 @@ package final class ServerState: Sendable {
         self.access = access
         var caches: [ServedCache] = []
         for cache in settings.orderedCaches {
+            let replica = try CacheReplica.of(cache)
             do throws(StoreError) {
                 caches.append(
                     try ServedCache(
                         cache, server: settings, openedAtMilliseconds: clock.startMilliseconds,
-                        defersRecovery: defersRecovery, sync: syncs.first { $0.cacheName == cache.name }))
+                        defersRecovery: defersRecovery, sync: syncs.first { $0.cacheName == cache.name },
+                        replica: replica))
             } catch {
                 guard cache.name != CacheSettings.defaultName else { throw error }
                 throw StartupError.cacheStore(cache: cache.name, error)
@@ -129,7 +131,7 @@ package final class ServerState: Sendable {
     var firstCacheNumber: Int { settings.caches.first.map { $0.name == CacheSettings.defaultName ? 0 : 1 } ?? 0 }
 
     /// Whether every store has found what its file held.
-    var isReady: Bool { caches.allSatisfy(\.store.isReady) }
+    var isReady: Bool { caches.allSatisfy(\.isReady) }
 
     func requestStop() {
         let request = stopRequest.withLock { $0 }

@@ -22,9 +22,10 @@ struct WorkerCore: ~Copyable {
     var clientCount = 0
     var yieldedFirst: ClientPointer?
     var yieldedLast: ClientPointer?
-    /// Clients whose attempt to log in waits for its time, and the timer for the next of them.
+    /// Clients whose attempt to log in waits for its time, the timer for the next of them, and clients that wait for a log.
     var heldLogins: [ClientPointer] = []
     var loginTimer: Timer?
+    var heldWrites: [ClientPointer] = []
     /// Clients whose unread answers were dropped, to be closed at the end of the turn.
     var cutOff: [ClientPointer] = []
     /// Clients whose answer goes on when there is more to tell.
@@ -387,7 +388,7 @@ final class Worker: Sendable {
         var next = core.pointee.clients
         while let client = next {
             next = client.pointee.next
-            if client.pointee.isSending || client.pointee.isYielded { continue }
+            if client.pointee.isSending || client.pointee.isYielded || client.pointee.waitsForLog { continue }
             if client.pointee.isParked || client.pointee.connection.pointee.phase == .holdingLogin {
                 core.close(client)
                 continue

@@ -126,7 +126,8 @@ struct WorkerContext: ~Copyable {
     /// To be called when one of what it depends on has changed.
     @inline(__always)
     mutating func noteObservation() {
-        isObserved = verbosity > 1 || detailIsEnabled || isWatched || routesKeys || waitsForStore
+        isObserved =
+            verbosity > 1 || detailIsEnabled || isWatched || routesKeys || waitsForStore || limits.isReplicated
         batchMax = isObserved ? 1 : batchMaxUnobserved
     }
 
@@ -225,6 +226,7 @@ struct WorkerContext: ~Copyable {
         swap(&limits, &other.pointee.limits)
         places[cacheNumber] = place
         cacheNumber = cache
+        noteObservation()
         guard isInTurn else { return }
         hasExchanged = true
         session.begin(now: now)
@@ -258,8 +260,11 @@ struct CacheLimits {
     let overheadMask: Int
     /// What `incr` starts from where there is no item; nil: it answers so.
     let mathInitial: UInt64?
+    /// Whether changes go through a log.
+    let isReplicated: Bool
 
     init(_ cache: ServedCache) {
+        isReplicated = cache.replica != nil
         sizeMax = cache.sizeMax
         overheadMask = cache.settings.isMemcachedShaped ? -1 : 0
         mathInitial = cache.settings.mathInitial

@@ -24,6 +24,9 @@ package struct KeyPage {
         keysLeft = max(1, keysMax)
     }
 
+    /// The longest key that a client can name.
+    private static let keyLengthMax = 250
+
     /// Ends the page early; the cursor is the place that the walk has reached.
     package mutating func end() {
         guard !isComplete else { return }
@@ -39,9 +42,10 @@ package struct KeyPage {
         var taken = 0
         for number in 0..<count {
             let item = items[number]
-            guard session.expiry(of: item) > now, item.keyHasPrefix(prefix), session.walkPlace(of: item) >= start else {
-                continue
-            }
+            // The state of a replicated cache has a longer key.
+            guard item.keyLength <= Self.keyLengthMax, session.expiry(of: item) > now, item.keyHasPrefix(prefix),
+                session.walkPlace(of: item) >= start
+            else { continue }
             items[taken] = item
             taken += 1
         }

@@ -16,6 +16,8 @@ extension BinaryEncoder {
             .keyNotFound
         case .unknownCommand: .unknownCommand
         case .outOfMemoryStoring, .outOfMemory, .tooManyConnections: .outOfMemory
+        case .logUnavailable, .writeOutcomeUnknown, .writeNotApplied, .tooManyConflicts: .temporaryFailure
+        case .hasNoExpiry, .notReplicated: .notSupported
         // The others answer text commands that have no packet.
         default: .invalidArguments
         }
@@ -42,6 +44,8 @@ extension BinaryEncoder {
         case .nonNumericValue: "Non-numeric server-side value for incr or decr"
         case .authenticationError: "Auth failure."
         case .unknownCommand: "Unknown command"
+        case .notSupported: "Not supported"
+        case .temporaryFailure: "Temporary failure"
         case .outOfMemory: reply == .outOfMemoryStoring ? "Out of memory allocating item" : "Out of memory"
         }
     }

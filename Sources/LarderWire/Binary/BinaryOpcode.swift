@@ -51,4 +51,6 @@ package enum BinaryStatus: UInt16, Sendable {
     case authenticationContinues = 0x21
     case unknownCommand = 0x81
     case outOfMemory = 0x82
+    case notSupported = 0x83
+    case temporaryFailure = 0x86
 }

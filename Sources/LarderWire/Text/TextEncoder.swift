@@ -37,14 +37,13 @@ package enum TextEncoder {
         case .tooLarge: "SERVER_ERROR object too large for cache\r\n"
         case .outOfMemoryStoring: "SERVER_ERROR out of memory storing object\r\n"
         case .outOfMemory: "SERVER_ERROR out of memory\r\n"
+        case .logUnavailable, .writeOutcomeUnknown, .writeNotApplied, .tooManyConflicts, .hasNoExpiry, .notReplicated:
+            bytes(ofReplicatedCache: reply)
+        case .unauthenticated, .badLoginFormat, .badLoginTermination, .loginTooLong: bytes(ofLogin: reply)
         case .authenticationFailure: "CLIENT_ERROR authentication failure\r\n"
         case .tooManyConnections: "ERROR Too many open connections\r\n"
         case .shutdownNotEnabled: "SERVER_ERROR: shutdown not enabled\r\n"
         case .invalidShutdownMode: "CLIENT_ERROR invalid shutdown mode\r\n"
-        case .unauthenticated: "CLIENT_ERROR unauthenticated\r\n"
-        case .badLoginFormat: "CLIENT_ERROR bad authentication token format\r\n"
-        case .badLoginTermination: "CLIENT_ERROR bad command line termination\r\n"
-        case .loginTooLong: "CLIENT_ERROR auth token too long\r\n"
         case .invalidFlag: "CLIENT_ERROR invalid flag\r\n"
         case .duplicateFlag: "CLIENT_ERROR duplicate flag\r\n"
         case .invalidOrDuplicateFlag: "CLIENT_ERROR invalid or duplicate flag\r\n"
@@ -84,6 +83,30 @@ package enum TextEncoder {
         case .badSlabClass: "BADCLASS invalid class id\r\n"
         case .lruSharesTooLarge: "ERROR hot and warm pcts must not exceed 80\r\n"
         case .lruFactorsNotPositive: "ERROR hot/warm age factors must be greater than 0\r\n"
+        }
+    }
+
+    /// Replies of replicated caches.
+    private static func bytes(ofReplicatedCache reply: Reply) -> StaticString {
+        switch reply {
+        case .logUnavailable: "SERVER_ERROR the log of this cache cannot be used: nothing was written\r\n"
+        case .writeOutcomeUnknown: "SERVER_ERROR the log may or may not have this change: repeat it\r\n"
+        case .writeNotApplied: "SERVER_ERROR the change is durable, and not applied here yet\r\n"
+        case .tooManyConflicts: "SERVER_ERROR other servers change this key too often: nothing was written\r\n"
+        case .hasNoExpiry: "CLIENT_ERROR items of a replicated cache do not expire\r\n"
+        case .notReplicated: "CLIENT_ERROR a replicated cache does not have this command\r\n"
+        default: "ERROR\r\n"
+        }
+    }
+
+    /// Replies to a client that logs in by text.
+    private static func bytes(ofLogin reply: Reply) -> StaticString {
+        switch reply {
+        case .unauthenticated: "CLIENT_ERROR unauthenticated\r\n"
+        case .badLoginFormat: "CLIENT_ERROR bad authentication token format\r\n"
+        case .badLoginTermination: "CLIENT_ERROR bad command line termination\r\n"
+        case .loginTooLong: "CLIENT_ERROR auth token too long\r\n"
+        default: "ERROR\r\n"
         }
     }
 

@@ -98,7 +98,7 @@ enum BinaryAnswers {
         case .keyNotFound: return opcode == .getWithKey || opcode == .touch ? .miss : .notFound
         case .keyExists: return .exists
         case .notStored: return .notStored
-        case .tooLarge, .outOfMemory: return .serverError
+        case .tooLarge, .outOfMemory, .notSupported, .temporaryFailure: return .serverError
         case .invalidArguments, .nonNumericValue, .authenticationError, .authenticationContinues:
             return .clientError
         case .unknownCommand: return .error

@@ -1,0 +1,28 @@
+import LarderEventLoop
+
+extension Client {
+    /// Whether its change is on its way, and will be answered.
+    var waitsForLog: Bool { connection.pointee.phase == .holdingWrite }
+}
+
+/// Clients whose change waits for the log of a replicated cache.
+extension UnsafeMutablePointer<WorkerCore> {
+    /// Stops reading from a client until its change is answered.
+    @inline(never)
+    func holdWrite(_ client: ClientPointer) {
+        // The answer may have come while earlier answers were sent.
+        if client.pointee.connection.pointee.continueWrite(&pointee.context) { return yield(client) }
+        _ = watch(client).wants(read: false, write: false)
+        pointee.heldWrites.append(client)
+    }
+
+    /// Answers the changes that are done.
+    @inline(never)
+    func continueWrites() {
+        for client in pointee.heldWrites {
+            guard client.pointee.connection.pointee.continueWrite(&pointee.context) else { continue }
+            pointee.heldWrites.removeAll { $0 == client }
+            if watch(client).wants(read: true, write: false) { serve(client) } else { close(client) }
+        }
+    }
+}
