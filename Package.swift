@@ -104,10 +104,13 @@ let package = Package(
         .target(name: "LarderTLS", dependencies: ["CLarderTLS"], swiftSettings: settings),
         .target(
             name: "LarderServer",
-            dependencies: ["LarderWire", "LarderStore", "LarderEventLoop", "LarderTLS", "CLarderSystem"],
+            dependencies: [
+                "LarderWire", "LarderStore", "LarderReplication", "LarderEventLoop", "LarderTLS", "CLarderSystem",
+            ],
             swiftSettings: engineSettings),
         .executableTarget(
-            name: "larder", dependencies: ["LarderServer", "LarderTLS"], swiftSettings: settings),
+            name: "larder", dependencies: ["LarderServer", "LarderTLS", "LarderReplication"] + databaseLogs,
+            swiftSettings: settings),
         .target(
             name: "LarderClient",
             dependencies: [
