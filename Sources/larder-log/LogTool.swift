@@ -82,7 +82,8 @@ struct LogTool {
             switch change {
             case .set(let key, let value, _): text += "\(entry.id) set \(printable(key)) \(value.count)\n"
             case .delete(let key): text += "\(entry.id) delete \(printable(key))\n"
-            case .conditional(let key, let value?, _, _): text += "\(entry.id) set-if \(printable(key)) \(value.count)\n"
+            case .conditional(let key, let value?, _, _):
+                text += "\(entry.id) set-if \(printable(key)) \(value.count)\n"
             case .conditional(let key, nil, _, _): text += "\(entry.id) delete-if \(printable(key))\n"
             case .clear: text += "\(entry.id) clear\n"
             }
