@@ -391,6 +391,20 @@ def test_statistics_and_metrics(nodes):
     assert nodes[1].stats()["replica_writes"] == "0"
 
 
+@pytest.mark.parametrize("url", [
+    "file://u:SECRET@h/x", "file://u:SEC/RET@h/x", "FILE://:SECRET@/x", "file:///x?password=SECRET",
+    "file:///x?a=b&password=SECRET", "unknown://u:SECRET@h/x",
+])
+def test_a_password_is_refused(url, tmp_path):
+    """It would be in the command line, in the log and in --check-config."""
+    line = f"name=config,log={url},store={tmp_path}/s"
+    (tmp_path / "file").write_text(f"cache {line}\n")
+    for arguments in ["--cache", line], ["--config", tmp_path / "file"], ["--check-config", "--cache", line]:
+        outcome = run(*arguments)
+        assert outcome.returncode != 0 and "log has a password" in outcome.stderr
+        assert "SECRET" not in outcome.stderr + outcome.stdout
+
+
 @pytest.mark.parametrize("keys, message", [
     ("log=file:///tmp/x", "store is missing"),
     ("log=/tmp/x,store=s", "log takes"),

@@ -52,8 +52,10 @@ struct CacheKey: Sendable {
             return !text.isEmpty
         },
         CacheKey(["log"], "the URL of a log (file:///var/lib/larder/log)", isForAll: true) { settings, text in
-            settings.logURL = CacheSpecification.unescaped(text)
-            return UpdateLogs.isKnown(CacheSpecification.unescaped(text))
+            let url = CacheSpecification.unescaped(text)
+            settings.logURL = url
+            // A URL with a password is refused later, by a message that does not repeat it.
+            return UpdateLogs.hasPassword(url) || UpdateLogs.isKnown(url)
         },
         number(["store_sync", "storesync"], 0...86_400, isForAll: true) { $0.storeSyncSeconds = $1 },
         flag(["store_delete", "storedelete"], isForAll: true) { $0.deletesWrongStore = $1 },

@@ -67,7 +67,12 @@ private func cacheSettings(_ text: String, _ draft: inout Draft) throws(Ending) 
 
 /// What only all keys of a cache show.
 private func checkTogether(_ settings: CacheSettings, _ given: [String], _ title: String) throws(Ending) {
-    if settings.logURL != nil {
+    if let url = settings.logURL {
+        guard !UpdateLogs.hasPassword(url) else {
+            throw .usage(
+                "\(title): log has a password, which others could read: give passwordfile=PATH in the URL, or PGPASSWORD "
+                    + "or MYSQL_PWD in the environment.")
+        }
         guard settings.storePath != nil else {
             throw .usage("\(title): store is missing: with log give store= and the path of a file.")
         }

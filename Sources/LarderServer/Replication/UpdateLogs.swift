@@ -29,6 +29,15 @@ package enum UpdateLogs {
         return scheme(of: url) != "file" || filePath(of: url) != nil
     }
 
+    /// Whether a URL has a password. The log line of the settings and `--check-config` would show it.
+    static func hasPassword(_ url: String) -> Bool {
+        guard let mark = url.firstRange(of: "://") else { return false }
+        let parts = url[mark.upperBound...].split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        if let at = parts[0].lastIndex(of: "@"), parts[0][..<at].contains(":") { return true }
+        let options = parts.dropFirst().first?.split(separator: "&") ?? []
+        return options.contains { $0.hasPrefix("password=") }
+    }
+
     private static func maker(of url: String) -> Maker? {
         guard let scheme = scheme(of: url) else { return nil }
         return makers.withLock { $0[scheme] }
