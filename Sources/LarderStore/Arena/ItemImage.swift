@@ -82,10 +82,13 @@ import CLarderArena
     // MARK: Checksum
 
     /// The checksum that the item has to have at a block of a slab.
+    /// - Parameter count: bytes of `content`. Of an item that may be changing, `contentBytes` may be another number by now.
     @inline(__always)
-    func checksum(of content: UnsafeRawPointer, in record: larder_slab, hashSeed: UInt64, block: Int) -> UInt32 {
+    func checksum(
+        of content: UnsafeRawPointer, count: Int, in record: larder_slab, hashSeed: UInt64, block: Int
+    ) -> UInt32 {
         let seed = withUnsafePointer(to: record) { larder_item_seed($0, hashSeed, UInt64(block)) }
-        return larder_item_checksum(seed, head, wideCas, clientFlags, content, contentBytes)
+        return larder_item_checksum(seed, head, wideCas, clientFlags, content, count)
     }
 
     /// The checksum that the item carries; its form says that it has one.
@@ -267,7 +270,8 @@ import CLarderArena
         if image.isHole { return (.hole, count, image) }
         guard image.isCandidate else { return (.damaged, 0, nil) }
         let checksum = image.checksum(
-            of: image.content, in: record, hashSeed: hashSeed, block: firstBlock + position)
+            of: image.content, count: total - image.form.headerBytes, in: record, hashSeed: hashSeed,
+            block: firstBlock + position)
         guard checksum == image.carriedChecksum else {
             wrongBytesLeft -= total
             return (.damaged, 0, nil)

@@ -92,8 +92,8 @@ struct Reservation: ~Copyable {
         let item = item(state)
         let image = ItemImage(writtenBy: item)
         let checksum = image.checksum(
-            of: image.content, in: state.slabs[state.slabIndex(ofBlock: block)], hashSeed: state.hashSeed,
-            block: Int(block))
+            of: image.content, count: image.contentBytes, in: state.slabs[state.slabIndex(ofBlock: block)],
+            hashSeed: state.hashSeed, block: Int(block))
         item.base.storeBytes(of: checksum, toByteOffset: item.form.checksumOffset, as: UInt32.self)
     }
 

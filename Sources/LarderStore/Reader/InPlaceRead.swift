@@ -217,11 +217,13 @@ struct InPlaceRead<Source: ArenaSource> {
         let found = Found(
             valueLength: image.valueLength, clientFlags: image.clientFlags, cas: image.cas(in: record),
             expiry: expiry, state: image.state)
-        let length = image.contentBytes
+        // A writer may have changed the length in the item since it was compared with the room.
+        let length = key.count &+ found.valueLength
+        guard image.form.headerBytes &+ length <= room else { return .changing }
         let target = copy.room(length)
         guard source.copy(at: offset &+ image.form.headerBytes, count: length, to: target) else { return .changing }
         let checksum = image.checksum(
-            of: target, in: record, hashSeed: hashSeed, block: offset &>> geometry.blockShift)
+            of: target, count: length, in: record, hashSeed: hashSeed, block: offset &>> geometry.blockShift)
         let isWhole = checksum == image.carriedChecksum
         guard isStill(slab, &record) else { return .changing }
         guard isWhole else { return .damaged }
