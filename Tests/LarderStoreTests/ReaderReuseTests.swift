@@ -1,4 +1,5 @@
 import CLarderArena
+import Glibc
 import LarderTesting
 import Testing
 
@@ -104,5 +105,58 @@ import Testing
             Issue.record("\(outcome), with the value \(String(decoding: value, as: UTF8.self)) of \(other)")
             return
         }
+    }
+
+    // MARK: A length that changes
+
+    /// A mapped arena in whose file the upper half of a large value's length changes while the value is copied.
+    private struct LengthChangingSource: ArenaSource {
+        let base: UnsafeRawPointer
+        let file: Int32
+        let interruption: InterruptedSource.Interruption
+
+        func bytes(at offset: Int, count: Int, _ place: ArenaPlace) -> UnsafeRawPointer? {
+            if place == .item { interruption.itemOffset = offset }
+            return base + offset
+        }
+
+        func copy(at offset: Int, count: Int, to target: UnsafeMutableRawPointer) -> Bool {
+            let item = interruption.itemOffset
+            let form = ItemForm(rawValue: UInt8(truncatingIfNeeded: larder_load_head(base + item)))
+            var upper: UInt32 = 0x00ff_ffff
+            #expect(pwrite(file, &upper, 4, off_t(item + form.longValueOffset)) == 4)
+            return MappedSource(base: base).copy(at: offset, count: count, to: target)
+        }
+    }
+
+    /// The reader takes the length once: a later one would lead it out of the arena.
+    @Test func aLengthThatChangesIsReadOnce() throws {
+        let file = try StoreTestFile()
+        var configuration = StoreConfiguration(memoryBytes: 8 << 20, filePath: file.path)
+        configuration.openedAtMilliseconds = Self.now
+        let driver = try StoreDriver(try Store(configuration))
+        let value = (0..<100_000).map { UInt8(truncatingIfNeeded: $0 / 7) }
+        driver.turn(Self.now) { driver in
+            #expect(driver.set(Array("large".utf8), value, now: Self.now) == .stored)
+        }
+        let view = try ArenaView.open(file.path, isMapped: true)
+        defer { view.close() }
+        let descriptor = open(file.path, O_RDWR)
+        defer { close(descriptor) }
+        let source = LengthChangingSource(
+            base: try #require(view.base), file: descriptor, interruption: InterruptedSource.Interruption())
+        let read = InPlaceRead(source: source, geometry: view.geometry, hashSeed: view.hashSeed)
+        var copy = CopyBuffer()
+        defer { copy.free() }
+        let outcome = Array("large".utf8).withUnsafeBytes { key in
+            let hash = KeyHash.hash(key.baseAddress.unsafelyUnwrapped, count: key.count, seed: view.hashSeed)
+            return read.look(for: key, hash: hash, now: Self.now, &copy)
+        }
+        guard case .found(let item) = outcome else {
+            Issue.record("\(outcome)")
+            return
+        }
+        #expect(item.valueLength == value.count)
+        #expect(UnsafeRawBufferPointer(start: copy.start + 5, count: value.count).elementsEqual(value))
     }
 }
