@@ -151,7 +151,7 @@ package final class DatabaseLog<Connection: DatabaseConnection>: UpdateLog {
     package func trim() throws(ReplicationError) {
         let place = try query { connection throws(DatabaseError) in try LogPlace(connection, .place) }
         let values: [DatabaseValue] = [.number(place.snapshot.id), .number(Self.trimRecords)]
-        // In many small transactions, which hold up nobody.
+        // Each transaction removes few rows, so writers wait for a short time only.
         while try query({ connection throws(DatabaseError) in try connection.run(.removeRecords, values).changed }) > 0
         {}
     }

@@ -12,7 +12,7 @@ enum SnapshotFile {
     ) throws(ReplicationError) -> OpenFile {
         let header = LogFileHeader(kind: .snapshot, identity: identity, id: point.id, token: point.token)
         let file = try OpenFile(path, O_RDWR | O_CREAT | O_TRUNC)
-        // Its name is new, so nobody has the lock for longer than a look.
+        // The file is new. Another process locks it only to check whether it is in use, which is short.
         try file.lock(milliseconds: 1000)
         var offset = 0
         var bytes = header.encoded()

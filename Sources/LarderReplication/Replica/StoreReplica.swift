@@ -161,7 +161,7 @@ package final class StoreReplica {
 
     // MARK: Loading
 
-    /// Makes the store agree with the log, whatever it has.
+    /// Brings all items of the store to the state of the log. The store may have any items before.
     private func load(_ log: any UpdateLog, _ mayGoOn: () -> Bool) throws(ReplicationError) {
         // A kill in the middle must not leave a state that is trusted.
         state.isClosed = false

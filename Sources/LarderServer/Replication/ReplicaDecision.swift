@@ -8,7 +8,7 @@ struct ReplicaDecision {
         /// nil: the key is removed.
         var value: [UInt8]?
         var flags: UInt32 = 0
-        /// Whether it is right whatever item the key has by then.
+        /// Whether the change does not depend on the item that the key has when it is applied.
         var isUnconditional = false
     }
 

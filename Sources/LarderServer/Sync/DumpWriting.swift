@@ -22,7 +22,7 @@ struct DumpWriting {
         var next: UInt32 = 0
     }
 
-    /// What is sent at once.
+    /// Bytes of one call of `send`, at most.
     private static let pieceBytes = 64 << 10
     /// Buckets of the index for one turn of the session.
     private static let bucketsPerTurn = 16
@@ -216,7 +216,7 @@ struct DumpWriting {
     }
 }
 
-/// What is sent next of a dump. It rests after each sending, so that others have the processor.
+/// The next part of a dump. The thread rests after it has sent a part, so that workers have the processor.
 struct DumpPiece: ~Copyable {
     private let buffer: UnsafeMutableRawBufferPointer
     private var length = 0
