@@ -58,6 +58,8 @@ package struct Settings: Sendable {
         package var port: Int
         /// As given, for messages.
         package var text: String
+        /// The server starts without it if it cannot listen there.
+        package var mayBeMissing = false
     }
 
     /// `-p`: 0 off, -1 any free port.

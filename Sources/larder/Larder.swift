@@ -47,6 +47,8 @@ struct Larder {
             return report.exitCode
         case .log(let words):
             return becomeLogTool(words)
+        case .program(let words):
+            return become(words)
         case .end(let ending):
             write(ending.text, to: ending.exitCode == 0 ? STDOUT_FILENO : STDERR_FILENO)
             return ending.exitCode

@@ -32,3 +32,15 @@ private func ownDirectory() -> String? {
     guard count > 0, let slash = bytes[..<count].lastIndex(of: UInt8(ascii: "/")) else { return nil }
     return String(decoding: bytes[..<slash], as: UTF8.self)
 }
+
+/// Becomes another program, the first of `words`, as a container's shell would. `PATH` has its directory.
+/// - Returns: the exit code of a shell that cannot run it.
+func become(_ words: [String]) -> Int32 {
+    signal(SIGPIPE, SIG_DFL)
+    var arguments = words.map { strdup($0) } + [nil]
+    defer { for pointer in arguments { free(pointer) } }
+    execvp(words[0], &arguments)
+    let (isAbsent, reason) = (errno == ENOENT, lastError())
+    write("larder: cannot run \(PrintableText.string(words[0].utf8)): \(reason)\n", to: STDERR_FILENO)
+    return isAbsent ? 127 : 126
+}

@@ -17,7 +17,21 @@ private func askVersion(_ settings: PingSettings) throws(ServerFailure) -> Strin
     let deadline = milliseconds() + settings.timeoutMilliseconds
     let channel = try ServerChannel(to: settings, .until(deadline))
     defer { channel.close() }
+    if settings.asksHealth { return try askHealth(channel) }
     return settings.isBinary ? try askInBinary(channel) : try askInText(channel)
+}
+
+/// The admin listener closes the connection behind its answer.
+private func askHealth(_ channel: ServerChannel) throws(ServerFailure) -> String {
+    try channel.send(Array("GET /healthz HTTP/1.0\r\n\r\n".utf8))
+    let answer = try channel.receive { $0.contains(UInt8(ascii: "\n")) || $0.count >= 1024 }
+    let line = PrintableText.string(answer.prefix { $0 != 13 && $0 != 10 }.prefix(200))
+    let words = line.split(separator: " ", maxSplits: 2)
+    guard words.count >= 2, words[0].hasPrefix("HTTP/1."), words[1] == "200" else {
+        throw ServerFailure(
+            message: line.isEmpty ? "the connection was closed without an answer" : "it answered: \(line)")
+    }
+    return line
 }
 
 private func askInText(_ channel: ServerChannel) throws(ServerFailure) -> String {

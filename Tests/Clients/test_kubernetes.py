@@ -43,13 +43,11 @@ class Manifests:
     def settings(self, tmp_path):
         """What the server prints about the container's options and the file, started as the image starts it."""
         arguments = self.arguments(tmp_path, self.file_text)
-        (tmp_path / "larder").symlink_to(binary())
         environment = {
-            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "PATH": os.environ["PATH"], "LARDER_CONTAINER": "1",
             **{each["name"]: each["value"] for each in self.container.get("env", [])}}
         result = subprocess.run(
-            ["sh", ROOT / "docker" / "entrypoint.sh", *arguments, "--check-config"], env=environment,
-            capture_output=True, text=True, timeout=10)
+            [binary(), *arguments, "--check-config"], env=environment, capture_output=True, text=True, timeout=10)
         assert result.returncode == 0 and result.stderr == "", result.stderr
         lines = [line.partition(" # ")[0].split() for line in result.stdout.splitlines() if line[0] != "#"]
         return {words[0]: words[1] for words in lines if len(words) == 2}

@@ -206,6 +206,17 @@ def rows(table):
     return {title.strip(): value for title, value in re.findall(r"^  (.*?)  +(\S+)$", table, re.M)}
 
 
+def test_the_environment_names_the_server(start_server, tmp_path):
+    server = start_server()
+    with server.connect() as connection:
+        connection.set(b"key", b"value")
+    file = tmp_path / "larder.conf"
+    file.write_text(f"port {server.port}\n")
+    for variables in [{"LARDER_PORT": str(server.port)}, {"LARDER_CONFIG": str(file)}]:
+        done = subprocess.run([binary(), "get", "key"], env=dict(os.environ, **variables), capture_output=True, timeout=20)
+        assert (done.returncode, done.stdout) == (0, b"value"), done
+
+
 class TestTop:
     def test_one_table(self, place):
         server, options = place

@@ -46,6 +46,26 @@ private func exitCode(_ words: String...) -> Int32? {
         #expect(server.unixSocketPath == "/run/l.sock" && settings.command == .get(key: key))
     }
 
+    /// In a container that is the server of the container.
+    @Test func theEnvironmentNamesTheServer() {
+        func server(_ words: String..., variables: [String: String]) -> PingSettings? {
+            guard case .client(let settings) = parseCommandLine(words, environment: { variables[$0] }) else {
+                return nil
+            }
+            return settings.server
+        }
+        for words in ["stats", "keys", "top"] {
+            #expect(server(words, variables: ["LARDER_PORT": "12000"])?.port == 12000)
+        }
+        #expect(server("get", "key", variables: ["MEMCACHED_PORT_NUMBER": "12000"])?.port == 12000)
+        let unix = ["LARDER_UNIX_SOCKET": "/run/l"]
+        #expect(server("set", "key", "-t", "9", variables: unix)?.unixSocketPath == "/run/l")
+        #expect(server("set", "key", "-t", "9", variables: unix)?.timeoutMilliseconds == 9000)
+        // A place among the options, and settings with a mistake.
+        #expect(server("delete", "-p", "5", "key", variables: unix)?.unixSocketPath == nil)
+        #expect(server("top", variables: ["LARDER_THREADS": "none", "LARDER_PORT": "12000"]) == PingSettings())
+    }
+
     @Test func refusesOtherWords() {
         for name in ["stats", "get", "set", "delete", "keys", "top"] { #expect(exitCode(name, "-h") == 0) }
         #expect(exitCode("get") == 64 && exitCode("get", "a", "b") == 64 && exitCode("get", "") == 64)

@@ -56,6 +56,24 @@ private func exitCode(_ line: String) -> Int32? {
         #expect(found("ping", ["LARDER_THREADS": "none", "LARDER_PORT": "12000"]) == PingSettings())
     }
 
+    @Test func healthIsAskedOfTheAdminListener() {
+        func found(_ line: String, _ variables: [String: String]) -> PingSettings? {
+            guard
+                case .ping(let settings) = parseCommandLine(
+                    line.split(separator: " ").map(String.init), environment: { variables[$0] })
+            else { return nil }
+            return settings
+        }
+        let own = found("ping --health", ["LARDER_CONTAINER": "1", "LARDER_PORT": "12000"])
+        #expect(own?.asksHealth == true && own?.host == "127.0.0.1" && own?.port == 9150)
+        let given = found("ping --health -t 9", ["LARDER_CONTAINER": "1", "LARDER_ADMIN": "*:9200"])
+        #expect(given?.host == nil && given?.port == 9200 && given?.timeoutMilliseconds == 9000)
+        #expect(found("ping --health -l 10.0.0.1 -p 5", ["LARDER_ADMIN": "9200"])?.port == 5)
+        #expect(found("ping --health", [:]) == nil && exitCode("ping --health") == 64)
+        for words in ["-s /run/l", "-Z", "-B binary"] { #expect(exitCode("ping --health -p 5 \(words)") == 64) }
+        #expect(found("ping", ["LARDER_CONTAINER": "1"])?.asksHealth == false)
+    }
+
     @Test func refusesWhatCannotBe() {
         #expect(exitCode("ping -h") == 0)
         #expect(exitCode("ping -p 0") == 64)

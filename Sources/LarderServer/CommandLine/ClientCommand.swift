@@ -61,10 +61,18 @@ struct ClientCommandParser {
     private var listing = KeyListing()
     private var isOnce = false
 
-    static func parse(_ name: String, _ arguments: [String]) throws(Ending) -> ClientSettings {
+    /// Whether an option names the server's place.
+    private var namesPlace = false
+
+    /// - Parameter environment: the settings in the environment; nil: they have a mistake. They count if the options
+    ///   name no place.
+    static func parse(
+        _ name: String, _ arguments: [String], environment: Settings? = nil
+    ) throws(Ending) -> ClientSettings {
         var parser = ClientCommandParser(name: name)
         try parser.read(arguments)
-        return ClientSettings(server: parser.server, command: try parser.command())
+        return ClientSettings(
+            server: parser.namesPlace ? parser.server : parser.server.at(environment), command: try parser.command())
     }
 
     private init(name: String) { self.name = name }
@@ -83,7 +91,9 @@ struct ClientCommandParser {
                 listing.cursor = number
             case .option(Self.once.letter, _): isOnce = true
             case .option(Self.null.letter, _): listing.endsInNull = true
-            case .option(let letter, let text): try server.apply(letter, text ?? "")
+            case .option(let letter, let text):
+                if "lps".contains(letter) { namesPlace = true }
+                try server.apply(letter, text ?? "")
             case .wrong(let message): throw .badValue("larder: \(message)\nIllegal argument \"?\"")
             case .word(let word): words.append(word)
             }

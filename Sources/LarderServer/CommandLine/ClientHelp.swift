@@ -1,6 +1,9 @@
 /// The texts of the commands that ask a server.
 extension Help {
     private static let server = """
+        Without -l, -p and -s it asks the server that the environment describes: LARDER_PORT and
+        the like, and the file of LARDER_CONFIG.
+
           -l HOST     the server's host (default: this machine)
           -p PORT     the server's port (default 11211)
           -s FILE     the server's socket file, instead of host and port

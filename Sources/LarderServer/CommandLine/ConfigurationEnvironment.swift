@@ -5,6 +5,28 @@ struct ConfigurationEnvironment {
     let readFile: (String) -> ConfigurationContents
 
     static let configName = "LARDER_CONFIG"
+    /// The container image sets it.
+    static let containerName = "LARDER_CONTAINER"
+
+    /// Whether the program runs in the container image.
+    var isContainer: Bool { value(Self.containerName).map { !$0.isEmpty } ?? false }
+
+    /// Appends the defaults of the container image. No client outside a container reaches its loopback addresses. The
+    /// health check asks the admin listener, so that it works with every port of the cache.
+    func addContainerDefaults(to given: inout GivenOptions) {
+        guard isContainer else { return }
+        let source = OptionSource.environment(Self.containerName)
+        if given.last("listen") == nil, given.last("unix-socket") == nil { add("listen", "*", source, to: &given) }
+        guard given.last("admin") == nil else { return }
+        add("admin", "127.0.0.1:9150", source, to: &given)
+        // With the host's network another container may have the port.
+        given.add(source) { draft in draft.settings.admin?.mayBeMissing = true }
+    }
+
+    private func add(_ longName: String, _ text: String, _ source: OptionSource, to given: inout GivenOptions) {
+        guard let option = Option.all.first(where: { $0.longName == longName }) else { return }
+        given.add(option, text, source)
+    }
 
     /// The variable of an option.
     static func name(of option: Option) -> String {

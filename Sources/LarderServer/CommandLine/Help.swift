@@ -34,6 +34,7 @@ package enum Help {
     /// `larder ping -h`.
     static let ping = """
         usage: larder ping [-l HOST] [-p PORT] [-s FILE] [-Z] [-B binary] [-t SECONDS] [-v]
+                           [--health]
 
         Asks a server for its version. Exit code 0: it answered; 1: it did not, and standard
         error has the reason. Without -l, -p and -s it asks the server that the environment
@@ -46,6 +47,8 @@ package enum Help {
           -B binary   use the binary protocol, for a server with -S
           -t SECONDS  how long to wait (default 3)
           -v          print the answer
+          --health    ask the admin listener whether the server is alive; -l and -p are those of
+                      --admin
 
         """
 

@@ -10,6 +10,8 @@ package enum CommandLineRequest {
     case inspect(InspectSettings)
     /// Run `larder-log` with these words.
     case log([String])
+    /// Run another program with these words, the first of which is its name.
+    case program([String])
     /// Print and leave.
     case end(Ending)
 }
@@ -26,23 +28,26 @@ package func parseCommandLine(
 ) -> CommandLineRequest {
     var words = arguments[...]
     // `docker run IMAGE memcached -m 64` and `docker run IMAGE larder -m 64` both work.
-    if let first = words.first, first == "larder" || first == "memcached" { words.removeFirst() }
+    let isNamed = words.first == "larder" || words.first == "memcached"
+    if isNamed { words.removeFirst() }
     do {
+        let configuration = ConfigurationEnvironment(value: environment, readFile: readFile)
+        // A container's commands have the server's environment.
+        var server: Settings? { try? parseServing([], configuration).settings }
         switch words.first {
-        case "ping":
-            // The health check of a container has the server's environment.
-            let settings = ConfigurationEnvironment(value: environment, readFile: readFile)
-            return .ping(try parsePing(Array(words.dropFirst()), server: try? parseServing([], settings).settings))
+        case "ping": return .ping(try parsePing(Array(words.dropFirst()), server: server))
         case .some(let name) where ClientCommandParser.names.contains(name):
-            return .client(try ClientCommandParser.parse(name, Array(words.dropFirst())))
+            return .client(try ClientCommandParser.parse(name, Array(words.dropFirst()), environment: server))
         case "inspect": return .inspect(try parseInspect(Array(words.dropFirst())))
         case "log":
             let rest = Array(words.dropFirst())
             return ["-h", "--help"].contains(rest.first) ? .end(.printed(Help.log)) : .log(rest)
         case "help": return .end(.printed(Help.text))
         case "version": return .end(.printed(Version.line))
+        case .some(let word) where configuration.isContainer && !isNamed && !word.hasPrefix("-"):
+            return .program(Array(words))
         default:
-            let draft = try parseServing(Array(words), ConfigurationEnvironment(value: environment, readFile: readFile))
+            let draft = try parseServing(Array(words), configuration)
             return .serve(draft.settings, warnings: draft.warnings)
         }
     } catch {
@@ -92,6 +97,7 @@ private func givenOptions(
     }
     environment.addOptions(to: &given)
     given.append(onCommandLine)
+    environment.addContainerDefaults(to: &given)
     return given
 }
 

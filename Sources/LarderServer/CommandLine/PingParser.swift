@@ -12,6 +12,8 @@ package struct PingSettings: Sendable, Equatable {
     package var usesTLS = false
     /// Whether to ask in the binary protocol, which is all that a server under `-S` or `-B binary` speaks.
     package var isBinary = false
+    /// Whether to ask the admin listener for `/healthz`, over HTTP. Host and port are that listener's.
+    package var asksHealth = false
     /// Whether a good answer is printed.
     package var isVerbose = false
 
@@ -30,6 +32,19 @@ extension PingSettings {
         if let own = address?.port, own > 0 { port = own }
         usesTLS = server.tlsEnabled && unixSocketPath == nil && address?.encryption != .off
     }
+
+    /// These settings for the place where a server with the settings `server` answers.
+    ///
+    /// - Parameter server: nil: nothing changes.
+    func at(_ server: Settings?) -> PingSettings {
+        guard let server else { return self }
+        var found = PingSettings(server)
+        found.timeoutMilliseconds = timeoutMilliseconds
+        found.isVerbose = isVerbose
+        found.usesTLS = found.usesTLS || usesTLS
+        found.isBinary = found.isBinary || isBinary
+        return found
+    }
 }
 
 /// - Parameter server: the settings in the environment and in the file that it names; nil: they have a mistake. They
@@ -37,9 +52,10 @@ extension PingSettings {
 func parsePing(_ arguments: [String], server: Settings? = nil) throws(Ending) -> PingSettings {
     var settings = PingSettings()
     var namesPlace = false
-    let options = Option.all.filter { "lpsvhZB".contains($0.letter) } + [PingSettings.timeout]
+    let options = Option.all.filter { "lpsvhZB".contains($0.letter) } + [PingSettings.timeout, PingSettings.health]
     for event in getOptLong(arguments, options: options) {
         switch event {
+        case .option(PingSettings.health.letter, _): settings.asksHealth = true
         case .option(let letter, let argument):
             if "lps".contains(letter) { namesPlace = true }
             try settings.apply(letter, argument ?? "")
@@ -49,18 +65,25 @@ func parsePing(_ arguments: [String], server: Settings? = nil) throws(Ending) ->
             throw .usage("larder ping takes options only, not \"\(word)\"; larder ping -h lists them.")
         }
     }
-    guard !namesPlace, let server else { return settings }
-    var found = PingSettings(server)
-    found.timeoutMilliseconds = settings.timeoutMilliseconds
-    found.isVerbose = settings.isVerbose
-    found.usesTLS = found.usesTLS || settings.usesTLS
-    found.isBinary = found.isBinary || settings.isBinary
-    return found
+    guard settings.asksHealth else { return namesPlace ? settings : settings.at(server) }
+    guard settings.unixSocketPath == nil, !settings.isBinary, !settings.usesTLS else {
+        throw .usage("larder ping --health takes no -s, -B and -Z: the admin listener speaks HTTP over TCP.")
+    }
+    if namesPlace { return settings }
+    guard let admin = server?.admin, admin.port > 0 else {
+        throw .usage("larder ping --health needs -p PORT: the environment describes no admin listener.")
+    }
+    settings.host = admin.host.flatMap { ["*", "0.0.0.0", "::"].contains($0) ? nil : $0 }
+    settings.port = admin.port
+    return settings
 }
 
 extension PingSettings {
     /// The other letters and long names are the server's.
     static let timeout = Option("t", "timeout", .required("SECONDS"), .load, "", effect: { _, _ in })
+
+    /// Its long name only.
+    static let health = Option(long: "health", .none, .load, "", effect: { _, _ in })
 
     /// Takes one option with its argument.
     mutating func apply(_ letter: Character, _ text: String) throws(Ending) {

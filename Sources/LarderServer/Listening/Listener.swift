@@ -102,7 +102,9 @@ package struct Listener: Sendable {
             return try openTCP(hosts: place.host.map { [$0] } ?? loopback, port: place.port, settings)
         } catch {
             guard let reason = error.listeningReason else { throw error }
-            throw .adminListener(place.text, reason: reason)
+            guard place.mayBeMissing else { throw .adminListener(place.text, reason: reason) }
+            StandardError.write("larder: no metrics and no health at \(place.text): \(reason)", .warning)
+            return []
         }
     }
 

@@ -38,7 +38,7 @@ struct SettingsReload {
                 "larder: SIGHUP: \(ConfigurationReport.printable(reason)); the settings stay as they were",
                 .warning)
             return false
-        case .ping, .client, .inspect, .log:
+        case .ping, .client, .inspect, .log, .program:
             return false
         }
     }
