@@ -31,8 +31,8 @@ class Engine:
         self.directory = directory
         settings = directory / "storage.conf"
         settings.write_text(
-            f'[storage]\ndriver = "vfs"\ngraphroot = "{directory}/images"\nrunroot = "{directory}/run"\n')
-        self.environment = {**os.environ, "CONTAINERS_STORAGE_CONF": str(settings), "STORAGE_DRIVER": "vfs"}
+            f'[storage]\ndriver = "overlay"\ngraphroot = "{directory}/images"\nrunroot = "{directory}/run"\n')
+        self.environment = {**os.environ, "CONTAINERS_STORAGE_CONF": str(settings), "STORAGE_DRIVER": "overlay"}
         self.containers = []
 
     def run(self, *words, seconds=300, code=0):
