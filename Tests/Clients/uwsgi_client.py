@@ -54,7 +54,7 @@ def remote(port, key, cache):
 class UwsgiClient:
     """`client.get(b"k", "NAME@HOST:PORT")` is `uwsgi.cache_get` with these arguments, and so on.
 
-    `caches` are its own ones beside the one that is called local. `client.evaluate("...")` is any expression in it.
+    `caches` are its own ones, before the one that is called local. `client.evaluate("...")` is any expression in it.
     `socket_port` is where it serves the uwsgi protocol. `client.page("/x")` asks for a page, by its `routes`.
     """
 
@@ -67,8 +67,8 @@ class UwsgiClient:
         self.process = subprocess.Popen(
             [pathlib.Path(sys.executable).with_name("uwsgi"), "--http-socket", f"127.0.0.1:{self.port}", "--master",
              "--socket", f"127.0.0.1:{self.socket_port}",
-             "--wsgi-file", script, "--cache2", "name=local,items=10", "--die-on-term",
-             *(each for cache in caches for each in ("--cache2", cache)),
+             "--wsgi-file", script, "--die-on-term",
+             *(each for cache in [*caches, "name=local,items=10"] for each in ("--cache2", cache)),
              *(each for route in routes for each in ("--route", route))],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, cwd=directory)
         try:
