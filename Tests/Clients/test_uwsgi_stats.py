@@ -78,45 +78,6 @@ def test_the_workers_and_the_process(server):
             assert isinstance(worker[field], int)
 
 
-class CacheTop:
-    """The loop of uwsgicachetop 1.0.0, which is in Python 2: the same reads of the same fields."""
-
-    def __init__(self, address):
-        self.address = address
-        self.requests = 0
-        self.hits = {}
-
-    def turn(self):
-        """The requests since the last turn, bytes sent, and a row for each cache."""
-        dd = read(self.address)
-        f"uwsgi-{dd['version']} cwd: {dd['cwd']} uid: {dd['uid']:d} gid: {dd['gid']:d} masterpid: {dd['pid']:d}"
-        assert dd["listen_queue"] == 0
-        total = sum([worker["requests"] for worker in dd["workers"]])
-        new = total - self.requests
-        self.requests = total
-        rows = {}
-        for cache in dd["caches"]:
-            looked = cache["hits"] + cache["miss"]
-            ratio = "%.2f" % (100 * float(cache["hits"]) / looked) if looked else 0.0
-            new_hits = cache["hits"] - self.hits.get(cache["name"], 0)
-            self.hits[cache["name"]] = cache["hits"]
-            rows[cache["name"]] = (new_hits, cache["items"], cache["max_items"], ratio, cache["full"])
-        return new, sum([worker["tx"] for worker in dd["workers"]]), rows
-
-
-def test_the_loop_of_uwsgicachetop(server):
-    top = CacheTop(server.statistics)
-    assert top.turn()[2] == {"default": (0, 0, 0, 0.0, 0), "big": (0, 0, 100, 0.0, 0), 'a"b': (0, 0, 2, 0.0, 0)}
-    count = use(server)
-    new, sent, rows = top.turn()
-    assert new == count and sent > 0
-    assert rows["big"] == (5, 4, 100, "45.45", 0)
-    with Connection(server.addresses[1]) as connection:
-        assert connection.get(b"1") == b"2"
-    new, _, rows = top.turn()
-    assert new == 1 and rows["big"][0] == 1
-
-
 def test_clients_that_never_read_harm_nobody(start_server):
     port = free_port()
     # With so many caches the answer is larger than the socket's buffer.
