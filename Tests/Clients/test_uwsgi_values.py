@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from server import Connection
+from server import Connection, free_port
 from uwsgi_client import UwsgiClient, remote
 
 MEBIBYTE = 1 << 20
@@ -23,15 +23,12 @@ def uwsgi(tmp_path_factory):
 @pytest.fixture(params=["tcp-1", "tcp-4", "unix-4"])
 def place(request, start_server, tmp_path):
     """The cache as uWSGI's functions name it, and its address for clients of memcached."""
-    path = str(tmp_path / "uwsgi.sock")
+    port, path = free_port(), str(tmp_path / "uwsgi.sock")
+    listener = path if request.param.startswith("unix") else f"127.0.0.1:{port}"
     server = start_server(
         "--cache", "name=big,items=1000,bitmap=1,blocksize=4k,blocks=20000,max_item_size=1m,listen=:0",
-        "--uwsgi", path if request.param.startswith("unix") else "127.0.0.1:0", threads=request.param[-1])
-    _, *others = server.addresses
-    if request.param.startswith("unix"):
-        return f"big@{path}", others[0]
-    port = int(server.stderr.split("at tcp:127.0.0.1:")[1].split()[0].rstrip(","))
-    return f"big@127.0.0.1:{port}", next(each for each in others if each[1] != port)
+        "--uwsgi", listener, threads=request.param[-1])
+    return f"big@{listener}", next(each for each in server.addresses[1:] if each[1] != port)
 
 
 def call(uwsgi, function, keys, *arguments):

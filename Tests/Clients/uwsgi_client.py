@@ -18,11 +18,12 @@ pages = 0
 
 def application(environ, start_response):
     if environ["REQUEST_METHOD"] == "GET":
-        # A page that is another one each time, unless a cache answers.
+        # A page that is another one each time, unless a cache answers. "/name.1000" is longer by some 1,000 bytes.
         global pages
         pages += 1
         start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"page %d" % pages]
+        length = environ["PATH_INFO"].partition(".")[2] or 0
+        return [b"page %d" % pages + bytes(range(256)) * (int(length) // 256)]
     body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
     function, *arguments = json.loads(body)
     decoded = [base64.b64decode(each["bytes"]) if isinstance(each, dict) else each for each in arguments]
