@@ -56,12 +56,13 @@ class UwsgiClient:
     """`client.get(b"k", "NAME@HOST:PORT")` is `uwsgi.cache_get` with these arguments, and so on.
 
     `caches` are its own ones, before the one that is called local. `client.evaluate("...")` is any expression in it.
-    `socket_port` is where it serves the uwsgi protocol. `client.page("/x")` asks for a page, by its `routes`.
+    `socket_port` is where it serves the uwsgi protocol. `options` are further ones of its command line.
+    `client.page("/x")` asks for a page, by its `routes`.
     """
 
-    def __init__(self, directory, *caches, routes=()):
+    def __init__(self, directory, *caches, routes=(), socket_port=None, options=()):
         self.port = free_port()
-        self.socket_port = free_port()
+        self.socket_port = socket_port or free_port()
         script = pathlib.Path(directory) / "application.py"
         script.write_text(APPLICATION)
         self.log = open(pathlib.Path(directory) / "uwsgi.log", "wb")
@@ -70,7 +71,7 @@ class UwsgiClient:
              "--socket", f"127.0.0.1:{self.socket_port}",
              "--wsgi-file", script, "--die-on-term",
              *(each for cache in [*caches, "name=local,items=10"] for each in ("--cache2", cache)),
-             *(each for route in routes for each in ("--route", route))],
+             *(each for route in routes for each in ("--route", route)), *options],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, cwd=directory)
         try:
             poll(self._answers, "uWSGI answers", 20)
