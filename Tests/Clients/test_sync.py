@@ -499,6 +499,33 @@ class TestWithUwsgi:
         assert client.get(b"k") == largest
         assert larder.count("malformed") == 0
 
+    def test_a_clear_over_the_network(self, start_server, tmp_path):
+        """uWSGI's `cache_clear` of a Larder's cache empties the cache of its node, a uWSGI, key by key."""
+        theirs, path = free_port(), str(tmp_path / "uwsgi.sock")
+        uwsgi = UwsgiClient(tmp_path, f"name=synced,items=1001,blocksize=70000{listing(udp=[at(theirs)])}")
+        node = Peer()
+        try:
+            larder = Larder(start_server, [at(theirs), node.place], None, "--uwsgi", path)
+            node.greet(larder)
+            poll(lambda: larder.count("received") == 1, "the greeting arrives")
+            keys = [b"key-%d" % number for number in range(150)]
+            for key in keys:
+                assert larder.client.set(key, b"v") == b"STORED"
+                assert node.receive() == stored(key, b"v")
+            poll(lambda: uwsgi.get(keys[-1], "synced") == b"v", "all arrive", 10, interval=0.02)
+            assert uwsgi.set(b"own", b"v", 0, "synced") is True
+            assert uwsgi.clear(f"synced@{path}") is True
+            assert larder.client.get_many(keys) == {}
+            left = f"sum(uwsgi.cache_exists(key, 'synced') is True for key in {keys!r})"
+            poll(lambda: uwsgi.evaluate(left) == 0, "all are deleted", 10, interval=0.05)
+            assert uwsgi.get(b"own", "synced") == b"v"
+            # A Larder gets one datagram.
+            assert larder.client.set(b"after", b"v") == b"STORED"
+            assert [node.receive(), node.receive()] == [CLEAR, stored(b"after", b"v")]
+        finally:
+            node.close()
+            uwsgi.stop()
+
     def test_both_converge(self, pair):
         """Each side's clients change keys of their own. In the end both have the same items, and expiry to a second."""
         larder, uwsgi = pair
