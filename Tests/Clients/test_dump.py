@@ -645,6 +645,19 @@ class TestGiving:
         reader.join()
         assert received < 1_000_000 * (88 + 2000)
 
+    def test_it_is_never_whole_in_memory(self, start_server):
+        """Two gigabytes of free slots, of which the peer has received half a gigabyte."""
+        larder = Larder(start_server, "items=1000000,blocksize=16,keysize=2000")
+        for number in range(1000):
+            assert larder.client.set(b"key-%d" % number, b"v") == b"STORED"
+        before = larder.server.own_bytes()
+        with ask(larder.place, receive=False) as client:
+            received = 0
+            while received < 500 << 20:
+                received += len(client.recv(1 << 20))
+            assert larder.server.own_bytes() - before < 16 << 20
+        larder.line("a dump was not sent to its end")
+
     def test_those_that_do_not_read_keep_nobody(self, start_server):
         larder = Larder(start_server, "items=2000,blocksize=8192,keysize=16")
         slow = ask(larder.place, receive=False, buffer=16 << 10)
