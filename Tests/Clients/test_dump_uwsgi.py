@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from server import free_port
+from server import free_port, poll
 from test_dump import SMALL, Larder
 from uwsgi_client import UwsgiClient, remote
 
@@ -119,6 +119,55 @@ def test_expired_items_and_lives(start_server, start_uwsgi):
     expiries = [remote(port, b"long", b"x")[1] for port in [first.socket_port, port_of(larder), second.socket_port]]
     assert len(set(expiries)) == 1 and 4900 < expiries[0] - time.time() <= 5001
     assert remote(second.socket_port, b"never", b"x") == (b"v", 0)
+
+
+def test_a_restart_beside_a_uwsgi(start_server, start_uwsgi):
+    """A Larder that comes back serves no value older than what the uWSGI had confirmed before, and ends with its items."""
+    theirs, ours = free_port(), free_port()
+    shape = "items=20001,blocksize=64,keysize=32"
+    uwsgi = start_uwsgi(f"name=x,{shape},nodes=127.0.0.1:{ours},udp=127.0.0.1:{theirs}")
+    fields = f"{shape},nodes=127.0.0.1:{theirs},udp=127.0.0.1:{ours},sync=127.0.0.1:{uwsgi.socket_port}"
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    numbers = random.Random(seed)
+    keys = [b"key-%d" % number for number in range(15_000)]
+    assert uwsgi.evaluate("sum(uwsgi.cache_set('key-%d' % n, b'0', 0, 'x') is True for n in range(15000))") == 15_000
+    confirmed, turn = dict.fromkeys(keys, 0), 0
+
+    def write(count):
+        nonlocal turn
+        changes = {key: turn + place for place, key in enumerate(numbers.sample(keys, count), 1)}
+        turn += count
+        pairs = [(key, b"%d" % value) for key, value in changes.items()]
+        assert uwsgi.evaluate(f"sum(uwsgi.cache_update(key, value, 0, 'x') is True for key, value in {pairs!r})") == count
+        confirmed.update(changes)
+
+    def values(larder):
+        found = {}
+        for at in range(0, len(keys), 1000):
+            found |= larder.client.get_many(keys[at:at + 1000])
+        return found
+
+    for _ in range(3):
+        write(2000)
+        floor = dict(confirmed)
+        larder = Larder(start_server, fields, threads=2)
+        while "items after" not in larder.text():
+            # So few that no socket's buffer overflows.
+            write(20)
+            for key, value in larder.client.get_many(numbers.sample(keys, 200)).items():
+                assert int(value) >= floor[key]
+                # It does not go back, either.
+                floor[key] = int(value)
+        larder.line("has ")
+        poll(lambda: values(larder) == {key: b"%d" % value for key, value in confirmed.items()}, "both have the same", 20)
+        # What its own client changes there, the next dump has.
+        for key in numbers.sample(keys, 50):
+            turn += 1
+            assert larder.client.set(key, b"%d" % turn) == b"STORED"
+            confirmed[key] = turn
+            poll(lambda: uwsgi.get(key, "x") == b"%d" % turn, "the change arrives", 10, interval=0.001)
+        larder.server.stop()
 
 
 def port_of(larder):

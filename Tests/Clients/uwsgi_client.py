@@ -52,6 +52,12 @@ def remote(port, key, cache):
     return bytes(data[length:]), int(expires[1]) if expires else 0
 
 
+def _receives_datagrams(port):
+    """Whether a socket of this machine has the UDP port."""
+    lines = pathlib.Path("/proc/net/udp").read_text().splitlines()[1:]
+    return any(line.split()[1].endswith(f":{port:04X}") for line in lines)
+
+
 class UwsgiClient:
     """`client.get(b"k", "NAME@HOST:PORT")` is `uwsgi.cache_get` with these arguments, and so on.
 
@@ -75,6 +81,9 @@ class UwsgiClient:
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, cwd=directory)
         try:
             poll(self._answers, "uWSGI answers", 20)
+            # A thread opens these, at times after the first answer. Until then datagrams are lost.
+            for port in re.findall(r"udp=127\.0\.0\.1:(\d+)", ",".join(caches)):
+                poll(lambda: _receives_datagrams(int(port)), f"uWSGI opens port {port} for datagrams", 20)
         except BaseException:
             self.stop()
             raise
