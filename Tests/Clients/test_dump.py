@@ -199,8 +199,9 @@ BITMAP_SHAPE = f"items={COUNT + 1},blocksize=4,blocks={3 * COUNT + 1},bitmap=1,k
 
 
 class TestWithUwsgi:
-    @pytest.mark.parametrize("shape, is_relative", [(SHAPE, False), (f"{SHAPE},purge_lru=1", True), (BITMAP_SHAPE, False)],
-                             ids=["plain", "purge_lru", "bitmap"])
+    @pytest.mark.parametrize(
+        "shape, is_relative", [(SHAPE, False), (f"{SHAPE},purge_lru=1", True), (BITMAP_SHAPE, False)],
+        ids=["plain", "purge_lru", "bitmap"])
     def test_from_uwsgi(self, start_server, tmp_path, shape, is_relative):
         uwsgi = UwsgiClient(tmp_path, f"name=x,{shape}")
         try:

@@ -122,7 +122,7 @@ def test_expired_items_and_lives(start_server, start_uwsgi):
 
 
 def test_a_restart_beside_a_uwsgi(start_server, start_uwsgi):
-    """A Larder that comes back serves no value older than what the uWSGI had confirmed before, and ends with its items."""
+    """A Larder that comes back serves no value older than what the uWSGI had confirmed before."""
     theirs, ours = free_port(), free_port()
     shape = "items=20001,blocksize=64,keysize=32"
     uwsgi = start_uwsgi(f"name=x,{shape},nodes=127.0.0.1:{ours},udp=127.0.0.1:{theirs}")
@@ -139,7 +139,8 @@ def test_a_restart_beside_a_uwsgi(start_server, start_uwsgi):
         changes = {key: turn + place for place, key in enumerate(numbers.sample(keys, count), 1)}
         turn += count
         pairs = [(key, b"%d" % value) for key, value in changes.items()]
-        assert uwsgi.evaluate(f"sum(uwsgi.cache_update(key, value, 0, 'x') is True for key, value in {pairs!r})") == count
+        stored = f"sum(uwsgi.cache_update(key, value, 0, 'x') is True for key, value in {pairs!r})"
+        assert uwsgi.evaluate(stored) == count
         confirmed.update(changes)
 
     def values(larder):
@@ -160,7 +161,8 @@ def test_a_restart_beside_a_uwsgi(start_server, start_uwsgi):
                 # It does not go back, either.
                 floor[key] = int(value)
         larder.line("has ")
-        poll(lambda: values(larder) == {key: b"%d" % value for key, value in confirmed.items()}, "both have the same", 20)
+        expected = {key: b"%d" % value for key, value in confirmed.items()}
+        poll(lambda: values(larder) == expected, "both have the same", 20)
         # What its own client changes there, the next dump has.
         for key in numbers.sample(keys, 50):
             turn += 1

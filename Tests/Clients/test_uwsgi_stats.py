@@ -122,7 +122,9 @@ def test_several_places_and_a_socket_file(start_server, tmp_path):
     server = start_server("--stats", str(port), "--stats", path, "--admin", free_port())
     for address in [("127.0.0.1", port), path]:
         assert read(address)["caches"][0]["name"] == "default"
-    assert f"uWSGI's statistics at tcp:127.0.0.1:{port}" in server.stderr and f"unix:{path}" in server.stderr
+    # The line comes after the first client is accepted.
+    poll(lambda: f"uWSGI's statistics at tcp:127.0.0.1:{port}" in server.stderr and f"unix:{path}" in server.stderr,
+         lambda: server.stderr)
 
 
 @pytest.mark.parametrize(("arguments", "word"), [

@@ -47,7 +47,8 @@ def test_keys_of_any_bytes(uwsgi, place):
     """Each function of uWSGI with each key, where the keys differ in one byte, and one is another's beginning."""
     cache, _ = place
     keys = [bytes([byte]) for byte in range(256)]
-    keys += [b"big@127.0.0.1:1", b"key\0", b"key\0\0", b"key", b"cmd\3\0get", b"\r\nflush_all\r\n", b"x" * 249, b"x" * 250]
+    keys += [b"big@127.0.0.1:1", b"key\0", b"key\0\0", b"key", b"cmd\3\0get", b"\r\nflush_all\r\n"]
+    keys += [b"x" * 249, b"x" * 250]
     keys += [b"%b%c" % (b"\xff" * 249, byte) for byte in range(256)]
     everywhere, nowhere = [True] * len(keys), [None] * len(keys)
     assert call(uwsgi, "get", keys, cache) == call(uwsgi, "exists", keys, cache) == nowhere
