@@ -136,6 +136,20 @@ class Cache:
         there = self.items[OURS].pop(key, None)
         assert self.client.ask(b"delete %b\r\n" % key) == (b"DELETED" if there else b"NOT_FOUND")
 
+    def flush(self):
+        """A uWSGI gets a delete of each key that the Larder had, and keeps its other ones."""
+        before = self.sent()
+        count = len(self.items[OURS]) + (self.client.get(MARK) is not None)
+        assert self.client.ask(b"flush_all\r\n") == b"OK"
+        for key in self.items[OURS]:
+            self.items[THEIRS].pop(key, None)
+        self.items[OURS].clear()
+        # One more for Larders. Deletes may come later than changes that clients make now.
+        poll(lambda: self.sent() == before + 1 + count, "all deletes are sent")
+
+    def sent(self):
+        return int(self.client.stats("caches")[f"{self.name}:sync_sent"])
+
     # Changes by the uWSGI
 
     def change_theirs(self, key, large=None):
@@ -271,6 +285,9 @@ def test_both_have_what_the_model_has(pair, numbers):
     done = [0, 0]
     while sum(done) < OPERATIONS:
         changed = set()
+        if numbers.randrange(10) == 0:
+            numbers.choice(pair.caches).flush()
+            pair.end_round()
         for cache in pair.caches:
             # Values whose datagram just fits and just does not, and values of that length.
             key = numbers.choice(TEXTS)
