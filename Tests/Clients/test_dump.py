@@ -194,22 +194,26 @@ def parse(data, slots, blocksize, keysize, blocks=None, hashsize=65_536):
 
 
 MODES = pytest.mark.parametrize("mode", ["", ",purge_lru=1"], ids=["plain", "purge_lru"])
+# Of a value of up to 12 bytes each item takes several blocks. A uWSGI that takes such a dump forgets which are taken.
+BITMAP_SHAPE = f"items={COUNT + 1},blocksize=4,blocks={3 * COUNT + 1},bitmap=1,keysize=32"
 
 
 class TestWithUwsgi:
-    @MODES
-    def test_from_uwsgi(self, start_server, tmp_path, mode):
-        uwsgi = UwsgiClient(tmp_path, f"name=x,{SHAPE}{mode}")
+    @pytest.mark.parametrize(
+        "shape, is_relative", [(SHAPE, False), (f"{SHAPE},purge_lru=1", True), (BITMAP_SHAPE, False)],
+        ids=["plain", "purge_lru", "bitmap"])
+    def test_from_uwsgi(self, start_server, tmp_path, shape, is_relative):
+        uwsgi = UwsgiClient(tmp_path, f"name=x,{shape}")
         try:
             assert uwsgi.evaluate(
                 f"sum(uwsgi.cache_set('key-%d' % n, b'value-%d' % n, 0 if n % 2 else 5000, 'x') is True "
                 f"for n in range({COUNT}))") == COUNT
             assert uwsgi.get(b"key-7", "x") == b"value-7"
-            larder = Larder(start_server, f"{SHAPE}{mode},sync=127.0.0.1:{uwsgi.socket_port}")
+            larder = Larder(start_server, f"{shape},sync=127.0.0.1:{uwsgi.socket_port}")
             assert f"has {COUNT} items" in larder.line("of 127.0.0.1", 30)
             assert_filled(larder.client, COUNT)
             assert larder.left(b"key-1") == -1
-            if mode:
+            if is_relative:
                 # Its expiry is relative there.
                 assert 4990 <= larder.left(b"key-2") <= 5000
             else:
@@ -641,6 +645,19 @@ class TestGiving:
         larder.server.stop()
         reader.join()
         assert received < 1_000_000 * (88 + 2000)
+
+    def test_it_is_never_whole_in_memory(self, start_server):
+        """Two gigabytes of free slots, of which the peer has received half a gigabyte."""
+        larder = Larder(start_server, "items=1000000,blocksize=16,keysize=2000")
+        for number in range(1000):
+            assert larder.client.set(b"key-%d" % number, b"v") == b"STORED"
+        before = larder.server.own_bytes()
+        with ask(larder.place, receive=False) as client:
+            received = 0
+            while received < 500 << 20:
+                received += len(client.recv(1 << 20))
+            assert larder.server.own_bytes() - before < 16 << 20
+        larder.line("a dump was not sent to its end")
 
     def test_those_that_do_not_read_keep_nobody(self, start_server):
         larder = Larder(start_server, "items=2000,blocksize=8192,keysize=16")

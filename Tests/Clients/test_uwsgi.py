@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from server import Connection, poll, run
+from server import Connection, free_port, poll, run
 from uwsgi_client import UwsgiClient
 
 CACHES = ["--cache", "name=big,items=1000,bitmap=1,blocksize=4k,blocks=2000,max_item_size=2m",
@@ -98,6 +98,21 @@ def test_memcached_clients_see_the_same_items(uwsgi, start_server):
         assert connection.set(b"k", b"w") == b"STORED"
         assert main.get(b"k") == b"main"
     assert uwsgi.get(b"k", f"a@127.0.0.1:{port}") == b"w"
+
+
+def test_several_places(uwsgi, start_server, tmp_path):
+    """Each listener serves each cache. A port alone is on loopback."""
+    ports, paths = [free_port(), free_port()], [str(tmp_path / name) for name in ["first", "second"]]
+    places = [str(ports[0]), f"127.0.0.1:{ports[1]}", *paths]
+    start_server(*CACHES, *(each for place in places for each in ("--uwsgi", place)), threads=2)
+    places[0] = f"127.0.0.1:{ports[0]}"
+    for number, place in enumerate(places):
+        for name in ["big", "small"]:
+            key = b"%d-%b" % (number % 2, name.encode())
+            assert uwsgi.update(key, b"%d" % number, 0, f"{name}@{place}") is True
+            for other in places:
+                assert uwsgi.get(key, f"{name}@{other}") == b"%d" % number
+                assert uwsgi.get(key, f"default@{other}") is None
 
 
 def test_expired_items_are_not_found(uwsgi, start_server):

@@ -18,11 +18,12 @@ pages = 0
 
 def application(environ, start_response):
     if environ["REQUEST_METHOD"] == "GET":
-        # A page that is another one each time, unless a cache answers.
+        # A page that is another one each time, unless a cache answers. "/name.1000" is longer by some 1,000 bytes.
         global pages
         pages += 1
         start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"page %d" % pages]
+        length = environ["PATH_INFO"].partition(".")[2] or 0
+        return [b"page %d" % pages + bytes(range(256)) * (int(length) // 256)]
     body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
     function, *arguments = json.loads(body)
     decoded = [base64.b64decode(each["bytes"]) if isinstance(each, dict) else each for each in arguments]
@@ -51,28 +52,38 @@ def remote(port, key, cache):
     return bytes(data[length:]), int(expires[1]) if expires else 0
 
 
+def _receives_datagrams(port):
+    """Whether a socket of this machine has the UDP port."""
+    lines = pathlib.Path("/proc/net/udp").read_text().splitlines()[1:]
+    return any(line.split()[1].endswith(f":{port:04X}") for line in lines)
+
+
 class UwsgiClient:
     """`client.get(b"k", "NAME@HOST:PORT")` is `uwsgi.cache_get` with these arguments, and so on.
 
-    `caches` are its own ones beside the one that is called local. `client.evaluate("...")` is any expression in it.
-    `socket_port` is where it serves the uwsgi protocol. `client.page("/x")` asks for a page, by its `routes`.
+    `caches` are its own ones, before the one that is called local. `client.evaluate("...")` is any expression in it.
+    `socket_port` is where it serves the uwsgi protocol. `options` are further ones of its command line.
+    `client.page("/x")` asks for a page, by its `routes`.
     """
 
-    def __init__(self, directory, *caches, routes=()):
+    def __init__(self, directory, *caches, routes=(), socket_port=None, options=()):
         self.port = free_port()
-        self.socket_port = free_port()
+        self.socket_port = socket_port or free_port()
         script = pathlib.Path(directory) / "application.py"
         script.write_text(APPLICATION)
         self.log = open(pathlib.Path(directory) / "uwsgi.log", "wb")
         self.process = subprocess.Popen(
             [pathlib.Path(sys.executable).with_name("uwsgi"), "--http-socket", f"127.0.0.1:{self.port}", "--master",
              "--socket", f"127.0.0.1:{self.socket_port}",
-             "--wsgi-file", script, "--cache2", "name=local,items=10", "--die-on-term",
-             *(each for cache in caches for each in ("--cache2", cache)),
-             *(each for route in routes for each in ("--route", route))],
+             "--wsgi-file", script, "--die-on-term",
+             *(each for cache in [*caches, "name=local,items=10"] for each in ("--cache2", cache)),
+             *(each for route in routes for each in ("--route", route)), *options],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, cwd=directory)
         try:
             poll(self._answers, "uWSGI answers", 20)
+            # A thread opens these, at times after the first answer. Until then datagrams are lost.
+            for port in re.findall(r"udp=127\.0\.0\.1:(\d+)", ",".join(caches)):
+                poll(lambda: _receives_datagrams(int(port)), f"uWSGI opens port {port} for datagrams", 20)
         except BaseException:
             self.stop()
             raise
