@@ -35,9 +35,25 @@ final class StoreFile: Sendable {
         case rebuild
         /// It is a new file beside one that holds an arena of another geometry, whose place it is to take.
         case carryOver
+        /// It is the store of another process, which hands it over.
+        case takeOver
     }
 
     init(_ path: String, _ geometry: Geometry, _ configuration: StoreConfiguration) throws(StoreError) {
+        if let descriptor = configuration.arenaToTakeOver {
+            // Locked already: the lock is the open file's, which both processes have.
+            file = ArenaFile(fd: descriptor, path: path, isEmpty: false)
+            plan = .takeOver
+            oldArena = Mutex(nil)
+            notices = []
+            mappedBytes = geometry.arenaBytes + FileSuperblock.trailerBytes
+            base = try file.map(mappedBytes)
+            secondSuperblock = (base + geometry.arenaBytes).bindMemory(to: larder_superblock.self, capacity: 1)
+            sync =
+                configuration.fileSyncSeconds > 0
+                ? FileSync(base, mappedBytes, seconds: configuration.fileSyncSeconds) : nil
+            return
+        }
         var notices: [String] = []
         var file = try ArenaFile.open(path)
         do {
@@ -76,6 +92,7 @@ final class StoreFile: Sendable {
                 // One of the two may be damaged.
                 FileSuperblock.writeFixed(superblock, geometry, seed: seed)
                 FileSuperblock.writeFixed(secondSuperblock, geometry, seed: seed)
+            case .takeOver: break
             }
             FileSuperblock.writeOwner(superblock)
             self.file = file
