@@ -100,7 +100,7 @@ final class Server: ConnectionSink {
         var datagramSockets: [DatagramSocket] = []
         do {
             // Behind the listeners: a second server at the same port does not get here.
-            takeoverSocket = try predecessor?.takeoverSocket ?? settings.takeoverPath.map { path throws(StartupError) in try TakeoverSocket.listen(path) }
+            takeoverSocket = try predecessor?.takeoverSocket ?? TakeoverSocket.listen(settings)
             datagramSockets = try DatagramSocket.openAll(settings)
             adminListeners = try Listener.openAdmin(settings)
             statisticsListeners = try Listener.openStatistics(settings)

@@ -25,8 +25,9 @@ enum TakeoverSocket {
         return nil
     }
 
-    /// Listens at a path, for this user's processes only. A socket that a server has left is replaced.
-    static func listen(_ path: String) throws(StartupError) -> Int32 {
+    /// Listens for this user's processes, if there is `--takeover`. A socket that a server has left is replaced.
+    static func listen(_ settings: Settings) throws(StartupError) -> Int32? {
+        guard let path = settings.takeoverPath else { return nil }
         guard let address = SocketAddress(unixPath: path) else { throw refusal(path, ENAMETOOLONG) }
         if larder_is_socket(path) { unlink(path) }
         let fd = socket(AF_UNIX, type | Int32(SOCK_NONBLOCK.rawValue), 0)
