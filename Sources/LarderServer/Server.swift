@@ -140,12 +140,7 @@ final class Server: ConnectionSink {
             try worker.start()
             workers.append(worker)
         }
-        if let predecessor {
-            try predecessor.takeStores(state)
-            for worker in workers { worker.wake() }
-            try predecessor.takeClients(state, workers)
-            try admin?.start()
-        }
+        try takeOver()
         if acceptor == nil, let only = workers.first { try only.accept(from: listeners) }
         let recovered = try Wakeup(on: loop) { [unowned self] in noteReady() }
         let recovery = try Recovery(state) { [workers, waker = recovered.waker] in
@@ -183,6 +178,16 @@ final class Server: ConnectionSink {
         if state.settings.daemonizes, let path = state.settings.pidFilePath { PidFile.remove(at: path) }
         withExtendedLifetime((signals, takeovers, stopped, recovered, timers)) {}
         if let failure { throw failure }
+    }
+
+    /// Takes the stores and the clients of the predecessor, if there is one.
+    private func takeOver() throws {
+        guard let predecessor else { return }
+        try predecessor.takeStores(state)
+        for worker in workers { worker.wake() }
+        try predecessor.takeClients(state, workers)
+        // The former server has answered until now.
+        try admin?.start()
     }
 
     private func startTimers(on loop: EventLoop) -> [Timer] {

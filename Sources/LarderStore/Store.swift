@@ -26,7 +26,12 @@ public final class Store: Sendable {
         if let descriptor = configuration.arenaToTakeOver { try Self.checkArena(descriptor, geometry, configuration) }
         let base: UnsafeMutableRawPointer
         if let path = configuration.filePath {
-            let opened = try StoreFile(path, geometry, configuration)
+            let opened =
+                if let arena = configuration.arenaToTakeOver {
+                    try StoreFile(takingOver: arena, path, geometry, configuration)
+                } else {
+                    try StoreFile(path, geometry, configuration)
+                }
             file = opened
             base = opened.base
             memoryFile = -1

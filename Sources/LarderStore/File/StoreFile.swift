@@ -39,21 +39,22 @@ final class StoreFile: Sendable {
         case takeOver
     }
 
+    /// The file of another process's store, which this one is to take over. It is locked already: the lock is the open
+    /// file's, which both processes have.
+    init(
+        takingOver descriptor: Int32, _ path: String, _ geometry: Geometry, _ configuration: StoreConfiguration
+    ) throws(StoreError) {
+        file = ArenaFile(fd: descriptor, path: path, isEmpty: false)
+        plan = .takeOver
+        oldArena = Mutex(nil)
+        notices = []
+        mappedBytes = geometry.arenaBytes + FileSuperblock.trailerBytes
+        base = try file.map(mappedBytes)
+        secondSuperblock = (base + geometry.arenaBytes).bindMemory(to: larder_superblock.self, capacity: 1)
+        sync = FileSync(base, mappedBytes, seconds: configuration.fileSyncSeconds)
+    }
+
     init(_ path: String, _ geometry: Geometry, _ configuration: StoreConfiguration) throws(StoreError) {
-        if let descriptor = configuration.arenaToTakeOver {
-            // Locked already: the lock is the open file's, which both processes have.
-            file = ArenaFile(fd: descriptor, path: path, isEmpty: false)
-            plan = .takeOver
-            oldArena = Mutex(nil)
-            notices = []
-            mappedBytes = geometry.arenaBytes + FileSuperblock.trailerBytes
-            base = try file.map(mappedBytes)
-            secondSuperblock = (base + geometry.arenaBytes).bindMemory(to: larder_superblock.self, capacity: 1)
-            sync =
-                configuration.fileSyncSeconds > 0
-                ? FileSync(base, mappedBytes, seconds: configuration.fileSyncSeconds) : nil
-            return
-        }
         var notices: [String] = []
         var file = try ArenaFile.open(path)
         do {
@@ -100,9 +101,7 @@ final class StoreFile: Sendable {
             oldArena = Mutex(old)
             self.notices = notices
             mappedBytes = bytes
-            sync =
-                configuration.fileSyncSeconds > 0
-                ? FileSync(base, bytes, seconds: configuration.fileSyncSeconds) : nil
+            sync = FileSync(base, bytes, seconds: configuration.fileSyncSeconds)
         } catch {
             // What was begun, and may take up what space there is, is of no use to anybody.
             if file.path != path || file.isEmpty { unlink(file.path) }
