@@ -399,3 +399,63 @@ def test_take_overs_under_load(generations):
     with line.servers[-1].connect() as client:
         keys = [b"kept-%d" % n for n in range(2000)]
         assert client.get_many(keys) == {b"kept-%d" % n: b"%d" % n for n in range(2000)}
+
+
+def test_requests_in_progress(generations):
+    """Half a request is not waited for, and nothing of it is stored. A client that watches is closed, too."""
+    line = generations(threads=2)
+    old = line.start()
+    with old.connect() as half, old.connect() as watcher:
+        half.send(b"set half 0 0 10\r\n12345")
+        assert watcher.ask(b"watch mutations\r\n") == b"OK"
+        poll(lambda: int(old.stats()["bytes_read"]) >= 22, "the first half has arrived")
+        line.follow()
+        assert half.read_until_closed() == b"" and watcher.read_until_closed() == b""
+    with line.servers[-1].connect() as client:
+        assert client.get(b"half") is None
+
+
+def test_a_login_stays_valid(generations, tmp_path):
+    users = tmp_path / "users"
+    users.write_text("me:secret\n")
+    login = (b"me", b"secret")
+    line = generations("-Y", users, threads=2, login=login)
+    old = line.start()
+    with old.connect() as client, Connection(old.address) as stranger:
+        assert client.set(b"a", b"1") == b"STORED"
+        new = line.follow()
+        assert client.get(b"a") == b"1" and pid_of(client) == new.process.pid
+        # A client that had not logged in has to.
+        assert stranger.ask(b"get a\r\n").startswith(b"CLIENT_ERROR")
+        assert stranger.set(b"login", b"me secret") == b"STORED" and stranger.get(b"a") == b"1"
+
+
+def test_the_service_manager_hears_of_the_successor(generations, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(10)
+        manager.bind(str(tmp_path / "notify"))
+        line = generations(threads=2)
+        old = line.make()
+        old.environment.update(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="100000")
+        old.start()
+        pid = old.process.pid
+        messages = []
+
+        def heard(text):
+            while not messages or text not in messages[-1]:
+                messages.append(manager.recv(4096).decode())
+
+        heard("READY=1")
+        with old.connect() as client:
+            old.process.send_signal(signal.SIGUSR2)
+            heard("MAINPID=")
+            successor = int(messages[-1].removeprefix("MAINPID="))
+            try:
+                assert old.wait() == 0 and successor == pid_of(client) != pid
+                # The successor has the socket and the watchdog, too.
+                heard("READY=1")
+                heard("WATCHDOG=1")
+            finally:
+                os.kill(successor, signal.SIGTERM)
+                heard("STOPPING=1")
+                poll(client.is_closed, "the successor closes the client")
