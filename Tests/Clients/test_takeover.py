@@ -318,7 +318,7 @@ def hello(version=1, magic=b"LTKO", body=b""):
 @pytest.mark.parametrize("packet", [
     b"x", hello(magic=b"HTTP"), hello(version=9), hello(), hello(body=b"\xff\xff"),
     hello(body=b"\0\0\xff\xff"), hello(body=b"\0\0\1\0\xff\xffabc"), b"\0" * 200_000,
-])
+], ids=["short", "magic", "version", "empty", "no text", "no cache", "short cache", "long"])
 def test_bytes_that_are_no_hello(generations, packet):
     old = generations(threads=1).start()
     path = [path for path in old.arguments if path.endswith("/takeover")][0]

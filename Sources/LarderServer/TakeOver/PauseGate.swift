@@ -12,6 +12,7 @@ final class PauseGate: @unchecked Sendable {
     private var arrived = 0
     private var decision: Decision?
     private var left = 0
+    private var isGivenUp = false
     private var clients: [HandedClient] = []
 
     init(threadCount: Int) { self.threadCount = threadCount }
@@ -37,6 +38,13 @@ final class PauseGate: @unchecked Sendable {
         monitor.signalAll()
     }
 
+    /// Waits until the stores are given up. What the thread then does to them stays in this process.
+    func awaitGivenUp() {
+        monitor.lock()
+        defer { monitor.unlock() }
+        while !isGivenUp { monitor.wait() }
+    }
+
     // MARK: For the thread that decides
 
     /// Waits until all threads have stopped. False: they have not in time.
@@ -58,6 +66,11 @@ final class PauseGate: @unchecked Sendable {
         defer { monitor.unlock() }
         while left < threadCount, monitor.wait(untilMilliseconds: deadline) {}
         return clients
+    }
+
+    func noteGivenUp() {
+        monitor.withLock { isGivenUp = true }
+        monitor.signalAll()
     }
 
     private func decide(_ made: Decision) {

@@ -112,9 +112,11 @@ extension Server {
     private func leave(
         to channel: TakeoverChannel, _ gate: PauseGate, pauseMilliseconds: Int64, items: Int
     ) -> Never {
-        for cache in state.caches where !cache.store.giveUp() { _exit(ExitCode.osError) }
         let clients = gate.leave(withinMilliseconds: Self.clientsMilliseconds)
         hand(clients, to: channel)
+        // It takes longer the more memory there is, so clients do not wait for it.
+        for cache in state.caches where !cache.store.giveUp() { _exit(ExitCode.osError) }
+        gate.noteGivenUp()
         StandardError.write(
             "larder: process \(channel.process) took over \(items) items and \(clients.count) clients after a pause of"
                 + " \(pauseMilliseconds) ms; this process ends")

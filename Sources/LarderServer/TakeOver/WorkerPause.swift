@@ -76,7 +76,6 @@ extension UnsafeMutablePointer<WorkerCore> {
         pointee.entrance?.close()
         closeDatagramPorts()
         closeSyncPorts()
-        closeCutOff()
         var handed: [HandedClient] = []
         var next = pointee.clients
         while let client = next {
@@ -87,6 +86,8 @@ extension UnsafeMutablePointer<WorkerCore> {
             close(client)
         }
         gate.noteLeft(handed)
+        gate.awaitGivenUp()
+        closeCutOff()
         finishAnswers()
         while let client = pointee.clients { close(client) }
         // No turn may begin any more: it would wait for the store.
