@@ -1,3 +1,4 @@
+import CLarderArena
 import Glibc
 import LarderTesting
 import Testing
