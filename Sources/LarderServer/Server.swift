@@ -30,7 +30,12 @@ private func serve(_ settings: Settings, _ reload: SettingsReload, _ deadline: S
         try deadline.begin()
         try StandardError.beginThread()
         if let notice { StandardError.write(notice, .warning) }
-        let server = try Server(settings, access)
+        let predecessor = try Predecessor.find(settings)
+        if let predecessor, settings.inheritedSockets.isEmpty {
+            settings.inheritedSockets = predecessor.inheritedSockets
+        }
+        let clock = predecessor.map { ServerClock(offsetMilliseconds: $0.clockOffsetMilliseconds) } ?? ServerClock()
+        let server = try Server(settings, access, clock: clock, predecessor: predecessor)
         try server.run(.host(deadline, reload, notifier))
         return ExitCode.success
     } catch let error as StartupError {
@@ -55,40 +60,56 @@ final class Server: ConnectionSink {
         case guest(whenReady: (ServerState, [Worker]) -> Void)
     }
 
-    private let state: ServerState
-    private var workers: [Worker] = []
-    private var listeners: [Listener]
-    private let datagramSockets: [DatagramSocket]
+    let state: ServerState
+    private(set) var workers: [Worker] = []
+    private(set) var listeners: [Listener]
+    let datagramSockets: [DatagramSocket]
     /// nil without `--admin` and `--stats`.
-    private let admin: AdminServer?
+    let admin: AdminServer?
+    /// The server that this one takes over from; nil: none.
+    private let predecessor: Predecessor?
+    /// Where a successor connects; nil without `--takeover`.
+    let takeoverSocket: Int32?
+    /// nil without `--takeover`.
+    var successorWatch: SuccessorWatch?
+    /// The successor that SIGUSR2 has started; 0: none.
+    var successorProcess: pid_t = 0
     private let dumpLoads: DumpLoads
     private var nextWorker = 0
     private var isStopping = false
     /// nil for a guest: its host decides how long to wait.
     private var deadline: StopDeadline?
     /// nil for a guest.
-    private var notifier: ServiceNotifier?
+    private(set) var notifier: ServiceNotifier?
     /// Whether the service manager knows that clients are served.
     private var hasNotedReady = false
     private var losses = ClientLossReport()
 
-    /// - Parameter shift: moves the clock; nil: nobody does, or a command where the settings allow that.
+    /// - Parameters:
+    ///   - shift: moves the clock; nil: nobody does, or a command where the settings allow that.
+    ///   - predecessor: the server that this one takes over from.
     init(
-        _ settings: Settings, _ access: Access, clock: ServerClock = ServerClock(), shift: ClockShift? = nil
+        _ settings: Settings, _ access: Access, clock: ServerClock = ServerClock(), shift: ClockShift? = nil,
+        predecessor: Predecessor? = nil
     ) throws {
+        self.predecessor = predecessor
         // Before anything is allocated for a server that cannot listen.
         listeners = try Listener.openAll(settings)
         var adminListeners: [Listener] = []
         var statisticsListeners: [Listener] = []
         var datagramSockets: [DatagramSocket] = []
         do {
+            // Behind the listeners: a second server at the same port does not get here.
+            takeoverSocket = try predecessor?.takeoverSocket ?? TakeoverSocket.listen(settings)
             datagramSockets = try DatagramSocket.openAll(settings)
             adminListeners = try Listener.openAdmin(settings)
             statisticsListeners = try Listener.openStatistics(settings)
             let syncs = try CacheSync.openAll(settings)
             state = try ServerState(
-                settings, clock: clock, shift: shift, access: access, defersRecovery: true, syncs: syncs)
-            dumpLoads = try DumpLoads(state, listeners)
+                settings, clock: clock, shift: shift, access: access, defersRecovery: true, syncs: syncs,
+                predecessor: predecessor)
+            AdoptedSockets.closeRest()
+            dumpLoads = try DumpLoads(state, listeners, hasItems: predecessor != nil)
         } catch {
             for listener in listeners + adminListeners + statisticsListeners { close(listener.fd) }
             for socket in datagramSockets { close(socket.fd) }
@@ -101,7 +122,7 @@ final class Server: ConnectionSink {
 
     func run(_ role: Role) throws {
         // Answers before the workers begin, and until they have ended.
-        try admin?.start()
+        if predecessor == nil { try admin?.start() }
         defer { admin?.stop() }
         defer { stopWorkers() }
         let loop = try EventLoop()
@@ -119,6 +140,7 @@ final class Server: ConnectionSink {
             try worker.start()
             workers.append(worker)
         }
+        try takeOver()
         if acceptor == nil, let only = workers.first { try only.accept(from: listeners) }
         let recovered = try Wakeup(on: loop) { [unowned self] in noteReady() }
         let recovery = try Recovery(state) { [workers, waker = recovered.waker] in
@@ -139,10 +161,12 @@ final class Server: ConnectionSink {
         defer { DumpGiver.end(state) }
         let timers = startTimers(on: loop)
         let signals = try begin(role, loop)
+        let takeovers = try beginTakeovers(on: loop)
         admin?.noteServing()
         noteReady()
 
         while !isStopping { loop.turn(block: true) }
+        successorWatch?.end()
         admin?.noteStopping()
         notifier?.noteStopping()
 
@@ -152,8 +176,18 @@ final class Server: ConnectionSink {
         let failure = state.startFailure.withLock { $0 }
         if case .host = role, failure == nil { losses.reportEnd(state, clientCount: clientCount) }
         if state.settings.daemonizes, let path = state.settings.pidFilePath { PidFile.remove(at: path) }
-        withExtendedLifetime((signals, stopped, recovered, timers)) {}
+        withExtendedLifetime((signals, takeovers, stopped, recovered, timers)) {}
         if let failure { throw failure }
+    }
+
+    /// Takes the stores and the clients of the predecessor, if there is one.
+    private func takeOver() throws {
+        guard let predecessor else { return }
+        try predecessor.takeStores(state)
+        for worker in workers { worker.wake() }
+        try predecessor.takeClients(state, workers)
+        // The former server has answered until now.
+        try admin?.start()
     }
 
     private func startTimers(on loop: EventLoop) -> [Timer] {
@@ -165,6 +199,7 @@ final class Server: ConnectionSink {
             }
             losses.report(state)
             if !hasNotedReady { noteRestoring() }
+            reapSuccessor()
         }
         ticker.start(afterMilliseconds: 1000, repeats: true)
         // Where expired memory is to come back sooner than a tick may be late.

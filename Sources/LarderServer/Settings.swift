@@ -130,6 +130,10 @@ package struct Settings: Sendable {
     package var refusesConnectionsOverLimit = true
     /// `-d`, `-P`, `-u`, `-r`, `-k`
     package var daemonizes = false
+    /// `--takeover`: the socket where a server waits for the one that takes over from it; nil: none.
+    package var takeoverPath: String?
+    /// The directory in which the program was started.
+    var startDirectory: String?
     package var pidFilePath: String?
     package var userName: String?
     package var raisesCoreLimit = false

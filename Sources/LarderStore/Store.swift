@@ -12,6 +12,9 @@ public final class Store: Sendable {
     /// Where the arena lies; nil: in memory only.
     let file: StoreFile?
 
+    /// Memory that another process can map; -1: the arena is a file's, or this process's own.
+    let memoryFile: Int32
+
     /// Makes a store: an empty one in memory, or with `filePath` one of what that file holds.
     ///
     /// With `defersRecovery` a file's items are not there before `recover` was called and has returned,
@@ -20,22 +23,24 @@ public final class Store: Sendable {
     ///   must not be used.
     public init(_ configuration: StoreConfiguration) throws(StoreError) {
         geometry = try Geometry(memoryBytes: configuration.memoryBytes, slabBytes: configuration.slabBytes)
+        if let descriptor = configuration.arenaToTakeOver { try Self.checkArena(descriptor, geometry, configuration) }
         let base: UnsafeMutableRawPointer
         if let path = configuration.filePath {
-            let opened = try StoreFile(path, geometry, configuration)
+            let opened =
+                if let arena = configuration.arenaToTakeOver {
+                    try StoreFile(takingOver: arena, path, geometry, configuration)
+                } else {
+                    try StoreFile(path, geometry, configuration)
+                }
             file = opened
             base = opened.base
+            memoryFile = -1
         } else {
             file = nil
-            // SAFETY: a fresh private mapping, unmapped in deinit; pages come when first written.
-            let mapping = mmap(
-                nil, geometry.arenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                -1, 0)
-            guard let mapped = mapping, mapped != MAP_FAILED else {
-                throw .mappingFailed(bytes: geometry.arenaBytes, errno: errno)
+            (base, memoryFile) = try Self.mapMemory(geometry, configuration)
+            if configuration.arenaToTakeOver == nil {
+                Self.format(base, geometry, seed: configuration.hashSeed ?? UInt64.random(in: .min ... .max))
             }
-            base = mapped
-            Self.format(base, geometry, seed: configuration.hashSeed ?? UInt64.random(in: .min ... .max))
         }
         // Advice only: where there are no large pages, small ones do.
         if configuration.usesHugePages { madvise(base, geometry.arenaBytes, MADV_HUGEPAGE) }
@@ -46,14 +51,17 @@ public final class Store: Sendable {
         mover.pointee.isUsed = true
         atomicStore(&state.process.pointee.sessions[0], UInt64(UInt(bitPattern: mover.pointer)))
         guard let file else {
-            Self.fillFreeList(Space(locking: state), geometry)
+            if configuration.arenaToTakeOver == nil {
+                Self.fillFreeList(Space(locking: state), geometry)
+            } else {
+                awaitItems()
+            }
             return
         }
         process.pointee.secondSuperblock = Shared(file.secondSuperblock)
         file.watchForChanges(&process.pointee.attention.damage)
-        atomicStore(&process.pointee.isReady, 0)
-        atomicStore(&process.pointee.nextTickMilliseconds, UInt64.max)
-        guard !configuration.defersRecovery else { return }
+        awaitItems()
+        guard !configuration.defersRecovery, configuration.arenaToTakeOver == nil else { return }
         let refused = recover().refusedItems
         if refused > 0 { throw .fileRefused(path: file.path, .beyondLimits(items: refused)) }
     }
@@ -76,6 +84,7 @@ public final class Store: Sendable {
         process.deallocate()
         if file == nil {
             munmap(state.base, geometry.arenaBytes)
+            if memoryFile >= 0 { close(memoryFile) }
         } else if wasReady {
             state.superblock.pointee.clean = 1
         }
@@ -162,6 +171,8 @@ public final class Store: Sendable {
     /// Tells readers of the store's file which clock it is given times of: readers in other processes
     /// judge by it what has expired. Without it they take the wall clock.
     public func noteClock(_ clock: StoreClock) {
+        // Until the take-over the arena is another process's.
+        if !isReady, isTakenOver { return }
         if file != nil { larder_set_clock_offset(state.superblock.pointer, clock.offsetMilliseconds) }
     }
 

@@ -44,6 +44,12 @@ public struct StoreConfiguration: Sendable {
     /// Ask the system for large pages.
     public var usesHugePages = false
 
+    /// Whether an arena without a file lies in memory that another process can map: see `Store.suspend(forSessions:)`.
+    package var isTransferable = false
+    /// The arena of another process, whose store this one becomes with `takeOver`. The store closes the descriptor. Nil:
+    /// the store makes its own arena.
+    package var arenaToTakeOver: Int32?
+
     /// Limits in items and blocks; nil: the memory is the limit.
     public var limits: StoreLimits?
     /// Expired items, which nobody is given, keep their memory until it is needed or they are asked for.

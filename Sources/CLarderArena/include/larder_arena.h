@@ -404,6 +404,10 @@ int larder_watch_file(int fd, const char *path);
 /// Waits until `watch_fd` is readable. False if `stop_fd` is readable first.
 bool larder_watch_wait(int watch_fd, int stop_fd);
 
+/// Memory of a fixed size that another process can map, too (memfd_create). The descriptor is closed on exec. -1 and errno
+/// on failure.
+int larder_memory_file(const char *name, int64_t bytes);
+
 // --- Mapped files whose pages go missing (guard.c) ---------------------------------------------
 
 /// Survives a file that is truncated, or a disk that fails, under a mapping: a page that cannot be

@@ -88,6 +88,26 @@ ssize_t larder_send(int fd, const void *bytes, size_t count, int flags);
 
 // ---- end of sockets, descriptors, process ----
 
+// ---- take-over ----
+
+enum { larder_descriptors_max = 250 };
+
+// The CMSG macros are not in the Glibc module. Sends one packet with descriptors. False and errno on failure.
+bool larder_send_packet(int fd, const void *bytes, size_t count, const int *descriptors, int descriptor_count);
+
+// Receives one packet. `descriptors` has room for larder_descriptors_max, which are closed on exec. A packet that is cut
+// off gives -1 and EMSGSIZE, and its descriptors are closed. 0: the peer has closed. -1 and errno on failure.
+ssize_t larder_receive_packet(int fd, void *bytes, size_t capacity, int *descriptors, int *descriptor_count);
+
+// SO_PEERCRED needs _GNU_SOURCE. The process id of the peer of a Unix socket; 0 if the system cannot tell it.
+int64_t larder_peer_process(int fd);
+
+// Starts this program again with the arguments of main, in `directory`, with `variables` added to the environment
+// (NULL ends them). No signal is blocked in it, and SIGPIPE has its default action. 0 or an error number.
+int larder_start_again(const char *directory, char *const *variables, pid_t *process);
+
+// ---- end of take-over ----
+
 // ---- command line ----
 
 // What getopt_long found at one place of a command line.

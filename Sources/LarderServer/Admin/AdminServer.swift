@@ -15,6 +15,7 @@ final class AdminServer: Sendable {
     private let statisticsListeners: [Listener]
     private let phase = Atomic(Phase.starting.rawValue)
     private let mustEnd = Atomic(false)
+    private let gate = Mutex<PauseGate?>(nil)
     private let waker = Mutex<Waker?>(nil)
     private let thread = Mutex<SystemThread?>(nil)
 
@@ -60,6 +61,14 @@ final class AdminServer: Sendable {
         thread.withLock { $0 }?.join()
     }
 
+    /// Has the thread wait at a gate, between two requests.
+    func pause(at gate: PauseGate) {
+        self.gate.withLock { $0 = gate }
+        waker.withLock { $0 }?.wake()
+    }
+
+    /// All listening sockets.
+    var descriptors: [Int32] { (listeners + statisticsListeners).map(\.fd) }
     /// The addresses of HTTP, for the log.
     var places: [String] { listeners.compactMap { $0.address?.text } }
     /// The addresses of uWSGI's statistics, for the log.
@@ -70,7 +79,7 @@ final class AdminServer: Sendable {
     private func run(_ readiness: Readiness) {
         do {
             let loop = try EventLoop()
-            let wakeup = try Wakeup(on: loop) {}
+            let wakeup = try Wakeup(on: loop) { [self] in waitAtGate() }
             let server = try HTTPServer(on: loop, listeners: listeners.map(\.fd), limits: Self.limits) { [self] in
                 answer($0)
             }
@@ -85,6 +94,16 @@ final class AdminServer: Sendable {
         } catch {
             readiness.fail(.adminListener(state.settings.admin?.text, reason: "\(error)"))
         }
+    }
+
+    private func waitAtGate() {
+        let gate = gate.withLock { gate in
+            defer { gate = nil }
+            return gate
+        }
+        guard let gate, gate.wait() else { return }
+        mustEnd.store(true, ordering: .relaxed)
+        gate.noteLeft()
     }
 
     private func answer(_ request: HTTPRequest) -> HTTPAnswer {

@@ -23,10 +23,12 @@ package final class ServedCache: Sendable {
     /// What `stats reset` leaves out of the sums.
     let baseline = Mutex(StatisticsBaseline())
 
-    /// - Parameter defersRecovery: what the cache's file holds is found later, by `Recovery`.
+    /// - Parameters:
+    ///   - defersRecovery: what the cache's file holds is found later, by `Recovery`.
+    ///   - arena: the arena of another process, which the store takes over later.
     init(
         _ settings: CacheSettings, server: Settings, openedAtMilliseconds: Int64, defersRecovery: Bool,
-        sync: CacheSync? = nil, replica: CacheReplica? = nil
+        sync: CacheSync? = nil, replica: CacheReplica? = nil, arena: Int32? = nil
     ) throws(StoreError) {
         self.settings = settings
         self.sync = sync
@@ -41,6 +43,7 @@ package final class ServedCache: Sendable {
         var configuration = Self.configuration(settings, server)
         configuration.openedAtMilliseconds = openedAtMilliseconds
         configuration.defersRecovery = defersRecovery
+        configuration.arenaToTakeOver = arena
         store = try Store(configuration)
         self.replica = replica
         crawler = Crawler(isEnabled: server.crawlerIsEnabled)
@@ -100,7 +103,7 @@ package final class ServedCache: Sendable {
         return sum &- baseline.withLock { $0.counters[counter.rawValue] }
     }
 
-    private static func configuration(_ cache: CacheSettings, _ server: Settings) -> StoreConfiguration {
+    static func configuration(_ cache: CacheSettings, _ server: Settings) -> StoreConfiguration {
         var configuration = arena(cache, server)
         configuration.filePath =
             cache.storePath ?? (cache.name == CacheSettings.defaultName ? server.storePath : nil)
@@ -108,6 +111,7 @@ package final class ServedCache: Sendable {
         configuration.hashSeed = server.hashSeed
         configuration.fileSyncSeconds = cache.storeSyncSeconds
         configuration.deletesBadFile = cache.deletesWrongStore
+        configuration.isTransferable = server.takeoverPath != nil
         configuration.usesHugePages = server.hugePages != .never
         return configuration
     }

@@ -22,6 +22,13 @@ extension Option {
                 draft.settings.pidFilePath = text
             }),
         Option(
+            long: "takeover", .required("SOCKET"), .process,
+            "take over from the server at this socket, then wait\nthere for a successor (docs/take-over.md)",
+            effect: { draft, text throws(Ending) in
+                guard !text.isEmpty else { throw .usage("--takeover takes the path of a socket.") }
+                draft.settings.takeoverPath = text
+            }),
+        Option(
             "u", "user", .required("NAME"), .process, "become this user (from root only)",
             effect: { draft, text throws(Ending) in
                 guard !text.isEmpty else { throw .usage("-u takes the name of a user.") }

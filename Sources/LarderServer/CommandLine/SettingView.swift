@@ -74,6 +74,7 @@ enum SettingView: Sendable {
         ("log-format", .value { $0.logFormat.rawValue }),
         ("daemon", .isOn { $0.daemonizes }),
         ("pidfile", .value { $0.pidFilePath }),
+        ("takeover", .value { $0.takeoverPath }),
         ("user", .value { $0.userName }),
         ("enable-coredumps", .isOn { $0.raisesCoreLimit }),
         ("slab-growth-factor", .asGiven(otherwise: "1.25")),

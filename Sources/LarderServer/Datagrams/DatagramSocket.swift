@@ -63,6 +63,7 @@ package struct DatagramSocket: Sendable {
     private static let sendBufferBytes: Int32 = 4 << 20
 
     static func bound(to address: SocketAddress) -> Listener.Outcome {
+        if let fd = AdoptedSockets.take(SOCK_DGRAM, address) { return .success(fd) }
         let type = Int32(SOCK_DGRAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         let fd = socket(address.family, type, 0)
         guard fd >= 0 else { return .failure(errno) }

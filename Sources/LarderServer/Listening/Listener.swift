@@ -183,6 +183,9 @@ package struct Listener: Sendable {
 
     /// Makes, sets up and binds one listening socket; the options pass on to what it accepts.
     private static func listen(on address: SocketAddress, _ backlog: Int) -> Outcome {
+        if let fd = AdoptedSockets.take(SOCK_STREAM, address) {
+            return Glibc.listen(fd, Int32(backlog)) == 0 ? .success(fd) : abandon(fd)
+        }
         let fd = socket(address.family, socketType, 0)
         guard fd >= 0 else { return .failure(errno) }
         var ready = setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1 as Int32)
@@ -210,6 +213,7 @@ package struct Listener: Sendable {
         guard let address = SocketAddress(unixPath: path) else {
             throw .unixListener(path: path, error: ENAMETOOLONG)
         }
+        if let fd = AdoptedSockets.take(SOCK_STREAM, address) { return Listener(fd: fd, isUnixSocket: true) }
         // What a server that died left behind. Anything but a socket is somebody's file: bind fails. A server that lives
         // keeps its socket: it would lose its clients and not know why.
         if larder_is_socket(path) {

@@ -53,6 +53,8 @@ extension Settings {
         settings.givenPaths = GivenPaths(self)
         settings.unixSocketPath = unixSocketPath.map(absoluteSocket)
         settings.storePath = storePath.map(absolute)
+        settings.startDirectory = directory
+        settings.takeoverPath = takeoverPath.map(absoluteSocket)
         settings.pidFilePath = pidFilePath.map(absolute)
         settings.userFilePath = userFilePath.map(absolute)
         settings.tls.chainPath = tls.chainPath.map(absolute)

@@ -44,6 +44,8 @@ package enum StartupError: Error, Equatable {
     case userFile(UserFileError)
     /// The sockets of the service manager cannot be used; a sentence.
     case inheritedSocket(String)
+    /// There is no take-over; a sentence.
+    case takeover(String)
     /// Certificates or ciphers that cannot be; why, in memcached's words.
     case tls(String)
     /// The SASL library cannot be used, and why.
@@ -108,7 +110,7 @@ package enum StartupError: Error, Equatable {
             "failed to start a thread: \(describe(error: error))"
         case .userFile(let error):
             error.message
-        case .tls(let reason), .sasl(let reason), .inheritedSocket(let reason):
+        case .tls(let reason), .sasl(let reason), .inheritedSocket(let reason), .takeover(let reason):
             reason
         case .worker(let reason):
             "failed to start a worker: \(reason)"

@@ -15,7 +15,7 @@ package struct SystemThread: Sendable {
         var former = sigset_t()
         // SAFETY: all these calls read or write local variables.
         sigemptyset(&blocked)
-        for signal in [SIGTERM, SIGINT, SIGUSR1, SIGHUP] { sigaddset(&blocked, signal) }
+        for signal in [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP] { sigaddset(&blocked, signal) }
         pthread_sigmask(SIG_BLOCK, &blocked, &former)
         defer { pthread_sigmask(SIG_SETMASK, &former, nil) }
 

@@ -47,7 +47,7 @@ package struct InheritedSocket: Sendable, Equatable {
     }
 
     /// nil: the descriptor is no listening TCP or Unix socket.
-    private init?(_ fd: Int32) {
+    init?(_ fd: Int32) {
         guard Self.option(SO_TYPE, of: fd) == Int32(SOCK_STREAM.rawValue), Self.option(SO_ACCEPTCONN, of: fd) == 1,
             let family = SocketAddress.local(of: fd)?.family, [AF_INET, AF_INET6, AF_UNIX].contains(family)
         else { return nil }
@@ -62,7 +62,7 @@ package struct InheritedSocket: Sendable, Equatable {
         guard Listener.setClientOptions(fd) else { return nil }
     }
 
-    private static func option(_ name: Int32, of fd: Int32) -> Int32? {
+    static func option(_ name: Int32, of fd: Int32) -> Int32? {
         var value: Int32 = 0
         var length = socklen_t(MemoryLayout<Int32>.size)
         // SAFETY: the kernel writes at most the value's own size.

@@ -8,6 +8,8 @@ import Synchronization
 final class ServiceNotifier: Sendable {
     /// The interval of the watchdog's messages: half of WATCHDOG_USEC; nil: none are wanted.
     let watchdogMilliseconds: Int?
+    /// Variables of the environment with which a successor reaches the service manager, too.
+    let successorVariables: [String]
     /// nil: there is no service manager.
     private let address: SocketAddress?
     private let socket: Int32
@@ -30,8 +32,10 @@ final class ServiceNotifier: Sendable {
             warn("NOTIFY_SOCKET", "the path of a socket, or @ and an abstract name", place)
             return ServiceNotifier(nil, watchdogMilliseconds: nil)
         }
+        // Without WATCHDOG_PID, which names one process.
+        let variables = ["NOTIFY_SOCKET=\(place)"] + (interval.map { ["WATCHDOG_USEC=\($0)"] } ?? [])
         return ServiceNotifier(
-            address, watchdogMilliseconds: watchdog(interval, watched, process: process))
+            address, watchdogMilliseconds: watchdog(interval, watched, process: process), variables)
     }
 
     private static func watchdog(_ interval: String?, _ watched: String?, process: pid_t) -> Int? {
@@ -57,8 +61,9 @@ final class ServiceNotifier: Sendable {
             .warning)
     }
 
-    private init(_ address: SocketAddress?, watchdogMilliseconds: Int?) {
+    private init(_ address: SocketAddress?, watchdogMilliseconds: Int?, _ variables: [String] = []) {
         self.address = address
+        successorVariables = variables
         self.watchdogMilliseconds = watchdogMilliseconds
         guard address != nil else {
             socket = -1
@@ -89,6 +94,9 @@ final class ServiceNotifier: Sendable {
         let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000
         send("RELOADING=1\nMONOTONIC_USEC=\(microseconds)\nSTATUS=Reads the settings again")
     }
+
+    /// Reports the main process of the service, which is another one after a take-over.
+    func noteSuccessor(process: Int64) { send("MAINPID=\(process)") }
 
     /// Reports that the server stops.
     func noteStopping() { send("STOPPING=1\nSTATUS=Stops, and answers the requests that have arrived") }

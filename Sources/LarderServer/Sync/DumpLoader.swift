@@ -314,8 +314,9 @@ final class DumpLoads {
     private var loaders: [DumpLoader] = []
 
     /// From now on each of these caches notes what its clients change. Before the first client.
-    init(_ state: ServerState, _ listeners: [Listener]) throws(StartupError) {
-        let caches = state.caches.filter { !$0.settings.copiedPlaces.isEmpty }
+    /// - Parameter hasItems: whether the caches have the items of the server before this one: then nothing is loaded.
+    init(_ state: ServerState, _ listeners: [Listener], hasItems: Bool) throws(StartupError) {
+        let caches = hasItems ? [] : state.caches.filter { !$0.settings.copiedPlaces.isEmpty }
         stop = caches.isEmpty ? nil : try StopSignal()
         guard let stop else { return }
         let own = listeners.filter { $0.bindingProtocol == .uwsgi }.compactMap(\.address)

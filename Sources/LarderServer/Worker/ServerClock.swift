@@ -18,6 +18,12 @@ package struct ServerClock: Sendable {
         self.startMilliseconds = startMilliseconds
     }
 
+    /// The clock of another process of this machine, as it goes on.
+    init(offsetMilliseconds: Int64) {
+        self.offsetMilliseconds = offsetMilliseconds
+        startMilliseconds = larder_milliseconds(false) + offsetMilliseconds
+    }
+
     /// The same clock, to be moved by `shift`, which must outlive it.
     func shifted(by shift: ClockShift?) -> ServerClock {
         var clock = self

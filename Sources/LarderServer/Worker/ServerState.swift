@@ -60,10 +60,12 @@ package final class ServerState: Sendable {
     /// Set while the server runs, if it has a listener for the uwsgi protocol.
     let dumpGiver = Mutex<DumpGiver?>(nil)
 
-    /// - Parameter shift: moves the clock; nil: a command may where the settings allow it.
+    /// - Parameters:
+    ///   - shift: moves the clock; nil: a command may where the settings allow it.
+    ///   - predecessor: whose stores this server takes over later.
     init(
         _ settings: Settings, clock: ServerClock = ServerClock(), shift given: ClockShift? = nil, access: Access,
-        defersRecovery: Bool = false, syncs: [CacheSync] = []
+        defersRecovery: Bool = false, syncs: [CacheSync] = [], predecessor: Predecessor? = nil
     ) throws {
         self.settings = settings
         let shift = given ?? (settings.allowsDebugging ? ClockShift() : nil)
@@ -71,14 +73,14 @@ package final class ServerState: Sendable {
         self.clock = clock.shifted(by: shift)
         self.access = access
         var caches: [ServedCache] = []
-        for cache in settings.orderedCaches {
+        for (number, cache) in settings.orderedCaches.enumerated() {
             let replica = try CacheReplica.of(cache)
             do throws(StoreError) {
                 caches.append(
                     try ServedCache(
                         cache, server: settings, openedAtMilliseconds: clock.startMilliseconds,
                         defersRecovery: defersRecovery, sync: syncs.first { $0.cacheName == cache.name },
-                        replica: replica))
+                        replica: replica, arena: predecessor?.arena(of: number)))
             } catch {
                 guard cache.name != CacheSettings.defaultName else { throw error }
                 throw StartupError.cacheStore(cache: cache.name, error)

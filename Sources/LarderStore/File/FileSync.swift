@@ -13,8 +13,9 @@ final class FileSync: @unchecked Sendable {
     private let seconds: Int
     private var thread = pthread_t()
 
-    /// - Parameter seconds: at least 1.
+    /// Nil for 0 seconds, or if there is no thread.
     init?(_ base: UnsafeMutableRawPointer, _ bytes: Int, seconds: Int) {
+        guard seconds > 0 else { return nil }
         self.base = base
         self.bytes = bytes
         self.seconds = seconds

@@ -357,19 +357,7 @@ struct Rebuild {
             return roles[slab] == .items
         }
         for slab in used.sorted(by: { state.slabs[$0].sequence < state.slabs[$1].sequence }) {
-            space.appendSealed(slab)
-            let record = state.slabs[slab]
-            guard record.expiry_end_ms != Int64.max else { continue }
-            if roles[slab] == .items {
-                let bucket = TimeBucket(
-                    start: record.expiry_base_ms, end: record.expiry_end_ms, level: Int32(bitPattern: record.level))
-                // A coarse one whose time has begun is sorted at once: what it holds may be about to expire.
-                let time = bucket.level > 0 ? min(bucket.end, max(bucket.start, scan.now)) : bucket.end
-                space.awaitAttention(of: slab, at: time)
-            } else {
-                space.awaitAttention(
-                    of: slab, at: state.expiry(of: state.item(ofBlock: state.firstBlock(ofSlab: slab))))
-            }
+            space.enlist(slab, now: scan.now)
         }
         space.restoreAges()
         process.pointee.endedCounters.items = Int64(report.items)

@@ -11,7 +11,7 @@ extension Store {
     /// Takes some 0.2 s for a million items. To be called by one thread, before any turn begins.
     @discardableResult
     public func recover() -> RecoveryReport {
-        guard let file, !isReady else { return recovery }
+        guard let file, !isReady, !isTakenOver else { return recovery }
         let start = monotonicMilliseconds()
         let now = state.process.pointee.configuration.openedAtMilliseconds ?? wallMilliseconds()
         guard var report = fill(file, now: now) else { return RecoveryReport() }

@@ -35,6 +35,23 @@ final class StoreFile: Sendable {
         case rebuild
         /// It is a new file beside one that holds an arena of another geometry, whose place it is to take.
         case carryOver
+        /// It is the store of another process, which hands it over.
+        case takeOver
+    }
+
+    /// The file of another process's store, which this one is to take over. It is locked already: the lock is the open
+    /// file's, which both processes have.
+    init(
+        takingOver descriptor: Int32, _ path: String, _ geometry: Geometry, _ configuration: StoreConfiguration
+    ) throws(StoreError) {
+        file = ArenaFile(fd: descriptor, path: path, isEmpty: false)
+        plan = .takeOver
+        oldArena = Mutex(nil)
+        notices = []
+        mappedBytes = geometry.arenaBytes + FileSuperblock.trailerBytes
+        base = try file.map(mappedBytes)
+        secondSuperblock = (base + geometry.arenaBytes).bindMemory(to: larder_superblock.self, capacity: 1)
+        sync = FileSync(base, mappedBytes, seconds: configuration.fileSyncSeconds)
     }
 
     init(_ path: String, _ geometry: Geometry, _ configuration: StoreConfiguration) throws(StoreError) {
@@ -76,6 +93,7 @@ final class StoreFile: Sendable {
                 // One of the two may be damaged.
                 FileSuperblock.writeFixed(superblock, geometry, seed: seed)
                 FileSuperblock.writeFixed(secondSuperblock, geometry, seed: seed)
+            case .takeOver: break
             }
             FileSuperblock.writeOwner(superblock)
             self.file = file
@@ -83,9 +101,7 @@ final class StoreFile: Sendable {
             oldArena = Mutex(old)
             self.notices = notices
             mappedBytes = bytes
-            sync =
-                configuration.fileSyncSeconds > 0
-                ? FileSync(base, bytes, seconds: configuration.fileSyncSeconds) : nil
+            sync = FileSync(base, bytes, seconds: configuration.fileSyncSeconds)
         } catch {
             // What was begun, and may take up what space there is, is of no use to anybody.
             if file.path != path || file.isEmpty { unlink(file.path) }

@@ -139,7 +139,8 @@ extension StoreState {
         let end = (slab + 1) << Int(slabShift) & ~(page - 1)
         guard start < end else { return }
         // SAFETY: the pages lie within a slab that is claimed, and that no session reads.
-        madvise(base + start, end - start, MADV_DONTNEED)
+        let isShared = process.pointee.configuration.isTransferable && checked == 0
+        madvise(base + start, end - start, isShared ? MADV_REMOVE : MADV_DONTNEED)
     }
 }
 

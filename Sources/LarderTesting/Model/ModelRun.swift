@@ -1,3 +1,4 @@
+import Glibc
 package import LarderStore
 
 /// One random sequence of operations on a store and its model, all of it decided by a seed.
@@ -25,6 +26,12 @@ package final class ModelRun {
     /// What came back when the store was opened again.
     package private(set) var recoveredItems = 0
     package private(set) var imagesOpened = 0
+    /// Whether the arena is handed over to another store now and then.
+    private let handsOver: Bool
+    /// The store that was handed over last, and its values that are still being sent.
+    private var former: Former?
+    /// How often the arena was handed over.
+    package private(set) var handoverCount = 0
     /// In the lives of the store before this one.
     private var evictionsBefore: Int64 = 0
     /// What the store did in a run that ended well.
@@ -44,12 +51,16 @@ package final class ModelRun {
     /// Small items only, so that there are enough of them for the index to grow and overflow.
     private let manySmall: Bool
 
-    package init(seed: UInt64, room: Room, stepsPerCheck: Int, file: StoreTestFile? = nil) throws {
+    package init(seed: UInt64, room: Room, stepsPerCheck: Int, file: StoreTestFile? = nil, handsOver: Bool = false)
+        throws
+    {
         var random = SeededRandom(seed: seed)
         let sessions = random.number(1...4)
         var configuration = Self.configuration(room, sessions: sessions, &random)
         configuration.filePath = file?.path
         configuration.openedAtMilliseconds = now
+        configuration.isTransferable = handsOver
+        self.handsOver = handsOver
         self.file = file
         self.configuration = configuration
         let store = try Store(configuration)
@@ -99,13 +110,14 @@ package final class ModelRun {
         if random.number(0...3) > 0, let failure = fill() { return "fill: \(failure)" }
         for step in 0..<steps {
             if let failure = turn() { return "step \(step): \(failure)" }
-            if let torn = pinned.firstIndex(where: { !$0.isIntact }) {
+            if let torn = (pinned + (former?.pinned ?? [])).firstIndex(where: { !$0.isIntact }) {
                 return "step \(step): pin \(torn) was not kept"
             }
             guard step % stepsPerCheck == stepsPerCheck - 1 || step == steps - 1 else { continue }
             if let broken = store.checkInvariants().first { return "step \(step): \(broken)" }
         }
         if room != .tiny, store.statistics.counters.evictions + evictionsBefore > 0 { return "items were evicted" }
+        endFormer()
         for pin in pinned { drivers[0].session.unpin(pin.pin) }
         counters = store.statistics.counters
         landedCount += drivers.reduce(0) { $0 + $1.landedCount }
@@ -129,6 +141,7 @@ package final class ModelRun {
     private func turn() -> String? {
         if random.once(in: 3) { advanceClock() }
         if let file, random.once(in: 8), let failure = reopen(file) { return failure }
+        if handsOver, random.once(in: 4), let failure = handOver() { return failure }
         return drivers[random.number(0...drivers.count - 1)].turn(now) { driver in
             model.begin(now: now)
             for _ in 0..<random.number(1...3) {
@@ -140,6 +153,7 @@ package final class ModelRun {
 
     /// Closes the store and opens it again; or leaves it as if it had been killed, and opens what there is.
     private func reopen(_ file: StoreTestFile) -> String? {
+        endFormer()
         for pin in pinned { drivers[0].session.unpin(pin.pin) }
         pinned = []
         evictionsBefore += store.statistics.counters.evictions
@@ -172,6 +186,51 @@ package final class ModelRun {
         } catch {
             return "\(error)"
         }
+    }
+
+    private struct Former {
+        let store: Store
+        let drivers: [StoreDriver]
+        let handover: StoreHandover
+        let pinned: [PinnedValue]
+    }
+
+    /// Closes the store, and has another one go on with the arena, or opens it again.
+    private func handOver() -> String? {
+        endFormer()
+        guard let closed = store.suspend(forSessions: drivers.count), let arena = store.arenaDescriptor else {
+            return "the store was not closed"
+        }
+        guard random.number(0...3) > 0 else {
+            store.resume(closed)
+            return store.checkInvariants().first
+        }
+        do {
+            configuration.arenaToTakeOver = fcntl(arena, F_DUPFD_CLOEXEC, 0)
+            let next = try Store(configuration)
+            configuration.arenaToTakeOver = nil
+            guard let handover = next.handover(of: closed.words) else { return "the numbers were refused" }
+            guard store.giveUp() else { return "the store was not given up" }
+            next.takeOver(handover, now: now)
+            landedCount += drivers.reduce(0) { $0 + $1.landedCount }
+            former = Former(store: store, drivers: drivers, handover: handover, pinned: pinned)
+            pinned = []
+            store = next
+            drivers = try drivers.map { _ in try StoreDriver(next) }
+            for driver in drivers { driver.landsLargeValues = lands }
+            handoverCount += 1
+            return store.checkInvariants().first
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    /// The process that handed over ends.
+    private func endFormer() {
+        guard let former else { return }
+        for pin in former.pinned { former.drivers[0].session.unpin(pin.pin) }
+        store.dropForeignPins(former.handover)
+        self.former = nil
     }
 
     private func advanceClock() {
