@@ -167,7 +167,12 @@ class MariaDB(Database):
         return words
 
     def _client_words(self):
-        return [_tool("mariadb"), "--no-defaults", "-u", "root", f"--socket={self.directory}/socket", "-N", "-B"]
+        return [_tool("mariadb"), "--no-defaults", "--user=root", f"--socket={self.directory}/socket", "-N", "-B"]
+
+    def dump(self, tables):
+        """A backup of tables: the statements that make them again."""
+        words = [_tool("mariadb-dump"), *self._client_words()[1:4], "--single-transaction", "--hex-blob", "larder"]
+        return subprocess.run([*words, *tables], check=True, capture_output=True, text=True, timeout=60).stdout
 
     def make_user(self, name):
         """A user with the password, and without any rights."""
@@ -218,6 +223,12 @@ class PostgreSQL(Database):
     def _client_words(self):
         return [self._program("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.directory),
                 "-p", str(self.port), "-U", "postgres", "-d"]
+
+    def dump(self, tables):
+        """A backup of tables: the statements that make them again."""
+        words = [self._program("pg_dump"), "-h", str(self.directory), "-p", str(self.port), "-U", "postgres", "--clean"]
+        words += [word for table in tables for word in ("-t", table)] + ["larder"]
+        return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
 
     def make_user(self, name):
         """A user with the password, and without any rights."""
