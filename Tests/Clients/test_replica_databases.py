@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import threading
 
 import pytest
@@ -104,6 +105,44 @@ def test_a_server_that_was_away_catches_up(nodes, log, is_rewritten):
             b"last": b"1", **{b"key%d" % key: b"%d" % (150 + key) for key in range(50)}}
     # It had the records up to the first one, so only a snapshot made it load anything anew.
     assert nodes[1].stats()["replica_loads"] == ("1" if is_rewritten else "0")
+
+
+def test_a_new_server_begins_with_a_copied_store(nodes, start_node, tmp_path):
+    """It reads only the records that the copy does not have."""
+    with nodes[0].connect() as connection:
+        for number in range(50):
+            assert connection.set(b"key%d" % number, b"%d" % number) == b"STORED"
+    nodes[0].server.stop()
+    shutil.copy(tmp_path / "a.store", tmp_path / "c.store")
+    with nodes[1].connect() as connection:
+        assert connection.set(b"key7", b"new") == b"STORED"
+    third = start_node("c")
+    poll(lambda: third.applied() == 51, "it has all records")
+    with third.connect() as connection:
+        assert connection.get_many([b"key%d" % number for number in range(50)]) == {
+            b"key%d" % number: b"new" if number == 7 else b"%d" % number for number in range(50)}
+    statistics = third.stats()
+    assert (statistics["replica_loads"], statistics["replica_records_applied"]) == ("0", "1")
+
+
+def test_a_restored_backup_is_noticed(nodes, log):
+    """Changes that the backup does not have are gone on all servers alike, and new ones come after it."""
+    with nodes[0].connect() as connection:
+        assert connection.set(b"kept", b"1") == b"STORED"
+        backup = log.database.dump(log.tables)
+        for number in range(20):
+            assert connection.set(b"lost%d" % number, b"1") == b"STORED"
+        assert connection.set(b"kept", b"2") == b"STORED"
+    poll(lambda: nodes[1].applied() == 22, "both have all records")
+    log.database.sql(backup)
+    for node in nodes:
+        poll(lambda node=node: node.get(b"kept") == b"1", "the value is that of the backup")
+        with node.connect() as connection:
+            assert connection.get_many([b"lost%d" % number for number in range(20)]) == {}
+    with nodes[1].connect() as connection:
+        poll(lambda: connection.set(b"kept", b"3") == b"STORED", "changes are written")
+    poll(lambda: nodes[0].get(b"kept") == b"3", "the other server has it")
+    assert log.status()["latest"] == nodes[0].applied() == nodes[1].applied()
 
 
 class Writer(threading.Thread):
