@@ -108,9 +108,11 @@ qsets-demo: setup-debug ## build the Django example in Swift: .build/debug/qsets
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product qsets-demo
 
 # `make debug` has built them already, if it came before.
-database-programs: setup-debug ## build server and larder-log with the logs of databases: .build/debug/larder
+database-programs: setup-debug ## build server, larder-log and example with the logs of databases: .build/debug/larder
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product larder
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product larder-log
+	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product replicated-demo
+	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product replication-probe
 
 setup: ## install what a build needs (libevent, OpenSSL; apt-get, only what is missing)
 	@SWIFT="$(SWIFT)" .ci/setup build
