@@ -41,6 +41,15 @@ def test_what_the_file_names_is_there():
     assert shared == {"database"}
 
 
+def test_the_password_is_in_no_command_and_in_no_repository():
+    (secret,) = COMPOSE["secrets"].values()
+    path = str((FILE.parent / secret["file"]).relative_to(ROOT))
+    assert path in (ROOT / ".gitignore").read_text().splitlines()
+    assert path in (ROOT / "docker/replicated/Dockerfile.dockerignore").read_text().splitlines()
+    urls = re.findall(r"postgresql://\S+", FILE.read_text())
+    assert urls and all("passwordfile=/run/secrets/database-password" in url and ":" not in url[13:] for url in urls)
+
+
 def test_what_the_images_are_made_of_is_there():
     for build in BUILDS.values():
         context = (FILE.parent / build["context"]).resolve()
