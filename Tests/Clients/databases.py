@@ -92,7 +92,8 @@ class Database:
         if self.process is None or self.process.poll() is not None:
             with open(self.directory / "log", "ab") as log:
                 self.process = subprocess.Popen(
-                    [*self.prefix, *map(str, self._server())], cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                    [*self.prefix, *map(str, self._server())], cwd="/", stdin=subprocess.DEVNULL, stdout=log,
+                    stderr=log)
         return self._client("SELECT 1", self.first_database).returncode == 0
 
     def log(self):

@@ -1,4 +1,4 @@
-"""Logs in databases that take no connection over TCP without TLS: authorities, host names, the log's own certificate."""
+"""Logs in databases that take no connection over TCP without TLS: authorities, host names, the log's certificate."""
 
 import pytest
 
@@ -100,7 +100,9 @@ def test_the_log_shows_a_certificate(ask, database, log, authorities):
 
     found = ask_as("client")
     assert (found.returncode, found.stdout) == DONE, found.stderr
-    assert_refused(ask_as("stranger"), "unknown ca")
+    # The server closes at once, so the log may be told of that before it reads the reason.
+    assert_refused(
+        ask_as("stranger"), "unknown ca", "Lost connection", "closed the connection", "Connection reset", "Broken pipe")
 
 
 def test_a_server_writes_through_tls(start_server, tmp_path, log):
