@@ -162,3 +162,15 @@ def test_a_server_takes_the_password_of_a_file(start_server, tmp_path, database,
         database.sql(change.format(user, PASSWORD))
     assert other not in node.server.output
     assert_no_password(node.server.output)
+
+
+@pytest.mark.parametrize("option, complaint", [
+    ("answer_timeout=0", "answer_timeout= needs 1 to 3600 seconds"),
+    ("answer_timeout=3601", "answer_timeout= needs 1 to 3600 seconds"),
+    ("answer_timeout=soon", "answer_timeout= needs 1 to 3600 seconds"),
+    ("table=a-b", "table= needs"),
+])
+def test_bad_options(database, option, complaint):
+    refused = tool(database.url("log", option, login=f"{USER}:{ENCODED}"), {}, "status")
+    assert refused.returncode == 1 and complaint in refused.stderr
+    assert_no_password(refused.stderr)
