@@ -31,6 +31,8 @@ def database(request):
 
 @pytest.fixture
 def log(database):
+    # A test that failed may have left it killed.
+    database.start()
     return Log(database)
 
 
