@@ -5,6 +5,13 @@ import threading
 
 from server import Connection, free_port
 
+# What a server answers that cannot use its log.
+REFUSALS = (
+    b"SERVER_ERROR the log of this cache cannot be used: nothing was written",
+    b"SERVER_ERROR the log may or may not have this change: repeat it",
+    b"SERVER_ERROR the change is durable, and not applied here yet",
+)
+
 
 class Node:
     """A server with a replicated cache. Its listener is the server's second address, or the file `socket`."""

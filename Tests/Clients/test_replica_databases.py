@@ -9,18 +9,13 @@ import pytest
 
 from admin import ask
 from databases import DATABASES, Log, program
-from replicas import Node, in_threads
+from replicas import REFUSALS, Node, in_threads
 from server import poll
 
 pytestmark = pytest.mark.larder_only
 
 CLIENTS = int(os.environ.get("LARDER_REPLICA_CLIENTS", "20"))
 COUNTS = int(os.environ.get("LARDER_REPLICA_COUNTS", "50"))
-REFUSALS = (
-    b"SERVER_ERROR the log of this cache cannot be used: nothing was written",
-    b"SERVER_ERROR the log may or may not have this change: repeat it",
-    b"SERVER_ERROR the change is durable, and not applied here yet",
-)
 
 
 @pytest.fixture(scope="module", params=DATABASES)

@@ -9,9 +9,8 @@ import pytest
 from admin import ask
 from databases import DATABASES, Log, program
 from networks import Hosts
-from replicas import Node
+from replicas import REFUSALS, Node
 from server import poll
-from test_replica_databases import REFUSALS
 
 pytestmark = pytest.mark.larder_only
 
