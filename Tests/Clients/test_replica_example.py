@@ -82,6 +82,7 @@ class Example:
             "/run/secrets/database-password": f"{self.directory}/password",
             "/var/lib/larder": f"{self.directory}/{volume}",
             "0.0.0.0": "127.0.0.1",
+            "--listen=*": "--listen=127.0.0.1",
             **{f"{server}:11211": f"127.0.0.1:{port}" for server, port in self.ports.items()}}
         for text in texts:
             for old, new in replacements.items():
@@ -92,9 +93,8 @@ class Example:
         first, *rest = self.words(name, SERVICES[name]["command"])
         if first.endswith(".py"):
             return [sys.executable, ROOT / "docker" / "replicated" / "python" / first, *rest]
-        # The image's entrypoint adds -l.
-        listener = ["-l", "127.0.0.1", "-p", str(self.ports[name])] if name.startswith("server") else []
-        return [program(first), *rest, *listener]
+        port = ["-p", str(self.ports[name])] if name.startswith("server") else []
+        return [program(first), *rest, *port]
 
     def environment(self, name):
         variables = SERVICES[name].get("environment", {})
