@@ -47,7 +47,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients test-programs readers generator floor client-probe qsets-demo setup setup-debug setup-test install install-built deb deb-built format check lint tidy public-api clean bench compare gates parts expiry hitratio density replication test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
+.PHONY: help run build debug test test-swift test-clients test-programs readers generator floor client-probe qsets-demo database-programs setup setup-debug setup-test install install-built deb deb-built format check lint tidy public-api clean bench compare gates parts expiry hitratio density replication test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -89,7 +89,7 @@ test-swift: debug ## run the Swift tests
 	$(SWIFT) test $(SWIFT_FLAGS) $(ALL_TRAITS) --skip-build --no-parallel --filter "$(CLIENT_TESTS)"
 	$(SWIFT) test $(SWIFT_FLAGS) --package-path Benchmarks
 
-test-clients: setup-test build readers generator client-probe qsets-demo ## run real clients and the container's script against the optimised server
+test-clients: setup-test build readers generator client-probe qsets-demo database-programs ## run real clients and the container's script against the optimised server
 	$(VENV)/bin/python -m pytest -q -rs -n 2 --dist loadfile Tests/Clients
 
 readers: setup
@@ -106,6 +106,13 @@ client-probe: setup-debug
 
 qsets-demo: setup-debug ## build the Django example in Swift: .build/debug/qsets-demo --memory
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product qsets-demo
+
+# `make debug` has built them already, if it came before.
+database-programs: setup-debug ## build server, larder-log and example with the logs of databases: .build/debug/larder
+	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product larder
+	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product larder-log
+	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product replicated-demo
+	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product replication-probe
 
 setup: ## install what a build needs (libevent, OpenSSL; apt-get, only what is missing)
 	@SWIFT="$(SWIFT)" .ci/setup build

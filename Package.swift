@@ -42,6 +42,7 @@ let package = Package(
         .library(name: "LarderHummingbird", targets: ["LarderHummingbird"]),
         .library(name: "LarderGRDB", targets: ["LarderGRDB"]),
         .executable(name: "qsets-demo", targets: ["qsets-demo"]),
+        .executable(name: "replicated-demo", targets: ["replicated-demo"]),
     ],
     // Who needs none of these resolves and builds none of them.
     traits: [
@@ -94,6 +95,9 @@ let package = Package(
         // `larder log` runs it.
         .executableTarget(
             name: "larder-log", dependencies: ["LarderReplication"] + databaseLogs, swiftSettings: settings),
+        // The Swift service of docker/compose.replicated.yaml.
+        .executableTarget(
+            name: "replicated-demo", dependencies: ["LarderReplication"] + databaseLogs, swiftSettings: settings),
         // Not a product: the tests start and kill it.
         .executableTarget(
             name: "replication-probe", dependencies: ["LarderReplication"] + databaseLogs,

@@ -78,7 +78,7 @@
 
         private static func setTimes(_ connection: UnsafeMutablePointer<MYSQL>, _ address: DatabaseAddress) {
             var connectSeconds = address.option("connect_timeout").flatMap { UInt32($0) } ?? 5
-            var seconds: UInt32 = 60
+            var seconds = UInt32(address.answerSeconds)
             var none: UInt32 = 0
             // SAFETY: each option takes a number of this size, and copies it.
             mysql_options(connection, MYSQL_OPT_CONNECT_TIMEOUT, &connectSeconds)

@@ -5,8 +5,8 @@
     ///
     /// The URL is `mariadb://USER@HOST:PORT/DATABASE`, or `mysql://`. Options behind a question mark: `table=NAME`
     /// begins the names of its tables (`larder_log` by default), `passwordfile=PATH` is a file whose first line is the
-    /// password, `socket=PATH` is the server's Unix socket, and `sslmode`, `sslrootcert`, `sslcert` and `sslkey` are
-    /// for TLS.
+    /// password, `answer_timeout=SECONDS` is how long the server may send nothing, `socket=PATH` is its Unix socket, and
+    /// `sslmode`, `sslrootcert`, `sslcert` and `sslkey` are for TLS.
     ///
     /// It connects when it is first used, and again when a connection is lost.
     public final class MariaDBLog: UpdateLog {

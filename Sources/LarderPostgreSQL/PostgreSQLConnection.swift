@@ -9,11 +9,11 @@
         private let connection: OpaquePointer
         private let tables: PostgreSQLTables
         private var prepared: Set<String> = []
+        /// A statement that takes longer is given up, and its connection closed.
+        private let answerSeconds: Int
 
         static var announcesAppends: Bool { true }
 
-        /// A statement that takes longer is given up, and its connection closed.
-        private static let statementMilliseconds = 60_000
         /// Options that an URL may set otherwise.
         private static let usual = [
             ("connect_timeout", "5"), ("keepalives_idle", "15"), ("keepalives_interval", "5"),
@@ -22,6 +22,7 @@
 
         init(_ address: DatabaseAddress, _ role: ConnectionRole) throws(DatabaseError) {
             tables = PostgreSQLTables(address.table)
+            answerSeconds = address.answerSeconds
             let options = try Self.options(address)
             guard let made = Self.connect(options) else { throw .lost("no memory") }
             connection = made
@@ -134,13 +135,13 @@
         /// Sends a statement, and waits for its result.
         private func answer(_ send: () -> Int32) throws(DatabaseError) -> QueryResult {
             guard send() == 1 else { throw .lost(message) }
-            let deadline = Self.milliseconds() + Int64(Self.statementMilliseconds)
+            let deadline = Self.milliseconds() + 1000 * Int64(answerSeconds)
             var first: QueryResult?
             while true {
                 while PQisBusy(connection) == 1 {
                     let left = deadline - Self.milliseconds()
                     var polled = pollfd(fd: PQsocket(connection), events: Int16(POLLIN), revents: 0)
-                    guard left > 0 else { throw .lost("no answer within \(Self.statementMilliseconds) ms") }
+                    guard left > 0 else { throw .lost("no answer within \(answerSeconds) s") }
                     _ = poll(&polled, 1, Int32(clamping: left))
                     guard PQconsumeInput(connection) == 1 else { throw .lost(message) }
                 }

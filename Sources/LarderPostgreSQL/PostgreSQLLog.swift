@@ -3,9 +3,9 @@
 
     /// A log in a PostgreSQL database, for replicas on any number of machines: docs/replicated-caches.md.
     ///
-    /// The URL is libpq's, with all of its options: `postgresql://USER@HOST/DATABASE?sslmode=verify-full`. Two more are
-    /// the log's own: `table=NAME` begins the names of its tables (`larder_log` by default), and `passwordfile=PATH`
-    /// is a file whose first line is the password.
+    /// The URL is libpq's, with all of its options: `postgresql://USER@HOST/DATABASE?sslmode=verify-full`. Three more
+    /// are the log's own: `table=NAME` begins the names of its tables (`larder_log` by default), `passwordfile=PATH`
+    /// is a file whose first line is the password, and `answer_timeout=SECONDS` is how long a statement may take.
     ///
     /// It connects when it is first used, and again when a connection is lost.
     public final class PostgreSQLLog: UpdateLog {

@@ -20,11 +20,11 @@ class Certificates:
     def path(self, name):
         return str(self.directory / name)
 
-    def issue(self, name, authority="authority", subject=None, serial=None):
+    def issue(self, name, authority="authority", subject=None, names="DNS:localhost,IP:127.0.0.1"):
         """Writes NAME.pem and NAME.key, anew if they are there."""
         request = self.path(f"{name}.csr")
         extensions = self.directory / f"{name}.ext"
-        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        extensions.write_text(f"subjectAltName={names}\n")
         new_key = self.path(f"{name}.key.new")
         self._run("req", "-new", *self._key(new_key), "-out", request, "-subj", f"/CN={subject or name}")
         self._run("x509", "-req", "-in", request, "-CA", self.path(f"{authority}.pem"),

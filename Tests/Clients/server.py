@@ -217,6 +217,7 @@ class Server:
 
     `unix` is True, or the path of the socket. `listen=None` leaves -l and -p to the arguments.
     `tls` and `login` are what its connections begin with. `binary_only`: it does not speak text.
+    `program` is another one than `binary()`, `prefix` begins the command line, `environment` is added to this process's.
     """
 
     # Of all servers of this process: conftest.py removes those that are left at the end.
@@ -224,21 +225,22 @@ class Server:
 
     def __init__(
             self, *arguments, unix=False, mask="0700", listen="127.0.0.1", threads=None, port="-1", tls=None,
-            login=None, binary_only=False):
+            login=None, binary_only=False, program=None, prefix=(), environment=None):
         self.is_binary = binary_only
         self.connection_options = {"tls": tls, "login": login}
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="larder-"))
         self.directories.append(self.directory)
         self.port_file = self.directory / "ports"
         self.socket_path = str(self.directory / "socket") if unix is True else unix or None
-        self.arguments = [binary(), *map(str, arguments)]
+        self.arguments = [*prefix, program or binary(), *map(str, arguments)]
         if threads is not None:
             self.arguments += ["-t", str(threads)]
         if unix:
             self.arguments += ["-s", self.socket_path, "-a", mask]
         elif listen is not None:
             self.arguments += ["-l", listen, "-p", str(port)]
-        self.environment = dict(os.environ, MEMCACHED_PORT_FILENAME=str(self.port_file))
+        self.environment = dict(
+            os.environ, MEMCACHED_PORT_FILENAME=str(self.port_file), **environment or {})
         self.addresses = []
         self.process = None
 

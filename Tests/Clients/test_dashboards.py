@@ -40,6 +40,8 @@ SITUATIONS = {
     "LarderStoreDamaged": (
         {'larder_store_damages_total{instance="a",cache="default"}': "0x10 1x10"}, {"cache": "default"}),
     "LarderSyncDropped": ({'larder_cache_sync_dropped_total{instance="a",cache="c"}': "0x10 3x10"}, {"cache": "c"}),
+    "LarderReplicaLogUnusable": ({'larder_replica_log_usable{instance="a",cache="c"}': "1x5 0x15"}, {"cache": "c"}),
+    "LarderReplicaLags": ({'larder_replica_lag_seconds{instance="a",cache="c"}': "0x5 60+60x15"}, {"cache": "c"}),
     "LarderCertificateExpires": ({'larder_tls_certificate_not_after_seconds{instance="a"}': "86400x20"}, {}),
 }
 # The same metrics on a server in good health.
@@ -53,6 +55,9 @@ HEALTH = {
     'larder_auth_failures_total{instance="a"}': "0+6x200",
     'larder_store_damages_total{instance="a",cache="default"}': "0x200",
     'larder_cache_sync_dropped_total{instance="a",cache="c"}': "0x200",
+    'larder_replica_log_usable{instance="a",cache="c"}': "1x200",
+    # A database that was down for a moment.
+    'larder_replica_lag_seconds{instance="a",cache="c"}': "0x50 40x1 0x148",
     'larder_tls_certificate_not_after_seconds{instance="a"}': "2592000x200",
 }
 

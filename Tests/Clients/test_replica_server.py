@@ -3,79 +3,34 @@
 import os
 import re
 import shutil
-import signal
 import threading
 
 import pytest
 from pymemcache.client.base import Client
 
 import binary_protocol as binary
+import replicas
 from admin import Admin, ask
 from binary_protocol import BinaryConnection
-from server import Connection, free_port, poll, run
+from replicas import in_threads
+from server import Connection, poll, run
 
 CLIENTS = 50
 COUNTS = int(os.environ.get("LARDER_REPLICA_COUNTS", "200"))
 
 
-class Node:
-    """A server with a replicated cache, whose listener is its second address."""
+class Node(replicas.Node):
+    """A server with a replicated cache over a log of this machine."""
 
     def __init__(self, start_server, directory, name, *arguments, threads=2):
-        self.admin_port = free_port()
-        self.arguments = [
-            "--cache", f"name=config,log=file://{directory}/log,store={directory}/{name}.store,listen=:0",
-            "--admin", self.admin_port, "-m", "16", *arguments]
-        self.start_server, self.threads = start_server, threads
-        self.start()
-
-    def start(self):
-        self.server = self.start_server(*self.arguments, threads=self.threads)
-
-    @property
-    def address(self):
-        return self.server.addresses[1]
-
-    def connect(self, **options):
-        return Connection(self.address, **options)
-
-    def stats(self):
-        with self.connect() as connection:
-            return connection.stats("larder")
-
-    def applied(self):
-        return int(self.stats()["replica_applied_id"])
-
-    def kill(self):
-        self.server.process.send_signal(signal.SIGKILL)
-        self.server.process.wait(10)
-        self.server.process = None
+        super().__init__(
+            start_server, f"{directory}/{name}.store", f"file://{directory}/log", *arguments, threads=threads)
 
 
 @pytest.fixture
 def nodes(start_server, tmp_path):
     """Two servers of one log."""
     return [Node(start_server, tmp_path, name) for name in "ab"]
-
-
-def in_threads(tasks):
-    """Runs functions at the same time, and returns their results."""
-    results, errors = [None] * len(tasks), []
-
-    def run_one(place):
-        try:
-            results[place] = tasks[place]()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run_one, args=[place]) for place in range(len(tasks))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return results
 
 
 def test_a_change_reaches_both_servers(nodes):

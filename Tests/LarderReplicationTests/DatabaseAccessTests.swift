@@ -7,13 +7,15 @@ import Testing
 @Suite(.serialized) struct DatabaseAccessTests {
     @Test func aURLIsTakenApart() throws {
         let address = try DatabaseAddress(
-            "postgres://a%40b:p:w%2F@[::1]:77,other/my%20db?table=prices&sslmode=require", schemes: ["postgres"])
+            "postgres://a%40b:p:w%2F@[::1]:77,other/my%20db?table=prices&answer_timeout=7&sslmode=require",
+            schemes: ["postgres"])
         #expect(address.user == "a@b")
         #expect(try address.readPassword() == "p:w/")
         #expect(address.hosts.map(\.name) == ["::1", "other"])
         #expect(address.hosts.map(\.port) == ["77", ""])
         #expect(address.database == "my db")
         #expect(address.table == "prices")
+        #expect(address.answerSeconds == 7)
         #expect(address.options.map(\.name) == ["sslmode"])
         #expect(!address.shown.contains("p:w"))
     }
@@ -21,7 +23,8 @@ import Testing
     @Test(arguments: [
         "", "file:///log", "postgres:/x", "postgres://u:secret@h:port/d", "postgres://u:secret%zz@h/d",
         "postgres://u:secret@h/d?table=a-b", "postgres://u:secret@h/d?table=1a", "postgres://u:secret@h/d?table=",
-        "postgres://u:secret%0@h/d", "postgres://u:secret%00@h/d",
+        "postgres://u:secret%0@h/d", "postgres://u:secret%00@h/d", "postgres://u:secret@h/d?answer_timeout=0",
+        "postgres://u:secret@h/d?answer_timeout=3601", "postgres://u:secret@h/d?answer_timeout=x",
     ])
     func aBadURLIsRefusedWithoutItsPassword(url: String) {
         do {

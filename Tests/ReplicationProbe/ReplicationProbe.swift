@@ -13,6 +13,7 @@ import LarderReplication
 ///     replication-probe idle LOG STATE
 ///     replication-probe write LOG STATE NAME KEYS FIRST          sets until it is killed, prints each set that returned
 ///     replication-probe burst LOG STATE NAME TASKS SETS          sets in several tasks, prints the ids
+///     replication-probe watch LOG STATE NAME TASKS SETS          reads the keys of a burst until it is killed
 ///     replication-probe read LOG STATE KEY READS                 reads a key again and again, prints the time of a read
 ///     replication-probe overfill LOG STATE BYTES                 appends to a log whose files have a limit
 ///     replication-probe threadless LOG STATE                     opens a cache where the system gives no threads
@@ -32,6 +33,7 @@ struct ReplicationProbe {
             switch words[1] {
             case "write": try await write(cache, words[4], keys: number(words[5]), first: number(words[6]))
             case "read": try read(cache, words[4], count: number(words[5]))
+            case "watch": try watch(cache, words[4], tasks: number(words[5]), sets: number(words[6]))
             case "burst": try await burst(cache, words[4], tasks: number(words[5]), sets: number(words[6]))
             default: while true { sleep(1) }
             }
@@ -126,6 +128,21 @@ struct ReplicationProbe {
             for _ in 0..<count where try cache.get(bytes) != nil { found += 1 }
         }
         say("found \(found) of \(count), \(time / count) each")
+    }
+
+    /// Prints after each round how many keys are there, the id of the last record, and whether this process applies.
+    private static func watch(_ cache: ReplicatedCache, _ name: String, tasks: Int, sets: Int) throws {
+        while true {
+            var found = 0
+            for task in 0..<tasks {
+                for number in 0..<sets {
+                    guard let value = try cache.get("\(name)-\(task)-\(number)") else { continue }
+                    guard value == Array("\(number)".utf8) else { return say("error: another value of \(number)") }
+                    found += 1
+                }
+            }
+            say("round \(found) \(cache.updateID) \(cache.status.isApplier)")
+        }
     }
 
     private static func burst(_ cache: ReplicatedCache, _ name: String, tasks: Int, sets: Int) async throws {

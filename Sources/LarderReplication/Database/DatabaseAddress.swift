@@ -10,12 +10,17 @@ package struct DatabaseAddress: Sendable {
     /// Hosts and their ports, in the order of the URL. Empty: the client library's default.
     package let hosts: [(name: String, port: String)]
     package let database: String
-    /// What stands behind the question mark, but for `table` and `passwordfile`.
+    /// What stands behind the question mark, but for the log's own options.
     package let options: [(name: String, value: String)]
     /// The tables' names begin with this.
     package let table: String
     private let passwordFile: String?
+    /// After so long without an answer, a connection is given up.
+    package let answerSeconds: Int
 
+    /// Options that are the log's own with every database.
+    private static let ownOptions: Set = ["table", "passwordfile", "answer_timeout"]
+    private static let answerSecondsUsual = 15
     /// The longest name of a table in PostgreSQL has 63 bytes.
     private static let tableBytesMax = 40
 
@@ -45,10 +50,13 @@ package struct DatabaseAddress: Sendable {
         }
         table = options.last { $0.name == "table" }?.value ?? "larder_log"
         passwordFile = options.last { $0.name == "passwordfile" }?.value
-        self.options = options.filter { $0.name != "table" && $0.name != "passwordfile" }
+        let answerText = options.last { $0.name == "answer_timeout" }?.value
+        answerSeconds = answerText.map { Int($0) ?? 0 } ?? Self.answerSecondsUsual
+        self.options = options.filter { !Self.ownOptions.contains($0.name) }
         guard Self.isName(table) else {
             throw refused("table= needs 1 to \(Self.tableBytesMax) letters, digits and _, and no digit first")
         }
+        guard (1...3600).contains(answerSeconds) else { throw refused("answer_timeout= needs 1 to 3600 seconds") }
     }
 
     private static func hosts(_ text: Substring) throws(ReplicationError) -> [(name: String, port: String)] {

@@ -167,7 +167,7 @@ final class TestDatabase: @unchecked Sendable {
     /// The URL of a log in the database, by way of the Unix socket. A machine that runs other tests may take seconds to
     /// answer.
     func url(table: String, database: String? = nil) -> String {
-        let options = "table=\(table)&connect_timeout=30"
+        let options = "table=\(table)&connect_timeout=30&answer_timeout=60"
         return switch kind {
         case .mariaDB: "mariadb://root@/\(database ?? "larder")?socket=\(path)/socket&\(options)"
         default: "postgresql://larder@/\(database ?? "postgres")?host=\(path)&port=\(port)&\(options)"
