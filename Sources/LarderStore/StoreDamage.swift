@@ -13,7 +13,7 @@ public enum StoreDamage: UInt32, Sendable {
     /// Another program wrote to the store's file.
     case fileChanged = 3
 
-    /// How often a store of this process was found damaged. Data that was read from a store before this number changed
+    /// Changes when a store of this process is found damaged. Data that was read from a store before this number changed
     /// may be wrong.
     @inline(__always)
     public static var count: UInt32 { larder_damages() }
@@ -111,6 +111,9 @@ extension StoreState {
 }
 
 extension Store {
+    /// Whether the store was opened in a file, which other programs may change.
+    package var isInFile: Bool { file != nil }
+
     /// The number of cas values to skip when a store is emptied: more than were given out since `casNoted`.
     private static let casMargin: UInt64 = 1 << 32
 

@@ -119,6 +119,8 @@ final class CacheReplica: @unchecked Sendable {
     }
 
     private func run(_ store: Store) {
+        let watch = ThreadFileWatch([store])
+        defer { extendLifetime(watch) }
         var replica: StoreReplica?
         while replica == nil, !mustStop {
             do throws(ReplicationError) {
