@@ -1,5 +1,6 @@
 """Replicated caches: several servers that follow one log, as their clients see them."""
 
+import mmap
 import os
 import re
 import shutil
@@ -361,6 +362,26 @@ def test_a_server_without_its_log_reads_on(start_server, tmp_path):
         shutil.move(tmp_path / "away", tmp_path / "log")
         poll(lambda: connection.set(b"key", b"3") == b"STORED", "changes are written again")
         poll(lambda: ask(node.admin_port, "/readyz")[1] == "ok\n", "health has no complaint")
+
+
+@pytest.mark.parametrize("request_line, answer, value", [
+    (b"incr visits-of-today 1\r\n", b"42", b"42"),
+    (b"append visits-of-today 0 0 1\r\n7\r\n", b"STORED", b"417"),
+    (b"ma visits-of-today\r\n", b"HD", b"42"),
+], ids=["incr", "append", "ma"])
+def test_no_change_rests_on_a_changed_file(nodes, tmp_path, request_line, answer, value):
+    """Another program changes an item through a mapping, which no system call reports."""
+    with nodes[0].connect() as connection:
+        assert connection.set(b"visits-of-today", b"41") == b"STORED"
+        with open(tmp_path / "a.store", "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+            place = mapped.find(b"visits-of-today41")
+            assert place > 0
+            mapped[place + 15:place + 17] = b"97"
+        assert connection.ask(request_line) == answer
+        assert connection.get(b"visits-of-today") == value
+        assert nodes[0].stats()["replica_loads"] == "2"
+    with nodes[1].connect() as other:
+        poll(lambda: other.get(b"visits-of-today") == value, "the other server has the right value")
 
 
 def test_a_new_server_without_its_log_is_not_ready(start_server, tmp_path):

@@ -175,6 +175,11 @@ final class CacheReplica: @unchecked Sendable {
                 try catchUp(replica, log)
             }
             let batch = ReplicaBatch(writes, replica)
+            // Else another program changed the items that decided. They are loaded anew, and the changes decided again.
+            guard replica.isSound else {
+                again = writes
+                return dropLate(&again)
+            }
             again = try batch.carryOut(replica, log)
             monitor.withLock {
                 current.writes += batch.recordCount
