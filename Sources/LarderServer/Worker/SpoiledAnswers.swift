@@ -1,11 +1,12 @@
 import LarderStore
+import Synchronization
 
 /// Answers that are not sent, because another program changed the file of a store after they were begun.
 extension UnsafeMutablePointer<WorkerCore> {
     /// Whether the unsent answers of a client may be sent.
     @inline(__always)
     func maySend(_ client: ClientPointer) -> Bool {
-        if StoreDamage.count != pointee.damagesSeen { spoilAnswers() }
+        if pointee.damageCounter.pointee.load(ordering: .acquiring) != pointee.damagesSeen { spoilAnswers() }
         return !client.pointee.connection.pointee.output.isSpoiled
     }
 

@@ -37,6 +37,7 @@ struct WorkerCore: ~Copyable {
     var cacheToTend = Int.max
     /// `StoreDamage.count` when unsent answers were last judged by it, and when damaged stores were last emptied.
     var damagesSeen = StoreDamage.count
+    let damageCounter = StoreDamage.counter
     var damagesRepaired = StoreDamage.count
     var isStopping = false
     var stopDeadlineMilliseconds: Int64 = 0
@@ -64,7 +65,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         }
         pointee.isInTurn = true
         pointee.furtherEvents = 0
-        if StoreDamage.count != pointee.damagesRepaired { repairStores() }
+        if pointee.damageCounter.pointee.load(ordering: .acquiring) != pointee.damagesRepaired { repairStores() }
         pointee.context.beginTurn()
     }
 
