@@ -1,12 +1,11 @@
 // What is done when a page of a mapped file cannot be read: see larder_guard_add.
 #define _GNU_SOURCE
+#include "guard.h"
 #include "larder_arena.h"
 
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -23,6 +22,8 @@ static struct {
     uint64_t missing_pages;
 } guards[guards_max];
 static pthread_mutex_t guards_lock = PTHREAD_MUTEX_INITIALIZER;
+// How many signal handlers may be using a damage word.
+static uint32_t handlers;
 static bool is_installed;
 static uint64_t missing_pages;
 uint32_t larder_damage_counter;
@@ -43,6 +44,10 @@ void larder_stop_for_damage(void) {
 }
 
 bool larder_condemn(uint32_t *damage, uint32_t reason) {
+    if (__atomic_load_n(damage, __ATOMIC_ACQUIRE) != 0) return false;
+    // Before, so that a thread that finds the store condemned, or emptied already, finds another number, too. And
+    // after, since a thread may look for a condemned store in between.
+    __atomic_fetch_add(&larder_damage_counter, 1, __ATOMIC_ACQ_REL);
     uint32_t sound = 0;
     if (!__atomic_compare_exchange_n(damage, &sound, reason, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return false;
     __atomic_fetch_add(&larder_damage_counter, 1, __ATOMIC_ACQ_REL);
@@ -133,11 +138,26 @@ void larder_guard_store(const void *start, uint32_t *damage, int watch_fd) {
     for (int i = 0; i < guards_max; i++) {
         if (guards[i].start != (uintptr_t)start) continue;
         __atomic_store_n(&guards[i].watch_fd, watch_fd, __ATOMIC_RELAXED);
-        __atomic_store_n(&guards[i].damage, damage, __ATOMIC_RELEASE);
+        __atomic_store_n(&guards[i].damage, damage, __ATOMIC_SEQ_CST);
         // A page may have gone missing before `damage` was set.
         if (damage && guards[i].missing_pages > 0) larder_condemn(damage, LARDER_DAMAGE_MISSING_PAGES);
     }
+    // A handler that has found the former word may still write to it.
+    for (uint32_t step = 0; __atomic_load_n(&handlers, __ATOMIC_SEQ_CST) != 0; step++) larder_wait_step(step);
     pthread_mutex_unlock(&guards_lock);
+}
+
+void larder_guards_enter(void) { __atomic_fetch_add(&handlers, 1, __ATOMIC_SEQ_CST); }
+
+void larder_guards_leave(void) { __atomic_fetch_sub(&handlers, 1, __ATOMIC_SEQ_CST); }
+
+void larder_guards_condemn(uint32_t *damage, uint32_t reason) {
+    for (int i = 0; i < guards_max; i++) {
+        if (__atomic_load_n(&guards[i].start, __ATOMIC_ACQUIRE) == 0) continue;
+        if (__atomic_load_n(&guards[i].damage, __ATOMIC_SEQ_CST) != damage) continue;
+        larder_condemn(damage, reason);
+        return;
+    }
 }
 
 void larder_guard_remove(const void *start) {
@@ -166,24 +186,4 @@ const uint64_t *larder_guard_missing_pages_of(const void *start) {
         if (__atomic_load_n(&guards[i].start, __ATOMIC_ACQUIRE) == (uintptr_t)start) return &guards[i].missing_pages;
     }
     return NULL;
-}
-
-int larder_watch_file(int fd, const char *path) {
-    int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (watch < 0) return -1;
-    // The path may name another file by now; the descriptor names the right one.
-    char link[64];
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    if (inotify_add_watch(watch, link, IN_MODIFY) >= 0 || inotify_add_watch(watch, path, IN_MODIFY) >= 0) return watch;
-    close(watch);
-    return -1;
-}
-
-bool larder_watch_wait(int watch_fd, int stop_fd) {
-    while (true) {
-        struct pollfd watched[2] = {{.fd = watch_fd, .events = POLLIN}, {.fd = stop_fd, .events = POLLIN}};
-        if (poll(watched, 2, -1) < 0) continue;
-        if (watched[1].revents != 0) return false;
-        if (watched[0].revents != 0) return true;
-    }
 }

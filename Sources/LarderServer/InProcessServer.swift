@@ -8,6 +8,8 @@ package final class InProcessServer {
     let state: ServerState
     fileprivate let context: UnsafeMutablePointer<WorkerContext>
     private let shift = ClockShift()
+    /// Called between the answer to a request and the moment that it is sent. For tests.
+    package var beforeSending: (() -> Void)?
 
     /// - Parameter startMilliseconds: the first time of the clock; nil: the time of the wall clock.
     /// - Throws: `StoreError` when the settings ask for an arena that cannot be, `StartupError` when they name
@@ -108,9 +110,13 @@ package final class InProcessConnection {
 
     private func advance(_ answer: inout [UInt8]) {
         while true {
+            let damages = StoreDamage.count
             let action = connection.advance(&server.context.pointee)
+            server.beforeSending?()
             // A worker does not send such an answer either.
-            guard !connection.output.isSpoiled else {
+            let isDoubtful =
+                StoreDamage.count != damages && server.context.pointee.isDoubtful(connection, StoreDamage.count)
+            guard !connection.output.isSpoiled, !isDoubtful else {
                 isClosed = true
                 return
             }

@@ -1,6 +1,6 @@
 import CLarderArena
 import Glibc
-import Synchronization
+package import Synchronization
 
 // SAFETY: no session is in a section while the arena is written anew; a word is lent to C.
 
@@ -13,10 +13,16 @@ public enum StoreDamage: UInt32, Sendable {
     /// Another program wrote to the store's file.
     case fileChanged = 3
 
-    /// How often a store of this process was found damaged. Data that was read from a store before this number changed
+    /// Changes when a store of this process is found damaged. Data that was read from a store before this number changed
     /// may be wrong.
     @inline(__always)
     public static var count: UInt32 { larder_damages() }
+
+    /// Where `count` is, for code that asks for it at each request: in another module `count` is a call.
+    package static var counter: UnsafePointer<Atomic<UInt32>> {
+        // SAFETY: an aligned word of the process that C reads and writes by atomic operations.
+        UnsafeRawPointer(larder_damages_address()).assumingMemoryBound(to: Atomic<UInt32>.self)
+    }
 }
 
 /// The damage of a store whose file was changed, since the store was opened.
@@ -111,6 +117,9 @@ extension StoreState {
 }
 
 extension Store {
+    /// Whether the store was opened in a file, which other programs may change.
+    package var isInFile: Bool { file != nil }
+
     /// The number of cas values to skip when a store is emptied: more than were given out since `casNoted`.
     private static let casMargin: UInt64 = 1 << 32
 

@@ -1,7 +1,9 @@
 """Replicated caches: several servers that follow one log, as their clients see them."""
 
+import mmap
 import os
 import re
+import resource
 import shutil
 import threading
 
@@ -13,7 +15,7 @@ import replicas
 from admin import Admin, ask
 from binary_protocol import BinaryConnection
 from replicas import in_threads
-from server import Connection, poll, run
+from server import Connection, Server, free_port, poll, run
 
 CLIENTS = 50
 COUNTS = int(os.environ.get("LARDER_REPLICA_COUNTS", "200"))
@@ -316,6 +318,106 @@ def test_a_server_without_its_log_reads_on(start_server, tmp_path):
         shutil.move(tmp_path / "away", tmp_path / "log")
         poll(lambda: connection.set(b"key", b"3") == b"STORED", "changes are written again")
         poll(lambda: ask(node.admin_port, "/readyz")[1] == "ok\n", "health has no complaint")
+
+
+REFUSAL = b"SERVER_ERROR the log of this cache cannot be used: nothing was written"
+
+
+def health(node, path="/healthz"):
+    return ask(node.admin_port, path)[1]
+
+
+def test_a_log_that_is_moved_away_under_servers(nodes, tmp_path):
+    """Servers that have it open answer no change as written, and go on when it is back."""
+    first, second = (node.connect() for node in nodes)
+    assert first.set(b"key", b"1") == b"STORED"
+    poll(lambda: second.get(b"key") == b"1", "both have the change")
+    shutil.move(tmp_path / "log", tmp_path / "away")
+    for connection in first, second:
+        assert connection.set(b"key", b"2") == REFUSAL
+        assert connection.ask(b"incr key 1\r\n") == REFUSAL
+        assert connection.get(b"key") == b"1"
+    assert not (tmp_path / "log").exists()
+    for node in nodes:
+        poll(lambda node=node: "cache config is read-only" in health(node), "health tells it")
+    shutil.move(tmp_path / "away", tmp_path / "log")
+    poll(lambda: first.set(b"key", b"3") == b"STORED", "changes are written again")
+    poll(lambda: second.get(b"key") == b"3", "the other server follows")
+    for node in nodes:
+        poll(lambda node=node: health(node) == "ok\n", "health has no complaint")
+
+
+def test_a_log_that_is_replaced_under_servers(nodes, start_server, tmp_path):
+    """They have the items of the other log, and add to it."""
+    (tmp_path / "third").mkdir()
+    third = Node(start_server, tmp_path / "third", "c")
+    with third.connect() as connection:
+        assert connection.set(b"key", b"other") == connection.set(b"only", b"1") == b"STORED"
+    third.server.stop()
+    first, second = (node.connect() for node in nodes)
+    for number in range(5):
+        assert first.set(b"gone%d" % number, b"1") == b"STORED"
+    shutil.move(tmp_path / "log", tmp_path / "away")
+    shutil.move(tmp_path / "third" / "log", tmp_path / "log")
+    for connection in first, second:
+        poll(lambda connection=connection: connection.get(b"only") == b"1", "a server has the other log's items")
+        assert connection.get(b"key") == b"other"
+        assert connection.get(b"gone1") is None
+    assert first.set(b"new", b"1") == b"STORED"
+    poll(lambda: second.get(b"new") == b"1", "the other server follows")
+
+
+def test_health_stays_bad_while_the_disk_is_full(start_server, tmp_path):
+    """The limit of a file's size refuses changes, as a full disk does. Reads of the log go on meanwhile."""
+    node = Node(start_server, tmp_path, "a")
+    node.server.stop()
+    # A process that ignores the signal gets an error instead, also after exec.
+    server = Server(*node.arguments, threads=2)
+    server.arguments = ["/bin/sh", "-c", 'trap "" XFSZ; exec "$0" "$@"', *server.arguments]
+    try:
+        server.start()
+        node.server = server
+        with node.connect() as connection:
+            assert connection.set(b"key", b"1") == b"STORED"
+            assert health(node) == "ok\n"
+            segment = next((tmp_path / "log").glob("segment-*"))
+            none = resource.RLIM_INFINITY
+            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (segment.stat().st_size + 10, none))
+            assert connection.set(b"key", b"2") == REFUSAL
+            poll(lambda: "cache config is read-only" in health(node), "health tells it")
+            for _ in range(5):
+                assert "cache config is read-only" in health(node)
+                # A request that finds its answer in the items, and writes nothing to the log.
+                assert connection.ask(b"add key 0 0 1\r\n1\r\n") == b"NOT_STORED"
+            assert node.stats()["replica_log_usable"] == "0"
+            assert server.stderr.count("follows its log again") == 0
+            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (none, none))
+            assert "cache config is read-only" in health(node)
+            assert connection.set(b"key", b"3") == b"STORED"
+            poll(lambda: health(node) == "ok\n", "health has no complaint after a change")
+            assert node.stats()["replica_log_usable"] == "1"
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("request_line, answer, value", [
+    (b"incr visits-of-today 1\r\n", b"42", b"42"),
+    (b"append visits-of-today 0 0 1\r\n7\r\n", b"STORED", b"417"),
+    (b"ma visits-of-today\r\n", b"HD", b"42"),
+], ids=["incr", "append", "ma"])
+def test_no_change_rests_on_a_changed_file(nodes, tmp_path, request_line, answer, value):
+    """Another program changes an item through a mapping, which no system call reports."""
+    with nodes[0].connect() as connection:
+        assert connection.set(b"visits-of-today", b"41") == b"STORED"
+        with open(tmp_path / "a.store", "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+            place = mapped.find(b"visits-of-today41")
+            assert place > 0
+            mapped[place + 15:place + 17] = b"97"
+        assert connection.ask(request_line) == answer
+        assert connection.get(b"visits-of-today") == value
+        assert nodes[0].stats()["replica_loads"] == "2"
+    with nodes[1].connect() as other:
+        poll(lambda: other.get(b"visits-of-today") == value, "the other server has the right value")
 
 
 def test_a_new_server_without_its_log_is_not_ready(start_server, tmp_path):

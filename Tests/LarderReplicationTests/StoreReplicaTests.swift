@@ -157,6 +157,41 @@ import Testing
         replica.close()
     }
 
+    /// A change through a mapping, of which the system gives no notice: the item's checksum shows it, and the replica
+    /// loads its items anew.
+    @Test(arguments: [true, false])
+    func aDecisionRestsOnNoChangedItem(readsVersion: Bool) throws {
+        let log = try place.openLog()
+        let replica = try open("server")
+        _ = try log.append([try record(("counter", "41"))])
+        try catchUp(replica, log)
+        #expect(replica.item("counter".bytes)?.value.text == "41" && replica.isSound)
+        try Self.change("counter41", to: "counter91", in: place.state("server"))
+        #expect(replica.isSound)
+        if readsVersion {
+            let change = UpdateChange.conditional(key: "counter".bytes, value: "42".bytes, flags: 0, .isVersion(1))
+            let record = try UpdateRecord([change])
+            _ = try? replica.apply(UpdateEntry(id: log.append([record]), record: record))
+        } else {
+            _ = replica.item("counter".bytes)
+        }
+        #expect(!replica.isSound)
+        try catchUp(replica, log)
+        #expect(replica.isSound && replica.loads == 2)
+        #expect(replica.item("counter".bytes)?.value.text == (readsVersion ? "42" : "41"))
+        replica.close()
+    }
+
+    private static func change(_ text: String, to other: String, in path: String) throws {
+        let file = try OpenFile(path, O_RDWR)
+        let mapped = mmap(nil, file.size, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd, 0)
+        try #require(mapped != MAP_FAILED)
+        let bytes = UnsafeMutableRawBufferPointer(start: mapped, count: file.size)
+        defer { munmap(bytes.baseAddress, bytes.count) }
+        let found = try #require(bytes.firstRange(of: text.bytes))
+        UnsafeMutableRawBufferPointer(rebasing: bytes[found]).copyBytes(from: other.bytes)
+    }
+
     @Test func anotherProcessReadsTheFileInPlace() async throws {
         let log = try place.openLog()
         let replica = try open("server")

@@ -160,7 +160,7 @@ import Testing
         var output = Output()
         let mark = output.mark
         try self.output(of: 9, &output)
-        output.takeBack(to: mark, session)
+        output.takeBack(to: mark, session, damages: 1)
         #expect(output.briefBytes == 0 && output.isEmpty)
         try self.output(of: 9, &output)
         output.discard(&pool, session)

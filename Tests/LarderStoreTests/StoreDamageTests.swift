@@ -41,6 +41,55 @@ import Testing
         #expect(session.value(of: "key1", now: Self.now) == Self.value(1) && !store.state.isCondemned)
     }
 
+    /// The thread that makes the change is interrupted in the call that makes it.
+    @Test(arguments: Change.allCases, Kind.allCases)
+    func aThreadThatWatchesIsInterrupted(change: Change, kind: Kind) throws {
+        let (file, otherFile) = (try StoreTestFile(), try StoreTestFile())
+        let (store, other) = (try Self.store(file, kind), try Self.store(otherFile, kind))
+        let session = try OneSession(store)
+        Self.fill(session)
+        let watch = ThreadFileWatch([other, store])
+        defer { extendLifetime(watch) }
+        let isWatched = watch.isComplete
+        #expect(isWatched)
+        let damages = StoreDamage.count
+        try Self.make(change, file.path)
+        #expect(store.state.isCondemned && StoreDamage.count != damages)
+        #expect(!other.state.isCondemned)
+        Self.expectWorking(store, session)
+        #expect(store.damageReport.count == 1)
+        // The file is no longer the store's.
+        try Self.make(.overwritten, file.path)
+        #expect(!store.state.isCondemned && !other.state.isCondemned)
+        try Self.make(change, otherFile.path)
+        #expect(other.state.isCondemned && !store.state.isCondemned)
+    }
+
+    /// A change through a mapping, of which the system gives no notice.
+    @Test func aChangedItemHasNotItsChecksum() throws {
+        let file = try StoreTestFile()
+        let store = try Self.store(file, .plain)
+        let session = try OneSession(store)
+        Self.fill(session)
+        func intact(_ key: String) -> Bool? {
+            session.session.begin(now: Self.now)
+            defer { session.session.end() }
+            return Array(key.utf8).withUnsafeBytes { bytes in
+                bytes.baseAddress.flatMap { start in
+                    session.session.find(session.session.hashed(start, length: bytes.count), now: Self.now)
+                        .map { session.session.isIntact($0) }
+                }
+            }
+        }
+        for key in ["key1", "key2", "large"] { #expect(intact(key) == true) }
+        let bytes = UnsafeMutableRawBufferPointer(start: store.file?.base, count: store.file?.mappedBytes ?? 0)
+        for key in ["key1value 1", "large" + String(repeating: "\u{7}", count: 100)] {
+            let place = try #require(bytes.firstRange(of: Array(key.utf8)))
+            bytes[place.upperBound - 1] ^= 1
+        }
+        #expect(intact("key1") == false && intact("key2") == true && intact("large") == false)
+    }
+
     #if DEBUG
         /// A large item is being written while another thread empties the store: that waits for the section of the write,
         /// and the slabs of the item are then no longer its own.

@@ -371,16 +371,17 @@ static inline void larder_pause(void) {
 #endif
 }
 
-// --- Stores whose memory cannot be trusted (guard.c) ------------------------------------------
+// --- Stores whose memory cannot be trusted (guard.c, watch.c) ----------------------------------
 
 #define LARDER_DAMAGE_LOCKED_FOR_EVER 1
 #define LARDER_DAMAGE_MISSING_PAGES 2
 #define LARDER_DAMAGE_FILE_CHANGED 3
 
-/// How often a store of this process was condemned. An answer must not be sent if this number changed after the answer
-/// was begun.
+/// Changes whenever a store of this process is condemned. An answer must not be sent if this number changed after the
+/// answer was begun.
 extern uint32_t larder_damage_counter;
 static inline uint32_t larder_damages(void) { return larder_load_u32(&larder_damage_counter); }
+static inline const uint32_t *larder_damages_address(void) { return &larder_damage_counter; }
 /// Why what the index of a store leads to may have to be left out. Both words are atomic.
 typedef struct larder_attention {
     /// Why the store must be emptied; 0: the store is sound.
@@ -407,6 +408,20 @@ bool larder_watch_wait(int watch_fd, int stop_fd);
 /// Memory of a fixed size that another process can map, too (memfd_create). The descriptor is closed on exec. -1 and errno
 /// on failure.
 int larder_memory_file(const char *name, int64_t bytes);
+
+/// A store whose file is watched.
+typedef struct larder_watched_store {
+    int fd;
+    const char *path;
+    uint32_t *damage;  // as given to larder_guard_store
+} larder_watched_store;
+
+/// Has the kernel interrupt the calling thread, by SIGIO, at the first change of one of the files. The store is
+/// condemned in the signal's handler, so no other thread has to run first. Replaces what the thread watched before.
+/// False if the system cannot do it: then only larder_watch_file notices changes.
+bool larder_watch_in_thread(const larder_watched_store *stores, size_t count);
+/// Ends it. To be called in the thread, before it ends.
+void larder_watch_end_in_thread(void);
 
 // --- Mapped files whose pages go missing (guard.c) ---------------------------------------------
 

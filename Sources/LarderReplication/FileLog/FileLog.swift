@@ -11,9 +11,9 @@ public final class FileLog: UpdateLog {
     private let files: Mutex<LogFiles>
     private let synced = Mutex(Synced())
 
-    /// The end of the records that are on the disk.
+    /// The end of the records that are on the disk, in the file that was synced last.
     private struct Synced {
-        var firstID: UInt64 = 0
+        var file: OpenFile?
         var offset = 0
     }
 
@@ -42,13 +42,23 @@ public final class FileLog: UpdateLog {
         for record in records where record.contents.count > LogFrame.recordBytesMax {
             throw .updateTooLarge(bytes: record.contents.count, limit: LogFrame.recordBytesMax)
         }
-        let written = try files.withLock { (files: inout sending LogFiles) throws(ReplicationError) -> Written in
+        return try finish(try write(records))
+    }
+
+    /// The first half of `append`: afterwards other processes may read the records.
+    func write(_ records: [UpdateRecord]) throws(ReplicationError) -> Written {
+        try files.withLock { (files: inout sending LogFiles) throws(ReplicationError) -> Written in
             try files.locked { (files: inout LogFiles) throws(ReplicationError) -> Written in
                 try Self.write(records, &files)
             }
         }
+    }
+
+    /// The second half: afterwards the records are durable.
+    func finish(_ written: Written) throws(ReplicationError) -> UInt64 {
         do throws(ReplicationError) {
             try sync(written)
+            try confirm(written)
         } catch {
             // Other processes may have read it, and the disk may have it or not.
             throw .outcomeUnknown(reason: "\(error)")
@@ -56,12 +66,16 @@ public final class FileLog: UpdateLog {
         return written.id
     }
 
-    /// The last id of an append, and the place after its last byte.
-    private struct Written {
-        var id: UInt64
-        var firstID: UInt64
+    /// The last record of an append, the place after its last byte, and its log.
+    struct Written {
+        var point: UpdatePoint
         var offset: Int
         var file: OpenFile
+        var identity: UpdateToken
+        /// `LogFiles.openings` at that time.
+        var openings: Int
+
+        var id: UInt64 { point.id }
     }
 
     private static func write(
@@ -90,21 +104,37 @@ public final class FileLog: UpdateLog {
         }
         for place in places { segment.note(place.entry, at: place.offset, bytes: place.bytes) }
         return Written(
-            id: segment.end.point.id, firstID: segment.firstID, offset: segment.end.offset, file: segment.file)
+            point: segment.end.point, offset: segment.end.offset, file: segment.file,
+            identity: segment.header.identity, openings: files.openings)
     }
 
     /// Returns when the disk has everything up to a place.
     private func sync(_ written: Written) throws(ReplicationError) {
         try synced.withLock { (synced: inout sending Synced) throws(ReplicationError) in
-            // Another thread synced after this thread's write. `roll` synced the segments before the last one.
-            if synced.firstID == written.firstID, synced.offset >= written.offset { return }
-            let (file, reached) = files.withLock { files in
-                let last = files.last
-                return (last.file, Synced(firstID: last.firstID, offset: last.end.offset))
+            // Another thread synced after this thread's write.
+            if synced.file === written.file, synced.offset >= written.offset { return }
+            // Other threads may have written behind it.
+            let reached = files.withLock { files in
+                files.segments.last.flatMap { $0.file === written.file ? $0.end.offset : nil } ?? written.offset
             }
-            if reached.firstID > written.firstID { return try written.file.requireSynced() }
-            try file.sync()
-            synced = reached
+            try written.file.sync()
+            synced = Synced(file: written.file, offset: reached)
+        }
+    }
+
+    /// Makes sure that the record is in the log that is at the path. To remove or to replace the log's files takes no
+    /// lock, so that may have been done since the record was written.
+    private func confirm(_ written: Written) throws(ReplicationError) {
+        try files.withLock { (files: inout sending LogFiles) throws(ReplicationError) in
+            try files.refresh()
+            guard files.openings != written.openings else { return }
+            if files.last.header.identity == written.identity {
+                // A snapshot may have taken its place meanwhile.
+                if let snapshot = files.snapshot, snapshot.id >= written.id { return }
+                let found = try Self.read(after: written.id &- 1, limit: 1, files.segments)
+                if found.first?.point == written.point { return }
+            }
+            throw .logRefused(path: path, reason: "it was replaced while a record was written")
         }
     }
 
@@ -198,7 +228,7 @@ public final class FileLog: UpdateLog {
         defer { withExtendedLifetime(file) {} }
         try files.withLock { (files: inout sending LogFiles) throws(ReplicationError) in
             try files.locked { (files: inout LogFiles) throws(ReplicationError) in
-                try files.installSnapshot(made, at: point)
+                try files.installSnapshot(made, at: point, identity)
                 try files.trim()
             }
         }

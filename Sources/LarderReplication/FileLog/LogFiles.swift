@@ -5,8 +5,8 @@ import Glibc
 struct LogFiles {
     let path: String
     /// Processes lock this file. Its first eight bytes are the generation, which rises with each change of the files.
-    private let lockFile: OpenFile
-    private let directory: OpenFile
+    private var lockFile: OpenFile
+    private var directory: OpenFile
     private let segmentBytes: Int
     /// How long another process may hold the lock.
     private let lockMillisecondsMax: Int
@@ -14,6 +14,11 @@ struct LogFiles {
     private(set) var segments: [LogSegment] = []
     private(set) var snapshot: UpdatePoint?
     private(set) var snapshotFile: OpenFile?
+    /// Whether the log was listed once. Its files are not made a second time, since a log whose files were removed would
+    /// then have no records.
+    private var isBegun = false
+    /// Rises when files at the log's paths may be others than before.
+    private(set) var openings = 0
 
     init(_ path: String, segmentBytes: Int, lockMillisecondsMax: Int = 10_000) throws(ReplicationError) {
         self.path = path
@@ -36,8 +41,8 @@ struct LogFiles {
     mutating func locked<Result>(
         _ body: (inout LogFiles) throws(ReplicationError) -> Result
     ) throws(ReplicationError) -> Result {
-        try lockFile.lock(milliseconds: lockMillisecondsMax)
-        defer { lockFile.unlock() }
+        let held = try lock()
+        defer { held.unlock() }
         try listIfChanged()
         try last.readOn()
         for segment in segments where segment.file.mayLackBytes { try segment.writeAgain() }
@@ -47,13 +52,42 @@ struct LogFiles {
 
     /// Reads the changes of other processes since the last call. Takes the lock only if files were added or removed.
     mutating func refresh() throws(ReplicationError) {
+        try follow()
         let isKnown = try generation == readGeneration()
         if !isKnown || segments.isEmpty {
-            try lockFile.lock(milliseconds: lockMillisecondsMax)
-            defer { lockFile.unlock() }
+            let held = try lock()
+            defer { held.unlock() }
             try listIfChanged()
         }
         try last.readOn()
+    }
+
+    /// Takes the lock of the log that is at the path.
+    /// - Returns: the file that is locked.
+    private mutating func lock() throws(ReplicationError) -> OpenFile {
+        while true {
+            try follow()
+            let file = lockFile
+            try file.lock(milliseconds: lockMillisecondsMax)
+            // The log may have been replaced while its lock was awaited.
+            if file.isAtItsPath { return file }
+            file.unlock()
+        }
+    }
+
+    /// Forgets files that were removed or replaced, and opens those that are at the paths now.
+    /// - Throws: `.logRefused` if there is no log. It is not made anew.
+    private mutating func follow() throws(ReplicationError) {
+        let isLocked = lockFile.isAtItsPath
+        if isLocked, segments.last?.file.isAtItsPath ?? true { return }
+        segments = []
+        snapshot = nil
+        snapshotFile = nil
+        generation = nil
+        openings += 1
+        guard !isLocked else { return }
+        directory = try OpenFile(path + "/.", O_RDONLY | O_DIRECTORY)
+        lockFile = try OpenFile(path + "/lock", O_RDWR)
     }
 
     private func readGeneration() throws(ReplicationError) -> UInt64 {
@@ -74,7 +108,11 @@ struct LogFiles {
         let found = try readGeneration()
         guard found != generation || segments.isEmpty else { return }
         try list()
-        if segments.isEmpty { try begin() }
+        if segments.isEmpty {
+            guard !isBegun else { throw .logRefused(path: path, reason: "its files were removed") }
+            try begin()
+        }
+        isBegun = true
         generation = try readGeneration()
     }
 
@@ -193,7 +231,14 @@ struct LogFiles {
     }
 
     /// Locked. Gives a finished snapshot its name, unless there is a newer one.
-    mutating func installSnapshot(_ made: String, at point: UpdatePoint) throws(ReplicationError) {
+    /// - Parameter identity: of the log that the snapshot was made of.
+    mutating func installSnapshot(
+        _ made: String, at point: UpdatePoint, _ identity: UpdateToken
+    ) throws(ReplicationError) {
+        guard last.header.identity == identity else {
+            unlink(made)
+            throw .logRefused(path: path, reason: "it was replaced while a snapshot was written")
+        }
         guard point.id > snapshot?.id ?? 0 else {
             unlink(made)
             return

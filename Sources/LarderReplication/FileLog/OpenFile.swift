@@ -112,6 +112,13 @@ final class OpenFile: Sendable {
         }
     }
 
+    /// Whether the file's path still names it.
+    var isAtItsPath: Bool {
+        var own = stat()
+        guard fstat(fd, &own) == 0, let found = fileStatus(of: path) else { return false }
+        return own.st_dev == found.st_dev && own.st_ino == found.st_ino
+    }
+
     var size: Int {
         var status = stat()
         return fstat(fd, &status) == 0 ? Int(status.st_size) : 0

@@ -122,6 +122,13 @@ package final class StoreReplica {
         return true
     }
 
+    /// Whether no other program is known to have changed the store's file since the last step. A decision that rests on
+    /// items must not be written if it has. Ask after the items were read.
+    package var isSound: Bool {
+        // In this order, since a worker that empties the store counts that before the store is sound again.
+        !session.isCondemned && store.damageReport.count == damagesSeen
+    }
+
     /// A store whose file was changed by another program is emptied.
     private func noteDamage() {
         if session.isCondemned { session.repair() }
@@ -238,16 +245,18 @@ package final class StoreReplica {
         return body(now)
     }
 
-    /// The item under a key; nil: there is none.
+    /// The item under a key; nil: there is none. If the item is damaged, the replica is not sound afterwards.
     package func item(_ key: [UInt8]) -> ReplicaItem? {
         inTurn { now in
             key.withUnsafeBytes { bytes -> ReplicaItem? in
                 guard let start = bytes.baseAddress else { return nil }
                 // SAFETY: the item's bytes are copied within the turn.
-                return session.find(session.hashed(start, length: bytes.count), now: now).map {
-                    ReplicaItem(
-                        value: Array(UnsafeRawBufferPointer(start: $0.value, count: $0.valueLength)),
-                        flags: $0.clientFlags, version: session.cas(of: $0))
+                return session.find(session.hashed(start, length: bytes.count), now: now).map { found in
+                    // First copied, then checked: bytes that change meanwhile are noticed.
+                    defer { check(found) }
+                    return ReplicaItem(
+                        value: Array(UnsafeRawBufferPointer(start: found.value, count: found.valueLength)),
+                        flags: found.clientFlags, version: session.cas(of: found))
                 }
             }
         }
@@ -258,9 +267,18 @@ package final class StoreReplica {
         return inTurn { now in
             key.withUnsafeBytes { bytes -> UInt64? in
                 guard let start = bytes.baseAddress else { return nil }
-                return session.find(session.hashed(start, length: bytes.count), now: now).map { session.cas(of: $0) }
+                return session.find(session.hashed(start, length: bytes.count), now: now).map { found in
+                    defer { check(found) }
+                    return session.cas(of: found)
+                }
             }
         }
+    }
+
+    /// A wrong answer is gone with its connection, but a wrong record stays in the log. So the system's notice of a
+    /// changed file is not enough here.
+    private func check(_ item: Item) {
+        if !session.isIntact(item) { session.condemn() }
     }
 
     private func set(_ key: [UInt8], _ value: [UInt8], flags: UInt32, id: UInt64) throws(ReplicationError) {

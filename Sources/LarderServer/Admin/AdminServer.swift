@@ -77,6 +77,8 @@ final class AdminServer: Sendable {
     // MARK: In the thread
 
     private func run(_ readiness: Readiness) {
+        let watch = state.watchFilesInThread()
+        defer { extendLifetime(watch) }
         do {
             let loop = try EventLoop()
             let wakeup = try Wakeup(on: loop) { [self] in waitAtGate() }

@@ -36,6 +36,8 @@ struct Output {
     private var segmentBytes = 0
     /// Whether unsent answers may contain data of a damaged store. They must not be sent.
     var isSpoiled = false
+    /// `StoreDamage.count` when everything unsent was found to be sound after a change of it; 0: not yet.
+    private(set) var damagesJudged: UInt32 = 0
 
     @inline(__always)
     var isEmpty: Bool { buffer.count == 0 && segmentBytes == 0 }
@@ -109,15 +111,18 @@ struct Output {
     @inline(__always)
     var mark: Mark { Mark(bufferEnd: buffer.end, segmentCount: segmentCount) }
 
-    /// Removes what was written since a mark. Nothing of it may have been sent.
-    mutating func takeBack(to mark: Mark, _ session: borrowing Session) {
+    /// Removes what was written since a mark, because a store was damaged. Nothing of it may have been sent.
+    /// - Parameter damages: `StoreDamage.count` when the damage was noted.
+    mutating func takeBack(to mark: Mark, _ session: borrowing Session, damages: UInt32) {
         buffer.end = mark.bufferEnd
-        guard let segments else { return }
-        while segmentCount > mark.segmentCount {
-            segmentCount -= 1
-            segmentBytes -= segments[segmentCount].count
-            release(segments[segmentCount], session)
+        if let segments {
+            while segmentCount > mark.segmentCount {
+                segmentCount -= 1
+                segmentBytes -= segments[segmentCount].count
+                release(segments[segmentCount], session)
+            }
         }
+        if isEmpty { damagesJudged = damages }
     }
 
     // MARK: Sending

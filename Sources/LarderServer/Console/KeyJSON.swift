@@ -12,8 +12,10 @@ enum KeyJSON {
         }
         guard cache.isReady else { return Console.json(503, error("cache \(cache.name) reads its file")) }
         let now = state.clock.now()
+        let damages = StoreDamage.count
         do throws(StoreError) {
             let facts = try cache.store.facts(of: key, now: now)
+            guard isSound(cache, since: damages) else { return damaged }
             return Console.json(200, facts.map { found($0, now: now) } ?? JSONText.object([("found", "false")]) + "\n")
         } catch {
             return Console.json(503, self.error("\(error)"))
@@ -21,6 +23,16 @@ enum KeyJSON {
     }
 
     private static let keyBytesMax = 250
+
+    /// Whether what was read of a cache since `StoreDamage.count` had this value can be shown.
+    static func isSound(_ cache: ServedCache, since damages: UInt32) -> Bool {
+        !cache.store.isInFile || StoreDamage.count == damages
+    }
+
+    /// The answer if it cannot.
+    static var damaged: HTTPAnswer {
+        Console.json(503, error("another program changed the store's file meanwhile: ask again"))
+    }
 
     static func error(_ text: String) -> String { JSONText.object([("error", JSONText.string(text))]) + "\n" }
 

@@ -26,10 +26,12 @@ enum KeysJSON {
                 400, KeyJSON.error("limit= takes \(keysMax.lowerBound) to \(keysMax.upperBound), cursor= a number"))
         }
         guard cache.isReady else { return Console.json(503, KeyJSON.error("cache \(cache.name) reads its file")) }
+        let damages = StoreDamage.count
         do throws(StoreError) {
             let page = try cache.store.keys(
                 KeyPage(from: cursor, prefix: prefix, keysMax: Int(limit)), bucketsMax: bucketsMax,
                 now: state.clock.now())
+            guard KeyJSON.isSound(cache, since: damages) else { return KeyJSON.damaged }
             return Console.json(200, text(page.keys, cursor: page.cursor))
         } catch {
             return Console.json(503, KeyJSON.error("\(error)"))

@@ -29,17 +29,19 @@ enum DatagramService {
     ) -> Outcome {
         guard let header = DatagramHeader(request: datagram) else { return .dropped }
         let payload = UnsafeRawBufferPointer(rebasing: datagram[DatagramHeader.length...])
+        let damages = StoreDamage.count
         guard let bytes = exchange(payload, bindingProtocol, &context) else { return .withheld }
         if bytes.isEmpty { return .silence }
         guard let total = DatagramHeader.datagramCount(forAnswerOf: bytes.count) else { return .withheld }
         if isGuarded, bytes.count + Int(total) * DatagramHeader.length >= datagram.count { return .withheld }
-        return .answer(
-            (0..<total).map { sequence in
-                let start = Int(sequence) * DatagramHeader.payloadBytesMax
-                let end = min(bytes.count, start + DatagramHeader.payloadBytesMax)
-                let head = DatagramHeader(requestID: header.requestID, sequence: sequence, total: total)
-                return head.bytes + bytes[start..<end]
-            })
+        let datagrams = (0..<total).map { sequence in
+            let start = Int(sequence) * DatagramHeader.payloadBytesMax
+            let end = min(bytes.count, start + DatagramHeader.payloadBytesMax)
+            let head = DatagramHeader(requestID: header.requestID, sequence: sequence, total: total)
+            return head.bytes + bytes[start..<end]
+        }
+        // As over a connection, an answer that may be out of a damaged store is not sent.
+        return StoreDamage.count == damages || !context.hasFiles ? .answer(datagrams) : .withheld
     }
 
     /// What a connection that got these bytes would have answered; nil when that is too much.
@@ -60,12 +62,8 @@ enum DatagramService {
             var goesOn = true
             while goesOn {
                 let action = connection.advance(&context)
-                // As over a connection, an answer out of a damaged store is not sent.
                 guard !connection.output.isSpoiled else { return nil }
-                let damages = StoreDamage.count
-                let isFromFile = connection.output.sendsFromFile
                 take(&connection, &context, into: &answer)
-                guard !isFromFile || StoreDamage.count == damages else { return nil }
                 guard answer.count <= answerBytesMax else { return nil }
                 switch action {
                 case .send, .yield: break

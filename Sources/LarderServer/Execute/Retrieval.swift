@@ -100,7 +100,7 @@ extension Execute {
         _ connection: inout Connection, to mark: Output.Mark, _ context: borrowing WorkerContext, touches: Bool
     ) -> Bool {
         guard touches else {
-            connection.output.takeBack(to: mark, context.session)
+            connection.output.takeBack(to: mark, context.session, damages: context.damagesNoted)
             return true
         }
         if !connection.output.isEmpty { connection.output.isSpoiled = true }

@@ -42,6 +42,9 @@ final class CacheReplica: @unchecked Sendable {
     private var isStopping = false
     private var current = Status()
     private var thread: SystemThread?
+    /// Why the log refused the last change; nil: it took it. Used in the thread. Reads of a log may succeed while its
+    /// disk is full.
+    private var refusal: ReplicationError?
 
     private static let retryMilliseconds: Int32 = 200
     private static let idleMilliseconds = 500
@@ -119,6 +122,8 @@ final class CacheReplica: @unchecked Sendable {
     }
 
     private func run(_ store: Store) {
+        let watch = ThreadFileWatch([store])
+        defer { extendLifetime(watch) }
         var replica: StoreReplica?
         while replica == nil, !mustStop {
             do throws(ReplicationError) {
@@ -167,18 +172,23 @@ final class CacheReplica: @unchecked Sendable {
             // A change must see all changes that were answered before it came.
             try catchUp(replica, log)
             if writes.isEmpty {
-                note(nil)
+                note(refusal)
                 writes = takeWrites(atMost: Self.writesPerAppend)
                 guard !writes.isEmpty else { return try replica.wait(log, milliseconds: Self.idleMilliseconds) }
                 try catchUp(replica, log)
             }
             let batch = ReplicaBatch(writes, replica)
-            again = try batch.carryOut(replica, log)
+            // Else another program changed the items that decided. They are loaded anew, and the changes decided again.
+            guard replica.isSound else {
+                again = writes
+                return dropLate(&again)
+            }
+            again = try carryOut(batch, replica, log)
             monitor.withLock {
                 current.writes += batch.recordCount
                 current.conflicts += again.count
             }
-            note(nil)
+            note(refusal)
         } catch {
             // Those that have an answer already keep it.
             refuse(writes)
@@ -186,6 +196,21 @@ final class CacheReplica: @unchecked Sendable {
         }
         publish(replica)
         dropLate(&again)
+    }
+
+    private func carryOut(
+        _ batch: ReplicaBatch, _ replica: StoreReplica, _ log: any UpdateLog
+    ) throws(ReplicationError) -> [ReplicaWrite] {
+        do throws(ReplicationError) {
+            let again = try batch.carryOut(replica, log)
+            if batch.recordCount > 0 { refusal = nil }
+            return again
+        } catch {
+            // A change that is too large says nothing about the log.
+            if case .updateTooLarge = error { throw error }
+            refusal = error
+            throw error
+        }
     }
 
     private func dropLate(_ writes: inout [ReplicaWrite]) {

@@ -107,6 +107,11 @@ struct ReplicaBatch {
             answerAll(.writeNotApplied)
             throw error
         }
+        // Else the conditions were judged by items that another program may have changed.
+        guard replica.isSound else {
+            answerAll(.writeNotApplied)
+            return []
+        }
         return answer(changed: changed, firstID: firstID)
     }
 

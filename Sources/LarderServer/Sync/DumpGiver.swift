@@ -66,6 +66,8 @@ final class DumpGiver: Sendable {
     }
 
     private func run() {
+        let watch = state.watchFilesInThread()
+        defer { extendLifetime(watch) }
         while true {
             do throws(DumpFailure) {
                 try stop.wait(for: Int16(POLLIN), of: wakeup, milliseconds: 60_000)
@@ -94,7 +96,7 @@ final class DumpGiver: Sendable {
         session.repair()
         session.beginSnapshot()
         defer { session.endSnapshot() }
-        var dump = DumpWriting(cache.settings)
+        var dump = DumpWriting(cache.settings, isInFile: session.isInFile)
         do throws(DumpFailure) {
             try dump.collect(session, state.clock, until: stop)
             try dump.write(session, state.clock, to: connection)

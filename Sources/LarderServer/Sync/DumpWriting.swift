@@ -34,6 +34,8 @@ struct DumpWriting {
     private let hash: UwsgiHash
     private let hashSize: UInt32
     private let isOrderedByUse: Bool
+    /// `StoreDamage.count` before the first item was read; nil: the store lies in memory.
+    private let damages: UInt32?
     private var entries: [Entry] = []
     private var keys: [UInt8] = []
     private var blocksTaken = 0
@@ -42,7 +44,9 @@ struct DumpWriting {
     /// Whether only blocks without a value are missing.
     private(set) var hasSentAllItems = false
 
-    init(_ settings: CacheSettings) {
+    /// - Parameter isInFile: whether the store lies in a file, which other programs may change.
+    init(_ settings: CacheSettings, isInFile: Bool) {
+        damages = isInFile ? StoreDamage.count : nil
         layout = settings.dumpLayout
         hash = settings.hashName == "murmur2" ? .murmur2 : .djb33x
         hashSize = UInt32(clamping: settings.hashSize)
@@ -137,7 +141,7 @@ struct DumpWriting {
     mutating func write(
         _ session: borrowing Session, _ clock: ServerClock, to connection: borrowing DumpConnection
     ) throws(DumpFailure) {
-        var piece = DumpPiece(bytes: Self.pieceBytes)
+        var piece = DumpPiece(bytes: Self.pieceBytes, damages: damages)
         try piece.append(DumpPacket.answer(layout), connection)
         try writeRecords(&piece, connection)
         let end = try writeValues(&piece, session, clock, connection)
@@ -221,9 +225,14 @@ struct DumpPiece: ~Copyable {
     private let buffer: UnsafeMutableRawBufferPointer
     private var length = 0
     private var pace = DumpPace()
+    private let damages: UInt32?
     private static let restMicroseconds: UInt32 = 50
 
-    init(bytes: Int) { buffer = .allocate(byteCount: bytes, alignment: 16) }
+    /// - Parameter damages: `StoreDamage.count` before the items were read; nil: they cannot be damaged.
+    init(bytes: Int, damages: UInt32?) {
+        buffer = .allocate(byteCount: bytes, alignment: 16)
+        self.damages = damages
+    }
 
     deinit { buffer.deallocate() }
 
@@ -260,6 +269,8 @@ struct DumpPiece: ~Copyable {
     mutating func flush(_ connection: borrowing DumpConnection) throws(DumpFailure) {
         let count = length
         length = 0
+        // The store's file was changed, so these bytes may be wrong.
+        if let damages, StoreDamage.count != damages { throw .changed }
         try connection.send(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         try pace.note(bytes: count)
         usleep(Self.restMicroseconds)

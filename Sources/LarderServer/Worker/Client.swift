@@ -189,7 +189,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     @inline(__always)
     func send(_ client: ClientPointer) -> Bool {
         let connection = client.pointee.connection
-        guard !connection.pointee.output.isSpoiled else {
+        guard maySend(client) else {
             close(client, .error)
             return false
         }
@@ -202,27 +202,12 @@ extension UnsafeMutablePointer<WorkerCore> {
         return true
     }
 
-    /// A store was damaged, so a value that is sent from the arena may be wrong. Marks such answers; their clients are
-    /// closed when they can take more.
-    func spoilAnswers() {
-        pointee.damagesSeen = StoreDamage.count
-        pointee.context.repairStores()
-        var next = pointee.clients
-        while let client = next {
-            next = client.pointee.next
-            if client.pointee.connection.pointee.output.sendsFromFile {
-                client.pointee.connection.pointee.output.isSpoiled = true
-            }
-        }
-    }
-
     /// Answers go out whole, nearly always.
     @inline(never)
     private func sendAll(_ client: ClientPointer) -> Bool {
         while !client.pointee.connection.pointee.output.isEmpty {
-            // The store's file was changed after these values were found, so they must not be sent.
-            guard StoreDamage.count == pointee.damagesSeen || !client.pointee.connection.pointee.output.sendsFromFile
-            else {
+            // The store's file may have been changed after these values were found.
+            guard maySend(client) else {
                 close(client, .error)
                 return false
             }

@@ -35,8 +35,10 @@ struct WorkerCore: ~Copyable {
     var furtherEvents = 0
     /// The next cache whose upkeep is to be looked after; none when it is the number of caches.
     var cacheToTend = Int.max
-    /// `larder_damages` when the turn began. Answers that were begun before a change of it are not sent.
-    var damagesSeen: UInt32 = 0
+    /// `StoreDamage.count` when unsent answers were last judged by it, and when damaged stores were last emptied.
+    var damagesSeen = StoreDamage.count
+    let damageCounter = StoreDamage.counter
+    var damagesRepaired = StoreDamage.count
     var isStopping = false
     var stopDeadlineMilliseconds: Int64 = 0
     /// Where records of TLS are put together; nil until one is.
@@ -47,28 +49,6 @@ struct WorkerCore: ~Copyable {
     var flushTimer: Timer?
     /// Of the only worker: what takes its clients in.
     var entrance: Entrance?
-}
-
-/// Where a worker accepts its clients itself.
-final class Entrance: ConnectionSink {
-    private let core: UnsafeMutablePointer<WorkerCore>
-    private var acceptor: Acceptor?
-
-    /// The listeners are the entrance's from now on. It is the worker's, and so is the thread that it is used in.
-    init(_ core: UnsafeMutablePointer<WorkerCore>, _ listeners: [Listener]) throws(EventLoopError) {
-        self.core = core
-        let state = core.pointee.context.state
-        acceptor = try Acceptor(
-            listeners, on: core.pointee.loop.takeUnretainedValue(), limit: state.connectionLimit,
-            refusesOverLimit: state.settings.refusesConnectionsOverLimit, sink: self)
-    }
-
-    func adopt(_ fd: Int32, from listener: Listener) {
-        core.beginTurn()
-        core.adopt(fd, from: listener)
-    }
-
-    func close() { acceptor?.stop() }
 }
 
 extension UnsafeMutablePointer<WorkerCore> {
@@ -85,7 +65,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         }
         pointee.isInTurn = true
         pointee.furtherEvents = 0
-        if StoreDamage.count != pointee.damagesSeen { spoilAnswers() }
+        if pointee.damageCounter.pointee.load(ordering: .acquiring) != pointee.damagesRepaired { repairStores() }
         pointee.context.beginTurn()
     }
 
@@ -226,6 +206,9 @@ final class Worker: Sendable {
     // MARK: In the thread
 
     private func run(_ readiness: Readiness) {
+        let watch = state.watchFilesInThread()
+        defer { extendLifetime(watch) }
+        if number == 0, !watch.isComplete { state.reportUnwatchedFiles() }
         let loop: EventLoop
         let core = UnsafeMutablePointer<WorkerCore>.allocate(capacity: 1)
         do {

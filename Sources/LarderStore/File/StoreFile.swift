@@ -127,6 +127,11 @@ final class StoreFile: Sendable {
         larder_guard_store(base, damage, watching?.watchDescriptor ?? -1)
     }
 
+    /// The file, to be watched for one thread. The caller frees the path.
+    func watched(_ damage: UnsafeMutablePointer<UInt32>) -> larder_watched_store {
+        larder_watched_store(fd: file.fd, path: strdup(file.path), damage: damage)
+    }
+
     /// Waits until a change is noticed. For tests.
     func awaitChange() { watch.withLock { $0?.awaitEnd() } }
 

@@ -1,0 +1,23 @@
+import LarderEventLoop
+
+/// Where a worker accepts its clients itself.
+final class Entrance: ConnectionSink {
+    private let core: UnsafeMutablePointer<WorkerCore>
+    private var acceptor: Acceptor?
+
+    /// The listeners are the entrance's from now on. It is the worker's, and so is the thread that it is used in.
+    init(_ core: UnsafeMutablePointer<WorkerCore>, _ listeners: [Listener]) throws(EventLoopError) {
+        self.core = core
+        let state = core.pointee.context.state
+        acceptor = try Acceptor(
+            listeners, on: core.pointee.loop.takeUnretainedValue(), limit: state.connectionLimit,
+            refusesOverLimit: state.settings.refusesConnectionsOverLimit, sink: self)
+    }
+
+    func adopt(_ fd: Int32, from listener: Listener) {
+        core.beginTurn()
+        core.adopt(fd, from: listener)
+    }
+
+    func close() { acceptor?.stop() }
+}
