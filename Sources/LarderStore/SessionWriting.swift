@@ -48,7 +48,7 @@ public struct WriteOptions: Sendable {
 extension Session {
     /// Stores a value under a key.
     /// - Parameters:
-    ///   - key: 1 to 250 bytes.
+    ///   - key: 1 byte to `HashedKey.lengthMax`, or to the limit of a store with limits. A longer one is `.tooLarge`.
     ///   - expiry: absolute milliseconds, `Int64.max` for never; one that is past stores an item
     ///     that nobody will see. `append` and `prepend` keep the old one, and the old flags.
     ///   - cas: what is compared with; 0 equals none for `.compareAndSwap`, and asks nothing of the others.
@@ -109,7 +109,8 @@ extension Session {
     ) -> StoreResult? {
         let state = self.state
         let slot = self.slot
-        guard state.bounds == nil, !slot.pointee.mayBeDense, expiry > now, state.hasOverflowReserve, !state.isCondemned
+        guard state.bounds == nil, !slot.pointee.mayBeDense, expiry > now, state.hasOverflowReserve, !state.isCondemned,
+            key.length <= ItemForm.shortKeyMax
         else { return nil }
         let shape = ItemShape(
             keyLength: key.length, valueLength: valueLength, clientFlags: clientFlags, expiryMilliseconds: expiry,
@@ -134,6 +135,7 @@ extension Session {
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
         clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
     ) -> StoreResult {
+        guard key.length <= HashedKey.lengthMax else { return StoreResult(.tooLarge) }
         if slot.pointee.mayBeDense { growIndexIfDense(now: now) }
         var refills = 0
         for _ in 0..<Self.attemptsMax {

@@ -48,9 +48,24 @@ extension StoreState {
     @inline(__always)
     func keyMatches(_ item: UnsafeMutableRawPointer, _ key: UnsafeRawPointer, _ keyLength: Int) -> Bool {
         let head = larder_load_head(item)
-        guard Int(head >> 16 & 0xff) == keyLength else { return false }
+        // The length of a short key and the bit `longKey`, so that no key of 0 bytes has the length of a long one.
+        guard head & 0xff_0020 == UInt64(truncatingIfNeeded: keyLength) &<< 16 else {
+            return keyLength > ItemForm.shortKeyMax && longKeyMatches(item, key, keyLength)
+        }
         let headerBytes = Int(truncatingIfNeeded: larder_header_bytes(UInt8(truncatingIfNeeded: head)))
         return larder_keys_equal(UnsafeRawPointer(item) + headerBytes, key, UInt64(truncatingIfNeeded: keyLength))
+    }
+
+    /// As `keyMatches`, for a key of more than `ItemForm.shortKeyMax` bytes. The item may be no item any more, since a
+    /// reader may race a writer: so its length is compared with the end of the arena.
+    @inline(never)
+    private func longKeyMatches(_ item: UnsafeMutableRawPointer, _ key: UnsafeRawPointer, _ keyLength: Int) -> Bool {
+        let form = ItemForm(rawValue: UInt8(truncatingIfNeeded: larder_load_head(item)))
+        let room = slabCount &<< Int(slabShift) &- (item - base) &- form.headerBytes
+        guard form.rawValue & ItemForm.longKey.rawValue != 0, keyLength <= room,
+            Int(item.load(fromByteOffset: form.longKeyOffset, as: UInt16.self)) == keyLength
+        else { return false }
+        return larder_keys_equal(UnsafeRawPointer(item) + form.headerBytes, key, UInt64(keyLength))
     }
 
     @inline(__always)
