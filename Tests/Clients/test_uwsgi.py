@@ -121,6 +121,15 @@ def test_the_longest_keys(start_server):
     assert exchange(address, packet(17, dictionary(cmd=b"set", key=key, size=b"5"), b"HELLO")) == OK
     assert exchange(address, packet(17, dictionary(cmd=b"exists", key=key))) == OK
     assert exchange(address, packet(0, key)) == packet(0, b"HELLO")
+    with Connection(listener) as watcher:
+        assert watcher.ask(b"watch fetchers\r\n") == b"OK"
+        middle = b"%n" * 1500
+        assert exchange(address, packet(17, dictionary(cmd=b"get", key=middle))) != OK
+        while not watcher.received.endswith(b"\n"):
+            watcher._fill()
+        line = bytes(watcher.received)
+        # The first 255 bytes.
+        assert b"key=" + b"%25n" * 127 + b"%25 status=not_found" in line, line
     with Connection(listener) as connection:
         assert connection.stats()["curr_items"] == "1"
         # No line of a memcached port has such a key.
@@ -135,7 +144,7 @@ def test_long_keys_outlive_the_process(start_server, tmp_path, end):
     path = tmp_path / "store"
     arguments = ["--cache", f"name=a,items=500,blocksize=100,store={path}", "--uwsgi", "127.0.0.1:0"]
     server = start_server(*arguments)
-    keys = [random.Random(n).randbytes(length) for n, length in enumerate([1, 250, 255, 256, 1000, 2048] * 20)]
+    keys = [random.Random(n).randbytes(length) for n, length in enumerate([8, 250, 255, 256, 1000, 2048] * 20)]
 
     def ask(command, key, value=b""):
         fields = {"cmd": command, "key": key} | ({"size": b"%d" % len(value)} if value else {})

@@ -141,7 +141,8 @@ import Testing
         }
         let inspection = try inspectClosedFile(file.path)
         #expect(inspection.problems == [] && inspection.formatVersion == 3)
-        #expect(inspection.items.live == LongKeyTests.lengths.count)
+        // Half of them have an expiry, which is over by the machine's clock.
+        #expect(inspection.items.live + inspection.items.expired == LongKeyTests.lengths.count)
     }
 
     @Test(arguments: [StoreReader.Access.mapped, .systemCalls])

@@ -161,7 +161,7 @@ enum CloseReason: String {
 
 extension [UInt8] {
     fileprivate mutating func appendKey(_ key: UnsafeRawPointer, _ length: Int) {
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 3 * length) { text in
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: KeyText.lengthMax) { text in
             guard let start = text.baseAddress else { return }
             append(contentsOf: text[..<KeyText.writePercentEncoded(key, length, at: start)])
         }
