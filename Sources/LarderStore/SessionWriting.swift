@@ -114,7 +114,7 @@ extension Session {
         else { return nil }
         let shape = ItemShape(
             keyLength: key.length, valueLength: valueLength, clientFlags: clientFlags, expiryMilliseconds: expiry,
-            accessed: ItemState.accessed(now), checked: state.checked)
+            accessed: ItemState.accessed(now), fixedBits: state.checked)
         let bytes = shape.totalBytes(wideCas: false)
         guard bytes <= state.process.pointee.configuration.itemBytesMax,
             state.blockCount(forBytes: bytes) <= state.blocksPerSlab
@@ -124,7 +124,7 @@ extension Session {
             shift: state.process.pointee.configuration.bucketShift)
         guard let place = state.reserveInOpenSlab(shape, bucket, slot) else { return nil }
         state.crashPoint()
-        let target = place.writeHeader(shape, key: key.bytes, state)
+        let target = place.writeHeader(shape, key: key.bytes, isShort: true, state)
         target.copyMemory(from: value, byteCount: valueLength)
         place.sign(state)
         return publishSet(place, key, valueLength: valueLength)
@@ -148,7 +148,7 @@ extension Session {
             var shape = ItemShape(
                 keyLength: key.length, valueLength: valueLength, clientFlags: clientFlags,
                 expiryMilliseconds: expiry, cas: options.newCas, keyIsBinary: options.keyIsBinary,
-                accessed: ItemState.accessed(now), checked: state.checked)
+                accessed: ItemState.accessed(now), fixedBits: state.formBits(keyLength: key.length))
             var old: OldValue?
             if mode != .set {
                 let existing = find(key, now: now)

@@ -103,6 +103,12 @@ struct StoreState: @unchecked Sendable {
         UInt32(truncatingIfNeeded: slab &<< Int(slabShift &- blockShift))
     }
 
+    /// What the store and the length of a key decide of an item's form.
+    @inline(__always)
+    func formBits(keyLength: Int) -> UInt8 {
+        keyLength > ItemForm.shortKeyMax ? checked | ItemForm.longKey.rawValue : checked
+    }
+
     /// Absolute milliseconds when the item dies; `Int64.max`: never.
     @inline(__always)
     func expiry(of item: Item) -> Int64 {

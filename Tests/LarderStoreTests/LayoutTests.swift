@@ -50,7 +50,7 @@ import Testing
 
     @Test func headersArePinned() {
         func form(_ valueLength: Int, _ flags: UInt32, expires: Bool, wideCas: Bool) -> ItemForm {
-            ItemForm(keyLength: 255, valueLength: valueLength, clientFlags: flags, expires: expires, wideCas: wideCas)
+            ItemForm(valueLength: valueLength, clientFlags: flags, expires: expires, wideCas: wideCas)
         }
         #expect(form(0, 0, expires: false, wideCas: false).headerBytes == 10)
         #expect(form(0xffff, 0, expires: false, wideCas: false).headerBytes == 10)
@@ -71,8 +71,8 @@ import Testing
     @Test func headersOfLongKeysArePinned() {
         func form(_ keyLength: Int, _ valueLength: Int = 0, all: Bool = false) -> ItemForm {
             ItemForm(
-                keyLength: keyLength, valueLength: valueLength, clientFlags: all ? 1 : 0, expires: all, wideCas: all,
-                checked: all ? ItemForm.checked.rawValue : 0)
+                valueLength: valueLength, clientFlags: all ? 1 : 0, expires: all, wideCas: all,
+                fixedBits: (keyLength > 255 ? ItemForm.longKey.rawValue : 0) | (all ? ItemForm.checked.rawValue : 0))
         }
         #expect(form(255).headerBytes == 10 && !form(255).contains(.longKey))
         for length in [256, 2048, 65_535] {

@@ -45,18 +45,17 @@ struct ItemForm: OptionSet {
     /// The longest key whose length fits the item's first eight bytes.
     static let shortKeyMax = 255
 
-    /// - Parameter checked: the bit `checked`, or 0.
+    /// - Parameter fixedBits: `StoreState.formBits(keyLength:)`.
     @inline(__always)
     init(
-        keyLength: Int, valueLength: Int, clientFlags: UInt32, expires: Bool, wideCas: Bool, binaryKey: Bool = false,
-        checked: UInt8 = 0
+        valueLength: Int, clientFlags: UInt32, expires: Bool, wideCas: Bool, binaryKey: Bool = false,
+        fixedBits: UInt8 = 0
     ) {
-        var bits: UInt8 = binaryKey ? checked | Self.binaryKey.rawValue : checked
+        var bits: UInt8 = binaryKey ? fixedBits | Self.binaryKey.rawValue : fixedBits
         if wideCas { bits |= Self.wideCas.rawValue }
         if expires { bits |= Self.expires.rawValue }
         if clientFlags != 0 { bits |= Self.clientFlags.rawValue }
         if valueLength > 0xffff { bits |= Self.longValue.rawValue }
-        if keyLength > Self.shortKeyMax { bits |= Self.longKey.rawValue }
         rawValue = bits
     }
 
@@ -147,7 +146,12 @@ struct ItemForm: OptionSet {
     var valueBytes: [UInt8] { Array(UnsafeRawBufferPointer(start: value, count: valueLength)) }
 
     @inline(__always)
-    var totalBytes: Int { form.headerBytes &+ keyLength &+ valueLength }
+    var totalBytes: Int {
+        guard form.rawValue & (ItemForm.longKey.rawValue | ItemForm.longValue.rawValue) == 0 else {
+            return form.headerBytes &+ keyLength &+ valueLength
+        }
+        return form.headerBytes &+ Int(head >> 16 & 0xff) &+ Int(head >> 48)
+    }
 
     /// Whether the item was found since it was stored, as of when this view was taken.
     @inlinable @inline(__always)
@@ -252,15 +256,15 @@ struct ItemShape {
     var keyIsBinary = false
     /// Low 16 bits of the second of the last access.
     var accessed: UInt16 = 0
-    /// `StoreState.checked`: whether there is a checksum.
-    var checked: UInt8 = 0
+    /// `StoreState.formBits(keyLength:)`.
+    var fixedBits: UInt8 = 0
 
     @inline(__always)
     func form(wideCas: Bool) -> ItemForm {
         ItemForm(
-            keyLength: keyLength, valueLength: valueLength, clientFlags: clientFlags,
+            valueLength: valueLength, clientFlags: clientFlags,
             expires: expiryMilliseconds != Int64.max, wideCas: wideCas, binaryKey: keyIsBinary,
-            checked: checked)
+            fixedBits: fixedBits)
     }
     @inline(__always)
     func totalBytes(wideCas: Bool) -> Int {

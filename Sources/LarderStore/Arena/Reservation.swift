@@ -34,8 +34,11 @@ struct Reservation: ~Copyable {
     // MARK: 1. Writing
 
     /// Writes the item's header and key, and returns where its value goes.
+    /// - Parameter isShort: whether the key is known to be one of up to `ItemForm.shortKeyMax` bytes.
     @inline(__always)
-    func writeHeader(_ shape: ItemShape, key: UnsafeRawPointer, _ state: StoreState) -> UnsafeMutableRawPointer {
+    func writeHeader(
+        _ shape: ItemShape, key: UnsafeRawPointer, isShort: Bool = false, _ state: StoreState
+    ) -> UnsafeMutableRawPointer {
         let item = state.address(ofBlock: block)
         let slab = state.slabs.record(state.slabIndex(ofBlock: block))
         assert(
@@ -49,7 +52,8 @@ struct Reservation: ~Copyable {
         head |= UInt64(UInt8(truncatingIfNeeded: shape.keyLength)) << 16
         head |= delta << 24
         head |= UInt64(UInt16(truncatingIfNeeded: shape.valueLength)) << 48
-        if form.rawValue & ItemForm.longKey.rawValue != 0 {
+        assert(form.contains(.longKey) == (shape.keyLength > ItemForm.shortKeyMax))
+        if !isShort, form.rawValue & ItemForm.longKey.rawValue != 0 {
             state.noteLongKey()
             head &= ~0xff_0000
             item.storeBytes(
