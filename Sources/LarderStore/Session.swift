@@ -19,6 +19,9 @@ public enum WriteMode: UInt8, Sendable {
 ///
 /// SAFETY: the key's bytes stay where they are as long as this is used.
 @safe public struct HashedKey {
+    /// The longest key of an item.
+    public static let lengthMax = 65_535
+
     public let bytes: UnsafeRawPointer
     public let length: Int
     public let hash: UInt64
@@ -98,7 +101,7 @@ public struct Session: ~Copyable {
     @inline(__always)
     public func end() { state.goOffline(slot) }
 
-    /// - Parameter length: 0 to 255 bytes.
+    /// - Parameter length: 0 to `HashedKey.lengthMax` bytes.
     @inline(__always)
     public func hashed(_ key: UnsafeRawPointer, length: Int) -> HashedKey {
         HashedKey(bytes: key, length: length, hash: KeyHash.hash(key, count: length, seed: state.hashSeed))

@@ -2,7 +2,7 @@ import CLarderArena
 
 /// One key of many that are looked for together, and what was found under it.
 public struct Lookup {
-    /// The key: 1 to 250 bytes. The caller fills these in.
+    /// The key: 1 byte to `HashedKey.lengthMax`. The caller fills these in.
     public var key: UnsafeRawPointer
     public var keyLength: Int
     public internal(set) var hash: UInt64 = 0

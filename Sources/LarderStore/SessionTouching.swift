@@ -27,7 +27,7 @@ extension Session {
             let shape = ItemShape(
                 keyLength: key.length, valueLength: item.valueLength, clientFlags: item.clientFlags,
                 expiryMilliseconds: expiry, cas: state.cas(of: item), order: state.order(of: item),
-                keyIsBinary: item.keyIsBinary, checked: state.checked)
+                keyIsBinary: item.keyIsBinary, fixedBits: state.formBits(keyLength: key.length))
             guard let place = state.reserve(shape, now: now, slot) else {
                 return .noMemory
             }

@@ -5,7 +5,7 @@
 extension Session {
     /// Stores a value; the store drops others when it is full.
     /// - Parameters:
-    ///   - key: 1 to 250 bytes.
+    ///   - key: 1 byte to `HashedKey.lengthMax`, or to the limit of a store with limits.
     ///   - expiry: absolute milliseconds, `Int64.max` for never.
     @discardableResult
     public func set(_ key: String, to value: [UInt8], expiry: Int64 = Int64.max, now: Int64) -> StoreOutcome {
@@ -41,7 +41,7 @@ extension Session {
     private func turn<Result>(_ key: String, _ now: Int64, _ body: (HashedKey) -> Result) -> Result? {
         var key = key
         return key.withUTF8 { bytes in
-            guard let start = bytes.baseAddress, (1...250).contains(bytes.count) else { return nil }
+            guard let start = bytes.baseAddress, (1...HashedKey.lengthMax).contains(bytes.count) else { return nil }
             repair()
             begin(now: now)
             defer { end() }

@@ -48,7 +48,7 @@ public struct WriteOptions: Sendable {
 extension Session {
     /// Stores a value under a key.
     /// - Parameters:
-    ///   - key: 1 to 250 bytes.
+    ///   - key: 1 byte to `HashedKey.lengthMax`, or to the limit of a store with limits. A longer one is `.tooLarge`.
     ///   - expiry: absolute milliseconds, `Int64.max` for never; one that is past stores an item
     ///     that nobody will see. `append` and `prepend` keep the old one, and the old flags.
     ///   - cas: what is compared with; 0 equals none for `.compareAndSwap`, and asks nothing of the others.
@@ -109,11 +109,12 @@ extension Session {
     ) -> StoreResult? {
         let state = self.state
         let slot = self.slot
-        guard state.bounds == nil, !slot.pointee.mayBeDense, expiry > now, state.hasOverflowReserve, !state.isCondemned
+        guard state.bounds == nil, !slot.pointee.mayBeDense, expiry > now, state.hasOverflowReserve, !state.isCondemned,
+            key.length <= ItemForm.shortKeyMax
         else { return nil }
         let shape = ItemShape(
             keyLength: key.length, valueLength: valueLength, clientFlags: clientFlags, expiryMilliseconds: expiry,
-            accessed: ItemState.accessed(now), checked: state.checked)
+            accessed: ItemState.accessed(now), fixedBits: state.checked)
         let bytes = shape.totalBytes(wideCas: false)
         guard bytes <= state.process.pointee.configuration.itemBytesMax,
             state.blockCount(forBytes: bytes) <= state.blocksPerSlab
@@ -123,7 +124,7 @@ extension Session {
             shift: state.process.pointee.configuration.bucketShift)
         guard let place = state.reserveInOpenSlab(shape, bucket, slot) else { return nil }
         state.crashPoint()
-        let target = place.writeHeader(shape, key: key.bytes, state)
+        let target = place.writeHeader(shape, key: key.bytes, isShort: true, state)
         target.copyMemory(from: value, byteCount: valueLength)
         place.sign(state)
         return publishSet(place, key, valueLength: valueLength)
@@ -134,6 +135,7 @@ extension Session {
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
         clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
     ) -> StoreResult {
+        guard key.length <= HashedKey.lengthMax else { return StoreResult(.tooLarge) }
         if slot.pointee.mayBeDense { growIndexIfDense(now: now) }
         var refills = 0
         for _ in 0..<Self.attemptsMax {
@@ -146,7 +148,7 @@ extension Session {
             var shape = ItemShape(
                 keyLength: key.length, valueLength: valueLength, clientFlags: clientFlags,
                 expiryMilliseconds: expiry, cas: options.newCas, keyIsBinary: options.keyIsBinary,
-                accessed: ItemState.accessed(now), checked: state.checked)
+                accessed: ItemState.accessed(now), fixedBits: state.formBits(keyLength: key.length))
             var old: OldValue?
             if mode != .set {
                 let existing = find(key, now: now)

@@ -103,6 +103,12 @@ struct StoreState: @unchecked Sendable {
         UInt32(truncatingIfNeeded: slab &<< Int(slabShift &- blockShift))
     }
 
+    /// What the store and the length of a key decide of an item's form.
+    @inline(__always)
+    func formBits(keyLength: Int) -> UInt8 {
+        keyLength > ItemForm.shortKeyMax ? checked | ItemForm.longKey.rawValue : checked
+    }
+
     /// Absolute milliseconds when the item dies; `Int64.max`: never.
     @inline(__always)
     func expiry(of item: Item) -> Int64 {
@@ -154,6 +160,8 @@ struct ProcessState {
     var overflowLineCount: UInt64 = 0
     /// Atomic; when a delayed flush falls due, `Int64.max` when none is.
     var flushAtMilliseconds: UInt64 = UInt64(Int64.max)
+    /// Atomic; 1 once the version of the format was raised for long keys.
+    var hasLongKeys: UInt32 = 0
     /// The superblock's copy behind the arena of a file.
     var secondSuperblock: Shared<larder_superblock>?
     /// Slabs opened up to this one were flushed. Atomic; changed under the space lock.

@@ -2,6 +2,9 @@ import LarderWire
 
 /// A packet of the uwsgi protocol. What it comes to must not depend on how the input is cut.
 struct UwsgiTarget: Fuzzed {
+    /// So that keys of all lengths fit the inputs, and some are too long.
+    private static let keyLengthMax = 300
+
     func run(_ input: [UInt8]) {
         guard let input = ParserInput(input) else { return }
         if outcome(input.bytes, input.ends) != outcome(input.bytes, [input.bytes.count]) {
@@ -58,7 +61,8 @@ struct UwsgiTarget: Fuzzed {
             var parser = UwsgiParser()
             var request = Request()
             var cursor = 0
-            let step = parser.next(copy.base, cursor: &cursor, end: copy.count, request: &request)
+            let step = parser.next(
+                copy.base, cursor: &cursor, end: copy.count, keyLengthMax: Self.keyLengthMax, request: &request)
             guard cursor >= 0, cursor <= copy.count else { fault("the cursor is at \(cursor) of \(copy.count)") }
             switch step {
             case .needMore: if cursor != 0 { fault("the cursor has moved") }

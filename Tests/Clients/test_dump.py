@@ -263,6 +263,34 @@ class TestWithUwsgi:
         finally:
             uwsgi.stop()
 
+    def test_long_keys(self, start_server, tmp_path):
+        """From a uWSGI to a Larder, from there to another one, and from that one to a uWSGI."""
+        shape = "items=60,blocksize=32"
+        seed = random.randrange(1 << 32)
+        print("seed", seed)
+        numbers = random.Random(seed)
+        lengths = [1, 250, 251, 255, 256, 257, 2047, 2048] + [numbers.randint(1, 2048) for _ in range(40)]
+        items = {numbers.randbytes(length): b"value-%d" % length for length in lengths}
+        first = UwsgiClient(tmp_path, f"name=x,{shape}")
+        try:
+            for key, value in items.items():
+                assert first.set(key, value, 0, "x") is True
+            larder = Larder(start_server, f"{shape},sync=127.0.0.1:{first.socket_port}")
+            larder.line(f"has {len(items)} items")
+        finally:
+            first.stop()
+        other = Larder(start_server, f"{shape},sync={larder.place}")
+        other.line(f"has {len(items)} items")
+        (tmp_path / "last").mkdir()
+        last = UwsgiClient(tmp_path / "last", f"name=x,{shape},sync={other.place}")
+        try:
+            for key, value in items.items():
+                for each in [larder, other]:
+                    assert remote(int(each.place.split(":")[1]), key, b"x") == (value, 0), len(key)
+                assert last.get(key, "x") == value, len(key)
+        finally:
+            last.stop()
+
     @MODES
     def test_to_uwsgi(self, start_server, tmp_path, mode):
         larder = Larder(start_server, f"{SHAPE}{mode}")
@@ -433,9 +461,10 @@ class TestTaking:
 
     def test_what_does_not_fit_is_named(self, start_server, peers):
         long = [bytes([65 + n]) * 251 for n in range(5)]
-        data = dump_of(items_of(b"k", *long) + [(b"expired", b"v", 200_000_000, 0, 0)], keysize=300)
+        data = dump_of([(key, b"x" * 16, 0, 0, 0) for key in long] + items_of(b"k")
+                       + [(b"expired", b"v", 200_000_000, 0, 0)], keysize=300)
         peer = peers(giving(data))
-        larder = Larder(start_server, f"items=8,blocksize=16,keysize=300,sync={peer.place}")
+        larder = Larder(start_server, f"items=8,blocksize=16,max_item_size=15,keysize=300,sync={peer.place}")
         line = larder.line("has 1 items")
         assert '5 do not fit: "AAAA' in line and "and 2 more" in line and "1 have expired" in line
         assert larder.client.get(b"k") == b"dumped-k"

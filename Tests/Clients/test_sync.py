@@ -243,12 +243,14 @@ class TestReceiving:
         larder.send(
             b"", b"\x6f", bytes.fromhex("6e05000b 0100 6b 0000"), bytes.fromhex("6f06000b 0100 6b 0000"),
             bytes.fromhex("6f050009 0100 6b 0000"), bytes.fromhex("6f05000a 0100 6b ffff"),
-            bytes.fromhex("6f03000b ffff 6b"), packet(10, b"k" * 251, b"v", b"0"), packet(10, b"k", b"w", b"-1"))
+            bytes.fromhex("6f03000b ffff 6b"), packet(10, b"k" * 2049, b"v", b"0"), packet(10, b"k", b"w", b"-1"))
         # uWSGI's clear sends these.
         larder.send(*[bytes.fromhex("6f02000b 0000")] * 3, packet(10, b"", b"v", b"0"), stored(b"end", b"v"))
         poll(lambda: larder.client.get(b"end"), "all are received")
         assert larder.client.get(b"k") == b"v"
-        assert (larder.count("malformed"), larder.count("received")) == (9, 5)
+        counts = [larder.count(name) for name in ["malformed", "dropped", "received"]]
+        # The longest key of the cache has 2,048 bytes.
+        assert counts == [8, 1, 5]
 
     def test_what_has_no_room(self, start_server):
         """The old value is dropped, so the cache has no value older than the received one."""
@@ -424,6 +426,85 @@ class TestAmongLarders:
                 client.close()
         assert flooding.exitcode == 0
         larder.server.assert_alive()
+
+
+class TestLongKeys:
+    """Their clients speak the uwsgi protocol. The other side is a socket, a Larder, or a real uWSGI."""
+
+    @staticmethod
+    def server(start_server, nodes, port, fields=SHAPE):
+        server = start_server(
+            "--cache", f"name=synced,{fields}" + listing(nodes=nodes, udp=[at(port)]), "--uwsgi", "127.0.0.1:0")
+        return server, server.addresses[1][1]
+
+    @staticmethod
+    def ask(port, command, key, value=b""):
+        """Whether the answer is ok."""
+        fields = [b"cmd", command, b"key", key, *([b"size", b"%d" % len(value)] if value else [])]
+        with Connection(("127.0.0.1", port)) as connection:
+            connection.send(packet(17, *fields) + value)
+            return b"status\x02\x00ok" in connection.read_until_closed()
+
+    def test_datagrams(self, start_server, peer):
+        port = free_port()
+        server, uwsgi = self.server(start_server, [peer.place], port, "items=50,blocksize=70000,keysize=65535")
+        for length in [250, 251, 255, 256, 257, 2048, 60_000]:
+            key = random.Random(length).randbytes(length)
+            assert self.ask(uwsgi, b"update", key, b"v")
+            assert peer.receive() == stored(key, b"v")
+            assert self.ask(uwsgi, b"del", key)
+            assert peer.receive() == deleted(key)
+        # Key and value do not fit together, so a delete is sent.
+        assert self.ask(uwsgi, b"update", b"k" * 60_000, b"v" * 6000)
+        assert peer.receive() == deleted(b"k" * 60_000)
+        # A flush sends a delete of each key to a node that is no Larder.
+        keys = {bytes([65 + n]) * (255 + n) for n in range(5)}
+        for key in keys:
+            assert self.ask(uwsgi, b"update", key, b"v")
+            assert peer.receive() == stored(key, b"v")
+        assert self.ask(uwsgi, b"clear", b"")
+        assert peer.receive() == CLEAR
+        assert {peer.receive() for _ in range(6)} == {deleted(key) for key in keys | {b"k" * 60_000}}
+        server.assert_alive()
+
+    def test_received(self, start_server):
+        port = free_port()
+        server, uwsgi = self.server(start_server, [], port)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for length in [250, 251, 255, 256, 257, 2048]:
+                key = random.Random(length).randbytes(length)
+                sender.sendto(stored(key, b"v"), ("127.0.0.1", port))
+                poll(lambda: self.ask(uwsgi, b"exists", key), f"{length} bytes arrive", interval=0.02)
+                sender.sendto(deleted(key), ("127.0.0.1", port))
+                poll(lambda: not self.ask(uwsgi, b"exists", key), f"{length} bytes are deleted", interval=0.02)
+            # Longer than keysize.
+            for datagram in [stored(b"k" * 2049, b"v"), deleted(b"k" * 2049)]:
+                sender.sendto(datagram, ("127.0.0.1", port))
+
+            def dropped():
+                return int(server.stats("caches")["synced:sync_dropped"])
+
+            poll(lambda: dropped() == 2, "both are dropped", interval=0.02)
+
+    def test_with_uwsgi(self, start_server, tmp_path):
+        ours, theirs, third = free_port(), free_port(), free_port()
+        real = UwsgiClient(
+            tmp_path, f"name=synced,items=1001,blocksize=70000{listing(nodes=[at(ours)], udp=[at(theirs)])}")
+        try:
+            _, uwsgi = self.server(start_server, [at(theirs), at(third)], ours)
+            _, other = self.server(start_server, [at(ours)], third)
+            for length in [250, 251, 255, 256, 2048]:
+                key = random.Random(length).randbytes(length)
+                assert self.ask(uwsgi, b"update", key, b"ours")
+                poll(lambda: real.get(key, "synced") == b"ours", f"{length} bytes arrive", interval=0.02)
+                poll(lambda: self.ask(other, b"exists", key), f"{length} bytes arrive at the other", interval=0.02)
+                assert real.update(key, b"theirs", 0, "synced") is True
+                poll(lambda: remote(uwsgi, key, b"synced")[0] == b"theirs", f"{length} come back", interval=0.02)
+                assert self.ask(uwsgi, b"del", key)
+                poll(lambda: real.exists(key, "synced") is None, f"{length} bytes are deleted", interval=0.02)
+                poll(lambda: not self.ask(other, b"exists", key), f"{length} are deleted there", interval=0.02)
+        finally:
+            real.stop()
 
 
 class TestWithUwsgi:

@@ -47,7 +47,9 @@ def test_each_function(uwsgi, start_server, tmp_path, place):
     print("seed", seed)
     values = random.Random(seed)
     for size in [1, 2, 100, 4095, 4096, 4097, 65_535, 65_536, 200_000, 1 << 20]:
-        key, value = values.randbytes(values.randint(1, 250)), values.randbytes(size)
+        # Any bytes, as many as uWSGI's own default of keysize allows.
+        length = values.choice([1, 250, 251, 255, 256, 257, 2047, 2048, values.randint(1, 2048)])
+        key, value = values.randbytes(length), values.randbytes(size)
         assert uwsgi.get(key, big) is None
         assert uwsgi.exists(key, big) is None
         assert uwsgi.set(key, value, 0, big) is True
@@ -76,8 +78,8 @@ def test_each_function(uwsgi, start_server, tmp_path, place):
     assert uwsgi.update(b"k", b"123456789", 0, small) is None
     assert uwsgi.get(b"k", small) == b"12345678"
     assert uwsgi.update(b"k", bytes(3 << 20), 0, big) is None
-    assert uwsgi.get(b"x" * 251, big) is None
-    assert uwsgi.set(b"x" * 251, b"v", 0, big) is None
+    assert uwsgi.get(b"x" * 2049, big) is None
+    assert uwsgi.set(b"x" * 2049, b"v", 0, big) is None
     assert uwsgi.set(b"k", b"v", 0, f"nobody@{where}") is None
     assert uwsgi.update(b"gone", b"v", -1, big) is True
     assert uwsgi.get(b"gone", big) is None
@@ -86,6 +88,86 @@ def test_each_function(uwsgi, start_server, tmp_path, place):
     assert uwsgi.clear(big) is True
     assert uwsgi.get(b"n", big) is None
     assert uwsgi.get(b"k", small) == b"12345678"
+
+
+def test_keys_are_as_long_as_in_uwsgi(start_server, tmp_path):
+    """The same calls to caches of a real uWSGI and of a Larder, with keys of every length near the limits."""
+    caches = ["name=usual,items=50", "name=longer,items=50,keysize=3900", "name=shorter,items=50,keysize=300"]
+    server = start_server(*(each for cache in caches for each in ("--cache2", cache)), "--uwsgi", "127.0.0.1:0")
+    client = UwsgiClient(tmp_path, *caches)
+    try:
+        for cache, limit in [("usual", 2048), ("longer", 3900), ("shorter", 300)]:
+            answers = []
+            for where in [cache, f"{cache}@127.0.0.1:{server.addresses[1][1]}"]:
+                calls = []
+                for length in [1, 250, 251, 255, 256, 257, 300, 301, 2048, 2049, 3900, 3901]:
+                    key = bytes(n * 7 % 256 for n in range(length))
+                    calls.append([
+                        client.get(key, where), client.set(key, b"v", 0, where), client.set(key, b"w", 0, where),
+                        client.exists(key, where), client.get(key, where), client.update(key, b"12345678", 60, where),
+                        client.get(key, where), client.num(key, where),
+                        client("del", key, where), client("del", key, where), client.exists(key, where)])
+                    assert (calls[-1][1] is True) == (length <= limit), (where, length, calls[-1])
+                answers.append(calls)
+            assert answers[0] == answers[1], cache
+    finally:
+        client.stop()
+
+
+def test_the_longest_keys(start_server):
+    server = start_server("--cache", "name=a,items=10,keysize=65535,listen=:0", "--uwsgi", "127.0.0.1:0")
+    address, listener = server.addresses[1:]
+    key = random.Random(4).randbytes(65_400)
+    assert exchange(address, packet(17, dictionary(cmd=b"set", key=key, size=b"5"), b"HELLO")) == OK
+    assert exchange(address, packet(17, dictionary(cmd=b"exists", key=key))) == OK
+    assert exchange(address, packet(0, key)) == packet(0, b"HELLO")
+    with Connection(listener) as watcher:
+        assert watcher.ask(b"watch fetchers\r\n") == b"OK"
+        middle = b"%n" * 1500
+        assert exchange(address, packet(17, dictionary(cmd=b"get", key=middle))) != OK
+        while not watcher.received.endswith(b"\n"):
+            watcher._fill()
+        line = bytes(watcher.received)
+        # The first 255 bytes.
+        assert b"key=" + b"%25n" * 127 + b"%25 status=not_found" in line, line
+    with Connection(listener) as connection:
+        assert connection.stats()["curr_items"] == "1"
+        # No line of a memcached port has such a key.
+        assert connection.ask(b"lru_crawler metadump all\r\n") == b"OK"
+        assert connection.read_line() == b"END"
+    assert exchange(address, packet(2, key)) == b""
+    assert exchange(address, packet(17, dictionary(cmd=b"exists", key=key))) != OK
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_long_keys_outlive_the_process(start_server, tmp_path, end):
+    path = tmp_path / "store"
+    arguments = ["--cache", f"name=a,items=500,blocksize=100,store={path}", "--uwsgi", "127.0.0.1:0"]
+    server = start_server(*arguments)
+    keys = [random.Random(n).randbytes(length) for n, length in enumerate([8, 250, 255, 256, 1000, 2048] * 20)]
+
+    def ask(command, key, value=b""):
+        fields = {"cmd": command, "key": key} | ({"size": b"%d" % len(value)} if value else {})
+        return exchange(server.addresses[1], packet(17, dictionary(**fields), value))
+
+    def versions():
+        data = path.read_bytes()
+        return [int.from_bytes(data[place + 8:place + 12], "little") for place in [0, len(data) - 4096]]
+
+    for key in keys:
+        if len(key) < 256:
+            assert ask(b"set", key, b"v" + key[:50]) == OK
+    # An older Larder opens the file until a long key is in it.
+    assert versions() == [2, 2]
+    for key in keys:
+        if len(key) > 255:
+            assert ask(b"set", key, b"v" + key[:50]) == OK
+    assert versions() == [3, 3]
+    server.kill() if end == "kill" else server.stop()
+    server = start_server(*arguments)
+    for key in keys:
+        assert ask(b"get", key).endswith(b"v" + key[:50]), len(key)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["store"]
 
 
 def test_memcached_clients_see_the_same_items(uwsgi, start_server):

@@ -272,11 +272,18 @@ private func warnings(_ arguments: [String]) -> [String] {
             for blockBytes in [1, 64, 4096, 65_536, 1 << 20] {
                 for isBitmap in [true, false] where items * blockBytes < 70 << 30 {
                     let settings = try cache("name=x,items=\(items),blocksize=\(blockBytes),bitmap=\(isBitmap)")
-                    let arena = StoreSize.arena(settings, sessions: 4)
-                    #expect(arena.bytes > items * (blockBytes + 290) + settings.valueBytesMax)
-                    #expect(arena.bytes <= 1 << 38 && arena.bytes / arena.slabBytes >= 36)
-                    #expect(arena.slabBytes & (arena.slabBytes - 1) == 0)
-                    if !isBitmap { #expect(arena.slabBytes >= 2 * (blockBytes + 290)) }
+                    var usual = 0
+                    for keyBytes in [250, 2048, 65_535] {
+                        let arena = StoreSize.arena(settings, keyBytes: keyBytes, sessions: 4)
+                        let promised = items * (blockBytes + keyBytes + 40) + settings.valueBytesMax
+                        if keyBytes == 250 { usual = arena.bytes }
+                        // Longer keys do not make the store's blocks larger.
+                        #expect(arena.bytes > min(promised, (1 << 35) - 1))
+                        #expect(usual > 1 << 35 || arena.bytes <= 1 << 35)
+                        #expect(arena.bytes <= 1 << 38 && arena.bytes / arena.slabBytes >= 36)
+                        #expect(arena.slabBytes & (arena.slabBytes - 1) == 0)
+                        if !isBitmap { #expect(arena.slabBytes >= 2 * (blockBytes + 290)) }
+                    }
                 }
             }
         }

@@ -4,10 +4,10 @@ import Testing
 
 /// The uwsgi protocol, byte for byte as uWSGI 2.0.30 sends it, whole and cut at every byte.
 @Suite struct UwsgiTests {
-    private static let caches = ["--cache", "name=big,items=100,blocksize=64k", "--cache", "name=other,items=10"]
+    static let caches = ["--cache", "name=big,items=100,blocksize=64k", "--cache", "name=other,items=10"]
 
     /// One connection's bytes, and the answer.
-    private struct Exchange {
+    struct Exchange {
         let request: [UInt8]
         let answer: [UInt8]
 
@@ -15,11 +15,16 @@ import Testing
             self.request = bytes(request)
             self.answer = bytes(answer)
         }
+
+        init(_ request: [UInt8], _ answer: [UInt8]) {
+            self.request = request
+            self.answer = answer
+        }
     }
 
-    private static let ok = "6f0c0011 0600737461747573 02006f6b"
-    private static let notFound = "6f120011 0600737461747573 08006e6f74666f756e64"
-    private static let error = "6f0f0011 0600737461747573 05006572726f72"
+    static let ok = "6f0c0011 0600737461747573 02006f6b"
+    static let notFound = "6f120011 0600737461747573 08006e6f74666f756e64"
+    static let error = "6f0f0011 0600737461747573 05006572726f72"
     private static let setHello =
         "6f300011 0300636d640300736574 03006b657901006b 040073697a65010035 040073697a65010035 050063616368650300626967"
         + "68656c6c6f"
@@ -139,14 +144,14 @@ import Testing
     // MARK: Holding them
 
     /// Each exchange on a connection of its own, in order: whole, byte by byte, and with each request cut at each byte.
-    private func hold(_ exchanges: [Exchange], options: [String] = caches) throws {
+    func hold(_ exchanges: [Exchange], options: [String] = caches) throws {
         try hold(exchanges, options) { [$0] }
         try hold(exchanges, options) { $0.map { [$0] } }
         let longest = exchanges.map(\.request.count).max() ?? 0
         for cut in 1..<longest { try hold(exchanges, options) { [Array($0.prefix(cut)), Array($0.dropFirst(cut))] } }
     }
 
-    private func hold(
+    func hold(
         _ exchanges: [Exchange], _ options: [String], cut: ([UInt8]) -> [[UInt8]]
     ) throws {
         let server = try InProcessServer(settings: settings(options), startMilliseconds: 1_759_256_400_500)
@@ -161,7 +166,7 @@ import Testing
         #expect(server.checkInvariants().isEmpty)
     }
 
-    private func settings(_ options: [String]) throws -> Settings {
+    func settings(_ options: [String]) throws -> Settings {
         guard case .serve(let settings, _) = parseCommandLine(options + ["--uwsgi", "0"]) else {
             throw WrongOptions()
         }
@@ -172,7 +177,7 @@ import Testing
 }
 
 /// The bytes of a hexadecimal text with spaces.
-private func bytes(_ text: String) -> [UInt8] {
+func bytes(_ text: String) -> [UInt8] {
     let digits = text.filter { $0 != " " }.compactMap(\.hexDigitValue)
     precondition(digits.count.isMultiple(of: 2))
     return stride(from: 0, to: digits.count, by: 2).map { UInt8(digits[$0] * 16 + digits[$0 + 1]) }

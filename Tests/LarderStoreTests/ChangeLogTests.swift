@@ -24,9 +24,10 @@ import Testing
             let dropped = driver.session.takeChanges(into: &bytes)
             #expect(dropped == 0)
             var keys: [String] = []
-            while let length = bytes.first.map(Int.init) {
-                keys.append(String(decoding: bytes[1...length], as: UTF8.self))
-                bytes.removeFirst(length + 1)
+            while bytes.count >= 2 {
+                let length = Int(bytes[0]) | Int(bytes[1]) << 8
+                keys.append(String(decoding: bytes[2..<length + 2], as: UTF8.self))
+                bytes.removeFirst(length + 2)
             }
             let hasMore = driver.session.hasChanges
             #expect(!hasMore)

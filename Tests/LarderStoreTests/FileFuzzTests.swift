@@ -64,7 +64,7 @@ private final class FuzzedFile {
         let store = try Store(configuration)
         let driver = try StoreDriver(store)
         for number in 0..<random.number(20...300) {
-            let key = Array("key-\(random.number(0...120))".utf8)
+            let key = [UInt8](keyOfAnyLength: random.number(0...120))
             let length =
                 random.once(in: 12)
                 ? random.number(slabBytes...3 * slabBytes) : random.number(0...random.number(1...200))
@@ -75,7 +75,7 @@ private final class FuzzedFile {
                 if driver.store(.set, key, value, flags: flags, expiry: expiry, now: now).outcome == .stored {
                     stored[key, default: []].append((value, flags))
                 }
-                if random.once(in: 6) { _ = driver.delete(Array("key-\(random.number(0...120))".utf8), now: now) }
+                if random.once(in: 6) { _ = driver.delete([UInt8](keyOfAnyLength: random.number(0...120)), now: now) }
                 if random.once(in: 100) { driver.session.flush() }
             }
         }
@@ -108,7 +108,7 @@ private final class FuzzedFile {
         if let broken = store.checkInvariants().first { return broken }
         let driver = try StoreDriver(store)
         for number in 0...120 {
-            let key = Array("key-\(number)".utf8)
+            let key = [UInt8](keyOfAnyLength: number)
             guard let found = driver.turn(now, { $0.find(key, now: now) }) else { continue }
             outcome.itemsFound += 1
             let isKnown = (stored[key] ?? []).contains { $0.value == found.value && $0.flags == found.clientFlags }
@@ -116,14 +116,14 @@ private final class FuzzedFile {
         }
         // And it goes on working.
         for number in 0..<random.number(0...60) {
-            let key = Array("key-\(random.number(0...120))".utf8)
+            let key = [UInt8](keyOfAnyLength: random.number(0...120))
             let length = random.once(in: 8) ? random.number(slabBytes...3 * slabBytes) : random.number(0...300)
             let value = [UInt8].value(length, seed: UInt64(number))
             // Upkeep as well, and what expires meanwhile.
             let now = now + Int64(number * random.number(0...4000))
             let isThere = driver.turn(now) { driver in
                 if random.once(in: 50) { driver.session.flush() }
-                _ = driver.delete(Array("key-\(random.number(0...120))".utf8), now: now)
+                _ = driver.delete([UInt8](keyOfAnyLength: random.number(0...120)), now: now)
                 guard driver.set(key, value, now: now) == .stored else { return true }
                 return driver.find(key, now: now)?.value == value
             }

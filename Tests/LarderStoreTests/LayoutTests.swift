@@ -1,3 +1,4 @@
+import CLarderArena
 import Testing
 
 @testable import LarderStore
@@ -64,6 +65,26 @@ import Testing
                 && all.accessedOffset == 28)
         let some = form(0x10000, 0, expires: true, wideCas: false)
         #expect(some.expiryOffset == 8 && some.longValueOffset == 12)
+    }
+
+    /// The length of a long key takes two bytes, behind the fields that it may stand beside.
+    @Test func headersOfLongKeysArePinned() {
+        func form(_ keyLength: Int, _ valueLength: Int = 0, all: Bool = false) -> ItemForm {
+            ItemForm(
+                valueLength: valueLength, clientFlags: all ? 1 : 0, expires: all, wideCas: all,
+                fixedBits: (keyLength > 255 ? ItemForm.longKey.rawValue : 0) | (all ? ItemForm.checked.rawValue : 0))
+        }
+        #expect(form(255).headerBytes == 10 && !form(255).contains(.longKey))
+        for length in [256, 2048, 65_535] {
+            #expect(form(length).headerBytes == 12 && form(length).contains(.longKey))
+            #expect(form(length).longKeyOffset == 8 && form(length).accessedOffset == 10)
+        }
+        let all = form(256, 0x10000, all: true)
+        #expect(
+            all.headerBytes == 36 && all.checksumOffset == 28 && all.longKeyOffset == 32 && all.accessedOffset == 34)
+        for form in UInt8.min...UInt8.max {
+            #expect(Int(larder_header_bytes(form)) == ItemForm(rawValue: form).headerBytes, "\(form)")
+        }
     }
 
     @Test func shapesCountTheirHeader() {

@@ -11,7 +11,7 @@ import Testing
     private static let files =
         ProcessInfo.processInfo.environment["LARDER_READER_FILES"].flatMap { Int($0) } ?? 400
 
-    private static let keys = (0..<300).map { Array("key-\($0)".utf8) }
+    private static let keys = (0..<300).map { [UInt8](keyOfAnyLength: $0) }
 
     private static func value(_ key: Int) -> [UInt8] {
         .value(key % 50 == 0 ? 5000 : 20 + key, seed: UInt64(key))

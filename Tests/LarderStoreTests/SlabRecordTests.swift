@@ -28,7 +28,7 @@ import Testing
             let driver = try StoreDriver(store)
             var items: [[UInt8]: [UInt8]] = [:]
             for number in 0..<900 {
-                let key = [UInt8](key: "key-\(number)")
+                let key = Self.key(number)
                 // Slabs without expiry, slabs of time buckets, runs, and large items.
                 let length = number % 100 == 99 ? 3 * SlabRecordTests.slabBytes : number % 50 == 49 ? 1500 : number % 90
                 let expiry = number % 3 == 0 ? SlabRecordTests.now + 100_000 + Int64(number % 2) * 1_000_000 : Int64.max
@@ -37,13 +37,18 @@ import Testing
                     #expect(driver.set(key, value, expiry: expiry, now: SlabRecordTests.now) == .stored)
                     items[key] = value
                     guard number % 7 == 6 else { return }
-                    let gone = [UInt8](key: "key-\(number - 5)")
+                    let gone = Self.key(number - 5)
                     #expect(driver.delete(gone, now: SlabRecordTests.now) == .stored)
                     items[gone] = nil
                 }
             }
             self.items = items
             bytes = try file.bytes
+        }
+
+        /// A few keys are long.
+        private static func key(_ number: Int) -> [UInt8] {
+            number % 60 == 7 ? [UInt8](keyOfAnyLength: number) : [UInt8](key: "key-\(number)")
         }
 
         /// Opens the file with one bit changed.

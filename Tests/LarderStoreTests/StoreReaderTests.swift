@@ -41,7 +41,7 @@ import Testing
         let store = try Store(configuration)
         let driver = try StoreDriver(store)
         let reader = try ReaderDriver(file.path, access: access)
-        let keys = (0..<random.number(4...900)).map { Array("key-\($0)".utf8) }
+        let keys = (0..<random.number(4...900)).map { [UInt8](keyOfAnyLength: $0) }
         var now = Self.start
         var found = 0
         for step in 0..<120 {

@@ -133,6 +133,22 @@ import Testing
         #expect(store("k", [UInt8](repeating: 0, count: 66_000)) == nil)
     }
 
+    /// The key takes its length's place in the datagram, and that of the value.
+    @Test func longKeys() {
+        for length in [250, 251, 255, 256, 2048, SyncDatagram.lengthMax - 12] {
+            let key = String(repeating: "k", count: length)
+            #expect(store(key, [0x76]).flatMap { read($0) } == Message(.store, key, "v"), "\(length)")
+        }
+        #expect(store(String(repeating: "k", count: SyncDatagram.lengthMax - 11), [0x76]) == nil)
+        for length in [256, 2048, SyncDatagram.lengthMax - 8] {
+            let key = [UInt8](repeating: 0x6b, count: length)
+            let datagram = written { SyncEncoder.encodeDelete(key: key, keyLength: length, at: $0) }
+            #expect(datagram.flatMap { read($0) } == Message(.delete, String(repeating: "k", count: length)))
+        }
+        let key = [UInt8](repeating: 0x6b, count: SyncDatagram.lengthMax - 7)
+        #expect(written { SyncEncoder.encodeDelete(key: key, keyLength: key.count, at: $0) } == nil)
+    }
+
     @Test func times() {
         let now: Int64 = 1_795_956_409_500
         #expect(SyncExpiry.milliseconds(0, now: now) == Int64.max)

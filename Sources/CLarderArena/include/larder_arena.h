@@ -22,7 +22,9 @@
 #endif
 
 #define LARDER_ARENA_MAGIC 0x4152454E4452414CULL  // "LARDRENA" read as little-endian bytes
+// A file has the first version until a key of more than 255 bytes is stored in it, so older programs open it until then.
 #define LARDER_ARENA_VERSION 2
+#define LARDER_ARENA_VERSION_LONG_KEYS 3
 #define LARDER_BYTE_ORDER_MARK 0x01020304u
 #define LARDER_PAGE_BYTES 4096
 
@@ -179,7 +181,7 @@ static inline void larder_bucket_unlock(larder_bucket *bucket) {
 // --- Items --------------------------------------------------------------------------------------
 
 #define LARDER_HEADER(form) \
-    (10 + ((form) & 1) * 8 + ((form) & 2) * 2 + ((form) & 4) + ((form) & 8) / 2 + ((form) & 64) / 16)
+    (10 + ((form) & 1) * 8 + ((form) & 2) * 2 + ((form) & 4) + ((form) & 8) / 2 + ((form) & 96) / 16)
 #define LARDER_HEADERS_8(form) \
     LARDER_HEADER(form), LARDER_HEADER((form) + 1), LARDER_HEADER((form) + 2), LARDER_HEADER((form) + 3), \
     LARDER_HEADER((form) + 4), LARDER_HEADER((form) + 5), LARDER_HEADER((form) + 6), LARDER_HEADER((form) + 7)

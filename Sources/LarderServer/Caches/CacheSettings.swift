@@ -1,3 +1,5 @@
+import LarderWire
+
 /// What `--cache` says of one cache, with uWSGI's defaults (uWSGI, `--cache2`).
 package struct CacheSettings: Sendable, Equatable {
     /// One place of `listen=`.
@@ -43,7 +45,8 @@ package struct CacheSettings: Sendable, Equatable {
     package var isBitmap = false
     package var hashName = "djb33x"
     package var hashSize = 65_536
-    package var keyBytesMax = 2048
+    /// `keysize=`, as given.
+    package var givenKeyBytesMax: Int?
     package var storePath: String?
     package var storeSyncSeconds = 0
     /// `log=`: the durable log that changes go through, and that this cache's copies on other servers follow.
@@ -90,6 +93,12 @@ package struct CacheSettings: Sendable, Equatable {
     package var itemsMax: Int { max(0, (items ?? 0) - (isStrict ? 1 : 0)) }
     package var blocks: Int { givenBlocks ?? items ?? 0 }
 
+    /// `keysize`: the longest key.
+    package var keyBytesMax: Int { givenKeyBytesMax ?? Self.usualKeyBytesMax }
+
+    /// The longest key of an item: that of memcached in a cache of its kind.
+    package var itemKeyBytesMax: Int { isMemcachedShaped ? TextParser.keyLengthMax : keyBytesMax }
+
     /// The largest value: what the blocks hold, and no more than `max_item_size`.
     package var valueBytesMax: Int { min(blockValueBytesMax, givenValueBytesMax ?? Self.valueBytesLimit) }
 
@@ -119,4 +128,7 @@ package struct CacheSettings: Sendable, Equatable {
 
     /// No value is larger, in any cache.
     package static let valueBytesLimit = 1 << 30
+
+    /// uWSGI's default of `keysize`.
+    private static let usualKeyBytesMax = 2048
 }

@@ -105,8 +105,7 @@ package final class ServedCache: Sendable {
 
     static func configuration(_ cache: CacheSettings, _ server: Settings) -> StoreConfiguration {
         var configuration = arena(cache, server)
-        configuration.filePath =
-            cache.storePath ?? (cache.name == CacheSettings.defaultName ? server.storePath : nil)
+        configuration.filePath = filePath(cache, server)
         configuration.buckets = cache.buckets
         configuration.hashSeed = server.hashSeed
         configuration.fileSyncSeconds = cache.storeSyncSeconds
@@ -114,6 +113,10 @@ package final class ServedCache: Sendable {
         configuration.isTransferable = server.takeoverPath != nil
         configuration.usesHugePages = server.hugePages != .never
         return configuration
+    }
+
+    private static func filePath(_ cache: CacheSettings, _ server: Settings) -> String? {
+        cache.storePath ?? (cache.name == CacheSettings.defaultName ? server.storePath : nil)
     }
 
     private static func arena(_ cache: CacheSettings, _ server: Settings) -> StoreConfiguration {
@@ -127,10 +130,11 @@ package final class ServedCache: Sendable {
         }
         // The thread that loads another server's items has a session of its own.
         let sessions = server.threadCount + (cache.copiedPlaces.isEmpty ? 0 : 1)
-        let arena = StoreSize.arena(cache, sessions: sessions)
+        let keyBytes = StoreSize.keyBytes(of: cache, isInFile: filePath(cache, server) != nil)
+        let arena = StoreSize.arena(cache, keyBytes: keyBytes, sessions: sessions)
         var configuration = StoreConfiguration(
             memoryBytes: arena.bytes, slabBytes: arena.slabBytes,
-            itemBytesMax: cache.valueBytesMax + keyAndHeaderBytesMax, evicts: false,
+            itemBytesMax: cache.valueBytesMax + cache.keyBytesMax + headerBytesMax, evicts: false,
             bucketIntervalMilliseconds: interval, sessionsExpected: sessions)
         configuration.limits = limits(cache)
         configuration.keepsExpired = cache.keepsExpired
@@ -149,5 +153,5 @@ package final class ServedCache: Sendable {
         return limits
     }
 
-    private static let keyAndHeaderBytesMax = 512
+    private static let headerBytesMax = 512
 }

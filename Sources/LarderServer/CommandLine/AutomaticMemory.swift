@@ -57,7 +57,9 @@ struct AutomaticMemory: Equatable, Sendable {
         ]
         if settings.detailEnabled { parts.append(Part(bytes: Self.prefixesBytes, "stats detail")) }
         for cache in caches {
-            let arena = StoreSize.arena(cache, sessions: settings.threadCount).bytes
+            // The longest keys are counted only if `keysize` is given: most keys are far shorter.
+            let keyBytes = StoreSize.keyBytes(of: cache, isInFile: true)
+            let arena = StoreSize.arena(cache, keyBytes: keyBytes, sessions: settings.threadCount).bytes
             parts.append(Part(bytes: arena + arena / 100 * Self.tablesPercent, "cache \(cache.name)"))
         }
         parts.append(Part(bytes: Self.programBytes, "the program"))

@@ -43,7 +43,7 @@ struct CacheKey: Sendable {
             return ["djb33x", "murmur2", "random", "rand", "rr"].contains(settings.hashName)
         },
         number(["hashsize", "hash_size"], 1...Int(UInt32.max)) { $0.hashSize = $1 },
-        size(["keysize", "key_size"], 1...65_535) { $0.keyBytesMax = $1 },
+        size(["keysize", "key_size"], 1...65_535) { $0.givenKeyBytesMax = $1 },
     ]
 
     private static let files = [

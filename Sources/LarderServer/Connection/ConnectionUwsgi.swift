@@ -8,11 +8,16 @@ extension Connection {
     mutating func uwsgiStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
         let base = UnsafePointer(input.base)
         let start = input.start
-        let step = uwsgiParser.next(base, cursor: &input.start, end: input.end, request: &request)
+        let step = uwsgiParser.next(
+            base, cursor: &input.start, end: input.end, keyLengthMax: context.state.keyBytesMax, request: &request)
         switch step {
         case .request, .value:
             guard selectNamedCache(base, &context) else {
                 reply(.unknownCommand, &context)
+                return true
+            }
+            guard request.keyLength <= context.limits.keyBytesMax else {
+                reply(.badCommandLine, &context)
                 return true
             }
             request.exptime = Execute.exptime(inSeconds: request.exptime, now: context.now)

@@ -77,6 +77,8 @@ extension WorkerContext {
     /// Counts a key that was read.
     fileprivate mutating func noteKey(_ key: UnsafeRawPointer, length: Int, weight: Int) {
         sampling.noteKey(weight: weight)
+        // `stats hotkeys` lists the keys that clients of memcached can name.
+        guard length <= TextParser.keyLengthMax else { return }
         state.hotKeys.note(
             UnsafeRawBufferPointer(start: key, count: length), worker: number, cache: cacheNumber,
             weight: Double(weight), now: now)

@@ -31,7 +31,7 @@ extension ServedCache {
             ("name", .text(name)),
             ("hash", .text(isLimited ? settings.hashName : "wyhash")),
             ("hashsize", number(isLimited ? settings.hashSize : statistics.bucketCount)),
-            ("keysize", number(isLimited ? settings.keyBytesMax : 250)),
+            ("keysize", number(settings.itemKeyBytesMax)),
             // 0: only the memory limits the items.
             ("max_items", number(settings.items ?? 0)),
             ("blocks", number(isLimited ? settings.blocks : statistics.arenaBytes / statistics.blockBytes)),

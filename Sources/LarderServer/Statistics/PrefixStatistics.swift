@@ -30,7 +30,8 @@ package final class PrefixStatistics: Sendable {
 
     func record(_ key: UnsafeRawPointer, length: Int, _ change: (inout Counts) -> Void) {
         let bytes = UnsafeRawBufferPointer(start: key, count: length)
-        guard let end = bytes.firstIndex(of: delimiter) else { return }
+        // Prefixes of longer keys could be of any length.
+        guard length <= TextParser.keyLengthMax, let end = bytes.firstIndex(of: delimiter) else { return }
         let prefix = [UInt8](bytes[..<end])
         prefixes.withLock { prefixes in
             guard prefixes[prefix] != nil || prefixes.count < Self.prefixesMax else { return }

@@ -166,7 +166,8 @@ final class CacheSync: @unchecked Sendable {
     }
 
     private func sendDelete(of key: HashedKey, to isMeant: (SyncNode) -> Bool) {
-        let length = SyncEncoder.encodeDelete(key: key.bytes, keyLength: key.length, at: room)
+        // A key that no datagram holds was never sent with a value, either.
+        guard let length = SyncEncoder.encodeDelete(key: key.bytes, keyLength: key.length, at: room) else { return }
         send(length, to: isMeant)
     }
 

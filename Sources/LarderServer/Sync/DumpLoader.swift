@@ -182,7 +182,7 @@ struct DumpLoading: ~Copyable {
     private static let restMicroseconds: UInt32 = 50
     /// Keys of items that do not fit, for the log.
     private static let namesMax = 3
-    private static let keyLengthMax = 250
+    private static let nameBytesMax = 250
 
     private let session: Session
     private let clock: ServerClock
@@ -236,7 +236,7 @@ struct DumpLoading: ~Copyable {
         try decoder.take(bytes) { item in
             let expiry = SyncExpiry.milliseconds(Int64(clamping: item.expires), now: now)
             guard expiry > now else { return counts.expired += 1 }
-            guard let key = item.key.baseAddress, let value = item.value, item.key.count <= keyLengthMax else {
+            guard let key = item.key.baseAddress, let value = item.value else {
                 return note(unfit: item.key, &counts)
             }
             let hashed = session.hashed(key, length: item.key.count)
@@ -265,7 +265,8 @@ struct DumpLoading: ~Copyable {
     private static func note(unfit key: UnsafeRawBufferPointer, _ counts: inout Counts) {
         counts.unfit += 1
         guard counts.unfitNames.count < namesMax else { return }
-        counts.unfitNames.append("\"\(LogText.escaped(key.bindMemory(to: UInt8.self)))\"")
+        let name = UnsafeRawBufferPointer(rebasing: key.prefix(nameBytesMax)).bindMemory(to: UInt8.self)
+        counts.unfitNames.append("\"\(LogText.escaped(name))\"" + (key.count > nameBytesMax ? "..." : ""))
     }
 
     /// The dump is complete: what the file held and the other server has not goes.

@@ -203,7 +203,7 @@ struct DumpWriting {
                 let isLast = offset + part.count == entry.valueLength
                 session.begin(now: clock.now())
                 let isThere = keys.withUnsafeBytes { keys in
-                    // SAFETY: a key that was found lies there, of at most 255 bytes.
+                    // SAFETY: a key that was found lies there.
                     let start = keys.baseAddress.unsafelyUnwrapped + entry.keyStart
                     let key = session.hashed(start, length: entry.keyLength)
                     return session.readSnapshot(entry.number, key, offset: offset, into: part, isLast: isLast)

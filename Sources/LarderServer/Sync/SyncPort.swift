@@ -110,7 +110,7 @@ extension WorkerContext {
             guard state.settings.flushEnabled else { return .refused }
             if message.time > now { session.flush(atMilliseconds: message.time) } else { session.flush() }
         case .store, .delete:
-            guard message.keyLength <= Self.syncKeyLengthMax else { return .malformed }
+            guard message.keyLength <= limits.keyBytesMax else { return .dropped }
             // uWSGI's `clear` sends an empty key, which has no effect there, either.
             guard message.keyLength > 0 else { return .received }
             // SAFETY: offsets and lengths lie inside the datagram.
@@ -126,7 +126,4 @@ extension WorkerContext {
         }
         return .received
     }
-
-    /// The longest key of an item.
-    private static var syncKeyLengthMax: Int { 250 }
 }

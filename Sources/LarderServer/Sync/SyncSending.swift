@@ -19,7 +19,7 @@ extension UnsafeMutablePointer<WorkerCore> {
 /// Keys that were flushed. A server that is no Larder gets a delete for each of them.
 struct FlushedKeys {
     let cache: Int
-    /// Each key follows its length in one byte.
+    /// Each key follows its length in two bytes, as in the store's log of changes.
     let keys: [UInt8]
     var position = 0
 
@@ -79,8 +79,7 @@ extension WorkerContext {
                         continue
                     }
                     let item = items[place]
-                    keys.append(UInt8(truncatingIfNeeded: item.keyLength))
-                    keys.append(contentsOf: UnsafeRawBufferPointer(start: item.key, count: item.keyLength))
+                    keys.append(behindLength: UnsafeRawBufferPointer(start: item.key, count: item.keyLength))
                 }
             }
         }
@@ -121,10 +120,10 @@ extension WorkerContext {
         keys.withUnsafeBytes { bytes in
             guard let base = bytes.baseAddress else { return }
             while position < bytes.count, count < countMax {
-                let length = Int(bytes[position])
+                let length = Int(bytes[position]) | Int(bytes[position + 1]) << 8
                 // SAFETY: each length is followed by so many bytes: see `FlushedKeys` and the store's log of changes.
-                body(session.hashed(base + position + 1, length: length), session)
-                position += 1 + length
+                body(session.hashed(base + position + 2, length: length), session)
+                position += 2 + length
                 count += 1
             }
         }

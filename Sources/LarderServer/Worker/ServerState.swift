@@ -30,6 +30,8 @@ package final class ServerState: Sendable {
     /// its client that has read nothing for longest.
     let unreadBytes = Atomic(0)
     let unreadBytesMax: Int
+    /// The longest key of all caches.
+    let keyBytesMax: Int
     /// Clients closed because they did not read.
     let unreadClosed = Atomic(0)
     /// Clients closed because half-sent requests held too much memory.
@@ -91,6 +93,7 @@ package final class ServerState: Sendable {
         let largest = caches.reduce(0) { max($0, $1.sizeMax) }
         heldBytesMax = settings.automaticMemory?.clientBytesMax ?? max(AutomaticMemory.clientBytesUsual, 2 * largest)
         unreadBytesMax = heldBytesMax
+        keyBytesMax = caches.reduce(0) { max($0, $1.settings.itemKeyBytesMax) }
         durations = settings.admin == nil ? [] : (0..<settings.threadCount).map { _ in CommandDurations() }
         let hotKeys = HotKeys(workerCount: settings.threadCount)
         self.hotKeys = hotKeys

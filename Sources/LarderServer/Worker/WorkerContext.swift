@@ -258,6 +258,8 @@ struct CacheLimits {
     let sizeMax: Int
     /// All ones where `sizeMax` means the item, as memcached counts it; 0 where it means the value.
     let overheadMask: Int
+    /// The longest key.
+    let keyBytesMax: Int
     /// What `incr` starts from where there is no item; nil: it answers so.
     let mathInitial: UInt64?
     /// Whether changes go through a log.
@@ -267,6 +269,7 @@ struct CacheLimits {
         isReplicated = cache.replica != nil
         sizeMax = cache.sizeMax
         overheadMask = cache.settings.isMemcachedShaped ? -1 : 0
+        keyBytesMax = cache.settings.itemKeyBytesMax
         mathInitial = cache.settings.mathInitial
     }
 }

@@ -33,7 +33,7 @@ import CLarderArena
         guard room >= 8 else { return nil }
         self.start = start
         head = larder_load_head(start)
-        guard form.isSubset(of: .known), form.headerBytes <= room, totalBytes <= room else { return nil }
+        guard form.headerBytes <= room, totalBytes <= room else { return nil }
     }
 
     /// An item that this process writes itself.
@@ -48,7 +48,13 @@ import CLarderArena
     @inline(__always)
     var state: UInt8 { UInt8(truncatingIfNeeded: head >> 8) }
     @inline(__always)
-    var keyLength: Int { Int(head >> 16 & 0xff) }
+    var keyLength: Int {
+        guard form.contains(.longKey) else { return shortKeyLength }
+        return Int(start.loadUnaligned(fromByteOffset: form.longKeyOffset, as: UInt16.self))
+    }
+    /// 0 for a long key.
+    @inline(__always)
+    private var shortKeyLength: Int { Int(head >> 16 & 0xff) }
     @inline(__always)
     var valueLength: Int {
         let low = Int(head >> 48)
@@ -99,7 +105,11 @@ import CLarderArena
 
     /// Whether bytes like these can be an item with a checksum, before that is looked at.
     @inline(__always)
-    var isCandidate: Bool { form.contains(.checked) && keyLength > 0 }
+    var isCandidate: Bool {
+        guard form.contains(.checked) else { return false }
+        guard form.contains(.longKey) else { return shortKeyLength > 0 }
+        return shortKeyLength == 0 && keyLength > ItemForm.shortKeyMax
+    }
 
     @inline(__always)
     var isHole: Bool { form.contains(.dead) && !form.contains(.checked) }

@@ -9,7 +9,8 @@ import CLarderArena
 ///
 /// `form` says which optional fields there are, in this order, each aligned:
 /// a cas other than the order (8 bytes), the expiry in milliseconds from the slab's base (4), client
-/// flags (4), the upper bits of the value's length (4), a checksum (4, in files). `order` is the number
+/// flags (4), the upper bits of the value's length (4), a checksum (4, in files), the length of a key of more
+/// than 255 bytes (2), which has 0 in the byte `key len`. `order` is the number
 /// of the write, from the slab's base: of two copies of an item the later one has the higher number,
 /// whatever cas a client gave it. `accessed` (2) is the second of the last access, its low 16 bits. An
 /// item without expiry and flags costs 10 bytes, its rounding to a block of 8 and its index slot. Of
@@ -25,6 +26,9 @@ struct ItemForm: OptionSet {
     static var clientFlags: ItemForm { ItemForm(rawValue: 1 << 2) }
     @inlinable @inline(__always)
     static var longValue: ItemForm { ItemForm(rawValue: 1 << 3) }
+    /// The key has more than `shortKeyMax` bytes. Its length has two bytes of its own.
+    @inlinable @inline(__always)
+    static var longKey: ItemForm { ItemForm(rawValue: 1 << 5) }
     /// The item has a checksum: it lies in a file.
     @inlinable @inline(__always)
     static var checked: ItemForm { ItemForm(rawValue: 1 << 6) }
@@ -38,16 +42,16 @@ struct ItemForm: OptionSet {
     @inlinable @inline(__always)
     init(rawValue: UInt8) { self.rawValue = rawValue }
 
-    /// Bits that have a meaning.
-    static var known: ItemForm { ItemForm(rawValue: 0xdf) }
+    /// The longest key whose length fits the item's first eight bytes.
+    static let shortKeyMax = 255
 
-    /// - Parameter checked: the bit `checked`, or 0.
+    /// - Parameter fixedBits: `StoreState.formBits(keyLength:)`.
     @inline(__always)
     init(
         valueLength: Int, clientFlags: UInt32, expires: Bool, wideCas: Bool, binaryKey: Bool = false,
-        checked: UInt8 = 0
+        fixedBits: UInt8 = 0
     ) {
-        var bits: UInt8 = binaryKey ? checked | Self.binaryKey.rawValue : checked
+        var bits: UInt8 = binaryKey ? fixedBits | Self.binaryKey.rawValue : fixedBits
         if wideCas { bits |= Self.wideCas.rawValue }
         if expires { bits |= Self.expires.rawValue }
         if clientFlags != 0 { bits |= Self.clientFlags.rawValue }
@@ -59,7 +63,7 @@ struct ItemForm: OptionSet {
     @inlinable @inline(__always)
     var headerBytes: Int {
         let bits = Int(rawValue)
-        return 10 &+ (bits & 1) << 3 &+ (bits & 2) << 1 &+ (bits & 4) &+ (bits & 8) >> 1 &+ (bits & 64) >> 4
+        return 10 &+ (bits & 1) << 3 &+ (bits & 2) << 1 &+ (bits & 4) &+ (bits & 8) >> 1 &+ (bits & 96) >> 4
     }
     /// The last two bytes before the key.
     @inline(__always)
@@ -73,6 +77,9 @@ struct ItemForm: OptionSet {
     /// Where the checksum is, if there is one.
     @inline(__always)
     var checksumOffset: Int { longValueOffset &+ Int(rawValue & 8) >> 1 }
+    /// Where the length of a long key is, if the key is one.
+    @inlinable @inline(__always)
+    var longKeyOffset: Int { headerBytes &- 4 }
 }
 
 /// A view of one item in the arena. It stays valid until its session allocates or ends its turn.
@@ -115,7 +122,10 @@ struct ItemForm: OptionSet {
     @inlinable @inline(__always)
     var form: ItemForm { ItemForm(rawValue: UInt8(truncatingIfNeeded: head)) }
     @inlinable @inline(__always)
-    public var keyLength: Int { Int(head >> 16 & 0xff) }
+    public var keyLength: Int {
+        guard form.rawValue & ItemForm.longKey.rawValue != 0 else { return Int(head >> 16 & 0xff) }
+        return Int(base.load(fromByteOffset: form.longKeyOffset, as: UInt16.self))
+    }
     @inlinable @inline(__always)
     public var key: UnsafeMutableRawPointer { base + form.headerBytes }
     @inlinable @inline(__always)
@@ -136,7 +146,12 @@ struct ItemForm: OptionSet {
     var valueBytes: [UInt8] { Array(UnsafeRawBufferPointer(start: value, count: valueLength)) }
 
     @inline(__always)
-    var totalBytes: Int { form.headerBytes &+ keyLength &+ valueLength }
+    var totalBytes: Int {
+        guard form.rawValue & (ItemForm.longKey.rawValue | ItemForm.longValue.rawValue) == 0 else {
+            return form.headerBytes &+ keyLength &+ valueLength
+        }
+        return form.headerBytes &+ Int(head >> 16 & 0xff) &+ Int(head >> 48)
+    }
 
     /// Whether the item was found since it was stored, as of when this view was taken.
     @inlinable @inline(__always)
@@ -241,15 +256,15 @@ struct ItemShape {
     var keyIsBinary = false
     /// Low 16 bits of the second of the last access.
     var accessed: UInt16 = 0
-    /// `StoreState.checked`: whether there is a checksum.
-    var checked: UInt8 = 0
+    /// `StoreState.formBits(keyLength:)`.
+    var fixedBits: UInt8 = 0
 
     @inline(__always)
     func form(wideCas: Bool) -> ItemForm {
         ItemForm(
             valueLength: valueLength, clientFlags: clientFlags,
             expires: expiryMilliseconds != Int64.max, wideCas: wideCas, binaryKey: keyIsBinary,
-            checked: checked)
+            fixedBits: fixedBits)
     }
     @inline(__always)
     func totalBytes(wideCas: Bool) -> Int {

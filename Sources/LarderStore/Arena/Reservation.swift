@@ -34,14 +34,17 @@ struct Reservation: ~Copyable {
     // MARK: 1. Writing
 
     /// Writes the item's header and key, and returns where its value goes.
+    /// - Parameter isShort: whether the key is known to be one of up to `ItemForm.shortKeyMax` bytes.
     @inline(__always)
-    func writeHeader(_ shape: ItemShape, key: UnsafeRawPointer, _ state: StoreState) -> UnsafeMutableRawPointer {
+    func writeHeader(
+        _ shape: ItemShape, key: UnsafeRawPointer, isShort: Bool = false, _ state: StoreState
+    ) -> UnsafeMutableRawPointer {
         let item = state.address(ofBlock: block)
         let slab = state.slabs.record(state.slabIndex(ofBlock: block))
         assert(
             form.headerBytes + shape.keyLength + shape.valueLength <= blockCount << Int(state.blockShift),
             "the item at \(block) goes beyond its blocks")
-        assert(order >= slab.pointee.cas_base && shape.keyLength <= 255)
+        assert(order >= slab.pointee.cas_base && (1...HashedKey.lengthMax).contains(shape.keyLength))
         let delta = (order &- slab.pointee.cas_base) & 0xff_ffff
         // Built piece by piece: one long expression takes the type checker seconds.
         var head = UInt64(form.rawValue)
@@ -49,6 +52,13 @@ struct Reservation: ~Copyable {
         head |= UInt64(UInt8(truncatingIfNeeded: shape.keyLength)) << 16
         head |= delta << 24
         head |= UInt64(UInt16(truncatingIfNeeded: shape.valueLength)) << 48
+        assert(form.contains(.longKey) == (shape.keyLength > ItemForm.shortKeyMax))
+        if !isShort, form.rawValue & ItemForm.longKey.rawValue != 0 {
+            state.noteLongKey()
+            head &= ~0xff_0000
+            item.storeBytes(
+                of: UInt16(truncatingIfNeeded: shape.keyLength), toByteOffset: form.longKeyOffset, as: UInt16.self)
+        }
         item.storeBytes(of: head, as: UInt64.self)
         if form.rawValue & ItemForm.wideCas.rawValue != 0 {
             item.storeBytes(of: cas, toByteOffset: 8, as: UInt64.self)

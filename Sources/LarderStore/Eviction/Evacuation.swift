@@ -128,7 +128,7 @@ extension Space {
             var shape = ItemShape(
                 keyLength: item.keyLength, valueLength: item.valueLength, clientFlags: item.clientFlags,
                 expiryMilliseconds: expiry, cas: state.cas(of: item), order: state.order(of: item),
-                keyIsBinary: item.keyIsBinary, checked: state.checked)
+                keyIsBinary: item.keyIsBinary, fixedBits: state.formBits(keyLength: item.keyLength))
             guard let place = reserveKept(shape, preferring: preferred, sparesLastSlab: sparesLastSlab, now: now) else {
                 return false
             }

@@ -56,8 +56,10 @@ enum FileSuperblock {
             reason = "it was written on a machine with another byte order"
             return nil
         }
-        guard superblock.version == LARDER_ARENA_VERSION else {
-            reason = "its format has version \(superblock.version), and this program's is \(LARDER_ARENA_VERSION)"
+        guard isReadable(superblock.version) else {
+            reason =
+                "its format has version \(superblock.version), and this program's are \(LARDER_ARENA_VERSION) and "
+                + "\(LARDER_ARENA_VERSION_LONG_KEYS)"
             return nil
         }
         var copy = superblock
@@ -75,6 +77,11 @@ enum FileSuperblock {
         return geometry
     }
 
+    /// Whether this program reads files of a version.
+    private static func isReadable(_ version: UInt32) -> Bool {
+        version == UInt32(LARDER_ARENA_VERSION) || version == UInt32(LARDER_ARENA_VERSION_LONG_KEYS)
+    }
+
     private static let damaged = "its superblock is damaged"
 
     private static func hasDurables(_ superblock: larder_superblock, seed: UInt64) -> Bool {
@@ -86,7 +93,7 @@ enum FileSuperblock {
 
     /// Writes the fixed part of a superblock, and the beginning of all that changes.
     static func write(_ place: UnsafeMutablePointer<larder_superblock>, _ geometry: Geometry, seed: UInt64) {
-        writeFixed(place, geometry, seed: seed)
+        writeFixed(place, geometry, seed: seed, version: UInt32(LARDER_ARENA_VERSION))
         place.pointee.bucket_count = UInt64(geometry.bucketsPerSlab)
         place.pointee.index_slab_count = 1
         larder_durable_write(&place.pointee.flush_sequence, 0, seed)
@@ -94,9 +101,12 @@ enum FileSuperblock {
     }
 
     /// Writes what never changes: again when a file is opened, since one of the two may be damaged.
-    static func writeFixed(_ place: UnsafeMutablePointer<larder_superblock>, _ geometry: Geometry, seed: UInt64) {
+    /// - Parameter version: that of the format, which the first long key raises.
+    static func writeFixed(
+        _ place: UnsafeMutablePointer<larder_superblock>, _ geometry: Geometry, seed: UInt64, version: UInt32
+    ) {
         place.pointee.magic = UInt64(LARDER_ARENA_MAGIC)
-        place.pointee.version = UInt32(LARDER_ARENA_VERSION)
+        place.pointee.version = version
         place.pointee.byte_order = UInt32(LARDER_BYTE_ORDER_MARK)
         place.pointee.arena_bytes = UInt64(geometry.arenaBytes)
         place.pointee.block_shift = UInt32(geometry.blockShift)
@@ -115,7 +125,7 @@ enum FileSuperblock {
     /// to the next one before anybody is told of a write there.
     static func retire(_ file: ArenaFile) {
         guard let superblock = ArenaFile.readSuperblock(file.fd, at: 0),
-            superblock.magic == UInt64(LARDER_ARENA_MAGIC), superblock.version == UInt32(LARDER_ARENA_VERSION),
+            superblock.magic == UInt64(LARDER_ARENA_MAGIC), isReadable(superblock.version),
             let offset = MemoryLayout<larder_superblock>.offset(of: \.index_epoch)
         else { return }
         var epoch = superblock.index_epoch | 1

@@ -25,7 +25,7 @@ extension Session {
             keyLength: item.keyLength, valueLength: item.valueLength, clientFlags: item.clientFlags,
             expiryMilliseconds: foreign.expiry, cas: foreign.cas, order: foreign.order,
             state: item.state & ~ItemState.pending, keyIsBinary: item.keyIsBinary,
-            accessed: item.accessed, checked: state.checked)
+            accessed: item.accessed, fixedBits: state.formBits(keyLength: item.keyLength))
         for _ in 0..<8 {
             if !state.hasOverflowReserve, !refillOverflow(now: now) { return .noRoom }
             guard let place = state.reserve(shape, now: now, slot) else {

@@ -61,6 +61,7 @@ final class StoreFile: Sendable {
             var plan = Plan.nothing
             var old: OldArena?
             var seed = configuration.hashSeed ?? UInt64.random(in: .min ... .max)
+            var version = UInt32(LARDER_ARENA_VERSION)
             let bytes = geometry.arenaBytes + FileSuperblock.trailerBytes
             switch FileSuperblock.examine(file) {
             case .empty:
@@ -69,6 +70,7 @@ final class StoreFile: Sendable {
             case .arena(geometry, let superblock):
                 plan = .rebuild
                 seed = superblock.hash_seed
+                version = superblock.version
                 if file.size != bytes {
                     notices.append("\(path) has \(file.size) bytes instead of \(bytes): what it holds is kept")
                 }
@@ -91,8 +93,8 @@ final class StoreFile: Sendable {
                 FileSuperblock.write(secondSuperblock, geometry, seed: seed)
             case .rebuild:
                 // One of the two may be damaged.
-                FileSuperblock.writeFixed(superblock, geometry, seed: seed)
-                FileSuperblock.writeFixed(secondSuperblock, geometry, seed: seed)
+                FileSuperblock.writeFixed(superblock, geometry, seed: seed, version: version)
+                FileSuperblock.writeFixed(secondSuperblock, geometry, seed: seed, version: version)
             case .takeOver: break
             }
             FileSuperblock.writeOwner(superblock)

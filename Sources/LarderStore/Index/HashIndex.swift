@@ -45,24 +45,58 @@ extension StoreState {
         bucketAddress(bucketNumber(hash, count: atomicLoad(&superblock.pointee.bucket_count))).prefetch()
     }
 
+    /// Whether an item has a key of up to `ItemForm.shortKeyMax` bytes. Never for a longer key, which is looked for when
+    /// no short one was found, so that those of short keys pay nothing.
     @inline(__always)
     func keyMatches(_ item: UnsafeMutableRawPointer, _ key: UnsafeRawPointer, _ keyLength: Int) -> Bool {
         let head = larder_load_head(item)
-        guard Int(head >> 16 & 0xff) == keyLength else { return false }
+        // The length of a short key and the bit `longKey`, so that no key of 0 bytes has the length of a long one.
+        guard head & 0xff_0020 == UInt64(truncatingIfNeeded: keyLength) &<< 16 else { return false }
         let headerBytes = Int(truncatingIfNeeded: larder_header_bytes(UInt8(truncatingIfNeeded: head)))
         return larder_keys_equal(UnsafeRawPointer(item) + headerBytes, key, UInt64(truncatingIfNeeded: keyLength))
     }
 
-    @inline(__always)
-    func keyMatches(_ block: UInt32, _ key: HashedKey) -> Bool {
-        keyMatches(address(ofBlock: block), key.bytes, key.length)
+    /// As `keyMatches`, for a key of more than `ItemForm.shortKeyMax` bytes. The item may be no item any more, since a
+    /// reader may race a writer: so its length is compared with the end of the arena.
+    @inline(never)
+    func longKeyMatches(_ item: UnsafeMutableRawPointer, _ key: UnsafeRawPointer, _ keyLength: Int) -> Bool {
+        let form = ItemForm(rawValue: UInt8(truncatingIfNeeded: larder_load_head(item)))
+        let room = slabCount &<< Int(slabShift) &- (item - base) &- form.headerBytes
+        guard form.rawValue & ItemForm.longKey.rawValue != 0, keyLength <= room,
+            Int(item.load(fromByteOffset: form.longKeyOffset, as: UInt16.self)) == keyLength
+        else { return false }
+        return larder_keys_equal(UnsafeRawPointer(item) + form.headerBytes, key, UInt64(keyLength))
     }
 
-    func haveSameKey(_ one: Item, _ other: Item) -> Bool { keyMatches(one.base, other.key, other.keyLength) }
+    /// As one of the two above.
+    @inline(__always)
+    func keyMatches(
+        _ item: UnsafeMutableRawPointer, _ key: UnsafeRawPointer, _ keyLength: Int, isLong: Bool
+    ) -> Bool {
+        isLong ? longKeyMatches(item, key, keyLength) : keyMatches(item, key, keyLength)
+    }
+
+    func haveSameKey(_ one: Item, _ other: Item) -> Bool {
+        let length = other.keyLength
+        return keyMatches(one.base, other.key, length, isLong: length > ItemForm.shortKeyMax)
+    }
 
     /// The item stored under a key, dead or alive; nil if there is none. No lock, no shared write.
     @inline(__always)
     func find(_ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64) -> UnsafeMutableRawPointer? {
+        if let found = find(key, keyLength, hash: hash, isLong: false) { return found }
+        return keyLength > ItemForm.shortKeyMax ? findLong(key, keyLength, hash: hash) : nil
+    }
+
+    @inline(never)
+    private func findLong(_ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64) -> UnsafeMutableRawPointer? {
+        find(key, keyLength, hash: hash, isLong: true)
+    }
+
+    @inline(__always)
+    private func find(
+        _ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64, isLong: Bool
+    ) -> UnsafeMutableRawPointer? {
         let tag = KeyHash.tag(hash)
         var wait = BoundedWait()
         while true {
@@ -70,7 +104,7 @@ extension StoreState {
             let bucket = bucketAddress(bucketNumber(hash, count: count))
             let version = bucket.version
             if version & 1 == 0 {
-                let found = findInChain(bucket, version, tag, key, keyLength)
+                let found = findInChain(bucket, version, tag, key, keyLength, isLong: isLong)
                 if bucket.isUnchanged(since: version),
                     found != nil || atomicLoad(&superblock.pointee.bucket_count) == count
                 {
@@ -91,7 +125,7 @@ extension StoreState {
     @inline(__always)
     private func findInChain(
         _ bucket: Shared<larder_bucket>, _ version: UInt32, _ tag: UInt8,
-        _ key: UnsafeRawPointer, _ keyLength: Int
+        _ key: UnsafeRawPointer, _ keyLength: Int, isLong: Bool
     ) -> UnsafeMutableRawPointer? {
         var current = bucket
         // A reader that races the reuse of an overflow line could follow it in a circle; chains
@@ -103,7 +137,7 @@ extension StoreState {
                 let block = current.block(slot)
                 if block != 0 {
                     let item = address(ofBlock: block)
-                    if keyMatches(item, key, keyLength) { return item }
+                    if keyMatches(item, key, keyLength, isLong: isLong) { return item }
                 }
                 mask &= mask &- 1
             }
@@ -120,8 +154,8 @@ extension StoreState {
         return nil
     }
 
-    /// As `find`, for one who has found the bucket already, when there were `count` of them. A chain, and a
-    /// writer that comes between, are left to `find`.
+    /// As `find`, for one who has found the bucket already, when there were `count` of them. A chain, a writer that
+    /// comes between, and a long key are left to `find`.
     @inline(__always)
     func find(
         _ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64, tag: UInt8,
@@ -139,7 +173,8 @@ extension StoreState {
         }
         if version & 1 == 0,
             bucket.tag(UInt32(LARDER_BUCKET_SLOTS) &- 1) != UInt8(LARDER_TAG_LINK),
-            bucket.isUnchanged(since: version), atomicLoad(&superblock.pointee.bucket_count) == count
+            bucket.isUnchanged(since: version), atomicLoad(&superblock.pointee.bucket_count) == count,
+            keyLength <= ItemForm.shortKeyMax
         {
             return nil
         }

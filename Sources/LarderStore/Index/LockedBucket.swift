@@ -109,6 +109,17 @@ extension StoreState {
     /// The slot that holds a key.
     @inline(__always)
     func slot(of key: HashedKey, in bucket: borrowing LockedBucket) -> IndexSlot? {
+        if let slot = slot(of: key, in: bucket, isLong: false) { return slot }
+        return key.length > ItemForm.shortKeyMax ? slot(ofLong: key, in: bucket) : nil
+    }
+
+    @inline(never)
+    private func slot(ofLong key: HashedKey, in bucket: borrowing LockedBucket) -> IndexSlot? {
+        slot(of: key, in: bucket, isLong: true)
+    }
+
+    @inline(__always)
+    private func slot(of key: HashedKey, in bucket: borrowing LockedBucket, isLong: Bool) -> IndexSlot? {
         assertLocked(bucket)
         let tag = key.tag
         var current = bucket.first
@@ -117,7 +128,7 @@ extension StoreState {
             while mask != 0 {
                 let number = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
                 let block = current.block(number)
-                if block != 0, keyMatches(block, key) {
+                if block != 0, keyMatches(address(ofBlock: block), key.bytes, key.length, isLong: isLong) {
                     return IndexSlot(line: current, number: number, block: block)
                 }
                 mask &= mask &- 1

@@ -19,10 +19,10 @@ extension Store {
     /// The live item under a key; nil if there is none. The look does not count as a use: neither the item's place in
     /// the order of use nor a count changes. It has a session of its own, so any thread may call it. The store must be
     /// ready.
-    /// - Parameter key: 1 to 255 bytes.
+    /// - Parameter key: 1 byte to `HashedKey.lengthMax`.
     /// - Throws: `.tooManySessions` while all places of sessions are taken.
     package func facts(of key: [UInt8], now: Int64) throws(StoreError) -> ItemFacts? {
-        guard (1...255).contains(key.count) else { return nil }
+        guard (1...HashedKey.lengthMax).contains(key.count) else { return nil }
         let session = try makeSession()
         return key.withUnsafeBytes { bytes in
             // SAFETY: the key has bytes, so it has an address. The bytes are used within this closure only.

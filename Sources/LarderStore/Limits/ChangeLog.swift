@@ -2,7 +2,7 @@
 struct ChangeLog {
     /// Keys beyond this size are only counted. The caller takes the changes at the end of each turn at the latest.
     static let bytesMax = 16 << 20
-    /// Each key behind its length in one byte.
+    /// Each key behind its length in two bytes, the lower one first.
     var keys: [UInt8] = []
     var dropped = 0
     var isPaused = false
@@ -53,7 +53,15 @@ extension Session {
             log.pointee.dropped += 1
             return
         }
-        log.pointee.keys.append(UInt8(truncatingIfNeeded: key.length))
-        log.pointee.keys.append(contentsOf: UnsafeRawBufferPointer(start: key.bytes, count: key.length))
+        log.pointee.keys.append(behindLength: UnsafeRawBufferPointer(start: key.bytes, count: key.length))
+    }
+}
+
+extension [UInt8] {
+    /// Appends a key behind its length, as a log of changes has it.
+    package mutating func append(behindLength key: UnsafeRawBufferPointer) {
+        append(UInt8(truncatingIfNeeded: key.count))
+        append(UInt8(truncatingIfNeeded: key.count >> 8))
+        append(contentsOf: key)
     }
 }

@@ -60,7 +60,7 @@ extension Session {
     /// Stores an item of another server, unless a client has changed its key since `Store.beginLoad`. No other item has
     /// to go for it, and it is no change that other servers are told.
     /// - Parameters:
-    ///   - key: 1 to 250 bytes.
+    ///   - key: at least 1 byte.
     ///   - expiry: absolute milliseconds after `now`; `Int64.max`: never.
     ///   - uses: how often it was asked for.
     package func load(

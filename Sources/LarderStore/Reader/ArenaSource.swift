@@ -18,9 +18,24 @@ enum ArenaPlace: Int {
     case record = 384
     case item = 448
 
-    /// The longest header and key are 289 bytes.
+    /// The longest header and short key are 289 bytes. A long key is read with `longKey`.
     static let itemBytes = 320
     static let allBytes = item.rawValue + itemBytes
+}
+
+extension ArenaSource {
+    /// A copy of a long key; nil if it would reach beyond the arena, or could not be had.
+    @inline(never)
+    func longKey(at offset: Int, count: Int, of geometry: Geometry) -> [UInt8]? {
+        guard count > 0, offset >= 0, count <= geometry.arenaBytes &- offset else { return nil }
+        var isThere = false
+        let key = [UInt8](unsafeUninitializedCapacity: count) { bytes, initialized in
+            guard let start = bytes.baseAddress else { return }
+            isThere = copy(at: offset, count: count, to: start)
+            initialized = isThere ? count : 0
+        }
+        return isThere ? key : nil
+    }
 }
 
 /// The arena mapped: nothing is copied, and no system call made.

@@ -39,8 +39,7 @@ struct ArenaView {
         self.geometry = geometry
         hashSeed = superblock.hash_seed
         // What changes stands in the first one, so that one has to be whole.
-        guard let first = ArenaFile.readSuperblock(fd, at: 0), first.fixed_check == superblockCheck(of: first),
-            first.hash_seed == hashSeed, geometry.matches(first)
+        guard let first = ArenaFile.readSoundSuperblock(fd, at: 0), first.hash_seed == hashSeed, geometry.matches(first)
         else { throw .fileRefused(path: path, .notAStore(reason: "its first superblock is damaged")) }
         self.fd = fd
         device = status.st_dev
@@ -101,11 +100,6 @@ struct ArenaView {
         }
         return isOfThisBoot ? StoreClock(offsetMilliseconds: superblock.clock_offset_ms) : StoreClock()
     }
-}
-
-private func superblockCheck(of superblock: larder_superblock) -> UInt64 {
-    var copy = superblock
-    return larder_superblock_check(&copy)
 }
 
 /// `stat` is a type as well as a function.

@@ -187,11 +187,34 @@ struct InPlaceRead<Source: ArenaSource> {
         else { return false }
         let head = larder_load_head(item)
         let form = ItemForm(rawValue: UInt8(truncatingIfNeeded: head))
-        guard Int(head >> 16 & 0xff) == key.count, form.headerBytes &+ key.count <= room,
-            let bytes = key.baseAddress
-        else { return false }
+        // The length of a short key and the bit `longKey`.
+        guard head & 0xff_0020 == UInt64(key.count) &<< 16 else {
+            return key.count > ItemForm.shortKeyMax && longKeyMatches(key, item, form, at: offset, room)
+        }
+        guard form.headerBytes &+ key.count <= room, let bytes = key.baseAddress else { return false }
         // SAFETY: within the arena, by the line before. The bytes may be changing: the version tells.
         return memcmp(item + form.headerBytes, bytes, key.count) == 0
+    }
+
+    /// As `keyMatches`, for a key whose bytes are not among those that a look at an item takes.
+    @inline(never)
+    private func longKeyMatches(
+        _ key: UnsafeRawBufferPointer, _ item: UnsafeRawPointer, _ form: ItemForm, at offset: Int, _ room: Int
+    ) -> Bool {
+        guard length(ofLongKey: item, form, room) == key.count, let bytes = key.baseAddress,
+            let found = source.longKey(at: offset &+ form.headerBytes, count: key.count, of: geometry)
+        else { return false }
+        return found.withUnsafeBytes { found in
+            guard let start = found.baseAddress else { return false }
+            return memcmp(start, bytes, key.count) == 0
+        }
+    }
+
+    /// The length that an item has for its long key; nil: the item has no long key.
+    /// - Parameter room: bytes of the item that may be read.
+    func length(ofLongKey item: UnsafeRawPointer, _ form: ItemForm, _ room: Int) -> Int? {
+        guard form.contains(.longKey), form.headerBytes <= room else { return nil }
+        return Int(item.loadUnaligned(fromByteOffset: form.longKeyOffset, as: UInt16.self))
     }
 
     // MARK: Item

@@ -98,6 +98,9 @@ extension InPlaceRead {
         else { return nil }
         let head = larder_load_head(item)
         let form = ItemForm(rawValue: UInt8(truncatingIfNeeded: head))
+        if let length = length(ofLongKey: item, form, room) {
+            return source.longKey(at: offset &+ form.headerBytes, count: length, of: geometry)
+        }
         let length = Int(head >> 16 & 0xff)
         guard length > 0, form.headerBytes &+ length <= room else { return nil }
         return Array(UnsafeRawBufferPointer(start: item + form.headerBytes, count: length))

@@ -70,7 +70,7 @@ public struct StoreReader: ~Copyable {
     /// Looks for a key, and hands the value that it found to `body`: a copy that was checked, and is valid
     /// in there only.
     /// - Parameters:
-    ///   - key: 1 to 250 bytes.
+    ///   - key: 1 byte to `HashedKey.lengthMax`.
     ///   - now: absolute milliseconds: `StoreReader.now`.
     @inlinable
     public mutating func withValue<Value>(
@@ -96,7 +96,7 @@ public struct StoreReader: ~Copyable {
 
     @usableFromInline
     mutating func look(for key: UnsafeRawBufferPointer, now: Int64) -> ReadOutcome<ReadItem> {
-        guard key.count > 0, key.count <= 255 else { return .missing }
+        guard key.count > 0, key.count <= HashedKey.lengthMax else { return .missing }
         if isCheckDue(now) { checkFile(now) }
         guard let view else { return .unavailable }
         let hash = KeyHash.hash(key.baseAddress.unsafelyUnwrapped, count: key.count, seed: view.hashSeed)

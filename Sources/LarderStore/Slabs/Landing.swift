@@ -39,7 +39,8 @@ extension Session {
         keyLength: Int, valueLength: Int, tailLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64
     ) -> Landing? {
         let shape = ItemShape(
-            keyLength: keyLength, valueLength: valueLength, clientFlags: clientFlags, expiryMilliseconds: expiry)
+            keyLength: keyLength, valueLength: valueLength, clientFlags: clientFlags, expiryMilliseconds: expiry,
+            fixedBits: state.formBits(keyLength: keyLength))
         let bytes = shape.totalBytes(wideCas: false)
         let count = state.slabCount(forBytes: bytes)
         guard count > 1, state.bounds == nil, state.checked == 0, expiry > now,

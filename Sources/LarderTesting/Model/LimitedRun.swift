@@ -30,7 +30,10 @@ package final class LimitedRun {
     ) throws -> Store {
         let content = limits.isBitmap ? limits.blocksMax * limits.blockBytes : limits.itemsMax * limits.blockBytes
         let slabBytes = 4096
-        let bytes = 3 * (content + limits.itemsMax * 64) + 2 * limits.valueBytesMax + (4 * sessions + 40) * slabBytes
+        let keyBytes = limits.keyBytesMax > 250 ? limits.keyBytesMax : 0
+        let bytes =
+            3 * (content + limits.itemsMax * (64 + keyBytes)) + 2 * limits.valueBytesMax + (4 * sessions + 40)
+            * slabBytes
         var configuration = StoreConfiguration(
             memoryBytes: bytes, slabBytes: slabBytes, itemBytesMax: limits.valueBytesMax + 512, evicts: false,
             bucketIntervalMilliseconds: interval, hashSeed: seed, sessionsExpected: sessions)
@@ -46,7 +49,7 @@ package final class LimitedRun {
         let all = isBitmap ? blockBytes * blocks : blockBytes
         var limits = StoreLimits(
             itemsMax: items, blockBytes: blockBytes, blocksMax: blocks, isBitmap: isBitmap,
-            valueBytesMax: random.once(in: 3) ? max(1, all - 3) : all)
+            valueBytesMax: random.once(in: 3) ? max(1, all - 3) : all, keyBytesMax: 400)
         limits.purgesLeastRecentlyUsed = whenFull == .purges
         limits.clearsOnFull = whenFull == .clears
         return limits
@@ -78,7 +81,7 @@ package final class LimitedRun {
 
     private func step(_ driver: StoreDriver, _ key: Int, _ step: Int) -> String? {
         let now = Self.now
-        let name = [UInt8](key: "key-\(key)")
+        let name = [UInt8](keyOfAnyLength: key)
         switch random.number(0...19) {
         case 0...4:
             let found = driver.find(name, now: now, marks: true)?.value

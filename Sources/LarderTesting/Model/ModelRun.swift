@@ -98,10 +98,12 @@ package final class ModelRun {
 
     private static func keys(manySmall: Bool, _ random: inout SeededRandom) -> [[UInt8]] {
         (0..<random.number(4...(manySmall ? 1200 : 150))).map { number in
-            let length =
-                random.once(in: manySmall ? 100 : 8) ? random.number(16...250) : random.number(8...20)
-            let text = "key-\(number)-"
-            return Array(text.utf8) + [UInt8](repeating: 0x78, count: max(0, length - text.count))
+            let isLonger = random.once(in: manySmall ? 100 : 8)
+            let length = isLonger ? random.number(16...(random.once(in: 3) ? 3000 : 255)) : random.number(8...20)
+            let text = Array("key-\(number)-".utf8)
+            let rest = [UInt8](repeating: 0x78, count: max(0, length - text.count))
+            // Long keys differ at their ends as well as at their beginnings.
+            return random.once(in: 2) ? text + rest : rest + text
         }
     }
 

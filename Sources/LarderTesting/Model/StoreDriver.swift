@@ -196,6 +196,13 @@ package struct PinnedValue {
 extension [UInt8] {
     package init(key: String) { self = Array(key.utf8) }
 
+    /// A key for a number. One in ten is longer than the first eight bytes of an item can tell, and `keys[n]` begins as
+    /// the key of another number does.
+    package init(keyOfAnyLength number: Int) {
+        let text = Array("key-\(number)".utf8)
+        self = number % 10 == 7 ? [UInt8](repeating: 0x78, count: 250 + number % 800) + text : text
+    }
+
     /// Bytes that no other `seed` has, so that a wrong value shows.
     package static func value(_ count: Int, seed: UInt64) -> [UInt8] {
         var random = SeededRandom(seed: seed)

@@ -130,14 +130,13 @@ package enum SyncEncoder {
     static let clear: UInt8 = 1
 
     /// - Parameters:
-    ///   - key: at most 255 bytes.
     ///   - expires: Unix time; 0: never.
     /// - Returns: nil if the item does not fit a datagram.
     package static func encodeStore(
         key: UnsafeRawPointer, keyLength: Int, value: UnsafeRawPointer, valueLength: Int, expires: Int64,
         clientFlags: UInt32, at out: UnsafeMutablePointer<UInt8>
     ) -> Int? {
-        guard keyLength <= 255, valueLength <= SyncDatagram.lengthMax else { return nil }
+        guard keyLength <= SyncDatagram.lengthMax, valueLength <= SyncDatagram.lengthMax else { return nil }
         var digits: (UInt64, UInt64, UInt64) = (0, 0, 0)
         return withUnsafeMutableBytes(of: &digits) { digits in
             // SAFETY: 24 bytes hold the most digits there are.
@@ -161,12 +160,13 @@ package enum SyncEncoder {
     }
 
     /// With two bytes of padding, because uWSGI 2.0.30 ignores a delete without them.
+    /// - Returns: nil if the key does not fit a datagram.
     package static func encodeDelete(
         key: UnsafeRawPointer, keyLength: Int, at out: UnsafeMutablePointer<UInt8>
-    ) -> Int {
-        let length = min(keyLength, 255)
-        var end = UwsgiEncoder.writeHeader(bodyLength: length + 4, modifier: deleteModifier, at: out)
-        add(key, length, out, &end)
+    ) -> Int? {
+        guard keyLength <= SyncDatagram.lengthMax - UwsgiParser.headerLength - 4 else { return nil }
+        var end = UwsgiEncoder.writeHeader(bodyLength: keyLength + 4, modifier: deleteModifier, at: out)
+        add(key, keyLength, out, &end)
         addLength(0, out, &end)
         return end
     }

@@ -28,13 +28,14 @@ package struct UwsgiParser: Sendable {
 
     package static let headerLength = 4
 
-    /// The longest body: uWSGI's own default (`--buffer-size`). It fits a buffer of the server, so half a packet
-    /// takes no other memory.
+    /// The longest body: uWSGI's own default (`--buffer-size`), unless longer keys are served. It fits a buffer of the
+    /// server, so half a packet takes no other memory.
     package static let bodyLengthMax = 4096
+    /// What a body has beside a key, at most.
+    private static let fieldsLengthMax = 1024
 
     static let modifier: UInt8 = 111
     static let dictionaryModifier: UInt8 = 17
-    private static let keyLengthMax = 250
 
     /// How the last packet is answered.
     package private(set) var form = Form.dictionary
@@ -46,10 +47,11 @@ package struct UwsgiParser: Sendable {
 
     package init() {}
 
-    /// Takes the packet from the buffer. The request's `exptime` is relative to now, however large it is. Parameters are
-    /// those of `TextParser.next`.
+    /// Takes the packet from the buffer. The request's `exptime` is relative to now, however large it is. The other
+    /// parameters are those of `TextParser.next`.
+    /// - Parameter keyLengthMax: the longest key that is served. A longer one is rejected.
     package mutating func next(
-        _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, request: inout Request
+        _ base: UnsafePointer<UInt8>, cursor: inout Int, end: Int, keyLengthMax: Int, request: inout Request
     ) -> ParseStep {
         // SAFETY: the caller holds base[0..<end], and `cursor` is an offset into it. Each byte is read after a check
         // that it is there.
@@ -58,7 +60,9 @@ package struct UwsgiParser: Sendable {
         guard end &- cursor >= Self.headerLength else { return .needMore }
         let length = Self.length(base, cursor &+ 1)
         let body = cursor &+ Self.headerLength
-        guard length <= Self.bodyLengthMax, let form = Self.form(of: base[cursor &+ 3]) else { return .close }
+        guard length <= max(Self.bodyLengthMax, keyLengthMax &+ Self.fieldsLengthMax),
+            let form = Self.form(of: base[cursor &+ 3])
+        else { return .close }
         guard end &- body >= length else { return .needMore }
         cursor = body &+ length
         request = Request()
@@ -66,10 +70,10 @@ package struct UwsgiParser: Sendable {
         cacheStart = body
         cacheLength = 0
         switch base[body &- 1] {
-        case Self.dictionaryModifier: return dictionary(base, body, &cursor, end, &request)
-        case 1: return array(base, body, cursor, &request)
-        case 3: return lookup(base, body, cursor, named: "key", &request)
-        case 4: return lookup(base, body, cursor, named: "get", &request)
+        case Self.dictionaryModifier: return dictionary(base, body, &cursor, end, keyLengthMax, &request)
+        case 1: return array(base, body, cursor, keyLengthMax, &request)
+        case 3: return lookup(base, body, cursor, named: "key", keyLengthMax, &request)
+        case 4: return lookup(base, body, cursor, named: "get", keyLengthMax, &request)
         case 2: request.verb = .delete
         case DumpPacket.requestModifier:
             request.verb = .dump
@@ -77,7 +81,7 @@ package struct UwsgiParser: Sendable {
             return .request
         default: request.verb = .fetch
         }
-        return take(key: (body, length), &request)
+        return take(key: (body, length), keyLengthMax, &request)
     }
 
     private static func form(of modifier: UInt8) -> Form? {
@@ -96,7 +100,8 @@ package struct UwsgiParser: Sendable {
 
     /// modifier2 17.
     private mutating func dictionary(
-        _ base: UnsafePointer<UInt8>, _ start: Int, _ cursor: inout Int, _ end: Int, _ request: inout Request
+        _ base: UnsafePointer<UInt8>, _ start: Int, _ cursor: inout Int, _ end: Int, _ keyLengthMax: Int,
+        _ request: inout Request
     ) -> ParseStep {
         guard let fields = UwsgiFields(base, start, cursor) else { return .close }
         (cacheStart, cacheLength) = fields.value(of: "cache", base)
@@ -116,18 +121,20 @@ package struct UwsgiParser: Sendable {
             request.exptime = Int64(Self.number(base, fields.value(of: "expires", base)))
             // uWSGI stores no empty value.
             guard request.valueLength > 0 else { return reject(.badDataChunk) }
-            guard case .request = take(key: fields.value(of: "key", base), &request) else { return .reject }
+            guard case .request = take(key: fields.value(of: "key", base), keyLengthMax, &request) else {
+                return .reject
+            }
             guard end &- cursor >= request.valueLength else { return .value }
             cursor &+= request.valueLength
             return .request
         case nil: return reject(.unknownCommand)
         }
-        return take(key: fields.value(of: "key", base), &request)
+        return take(key: fields.value(of: "key", base), keyLengthMax, &request)
     }
 
     /// modifier2 1: a key and a value, stored if there is no such key.
     private mutating func array(
-        _ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ request: inout Request
+        _ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ keyLengthMax: Int, _ request: inout Request
     ) -> ParseStep {
         var position = start
         guard let key = UwsgiFields.string(base, &position, end), let value = UwsgiFields.string(base, &position, end)
@@ -137,20 +144,23 @@ package struct UwsgiParser: Sendable {
         request.valueStart = value.start
         request.valueLength = value.length
         guard value.length > 0 else { return reject(.badDataChunk) }
-        return take(key: key, &request)
+        return take(key: key, keyLengthMax, &request)
     }
 
     /// modifier2 3 and 4: one field of a dictionary is the key.
     private mutating func lookup(
-        _ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int, named name: StaticString, _ request: inout Request
+        _ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int, named name: StaticString, _ keyLengthMax: Int,
+        _ request: inout Request
     ) -> ParseStep {
         guard let fields = UwsgiFields(base, start, end) else { return .close }
         request.verb = .fetch
-        return take(key: fields.value(of: name, base), &request)
+        return take(key: fields.value(of: name, base), keyLengthMax, &request)
     }
 
-    private mutating func take(key: (start: Int, length: Int), _ request: inout Request) -> ParseStep {
-        guard key.length > 0, key.length <= Self.keyLengthMax else { return reject(.badCommandLine) }
+    private mutating func take(
+        key: (start: Int, length: Int), _ keyLengthMax: Int, _ request: inout Request
+    ) -> ParseStep {
+        guard key.length > 0, key.length <= keyLengthMax else { return reject(.badCommandLine) }
         request.keyStart = key.start
         request.keyLength = key.length
         return .request
