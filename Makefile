@@ -47,7 +47,7 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients test-programs readers generator floor client-probe qsets-demo database-programs setup setup-debug setup-test install install-built deb deb-built format check lint tidy public-api clean bench compare gates parts expiry hitratio density replication test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
+.PHONY: help run build debug test test-swift test-clients test-programs readers generator floor client-probe qsets-demo database-programs setup setup-debug setup-test install install-built deb deb-built format check lint tidy public-api clean bench compare gates parts expiry hitratio density overwrites replication test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -191,6 +191,9 @@ hitratio: build ## hit ratios of Larder, memcached and (where installed) Redis o
 
 density: build ## how many items of seven sizes Larder and memcached hold with -m 256
 	$(PYTHON) Benchmarks/density.py --memcached "$(MEMCACHED)" $(ARGS)
+
+overwrites: build ## overwrite keys at random in Larder and memcached, and count the missing ones (some 20 minutes)
+	$(PYTHON) Benchmarks/overwrites.py --memcached "$(MEMCACHED)" $(ARGS)
 
 replication: setup-test ## measure replicated caches over files and both databases (some minutes)
 	$(SWIFT) build $(RELEASE_FLAGS) --traits Databases --package-path Benchmarks --product larder-replicas
