@@ -1,6 +1,6 @@
 import CLarderArena
 import Glibc
-import Synchronization
+package import Synchronization
 
 // SAFETY: no session is in a section while the arena is written anew; a word is lent to C.
 
@@ -17,6 +17,12 @@ public enum StoreDamage: UInt32, Sendable {
     /// may be wrong.
     @inline(__always)
     public static var count: UInt32 { larder_damages() }
+
+    /// Where `count` is, for code that asks for it at each request: in another module `count` is a call.
+    package static var counter: UnsafePointer<Atomic<UInt32>> {
+        // SAFETY: an aligned word of the process that C reads and writes by atomic operations.
+        UnsafeRawPointer(larder_damages_address()).assumingMemoryBound(to: Atomic<UInt32>.self)
+    }
 }
 
 /// The damage of a store whose file was changed, since the store was opened.

@@ -381,6 +381,7 @@ static inline void larder_pause(void) {
 /// answer was begun.
 extern uint32_t larder_damage_counter;
 static inline uint32_t larder_damages(void) { return larder_load_u32(&larder_damage_counter); }
+static inline const uint32_t *larder_damages_address(void) { return &larder_damage_counter; }
 /// Why what the index of a store leads to may have to be left out. Both words are atomic.
 typedef struct larder_attention {
     /// Why the store must be emptied; 0: the store is sound.

@@ -5,7 +5,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// Whether the unsent answers of a client may be sent.
     @inline(__always)
     func maySend(_ client: ClientPointer) -> Bool {
-        if StoreDamage.count != pointee.damagesSeen { spoilAnswers() }
+        if pointee.context.damages != pointee.damagesSeen { spoilAnswers() }
         return !client.pointee.connection.pointee.output.isSpoiled
     }
 

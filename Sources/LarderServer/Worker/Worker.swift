@@ -64,7 +64,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         }
         pointee.isInTurn = true
         pointee.furtherEvents = 0
-        if StoreDamage.count != pointee.damagesRepaired { repairStores() }
+        if pointee.context.damages != pointee.damagesRepaired { repairStores() }
         pointee.context.beginTurn()
     }
 
