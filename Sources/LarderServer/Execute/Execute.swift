@@ -39,7 +39,7 @@ enum Execute {
         case .listMechanisms: listMechanisms(&connection, &context)
         case .authenticate: authenticate(&connection, &context, request, key, value)
         }
-        if StoreDamage.count != context.damagesNoted, context.noteDamage(), request.verb.readsItems,
+        if context.damages != context.damagesNoted, context.noteDamage(), request.verb.readsItems,
             !connection.output.isEmpty
         {
             connection.output.isSpoiled = true

@@ -78,7 +78,7 @@ extension Execute {
             place &+= 1
         } while place != count
         // The store is damaged, so the values found in it may be wrong. The keys are looked up again.
-        if StoreDamage.count != context.damagesNoted, context.noteDamage(),
+        if context.damages != context.damagesNoted, context.noteDamage(),
             takeBack(&connection, to: mark, context, touches: touches)
         {
             return 0
@@ -267,7 +267,7 @@ extension Execute {
     ) {
         let key = context.batch.keys
         metaGet(&connection, &context, Request(metaGet: key), base + key.pointee.start)
-        if StoreDamage.count != context.damagesNoted, context.noteDamage(), !connection.output.isEmpty {
+        if context.damages != context.damagesNoted, context.noteDamage(), !connection.output.isEmpty {
             connection.output.isSpoiled = true
         }
     }

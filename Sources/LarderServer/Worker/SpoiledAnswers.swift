@@ -6,7 +6,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// Whether the unsent answers of a client may be sent.
     @inline(__always)
     func maySend(_ client: ClientPointer) -> Bool {
-        if pointee.damageCounter.pointee.load(ordering: .acquiring) != pointee.damagesSeen { spoilAnswers() }
+        if pointee.context.damages != pointee.damagesSeen { spoilAnswers() }
         return !client.pointee.connection.pointee.output.isSpoiled
     }
 

@@ -65,7 +65,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         }
         pointee.isInTurn = true
         pointee.furtherEvents = 0
-        if pointee.damageCounter.pointee.load(ordering: .acquiring) != pointee.damagesRepaired { repairStores() }
+        if pointee.context.damages != pointee.damagesRepaired { repairStores() }
         pointee.context.beginTurn()
     }
 

@@ -25,6 +25,10 @@ struct WorkerContext: ~Copyable {
     var clock: ServerClock
     /// `StoreDamage.count` when an answer was last checked against it.
     private(set) var damagesNoted = StoreDamage.count
+    private let damageCounter = StoreDamage.counter
+    /// `StoreDamage.count`
+    @inline(__always)
+    var damages: UInt32 { damageCounter.pointee.load(ordering: .acquiring) }
     /// This turn's `-v` level.
     var verbosity = 0
     var detailIsEnabled = false
