@@ -1,5 +1,4 @@
 import LarderStore
-import Synchronization
 
 /// Answers that are not sent, because another program changed the file of a store after they were begun.
 extension UnsafeMutablePointer<WorkerCore> {

@@ -37,7 +37,6 @@ struct WorkerCore: ~Copyable {
     var cacheToTend = Int.max
     /// `StoreDamage.count` when unsent answers were last judged by it, and when damaged stores were last emptied.
     var damagesSeen = StoreDamage.count
-    let damageCounter = StoreDamage.counter
     var damagesRepaired = StoreDamage.count
     var isStopping = false
     var stopDeadlineMilliseconds: Int64 = 0
