@@ -109,8 +109,9 @@ extension Session {
     ) -> StoreResult? {
         let state = self.state
         let slot = self.slot
-        guard state.bounds == nil, !slot.pointee.mayBeDense, expiry > now, state.hasOverflowReserve, !state.isCondemned,
-            key.length <= ItemForm.shortKeyMax
+        // The key's length first: behind the others it would cost three times as many instructions.
+        guard key.length <= ItemForm.shortKeyMax, state.bounds == nil, !slot.pointee.mayBeDense, expiry > now,
+            state.hasOverflowReserve, !state.isCondemned
         else { return nil }
         let shape = ItemShape(
             keyLength: key.length, valueLength: valueLength, clientFlags: clientFlags, expiryMilliseconds: expiry,
