@@ -78,7 +78,7 @@ enum FileSuperblock {
     }
 
     /// Whether this program reads files of a version.
-    private static func isReadable(_ version: UInt32) -> Bool {
+    static func isReadable(_ version: UInt32) -> Bool {
         version == UInt32(LARDER_ARENA_VERSION) || version == UInt32(LARDER_ARENA_VERSION_LONG_KEYS)
     }
 

@@ -301,7 +301,7 @@ extension Store {
         let trailer = configuration.filePath == nil ? 0 : FileSuperblock.trailerBytes
         guard fstat(descriptor, &status) == 0, Int(status.st_size) == geometry.arenaBytes + trailer,
             let superblock = ArenaFile.readSuperblock(descriptor, at: 0),
-            superblock.magic == UInt64(LARDER_ARENA_MAGIC), superblock.version == UInt32(LARDER_ARENA_VERSION),
+            superblock.magic == UInt64(LARDER_ARENA_MAGIC), FileSuperblock.isReadable(superblock.version),
             superblock.byte_order == LARDER_BYTE_ORDER_MARK, geometry.matches(superblock)
         else { throw .fileRefused(path: path, .notAStore(reason: "its arena has another size or version")) }
     }
