@@ -59,7 +59,11 @@ class Engine:
         """Removes every container of this engine. None of another can be in its storage."""
         if self.containers:
             self.podman("rm", "--force", "--time", "0", *self.containers)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        # The storage mounts its directory of layers on itself.
+        layers = self.directory / "images" / "overlay"
+        if os.path.ismount(layers):
+            self.run("umount", layers)
+        shutil.rmtree(self.directory)
 
 
 class Container:

@@ -40,7 +40,7 @@ private let values: [String: String] = [
     "max-reqs-per-event": "7", "auth-file": "/tmp/users", "detail-delimiter": "/", "extended": "idle_timeout=50",
     "cache": "name=a,items=10,listen=:1", "cache2": "name=a,items=10,listen=:1", "pidfile": "/tmp/pid",
     "user": "nobody", "slab-growth-factor": "1.08", "slab-min-size": "96", "napi-ids": "2", "protocol": "ascii",
-    "log-format": "json", "stats": "1717",
+    "log-format": "json", "stats": "1717", "takeover": "/tmp/takeover",
 ]
 
 /// The options that an option needs beside it on the command line.
