@@ -40,7 +40,13 @@
                 UInt32(host.flatMap { UInt16($0.port) } ?? 0), address.option("socket"), 0)
             guard done != nil else { throw .lost(message) }
             let commits = role == .transactions ? 0 : 1
-            try execute("SET SESSION sql_mode = 'STRICT_ALL_TABLES', autocommit = \(commits)")
+            // A transaction holds the counter's row. If this machine's network is cut in the middle of one, the others
+            // must not wait until the server misses it. MySQL has no such limit, and skips the comment.
+            try execute(
+                """
+                SET SESSION sql_mode = 'STRICT_ALL_TABLES', autocommit = \(commits)
+                /*M!100300 , idle_transaction_timeout = \(ConnectionRole.idleTransactionSeconds) */
+                """)
             try execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
             let packet = try statement("SELECT @@max_allowed_packet").run([]).rows.first?.first?.number
             packetBytesMax = Int(clamping: packet ?? 1 << 20)

@@ -35,6 +35,10 @@
                 SELECT set_config('synchronous_commit', 'on', false)
                 WHERE current_setting('synchronous_commit') = 'off'
                 """)
+            // A transaction holds the counter's row. If this machine's network is cut in the middle of one, the others
+            // must not wait until the server misses it.
+            try execute(
+                "SET idle_in_transaction_session_timeout = '\(ConnectionRole.idleTransactionSeconds)s'")
             try execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED")
             if role == .listening { try execute("LISTEN \"\(tables.name)\"") }
         }

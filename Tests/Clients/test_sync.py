@@ -10,7 +10,7 @@ import time
 import pytest
 
 from server import Connection, binary, free_port, poll, run
-from uwsgi_client import UwsgiClient
+from uwsgi_client import UwsgiClient, remote
 
 SHAPE = "items=5000,blocksize=70000"
 DATAGRAM_MAX = 65_507

@@ -74,6 +74,10 @@ package enum ConnectionRole: Sendable {
     case transactions
     /// The database announces appends to it.
     case listening
+
+    /// The database ends a transaction of a client that sends no statement for so long. Less than the usual
+    /// `answer_timeout`, so that a change of another machine, which waits for its lock, is still answered.
+    package static let idleTransactionSeconds = 10
 }
 
 /// The end of a wait for an announcement.
