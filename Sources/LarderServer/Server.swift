@@ -86,7 +86,7 @@ final class Server: ConnectionSink {
     private var losses = ClientLossReport()
 
     /// - Parameters:
-    ///   - shift: moves the clock; nil: nobody does, or a command where the settings allow that.
+    ///   - shift: moves the clock; nil: the clock stays, unless the settings allow a command to move it.
     ///   - predecessor: the server that this one takes over from.
     init(
         _ settings: Settings, _ access: Access, clock: ServerClock = ServerClock(), shift: ClockShift? = nil,

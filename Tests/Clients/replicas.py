@@ -3,7 +3,7 @@
 import signal
 import threading
 
-from server import Connection, free_port
+from server import Connection, free_port, poll
 
 # What a server answers that cannot use its log.
 REFUSALS = (
@@ -71,3 +71,21 @@ def in_threads(tasks):
     if errors:
         raise errors[0]
     return results
+
+
+def count_exactly(nodes, clients, counts):
+    """Clients of two servers increment one counter at the same time."""
+    with nodes[0].connect() as connection:
+        assert connection.set(b"counter", b"0") == b"STORED"
+    poll(lambda: nodes[1].applied() == 1, "the other server has the counter")
+
+    def count(node):
+        with node.connect(timeout=60) as connection:
+            return [int(connection.ask(b"incr counter 1\r\n")) for _ in range(counts)]
+
+    answers = in_threads([lambda node=nodes[number % 2]: count(node) for number in range(clients)])
+    # No number was given twice, and none is missing.
+    assert sorted(number for each in answers for number in each) == list(range(1, clients * counts + 1))
+    for node in nodes:
+        poll(lambda node=node: node.get(b"counter") == b"%d" % (clients * counts), "both have the sum")
+    assert sum(int(node.stats()["replica_conflicts"]) for node in nodes) > 0

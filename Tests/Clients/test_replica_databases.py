@@ -9,7 +9,7 @@ import pytest
 
 from admin import ask
 from databases import DATABASES, Log, program
-from replicas import REFUSALS, Node, in_threads
+from replicas import REFUSALS, Node, count_exactly
 from server import poll
 
 pytestmark = pytest.mark.larder_only
@@ -49,20 +49,7 @@ def nodes(start_node):
 
 
 def test_many_clients_of_two_servers_count_exactly(nodes):
-    with nodes[0].connect() as connection:
-        assert connection.set(b"counter", b"0") == b"STORED"
-    poll(lambda: nodes[1].applied() == 1, "the other server has the counter")
-
-    def count(node):
-        with node.connect(timeout=60) as connection:
-            return [int(connection.ask(b"incr counter 1\r\n")) for _ in range(COUNTS)]
-
-    answers = in_threads([lambda node=nodes[number % 2]: count(node) for number in range(CLIENTS)])
-    # No number was given twice, and none is missing.
-    assert sorted(number for each in answers for number in each) == list(range(1, CLIENTS * COUNTS + 1))
-    for node in nodes:
-        poll(lambda node=node: node.get(b"counter") == b"%d" % (CLIENTS * COUNTS), "both have the sum")
-    assert sum(int(node.stats()["replica_conflicts"]) for node in nodes) > 0
+    count_exactly(nodes, CLIENTS, COUNTS)
 
 
 def test_statistics_and_metrics(nodes):

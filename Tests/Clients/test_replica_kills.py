@@ -130,7 +130,7 @@ def test_readers_go_on_when_a_bucket_is_locked_for_ever(log):
             last = f"round {TASKS * SETS} {TASKS * (SETS + 1)} true"
             poll(lambda reader=reader: last in reader.lines(), lambda reader=reader: reader.lines()[-3:], 30)
             assert reader.process.poll() is None
-            # Nobody saw a key go.
+            # No round read an older value, or missed a key.
             found = [int(line.split()[1]) for line in reader.lines() if line.startswith("round")]
             assert found == sorted(found) and found[0] < TASKS * SETS
             done += 1

@@ -12,10 +12,10 @@ from pymemcache.client.base import Client
 
 import binary_protocol as binary
 import replicas
-from admin import Admin, ask
+from admin import ask
 from binary_protocol import BinaryConnection
 from replicas import in_threads
-from server import Connection, Server, free_port, poll, run
+from server import Connection, Server, poll, run
 
 CLIENTS = 50
 COUNTS = int(os.environ.get("LARDER_REPLICA_COUNTS", "200"))
@@ -73,21 +73,7 @@ def test_other_caches_are_as_they_were(nodes):
 
 
 def test_many_clients_of_two_servers_count_exactly(nodes):
-    with nodes[0].connect() as connection:
-        assert connection.set(b"counter", b"0") == b"STORED"
-    poll(lambda: nodes[1].applied() == 1, "the other server has the counter")
-
-    def count(node):
-        with node.connect(timeout=60) as connection:
-            return [int(connection.ask(b"incr counter 1\r\n")) for _ in range(COUNTS)]
-
-    answers = in_threads([lambda node=nodes[number % 2]: count(node) for number in range(CLIENTS)])
-    # No number was given twice, and none is missing.
-    assert sorted(number for each in answers for number in each) == list(range(1, CLIENTS * COUNTS + 1))
-    for node in nodes:
-        with node.connect() as connection:
-            poll(lambda: connection.get(b"counter") == b"%d" % (CLIENTS * COUNTS), "both have the sum")
-    assert sum(int(node.stats()["replica_conflicts"]) for node in nodes) > 0
+    replicas.count_exactly(nodes, CLIENTS, COUNTS)
 
 
 def test_one_of_many_adds_is_stored(nodes):

@@ -89,7 +89,7 @@ import Testing
         #expect(caches.send(request, to: "m").hasPrefix(isGet ? "VA 1\r\nv\r\n" : "CLIENT_ERROR "))
     }
 
-    /// An answer that waits to be sent when the file changes is not sent, whatever request it belongs to.
+    /// An answer that waits to be sent when the file changes is not sent. That holds for each kind of request.
     @Test(arguments: ["get a\r\n", "get a b c\r\n", "mg a v t\r\n", "gat 0 a\r\n", "incr a 1\r\n"])
     func aChangeBeforeTheAnswerIsSent(request: String) throws {
         #expect(try Damaged(isChanged: false).answer(request, of: "f") == "")

@@ -154,8 +154,8 @@ extension StoreState {
         return nil
     }
 
-    /// As `find`, for one who has found the bucket already, when there were `count` of them. A chain, a writer that
-    /// comes between, and a long key are left to `find`.
+    /// As `find`, for a caller that has found the bucket already. `count` is the number of buckets at that time. Callers
+    /// use `find` for chains, for long keys, and after a change by another writer.
     @inline(__always)
     func find(
         _ key: UnsafeRawPointer, _ keyLength: Int, hash: UInt64, tag: UInt8,
