@@ -59,20 +59,28 @@ private func nextCursor(of line: [UInt8]) throws(ServerFailure) -> UInt64 {
     return cursor
 }
 
-/// Prints the keys of `lru_crawler metadump all` that begin as asked.
+/// Prints the keys of `lru_crawler metadump hash` that begin as asked.
+///
+/// A walk of the hash table lists a key that is there all the time once. A walk of the lists by use, `metadump all`,
+/// misses a key that moves between two lists meanwhile (memcached's pull requests 193 and 735). A memcached before
+/// 1.6.9 has only that one: it takes `hash` for the number of a class.
 private func printDump(
     _ listing: KeyListing, _ talk: inout ServerTalk, _ output: inout StandardOutput
 ) throws(ServerFailure) {
     var left = listing.limit ?? Int.max
+    var walk = "hash"
     let deadline = milliseconds() + listing.busyMilliseconds
-    try talk.send(Array("lru_crawler metadump all\r\n".utf8))
+    try talk.send(Array("lru_crawler metadump \(walk)\r\n".utf8))
     while left > 0 {
         let line = try talk.line()
         if line.elementsEqual("END".utf8) { break }
         if line.elementsEqual("OK".utf8) { continue }
-        if line.starts(with: "BUSY".utf8), milliseconds() < deadline {
-            poll(nil, 0, busyPauseMilliseconds)
-            try talk.send(Array("lru_crawler metadump all\r\n".utf8))
+        let isBusy = line.starts(with: "BUSY".utf8) && milliseconds() < deadline
+        let isOld = walk == "hash" && line.starts(with: "BADCLASS".utf8)
+        if isBusy || isOld {
+            if isBusy { poll(nil, 0, busyPauseMilliseconds) }
+            if isOld { walk = "all" }
+            try talk.send(Array("lru_crawler metadump \(walk)\r\n".utf8))
             continue
         }
         guard let key = key(of: line) else { throw .answered(line) }

@@ -196,6 +196,27 @@ class TestKeys:
             thread.join()
         assert [len(told(answer).split()) for answer in answers] == [20_001] * 3
 
+    def test_a_memcached_without_a_walk_of_the_hash_table(self):
+        """Before 1.6.9 it takes `hash` for the number of a class. One that refuses both is asked no third time."""
+        for last, expected in [(b"key=a%20b exp=-1\r\nEND\r\n", (0, b"a b\n")), (b"BADCLASS invalid\r\n", (1, b""))]:
+            answers = {b"lru_crawler metadump hash": b"BADCLASS invalid class id\r\n", b"lru_crawler metadump all": last}
+            asked = []
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+
+                def serve():
+                    client, _ = listener.accept()
+                    with client, client.makefile("rb") as lines:
+                        for line in lines:
+                            asked.append(line.rstrip())
+                            client.sendall(answers.get(asked[-1], b"ERROR\r\n"))
+
+                thread = threading.Thread(target=serve)
+                thread.start()
+                done = larder("keys", "-p", listener.getsockname()[1])
+                thread.join()
+            assert (done.returncode, done.stdout) == expected, done
+            assert asked[1:] == list(answers)
+
     def test_not_allowed(self, start_server):
         server = start_server("-X")
         done = larder("keys", "-p", server.port)
