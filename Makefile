@@ -205,6 +205,7 @@ test-model: setup ## 100,000 random sequences against the model store, every inv
 
 soak-program: setup
 	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-soak
+	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product soak-clock
 
 soak: build debug soak-program ## verify 10^9 operations with every fault at once (docs/reliability.md; up to two hours)
 	LARDER_BATCH_CHUNKS=$(BATCH_CHUNKS) $(SWIFT) test $(SWIFT_FLAGS) $(ALL_TRAITS) --skip-build --filter BatchSizeTests

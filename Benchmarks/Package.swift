@@ -18,6 +18,8 @@ let package = Package(
         .executable(name: "larder-readers", targets: ["larder-readers"]),
         .executable(name: "larder-replicas", targets: ["larder-replicas"]),
         .executable(name: "larder-soak", targets: ["larder-soak"]),
+        // Preloaded into the server that larder-soak tests: it moves the wall clock.
+        .library(name: "soak-clock", type: .dynamic, targets: ["CSoakClock"]),
     ],
     traits: [.trait(name: "Databases", description: "larder-replicas measures logs in MariaDB and PostgreSQL, too")],
     dependencies: [
@@ -60,6 +62,7 @@ let package = Package(
                 .product(name: "LarderPostgreSQL", package: "larder", condition: .when(traits: ["Databases"])),
             ],
             swiftSettings: settings),
+        .target(name: "CSoakClock", cSettings: [.treatAllWarnings(as: .error)]),
         .target(
             name: "Soak", dependencies: ["LoadGenerator", "CBenchSystem", "CBenchTLS"],
             swiftSettings: settings),

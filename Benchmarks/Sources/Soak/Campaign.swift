@@ -50,6 +50,7 @@ struct Campaign {
         else { throw SoakError("no free ports were found") }
         server.workers = workers
         server.routesKeys = routesKeys
+        server.clockLibrary = options.faults.contains(.clock) ? clockLibrary() : nil
         server.hasTLS = server.makeCertificate()
         let context = server.hasTLS ? tlsContext(directory) : nil
         if context == nil { say("no TLS: openssl made no certificate. The TLS clients use plain text") }

@@ -46,12 +46,21 @@ final class Faults {
         case .half: mischief(2)
         case .slow: mischief(3)
         case .flush: mischief(4)
+        case .clock: jump()
         }
     }
 
     private func mischief(_ number: Int) {
         let client = shared.lastAnswer[below(shared.lastAnswer.count)]
         client.mischief.store(number, ordering: .relaxed)
+    }
+
+    /// The wall clock is right again before the next start, which sets the server's clock by it.
+    private func jump() {
+        let seconds = [1, 3600, 86_400, 31_536_000][below(4)] * Int64(1 + below(3))
+        server.moveClock(bySeconds: below(2) == 0 ? seconds : -seconds)
+        usleep(UInt32(10_000 + below(790_000)))
+        server.moveClock(bySeconds: 0)
     }
 
     // MARK: Ends and beginnings

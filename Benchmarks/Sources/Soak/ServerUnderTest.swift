@@ -15,6 +15,8 @@ final class ServerUnderTest {
     var routesKeys = false
     var memoryMegabytes = 64
     var workers = 2
+    /// The library that moves the server's wall clock; nil: it is not there.
+    var clockLibrary: String?
     private(set) var pid: pid_t = -1
     private(set) var lastStatus: Int32 = 0
 
@@ -30,6 +32,21 @@ final class ServerUnderTest {
 
     var logPath: String { directory + "/server.log" }
     func storePath(_ plan: CachePlan) -> String { "\(storeDirectory)/\(plan.name).store" }
+    private var clockPath: String { directory + "/clock" }
+
+    /// Sets the server's wall clock to the machine's plus `seconds`.
+    func moveClock(bySeconds seconds: Int64) {
+        // SAFETY: the library reads these eight bytes as one number.
+        let bytes = withUnsafeBytes(of: seconds * 1_000_000_000) { Array($0) }
+        let descriptor = open(clockPath, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { return }
+        _ = pwrite(descriptor, bytes, bytes.count, 0)
+        close(descriptor)
+    }
+
+    private var environment: [String] {
+        clockLibrary.map { ["LD_PRELOAD=\($0)", "SOAK_CLOCK_FILE=\(clockPath)"] } ?? []
+    }
 
     func place(_ plan: CachePlan, _ number: Int, _ dialect: Dialect) -> Place {
         switch dialect {
@@ -70,7 +87,8 @@ final class ServerUnderTest {
 
     /// Starts the server and waits until it accepts. False if it ends, or does neither within 30 seconds.
     func start() -> Bool {
-        guard let started = spawn(executable, arguments, output: logPath) else { return false }
+        moveClock(bySeconds: 0)
+        guard let started = spawn(executable, arguments, environment, output: logPath) else { return false }
         pid = started
         Cleanup.pid = pid
         let end = bench_monotonic_nanoseconds() + 30_000_000_000
@@ -137,7 +155,7 @@ final class ServerUnderTest {
             "-days", "30",
             "-subj", "/CN=localhost", "-keyout", directory + "/server.key", "-out", directory + "/server.pem",
         ]
-        guard let child = spawn("/usr/bin/env", words, output: directory + "/openssl.log") else {
+        guard let child = spawn("/usr/bin/env", words, [], output: directory + "/openssl.log") else {
             return false
         }
         var status: Int32 = 0
@@ -146,8 +164,9 @@ final class ServerUnderTest {
     }
 }
 
-/// Starts a program with an empty standard input. Its output is appended to a file.
-func spawn(_ executable: String, _ arguments: [String], output: String) -> pid_t? {
+/// Starts a program with an empty standard input, and with `environment` besides this process's own. Its output is
+/// appended to a file.
+func spawn(_ executable: String, _ arguments: [String], _ environment: [String], output: String) -> pid_t? {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
@@ -156,8 +175,13 @@ func spawn(_ executable: String, _ arguments: [String], output: String) -> pid_t
     posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
     var words = ([executable] + arguments).map { strdup($0) } + [nil]
     defer { for word in words { free(word) } }
+    var inherited: [UnsafeMutablePointer<CChar>?] = []
+    while let variable = environ[inherited.count] { inherited.append(variable) }
+    let added = environment.map { strdup($0) }
+    defer { for variable in added { free(variable) } }
+    var variables = inherited + added + [nil]
     var pid: pid_t = 0
-    return posix_spawn(&pid, executable, &actions, nil, &words, environ) == 0 ? pid : nil
+    return posix_spawn(&pid, executable, &actions, nil, &words, &variables) == 0 ? pid : nil
 }
 
 func contents(of path: String) -> String {

@@ -28,7 +28,11 @@ private func runAll(_ options: SoakOptions) throws(SoakError) -> Int32 {
     mkdir(stores, 0o700)
     let isMounted = mountStores(stores, &options)
     defer { if isMounted { unmountStores(stores) } }
-    say("seed \(options.seed); no clock jumps: the server has no hook for them")
+    if options.faults.contains(.clock), clockLibrary() == nil {
+        say("no clock jumps: libsoak-clock.so is not beside this program (make soak-program)")
+        options.faults.removeAll { $0 == .clock }
+    }
+    say("seed \(options.seed)")
 
     var sum = Campaign.Result()
     for (turn, workers) in options.workers.enumerated() where Cleanup.isInterrupted == 0 {
@@ -63,6 +67,16 @@ private func report(_ title: String, _ options: SoakOptions, _ result: Campaign.
 }
 
 // MARK: Files
+
+/// The library that moves a server's wall clock. It is built beside this program.
+func clockLibrary() -> String? {
+    var path = [CChar](repeating: 0, count: 4096)
+    let length = readlink("/proc/self/exe", &path, path.count)
+    guard length > 0 else { return nil }
+    let program = String(decoding: path[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let library = program[..<(program.lastIndex(of: "/") ?? program.startIndex)] + "/libsoak-clock.so"
+    return access(String(library), R_OK) == 0 ? String(library) : nil
+}
 
 private func makeDirectory(_ options: SoakOptions) throws(SoakError) -> String {
     let parent = options.directory ?? getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"

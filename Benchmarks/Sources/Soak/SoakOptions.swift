@@ -110,4 +110,6 @@ enum FaultKind: String, CaseIterable {
     case slow
     /// `flush_all` of one cache.
     case flush
+    /// The wall clock jumps by up to three years, forwards or backwards, and back within 0.8 s.
+    case clock
 }
