@@ -20,6 +20,8 @@ QUICK ?=
 # Random sequences of each of five kinds for the model store, and the seed of the first.
 MODEL_SEQUENCES ?= 20000
 MODEL_SEED ?= 1
+# Turns of each thread under the thread sanitizer.
+TSAN_ROUNDS ?= 1000
 # How many seconds each target of `make fuzz` runs, and which targets run: all of them if empty.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
@@ -47,13 +49,13 @@ VENV := .venv-test
 test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients test-programs readers generator floor client-probe qsets-demo database-programs setup setup-debug setup-test install install-built deb deb-built format check lint tidy public-api clean bench compare gates parts expiry hitratio density overwrites replication test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
+.PHONY: help run build debug test test-swift test-clients test-engine test-programs readers generator floor client-probe qsets-demo database-programs setup setup-debug setup-test install install-built deb deb-built format check lint tidy public-api clean bench compare gates parts expiry hitratio density overwrites replication test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
-	@echo "Variables: ARGS (run, compare), MEMCACHED and QUICK (compare), MODEL_SEQUENCES and MODEL_SEED (test-model), FUZZ_SECONDS and FUZZ_TARGETS (fuzz), SOAK_OPERATIONS, SOAK_SECONDS, SOAK_SEED and BATCH_CHUNKS (soak), PREFIX and DESTDIR (install), JOBS, SWIFT, PYTHON."
+	@echo "Variables: ARGS (run, compare), MEMCACHED and QUICK (compare), MODEL_SEQUENCES and MODEL_SEED (test-model), TSAN_ROUNDS (test-tsan), FUZZ_SECONDS and FUZZ_TARGETS (fuzz), SOAK_OPERATIONS, SOAK_SECONDS, SOAK_SEED and BATCH_CHUNKS (soak), PREFIX and DESTDIR (install), JOBS, SWIFT, PYTHON."
 
 run: build ## build optimised and serve on 127.0.0.1:11211 (make run ARGS="-m 1024 -v")
 	@exec .build/release/larder $(ARGS)
@@ -66,18 +68,22 @@ debug: setup-debug ## build everything, tests and what stands behind traits too,
 
 test: setup-test ## check the layout, build both ways, warnings being errors, then run every test (what CI runs)
 	@$(MAKE) --no-print-directory -j2 --output-sync=target check build
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-model test-programs
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-engine test-programs
 	@$(MAKE) --no-print-directory test-swift
 	@$(MAKE) --no-print-directory test-fuzz
 	@$(MAKE) --no-print-directory test-clients
 	@$(MAKE) --no-print-directory test-soak
 	@$(MAKE) --no-print-directory gates
 
-# An optimised build uses one core for most of its time, and so does the run of the model. `make test` lets two of them
-# work side by side.
+# An optimised build uses one core for most of its time. `make test` lets two chains of builds work side by side, each
+# with directories of its own: SwiftPM builds one thing at a time in a directory.
+test-engine: setup-debug
+	@$(MAKE) --no-print-directory -j1 debug test-model test-tsan
+
 test-programs: setup
 	@$(MAKE) --no-print-directory -j1 readers generator soak-program
 	@$(FUZZ_SETTINGS) Tests/Fuzzing/fuzz build
+	$(SWIFT) build $(SWIFT_FLAGS) --package-path Benchmarks --build-tests
 
 # The tests of the client and of replicas talk to servers and processes within time-outs: one at a time, so that they
 # do not starve each other, nor those that compute for minutes.
@@ -216,12 +222,10 @@ test-soak: build soak-program ## run soak for half a minute, then as long withou
 	Benchmarks/.build/release/larder-soak --seed $(SOAK_SEED) --seconds 28 --workers 2,4
 	Benchmarks/.build/release/larder-soak --stress --seed $(SOAK_SEED) --seconds 24 --workers 2,8 --patience 8
 
-test-tsan: setup ## run the store's tests of concurrency under the thread sanitizer
-	SWIFT_BACKTRACE=enable=no $(SWIFT) test $(SWIFT_FLAGS) --sanitize thread --scratch-path .build/tsan \
-		--filter ConcurrencyTests
-
-# The settings of the script that runs the fuzz targets.
-FUZZ_SETTINGS = SWIFT="$(SWIFT)" JOBS=$(JOBS) $(if $(FUZZ_TARGETS),FUZZ_TARGETS="$(FUZZ_TARGETS)")
+# Without the default traits no package is resolved.
+test-tsan: setup ## run four threads at a store under the thread sanitizer (make test-tsan TSAN_ROUNDS=5000)
+	$(SWIFT) build $(SWIFT_FLAGS) $(SERVER_TRAITS) --sanitize thread --scratch-path .build/tsan --product larder-model
+	.build/tsan/debug/larder-model --rounds $(TSAN_ROUNDS)
 
 fuzz: setup ## let libFuzzer make inputs for all parsers and for whole conversations (make fuzz FUZZ_SECONDS=3600)
 	@$(FUZZ_SETTINGS) FUZZ_SECONDS=$(FUZZ_SECONDS) Tests/Fuzzing/fuzz run

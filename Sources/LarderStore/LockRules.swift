@@ -121,7 +121,9 @@ extension StoreState {
     @inline(__always)
     func endViews(_ session: Shared<SessionSlot>) {
         #if DEBUG
-            session.pointee.viewGeneration &+= 1
+            // Only its own thread writes the field. `&+=` would count as a change of the whole slot, of which other
+            // threads read other fields: the thread sanitizer reports that.
+            session.pointee.viewGeneration = session.pointee.viewGeneration &+ 1
         #endif
     }
 

@@ -9,6 +9,7 @@ import LarderTesting
     private static let usage = """
         usage: larder-model [--kind KIND] [--seed FIRST] [--sequences N]   N sequences of each kind, or of one:
                \(ModelKind.allCases.map(\.rawValue).joined(separator: ", "))
+               larder-model --rounds N     four threads at a store, N turns of each, for each load
         """
 
     /// The arguments of the program, its name first.
@@ -28,6 +29,11 @@ import LarderTesting
             case "--seed", "--sequences":
                 guard let number = UInt64(value), number < 1 << 40 else { usageError("\(name) needs a number") }
                 if name == "--seed" { first = number } else { count = number }
+            case "--rounds":
+                guard let rounds = Int(value), (1...1_000_000_000).contains(rounds) else {
+                    usageError("\(name) needs a number")
+                }
+                return runThreads(rounds)
             default: usageError("no option \(name)")
             }
         }
@@ -58,6 +64,20 @@ import LarderTesting
             "\(kind.rawValue): \(seeds.count) sequences from seed \(seeds.lowerBound), \(done.steps) steps, "
                 + "evicted \(done.evictions), moved \(done.itemsMoved), expired \(done.expired), full \(done.refusals)")
         if seeds.count >= 1000, let tame = kind.tameness(done) { fail("\(kind.rawValue): \(tame)\n") }
+    }
+
+    private static func runThreads(_ rounds: Int) {
+        for load in ConcurrentRun.Load.allCases {
+            for slabBytes in [1024, 16 << 10] {
+                var threads = ConcurrentRun(load, slabBytes: slabBytes)
+                threads.rounds = rounds
+                do {
+                    guard let failure = try threads.failures().first else { continue }
+                    fail("\(load.rawValue), slabs of \(slabBytes) bytes: \(failure)\n")
+                } catch { fail("\(error)\n") }
+            }
+            print("\(load.rawValue): four threads, \(rounds) turns of each, two sizes of slabs")
+        }
     }
 
     private static func usageError(_ text: String) -> Never {
