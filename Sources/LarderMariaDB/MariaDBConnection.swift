@@ -155,15 +155,17 @@
 
         // MARK: Appending
 
-        func append(_ records: [UpdateRecord]) throws(DatabaseError) -> UInt64 {
+        func append(
+            _ records: [UpdateRecord], after token: UpdateToken
+        ) throws(DatabaseError) -> (id: UInt64, followsToken: Bool) {
             guard let last = records.last else { throw .refused("no records") }
             for record in records where record.contents.count > packetBytesMax - Self.rowHeadBytes {
                 throw .tooLarge(bytes: record.contents.count, limit: packetBytesMax - Self.rowHeadBytes)
             }
-            let id: UInt64
+            let raised: (id: UInt64, followsToken: Bool)
             do throws(DatabaseError) {
-                id = try raiseCounter(by: records.count, last.token)
-                try add(records, from: id &- UInt64(records.count) &+ 1)
+                raised = try raiseCounter(by: records.count, after: token, last.token)
+                try add(records, from: raised.id &- UInt64(records.count) &+ 1)
             } catch {
                 if case .lost = error { throw error }
                 try execute("ROLLBACK")
@@ -176,16 +178,19 @@
                 // The server may have committed, and been killed before it said so.
                 throw .outcomeUnknown(message)
             }
-            return id
+            return raised
         }
 
-        private func raiseCounter(by count: Int, _ token: UpdateToken) throws(DatabaseError) -> UInt64 {
+        private func raiseCounter(
+            by count: Int, after token: UpdateToken, _ last: UpdateToken
+        ) throws(DatabaseError) -> (id: UInt64, followsToken: Bool) {
             if raise == nil { raise = try statement(tables.raise) }
             guard let raise else { throw .refused("no statement") }
-            guard try raise.run([.number(UInt64(count)), .token(token)]).changed == 1 else {
+            guard try raise.run([.number(UInt64(count)), .token(token), .token(last)]).changed == 1 else {
                 throw .refused("the counter's row is missing")
             }
-            return raise.insertID
+            let result = raise.insertID
+            return (result >> 1, result & 1 == 1)
         }
 
         private func add(_ records: [UpdateRecord], from first: UInt64) throws(DatabaseError) {
@@ -222,6 +227,10 @@
             return count
         }
 
-        func listen(milliseconds: Int, wakeups: [Int32]) throws(DatabaseError) -> ListeningOutcome { .timedOut }
+        var number: Int32 { 0 }
+
+        func listen(
+            milliseconds: Int, wakeups: [Int32], silent: Int32
+        ) throws(DatabaseError) -> ListeningOutcome { .timedOut }
     }
 #endif

@@ -43,8 +43,13 @@
             ]
         }
 
-        /// Raises the counter, and remembers it for this connection: number of records, last token.
-        var raise: String { "UPDATE \(name)_counter SET id = LAST_INSERT_ID(id + ?), token = ? WHERE one = 1" }
+        /// Raises the counter: number of records, token of a record, last token. The connection gets twice the new id,
+        /// plus 1 if the counter had the first token before. Assignments are made from left to right.
+        var raise: String {
+            """
+            UPDATE \(name)_counter SET id = LAST_INSERT_ID((id + ?) * 2 + (token = ?)) DIV 2, token = ? WHERE one = 1
+            """
+        }
 
         /// Adds rows: id, token, bytes and contents of each.
         func add(rows: Int) -> String {

@@ -167,20 +167,22 @@
 
         // MARK: Appending and waiting
 
-        func append(_ records: [UpdateRecord]) throws(DatabaseError) -> UInt64 {
+        func append(
+            _ records: [UpdateRecord], after token: UpdateToken
+        ) throws(DatabaseError) -> (id: UInt64, followsToken: Bool) {
             guard let last = records.last else { throw .refused("no records") }
             // Before anything is sent, so that an error here has written nothing.
             try prepare("append", tables.append)
             let values: [DatabaseValue] = [
                 .number(UInt64(records.count)), .token(last.token),
                 .bytes(Self.array(records.map { DatabaseValue.token($0.token).bytes })),
-                .bytes(Self.array(records.map(\.contents))),
+                .bytes(Self.array(records.map(\.contents))), .token(token),
             ]
             do throws(DatabaseError) {
                 guard let row = try run("append", values).rows.first else {
                     throw .refused("the counter's row is missing")
                 }
-                return row[0].number
+                return (row[0].number, row[1].number == 1)
             } catch .lost(let reason) {
                 // The statement is a transaction of its own, which may have been committed.
                 throw .outcomeUnknown(reason)
@@ -204,10 +206,14 @@
             return bytes
         }
 
-        func listen(milliseconds: Int, wakeups: [Int32]) throws(DatabaseError) -> ListeningOutcome {
+        var number: Int32 { PQbackendPID(connection) }
+
+        func listen(
+            milliseconds: Int, wakeups: [Int32], silent: Int32
+        ) throws(DatabaseError) -> ListeningOutcome {
             let deadline = Self.milliseconds() + Int64(milliseconds)
             while true {
-                if takeAnnouncements() { return .announced }
+                if takeAnnouncements(silent: silent) { return .announced }
                 let left = deadline - Self.milliseconds()
                 guard left > 0 else { return .timedOut }
                 var polled = ([PQsocket(connection)] + wakeups).map {
@@ -221,11 +227,11 @@
             }
         }
 
-        private func takeAnnouncements() -> Bool {
+        private func takeAnnouncements(silent: Int32) -> Bool {
             var isAnnounced = false
             while let announcement = PQnotifies(connection) {
+                if announcement.pointee.be_pid != silent { isAnnounced = true }
                 PQfreemem(announcement)
-                isAnnounced = true
             }
             return isAnnounced
         }

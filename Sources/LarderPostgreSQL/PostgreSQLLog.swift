@@ -37,6 +37,13 @@
         /// Appends records, together with those of other threads, in one transaction.
         public func append(_ records: [UpdateRecord]) throws(ReplicationError) -> UInt64 { try log.append(records) }
 
+        /// Appends records likewise, and tells whether they follow a record.
+        public func append(
+            _ records: [UpdateRecord], after point: UpdatePoint
+        ) throws(ReplicationError) -> AppendedUpdates {
+            try log.append(records, after: point)
+        }
+
         /// The last record's place.
         public func latest() throws(ReplicationError) -> UpdatePoint { try log.latest() }
 

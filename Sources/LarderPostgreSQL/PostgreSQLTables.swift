@@ -45,17 +45,23 @@
             ]
         }
 
-        /// Raises the counter, adds the records and announces them: number of records, last token, tokens, contents.
+        /// Raises the counter, adds the records and announces them: number of records, last token, tokens, contents,
+        /// token of a record. Gives the new id, and 1 if the counter had that token before. `FOR UPDATE` reads the row
+        /// as the transaction before has left it.
         var append: String {
             """
-            WITH counter AS (
-                UPDATE \(name)_counter SET id = id + $1::bigint, token = $2::bytea WHERE one = 1 RETURNING id
+            WITH before AS (
+                SELECT token FROM \(name)_counter WHERE one = 1 FOR UPDATE
+            ), counter AS (
+                UPDATE \(name)_counter AS raised SET id = raised.id + $1::bigint, token = $2::bytea
+                FROM before WHERE raised.one = 1
+                RETURNING raised.id, (before.token = $5::bytea)::int::bigint AS follows
             ), added AS (
                 INSERT INTO \(name)_records (id, token, bytes, contents)
                 SELECT counter.id - $1::bigint + new.number, new.token, octet_length(new.contents), new.contents
                 FROM counter, unnest($3::bytea[], $4::bytea[]) WITH ORDINALITY AS new(token, contents, number)
             )
-            SELECT id, pg_notify('\(name)', '') FROM counter
+            SELECT id, follows, pg_notify('\(name)', '') FROM counter
             """
         }
 

@@ -14,6 +14,10 @@ public protocol UpdateLog: Sendable {
     /// - Throws: `.outcomeUnknown` if the log may have some or all of the records. After any other error it has none.
     func append(_ records: [UpdateRecord]) throws(ReplicationError) -> UInt64
 
+    /// Makes records durable as `append` does, and tells whether they follow a known record directly. A replica that has
+    /// applied everything up to `point` then need not read them.
+    func append(_ records: [UpdateRecord], after point: UpdatePoint) throws(ReplicationError) -> AppendedUpdates
+
     /// The place of the last record. Without records it is the place of the snapshot, or else the start.
     func latest() throws(ReplicationError) -> UpdatePoint
 
@@ -43,6 +47,29 @@ public protocol UpdateLog: Sendable {
     /// - Parameters:
     ///   - milliseconds: how long to wait at most.
     ///   - wakeups: file descriptors. The wait also ends when one of them can be read.
-    /// - Returns: whether the last record has another id.
+    /// - Returns: whether the last record is known to have another id. A wait that a descriptor ended need not know.
     func wait(after id: UInt64, milliseconds: Int, wakeups: [Int32]) throws(ReplicationError) -> Bool
+}
+
+/// What an append has written.
+public struct AppendedUpdates: Sendable {
+    /// The id of the last record.
+    public var id: UInt64
+    /// Whether the first record follows the point that the caller named. False: it does not, or the log cannot tell.
+    public var followsPoint: Bool
+
+    /// The result of an append.
+    public init(id: UInt64, followsPoint: Bool) {
+        self.id = id
+        self.followsPoint = followsPoint
+    }
+}
+
+extension UpdateLog {
+    /// Appends without looking for the point.
+    public func append(
+        _ records: [UpdateRecord], after point: UpdatePoint
+    ) throws(ReplicationError) -> AppendedUpdates {
+        AppendedUpdates(id: try append(records), followsPoint: false)
+    }
 }

@@ -72,6 +72,28 @@ import Testing
         #expect(replica.applied.id == 3000)
     }
 
+    @Test func recordsOfThisProcessAreAppliedOnlyBehindTheRecordThatTheyFollow() throws {
+        let log = ChangeableLog(try place.openLog())
+        let replica = try Replica(place.state(), arenaBytes: 1 << 20, updateBytesMax: 16 << 10)
+        let records = try (1...4).map { try record(("key", "\($0)")) }
+        // There is no file yet.
+        #expect(try !replica.apply([records[0]], after: .start))
+        _ = try log.append([records[0]])
+        while try replica.step(log) {}
+        #expect(replica.applied.id == 1)
+        _ = try log.append(Array(records[1...2]))
+        #expect(try replica.apply(Array(records[1...2]), after: replica.applied))
+        #expect(replica.applied == (try log.latest()))
+        for point in [UpdatePoint.start, UpdatePoint(id: 3, token: records[1].token)] {
+            #expect(try !replica.apply([records[3]], after: point))
+        }
+        #expect(replica.applied.id == 3 && Set(log.idsRead) == [1])
+        let readers = try StateReaders(place.state())
+        let found = "key".bytes.withUnsafeBytes { key in readers.withValue(key) { Array($0.value) } }
+        guard case .found(let value) = found else { throw ReplicationError.unavailable }
+        #expect(value == "3".bytes)
+    }
+
     @Test func aCacheThatIsClosedDoesNotReadTheWholeLogFirst() throws {
         let log = LongLog(count: 20_000_000)
         #expect(throws: ReplicationError.self) { try place.cache(log: log) { $0.openMillisecondsMax = 50 } }

@@ -109,6 +109,23 @@ import Testing
         #expect(try second.read("key2".bytes) { $0.cas } == 2)
     }
 
+    /// Another machine has filled the log, restored from a backup, up to the id that this one has applied.
+    @Test(arguments: LogKind.all)
+    func aWriteBehindAReplacedRecordIsNotAppliedToTheOldState(_ kind: LogKind) async throws {
+        let place = try ReplicationPlace(kind)
+        let cache = try place.cache("first")
+        for number in 1...4 { try await cache.set("key\(number)", "\(number)".bytes) }
+        try place.backUpLog()
+        try await cache.set("lost", "5".bytes)
+        try place.restoreLog()
+        #expect(try place.openLog().append([record(("other", "5"))]) == 5)
+        #expect(try await cache.set("key6", "6".bytes) == 6)
+        try await cache.update()
+        let expected = try content(try place.cache("second"))
+        #expect(expected.count == 6 && expected["other"] == "5")
+        #expect(try content(cache) == expected)
+    }
+
     @Test(arguments: LogKind.all) func anUncleanCopyIsNotTrusted(_ kind: LogKind) async throws {
         let place = try ReplicationPlace(kind)
         let first = try place.cache("first")

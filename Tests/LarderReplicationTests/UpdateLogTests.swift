@@ -49,6 +49,31 @@ import Testing
         #expect(try log.append([record(("key12", "v"))]) == 12)
     }
 
+    @Test(arguments: LogKind.all) func anAppendTellsWhetherItFollowsARecord(_ kind: LogKind) throws {
+        let place = try ReplicationPlace(kind)
+        let (log, other) = (try place.openLog(), try place.openLog())
+        func append(_ count: Int, after point: UpdatePoint) throws -> AppendedUpdates {
+            try log.append((0..<count).map { try record(("key\($0)", "value")) }, after: point)
+        }
+        func expect(_ appended: AppendedUpdates, _ id: UInt64, _ followsPoint: Bool) {
+            #expect((appended.id, appended.followsPoint) == (id, followsPoint))
+        }
+        expect(try append(1, after: .start), 1, true)
+        let first = try log.latest()
+        expect(try append(2, after: first), 3, true)
+        expect(try append(1, after: first), 4, false)
+        let fourth = try log.latest()
+        #expect(try other.append([record(("other", "value"))]) == 5)
+        expect(try append(1, after: fourth), 6, false)
+        let sixth = try log.latest()
+        expect(try append(1, after: UpdatePoint(id: 6, token: fourth.token)), 7, false)
+        let seventh = try log.latest()
+        expect(try append(1, after: UpdatePoint(id: 6, token: seventh.token)), 8, false)
+        expect(try append(1, after: log.latest()), 9, true)
+        #expect(sixth.id == 6)
+        #expect(try log.latest().id == 9)
+    }
+
     @Test(arguments: LogKind.all) func aRecordThatIsTooLargeIsRefused(_ kind: LogKind) throws {
         let place = try ReplicationPlace(kind)
         let log = try place.openLog()

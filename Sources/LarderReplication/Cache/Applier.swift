@@ -25,6 +25,10 @@ final class Applier: Sendable {
         fileprivate var waiters: [Waiter] = []
         fileprivate var isStopping = false
         var applied: UInt64 = 0
+        /// The record applied last, if this process applies.
+        fileprivate var appliedPoint = UpdatePoint.start
+        /// Records that this process has appended, and the record before them.
+        fileprivate var handed: (point: UpdatePoint, records: [UpdateRecord])?
         var isReadable = false
         var isApplier = false
         var rebuilds = 0
@@ -69,6 +73,14 @@ final class Applier: Sendable {
             return shared.isStopping
         }
         if isStopping { completion(.failure(.closed)) } else { wakeup.wakeOwn() }
+    }
+
+    /// The record applied last; the start if another process applies.
+    var appliedPoint: UpdatePoint { shared.withLock { $0.appliedPoint } }
+
+    /// Takes records of the log that follow a point directly, so that they need not be read.
+    func hand(_ records: [UpdateRecord], after point: UpdatePoint) {
+        shared.withLock { $0.handed = (point, records) }
     }
 
     func stop() {
@@ -123,7 +135,15 @@ final class Applier: Sendable {
         guard let replica = own.replica else { return }
         do throws(ReplicationError) {
             wakeup.drain(own.listener)
+            let handed = shared.withLock { shared in
+                defer { shared.handed = nil }
+                return shared.handed
+            }
             var isMore = true
+            if let handed, try replica.apply(handed.records, after: handed.point) {
+                isMore = false
+                publish(replica.applied.id, isReadable: replica.isReadable, replica)
+            }
             while isMore, !shared.withLock({ $0.isStopping }) {
                 isMore = try replica.step(log) { () throws(ReplicationError) in try pause(replica) }
                 publish(replica.applied.id, isReadable: replica.isReadable, replica)
@@ -180,6 +200,7 @@ final class Applier: Sendable {
             shared.applied = applied
             shared.isReadable = isReadable
             shared.isApplier = replica != nil
+            shared.appliedPoint = replica?.applied ?? .start
             if let replica { (shared.rebuilds, shared.recordsApplied) = (replica.rebuilds, replica.recordsApplied) }
             let done = shared.waiters.filter { $0.id <= applied }
             let late = shared.waiters.filter { $0.id > applied && $0.deadline <= now }

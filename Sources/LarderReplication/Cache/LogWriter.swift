@@ -23,12 +23,17 @@ final class LogWriter: Sendable {
         while let jobs = queue.take(bytesMax: Self.bytesMax) {
             do throws(ReplicationError) {
                 let records = jobs.flatMap(\.records)
-                var id = try applier.log.append(records) &- UInt64(records.count)
+                let point = applier.appliedPoint
+                let appended = try applier.log.append(records, after: point)
+                if appended.followsPoint { applier.hand(records, after: point) }
+                var id = appended.id &- UInt64(records.count)
                 for job in jobs {
                     id &+= UInt64(job.records.count)
                     applier.whenApplied(id, job.completion)
                 }
             } catch {
+                // The log may have them.
+                applier.wakeup.wakeOwn()
                 for job in jobs { job.completion(.failure(error)) }
             }
         }

@@ -108,9 +108,16 @@ package protocol DatabaseConnection: AnyObject, Sendable {
     func execute(_ text: String) throws(DatabaseError)
 
     /// Gives records the next ids, in one transaction.
-    /// - Returns: the last one's id.
-    func append(_ records: [UpdateRecord]) throws(DatabaseError) -> UInt64
+    /// - Parameter token: the token of a record.
+    /// - Returns: the last one's id, and whether the record before the first one has this token.
+    func append(
+        _ records: [UpdateRecord], after token: UpdateToken
+    ) throws(DatabaseError) -> (id: UInt64, followsToken: Bool)
 
-    /// Waits for an announcement. One that came since the last call counts.
-    func listen(milliseconds: Int, wakeups: [Int32]) throws(DatabaseError) -> ListeningOutcome
+    /// The number by which announcements name the connection that they come from.
+    var number: Int32 { get }
+
+    /// Waits for an announcement of another connection than the one with the number `silent`. One that came since the
+    /// last call counts.
+    func listen(milliseconds: Int, wakeups: [Int32], silent: Int32) throws(DatabaseError) -> ListeningOutcome
 }

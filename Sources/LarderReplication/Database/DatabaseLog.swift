@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// A log in three tables of a database. MariaDB and PostgreSQL differ in their connections only.
 ///
@@ -10,6 +11,8 @@ package final class DatabaseLog<Connection: DatabaseConnection>: UpdateLog {
     let transactions: ConnectionPool<Connection>
     private let listeners: ConnectionPool<Connection>
     private let appends = GroupCommit()
+    /// The number of the connection that appends. This process knows of its own appends without announcements.
+    private let appender = Atomic<Int32>(0)
 
     private static var recordBytesMax: Int { 32 << 20 }
     /// A read ends with the record that reaches this size.
@@ -60,20 +63,33 @@ package final class DatabaseLog<Connection: DatabaseConnection>: UpdateLog {
     // MARK: Appending
 
     package func append(_ records: [UpdateRecord]) throws(ReplicationError) -> UInt64 {
-        guard !records.isEmpty else { return try latest().id }
+        try append(records, after: .start).id
+    }
+
+    package func append(
+        _ records: [UpdateRecord], after point: UpdatePoint
+    ) throws(ReplicationError) -> AppendedUpdates {
+        guard !records.isEmpty else { return AppendedUpdates(id: try latest().id, followsPoint: false) }
         for record in records where record.contents.count > Self.recordBytesMax {
             throw .updateTooLarge(bytes: record.contents.count, limit: Self.recordBytesMax)
         }
-        return try appends.append(records) { records throws(ReplicationError) in try self.commit(records) }
+        return try appends.append(records, after: point) { records, point throws(ReplicationError) in
+            try self.commit(records, after: point)
+        }
     }
 
-    private func commit(_ records: [UpdateRecord]) throws(ReplicationError) -> UInt64 {
+    private func commit(
+        _ records: [UpdateRecord], after point: UpdatePoint
+    ) throws(ReplicationError) -> AppendedUpdates {
         var conflicts = 0
         while true {
             do throws(DatabaseError) {
-                return try transactions.withConnection { connection throws(DatabaseError) in
-                    try connection.append(records)
+                let (id, followsToken) = try transactions.withConnection { connection throws(DatabaseError) in
+                    self.appender.store(connection.number, ordering: .relaxed)
+                    return try connection.append(records, after: point.token)
                 }
+                return AppendedUpdates(
+                    id: id, followsPoint: followsToken && id &- UInt64(records.count) == point.id)
             } catch {
                 guard case .conflict = error, conflicts < Self.conflictsMax else { throw replicationError(error) }
                 conflicts += 1
@@ -168,9 +184,10 @@ package final class DatabaseLog<Connection: DatabaseConnection>: UpdateLog {
                     let left = deadline - monotonicMilliseconds()
                     guard left > 0 else { return false }
                     let milliseconds = Int(min(left, Self.listenMillisecondsMax))
-                    switch try connection.listen(milliseconds: milliseconds, wakeups: wakeups) {
+                    let silent = self.appender.load(ordering: .relaxed)
+                    switch try connection.listen(milliseconds: milliseconds, wakeups: wakeups, silent: silent) {
                     case .announced, .timedOut: continue
-                    case .wokenUp: return try LogPlace(connection, .place).latest.id != id
+                    case .wokenUp: return false
                     }
                 }
             }
@@ -187,7 +204,7 @@ package final class DatabaseLog<Connection: DatabaseConnection>: UpdateLog {
             let left = deadline - monotonicMilliseconds()
             guard left > 0 else { return false }
             var polled = wakeups.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-            if poll(&polled, nfds_t(polled.count), Int32(min(left, pause))) > 0 { return try latest().id != id }
+            if poll(&polled, nfds_t(polled.count), Int32(min(left, pause))) > 0 { return false }
             pause = min(2 * pause, Self.lastLookMilliseconds)
         }
     }

@@ -10,8 +10,13 @@ final class GroupCommit: @unchecked Sendable {
 
     private final class Job {
         let records: [UpdateRecord]
-        var result: Result<UInt64, ReplicationError>?
-        init(_ records: [UpdateRecord]) { self.records = records }
+        let point: UpdatePoint
+        var result: Result<AppendedUpdates, ReplicationError>?
+
+        init(_ records: [UpdateRecord], after point: UpdatePoint) {
+            self.records = records
+            self.point = point
+        }
     }
 
     /// What goes into one transaction: a little more than this.
@@ -28,12 +33,14 @@ final class GroupCommit: @unchecked Sendable {
         pthread_mutex_destroy(&mutex)
     }
 
+    /// Makes records durable. Called by one thread at a time.
+    typealias Commit = ([UpdateRecord], _ point: UpdatePoint) throws(ReplicationError) -> AppendedUpdates
+
     /// Appends records, together with those of other threads.
-    /// - Parameter commit: makes records durable and returns the last one's id. Called by one thread at a time.
     func append(
-        _ records: [UpdateRecord], _ commit: ([UpdateRecord]) throws(ReplicationError) -> UInt64
-    ) throws(ReplicationError) -> UInt64 {
-        let job = Job(records)
+        _ records: [UpdateRecord], after point: UpdatePoint, _ commit: Commit
+    ) throws(ReplicationError) -> AppendedUpdates {
+        let job = Job(records, after: point)
         pthread_mutex_lock(&mutex)
         waiting.append(job)
         while true {
@@ -48,7 +55,7 @@ final class GroupCommit: @unchecked Sendable {
             isCommitting = true
             let jobs = takeJobs()
             pthread_mutex_unlock(&mutex)
-            let results = Self.results(jobs.map(\.records), commit)
+            let results = Self.results(jobs, commit)
             pthread_mutex_lock(&mutex)
             for (job, result) in zip(jobs, results) { job.result = result }
             isCommitting = false
@@ -70,13 +77,18 @@ final class GroupCommit: @unchecked Sendable {
     }
 
     private static func results(
-        _ jobs: [[UpdateRecord]], _ commit: ([UpdateRecord]) throws(ReplicationError) -> UInt64
-    ) -> [Result<UInt64, ReplicationError>] {
+        _ jobs: [Job], _ commit: Commit
+    ) -> [Result<AppendedUpdates, ReplicationError>] {
         do throws(ReplicationError) {
-            var id = try commit(jobs.flatMap { $0 }) &- UInt64(jobs.reduce(0) { $0 + $1.count })
-            return jobs.map { records in
-                id &+= UInt64(records.count)
-                return .success(id)
+            let point = jobs.first?.point ?? .start
+            let appended = try commit(jobs.flatMap(\.records), point)
+            var id = appended.id &- UInt64(jobs.reduce(0) { $0 + $1.records.count })
+            // The other jobs' records follow those of the first one.
+            var followsPoint = appended.followsPoint
+            return jobs.map { job in
+                id &+= UInt64(job.records.count)
+                defer { followsPoint = false }
+                return .success(AppendedUpdates(id: id, followsPoint: followsPoint))
             }
         } catch .updateTooLarge where jobs.count > 1 {
             // It is one job's, and nothing was written.

@@ -38,11 +38,19 @@ public final class FileLog: UpdateLog {
 
     /// Appends records to the last segment, and syncs them to the disk.
     public func append(_ records: [UpdateRecord]) throws(ReplicationError) -> UInt64 {
-        guard !records.isEmpty else { return try latest().id }
+        try append(records, after: .start).id
+    }
+
+    /// Appends records likewise, and tells whether they follow a record.
+    public func append(
+        _ records: [UpdateRecord], after point: UpdatePoint
+    ) throws(ReplicationError) -> AppendedUpdates {
+        guard !records.isEmpty else { return AppendedUpdates(id: try latest().id, followsPoint: false) }
         for record in records where record.contents.count > LogFrame.recordBytesMax {
             throw .updateTooLarge(bytes: record.contents.count, limit: LogFrame.recordBytesMax)
         }
-        return try finish(try write(records))
+        let written = try write(records)
+        return AppendedUpdates(id: try finish(written), followsPoint: written.before == point)
     }
 
     /// The first half of `append`: afterwards other processes may read the records.
@@ -68,6 +76,8 @@ public final class FileLog: UpdateLog {
 
     /// The last record of an append, the place after its last byte, and its log.
     struct Written {
+        /// The record before the first one.
+        var before: UpdatePoint
         var point: UpdatePoint
         var offset: Int
         var file: OpenFile
@@ -84,6 +94,7 @@ public final class FileLog: UpdateLog {
         if files.isLastFull { try files.roll() }
         let segment = files.last
         let start = segment.end.offset
+        let before = segment.end.point
         var bytes: [UInt8] = []
         var places: [(offset: Int, entry: UpdateEntry, bytes: Int)] = []
         for (number, record) in records.enumerated() {
@@ -104,7 +115,7 @@ public final class FileLog: UpdateLog {
         }
         for place in places { segment.note(place.entry, at: place.offset, bytes: place.bytes) }
         return Written(
-            point: segment.end.point, offset: segment.end.offset, file: segment.file,
+            before: before, point: segment.end.point, offset: segment.end.offset, file: segment.file,
             identity: segment.header.identity, openings: files.openings)
     }
 

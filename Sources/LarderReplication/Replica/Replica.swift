@@ -53,10 +53,7 @@ final class Replica {
         do throws(ReplicationError) {
             return try applyNext(log)
         } catch .stateDamaged {
-            // Readers may find wrong items by now.
-            file?.abandon()
-            file = nil
-            needsRebuild = true
+            abandon()
             return true
         }
     }
@@ -75,12 +72,37 @@ final class Replica {
             return demandRebuild()
         }
         for entry in entries {
-            guard let file, entry.id == file.state.applied.id &+ 1 else { return demandRebuild() }
-            try file.apply(entry)
-            recordsApplied += 1
-            try file.writeState()
+            guard entry.id == self.applied.id &+ 1 else { return demandRebuild() }
+            try apply(entry)
         }
         return entries.count >= Self.recordsPerStep
+    }
+
+    private func apply(_ entry: UpdateEntry) throws(ReplicationError) {
+        guard let file else { return }
+        try file.apply(entry)
+        recordsApplied += 1
+        try file.writeState()
+    }
+
+    /// Applies records that the log has directly after `point`.
+    /// - Returns: false if another record was applied last. Nothing is applied then.
+    func apply(_ records: [UpdateRecord], after point: UpdatePoint) throws(ReplicationError) -> Bool {
+        guard isReadable, applied == point else { return false }
+        do throws(ReplicationError) {
+            try file?.check()
+            for record in records { try apply(UpdateEntry(id: applied.id &+ 1, record: record)) }
+        } catch .stateDamaged {
+            abandon()
+        }
+        return !needsRebuild
+    }
+
+    /// Readers may find wrong items by now.
+    private func abandon() {
+        file?.abandon()
+        file = nil
+        needsRebuild = true
     }
 
     /// Whether a snapshot of the log ends with the record applied last, so that the next record follows.

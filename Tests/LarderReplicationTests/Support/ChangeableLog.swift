@@ -28,12 +28,18 @@ final class ChangeableLog: UpdateLog {
     }
 
     func append(_ records: [UpdateRecord]) throws(ReplicationError) -> UInt64 {
+        try append(records, after: .start).id
+    }
+
+    func append(
+        _ records: [UpdateRecord], after point: UpdatePoint
+    ) throws(ReplicationError) -> AppendedUpdates {
         try check()
-        let id = try log.append(records)
+        let appended = try log.append(records, after: point)
         if fault.withLock({ if case .outcomeLost = $0 { true } else { false } }) {
             throw .outcomeUnknown(reason: "the connection was lost")
         }
-        return id
+        return appended
     }
 
     func latest() throws(ReplicationError) -> UpdatePoint {
