@@ -1,8 +1,10 @@
 """Copies of a cache on other servers, uWSGI's nodes= and udp=: byte for byte, among Larders, and with a real uWSGI."""
 
 import multiprocessing
+import os
 import random
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -426,6 +428,26 @@ class TestAmongLarders:
                 client.close()
         assert flooding.exitcode == 0
         larder.server.assert_alive()
+
+
+@pytest.mark.parametrize("batch", [1, 7, 20])
+def test_a_turn_takes_a_batch_of_datagrams(start_server, batch):
+    """-R datagrams are read, then the worker's clients are served, however many datagrams wait."""
+    larder = Larder(start_server, [], None, "-R", str(batch), threads=1)
+    assert larder.client.ask(b"version\r\n").startswith(b"VERSION")
+    process = larder.server.process
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+    # Both wait for the worker, the datagrams first.
+    larder.send(*[stored(b"flood-%d" % number, b"v") for number in range(100)])
+    larder.client.send(b"stats larder\r\n")
+    process.send_signal(signal.SIGCONT)
+    answer = {}
+    while (line := larder.client.read_line()) != b"END":
+        _, name, value = line.split(b" ", 2)
+        answer[name] = value
+    assert 1 <= int(answer[b"sync_received"]) <= batch
+    poll(lambda: larder.count("received") == 100, "all are received")
 
 
 class TestLongKeys:

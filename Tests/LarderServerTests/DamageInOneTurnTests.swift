@@ -116,7 +116,7 @@ import Testing
         let connection = DumpConnection(owning: ends[0], try StopSignal())
         let cases: [(UInt32?, DumpFailure?)] = [(StoreDamage.count &- 1, .changed), (nil, nil)]
         for (damages, failure) in cases {
-            var piece = DumpPiece(bytes: 16, damages: damages)
+            var piece = DumpPiece(damages: damages, DumpSlices())
             var found: DumpFailure?
             do throws(DumpFailure) {
                 try piece.append([1, 2], connection)

@@ -164,6 +164,28 @@ import Testing
         driver.session.endSnapshot()
     }
 
+    /// A table that grows would keep writers waiting. So the dump ends if clients add very many items meanwhile.
+    @Test func tooManyNewItemsBreakASnapshot() throws {
+        for (added, isWhole) in [(1000, true), (20_000, false)] {
+            let driver = try driver(itemsMax: 30_000)
+            driver.session.beginSnapshot()
+            driver.turn(Self.now) { driver in
+                for number in 0..<added { _ = driver.set(key("key-\(number)"), [1, 2, 3, 4], now: Self.now) }
+                var walk = ItemWalk()
+                var found: [String] = []
+                while !walk.isComplete {
+                    driver.session.takeSnapshot(&walk, now: Self.now) { item in
+                        found.append(String(decoding: item.keyBytes, as: UTF8.self))
+                        return UInt32(found.count - 1)
+                    }
+                }
+                #expect(isWhole ? found.count == added : (1024..<added).contains(found.count))
+                #expect(read(driver, found[0], 0, 0..<4) == (isWhole ? [1, 2, 3, 4] : nil))
+            }
+            driver.session.endSnapshot()
+        }
+    }
+
     private func read(_ driver: StoreDriver, _ text: String, _ number: UInt32, _ range: Range<Int>) -> [UInt8]? {
         var part = [UInt8](repeating: 0, count: range.count)
         let isThere = driver.withHashed(key(text)) { key in

@@ -25,6 +25,16 @@ final class StopSignal: Sendable {
         _ = write(fd, &one, 8)
     }
 
+    /// Waits until the time is over.
+    /// - Throws: `.stopped`.
+    func pause(_ milliseconds: Int64) throws(DumpFailure) {
+        do throws(DumpFailure) {
+            try wait(for: 0, of: -1, milliseconds: milliseconds)
+        } catch {
+            if error == .stopped { throw error }
+        }
+    }
+
     /// Waits for a socket, or for nothing but the time.
     /// - Parameter socket: -1: none.
     /// - Throws: `.stopped`, or `.tooSlow` when the time is over.

@@ -6,8 +6,8 @@ import Synchronization
 
 /// Gives dumps to those that ask for them at a listener for the uwsgi protocol, one after another.
 ///
-/// A thread of its own does it, in slices. It holds a lock for as long as one bucket of the index takes, or one lookup,
-/// and rests behind each slice. So no client waits for it.
+/// A thread of its own does it, in slices (`DumpSlices`). It holds a lock for as long as one bucket of the index takes, or
+/// one lookup. So no client waits for longer.
 final class DumpGiver: Sendable {
     private struct Request {
         var fd: Int32
@@ -96,7 +96,8 @@ final class DumpGiver: Sendable {
         session.repair()
         session.beginSnapshot()
         defer { session.endSnapshot() }
-        var dump = DumpWriting(cache.settings, isInFile: session.isInFile)
+        let itemsExpected = Int(clamping: cache.store.statistics.limitUse?.items ?? 0)
+        var dump = DumpWriting(cache.settings, isInFile: session.isInFile, itemsExpected: itemsExpected)
         do throws(DumpFailure) {
             try dump.collect(session, state.clock, until: stop)
             try dump.write(session, state.clock, to: connection)

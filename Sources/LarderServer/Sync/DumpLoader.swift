@@ -11,17 +11,25 @@ final class DumpLoader: Sendable {
     private let clock: ServerClock
     private let stop: StopSignal
     private let ownAddresses: [SocketAddress]
+    private let wait: @Sendable (Int64) throws(DumpFailure) -> Void
 
-    /// Waits between two rounds.
-    private static let waitMilliseconds: Int64 = 1_000
-    private static let waitMillisecondsMax: Int64 = 60_000
-
-    /// - Parameter ownAddresses: of the server's listeners for the uwsgi protocol.
-    init(_ cache: ServedCache, _ clock: ServerClock, _ ownAddresses: [SocketAddress], _ stop: StopSignal) {
+    /// - Parameters:
+    ///   - ownAddresses: of the server's listeners for the uwsgi protocol.
+    ///   - wait: waits for milliseconds between two rounds, and throws `.stopped` to end the load; nil: until the time
+    ///     is over or `stop` is sent.
+    init(
+        _ cache: ServedCache, _ clock: ServerClock, _ ownAddresses: [SocketAddress], _ stop: StopSignal,
+        wait: (@Sendable (Int64) throws(DumpFailure) -> Void)? = nil
+    ) {
         self.cache = cache
         self.clock = clock
         self.ownAddresses = ownAddresses
         self.stop = stop
+        if let wait {
+            self.wait = wait
+        } else {
+            self.wait = { milliseconds throws(DumpFailure) in try stop.pause(milliseconds) }
+        }
         cache.store.beginLoad()
     }
 
@@ -29,30 +37,21 @@ final class DumpLoader: Sendable {
     func run() {
         defer { cache.store.endLoad() }
         do throws(DumpFailure) {
-            while !cache.store.isReady { try pause(50) }
+            while !cache.store.isReady { try stop.pause(50) }
             var places = cache.settings.copiedPlaces
-            var wait = Self.waitMilliseconds
+            var backOff = DumpBackOff()
             var reported: [String] = []
             while !places.isEmpty {
                 var failures: [String] = []
                 if try !askAll(&places, &failures), !places.isEmpty {
                     if failures != reported { report(failures) }
                     reported = failures
-                    try pause(wait)
-                    wait = min(wait * 2, Self.waitMillisecondsMax)
+                    try wait(backOff.nextMilliseconds())
                 } else {
                     return
                 }
             }
         } catch {}
-    }
-
-    private func pause(_ milliseconds: Int64) throws(DumpFailure) {
-        do throws(DumpFailure) {
-            try stop.wait(for: 0, of: -1, milliseconds: milliseconds)
-        } catch {
-            if error == .stopped { throw error }
-        }
     }
 
     private func report(_ failures: [String]) {
@@ -172,14 +171,22 @@ final class DumpLoader: Sendable {
     }
 }
 
+/// How long to wait behind each round in which no server gave its items.
+struct DumpBackOff {
+    private var milliseconds: Int64 = 1_000
+    private static let millisecondsMax: Int64 = 60_000
+
+    /// One second at first, then twice as long each time, at most a minute.
+    mutating func nextMilliseconds() -> Int64 {
+        defer { milliseconds = min(milliseconds * 2, Self.millisecondsMax) }
+        return milliseconds
+    }
+}
+
 /// The items of one dump on their way into a cache. Used by one thread.
 struct DumpLoading: ~Copyable {
     /// What is received at once.
     static let pieceBytes = 64 << 10
-    /// Items that are stored, and buckets that are walked, without a rest in which clients get the lock of the writers.
-    private static let itemsPerRest = 64
-    private static let bucketsPerTurn = 16
-    private static let restMicroseconds: UInt32 = 50
     /// Keys of items that do not fit, for the log.
     private static let namesMax = 3
     private static let nameBytesMax = 250
@@ -187,6 +194,7 @@ struct DumpLoading: ~Copyable {
     private let session: Session
     private let clock: ServerClock
     private let isInFile: Bool
+    private let slices: DumpSlices
     private let began = larder_milliseconds(false)
     private var decoder: DumpDecoder
     /// Hashes of the keys that were loaded, where the file may hold others.
@@ -202,11 +210,10 @@ struct DumpLoading: ~Copyable {
         var unfitNames: [String] = []
         /// The load ended early.
         var isOver = false
-        /// Items since the last rest.
-        var unrested = 0
     }
 
-    init(_ cache: ServedCache, _ clock: ServerClock) throws(DumpFailure) {
+    init(_ cache: ServedCache, _ clock: ServerClock, _ slices: DumpSlices = DumpSlices()) throws(DumpFailure) {
+        self.slices = slices
         do throws(StoreError) {
             session = try cache.store.makeSession()
         } catch {
@@ -226,12 +233,12 @@ struct DumpLoading: ~Copyable {
     /// Takes bytes of the dump.
     mutating func take(_ bytes: UnsafeRawBufferPointer) throws(DumpRefusal) {
         session.repair()
-        try Self.take(bytes, &decoder, session, isInFile, &counts, &loaded, now: clock.now())
+        try Self.take(bytes, &decoder, session, isInFile, slices, &counts, &loaded, now: clock.now())
     }
 
     private static func take(
         _ bytes: UnsafeRawBufferPointer, _ decoder: inout DumpDecoder, _ session: borrowing Session, _ isInFile: Bool,
-        _ counts: inout Counts, _ loaded: inout Set<UInt64>, now: Int64
+        _ slices: DumpSlices, _ counts: inout Counts, _ loaded: inout Set<UInt64>, now: Int64
     ) throws(DumpRefusal) {
         try decoder.take(bytes) { item in
             let expiry = SyncExpiry.milliseconds(Int64(clamping: item.expires), now: now)
@@ -246,11 +253,8 @@ struct DumpLoading: ~Copyable {
                 hashed, value: value.baseAddress ?? key, valueLength: value.count, clientFlags: item.clientFlags,
                 expiry: expiry, uses: Int(clamping: item.hits), now: now)
             session.end()
-            counts.unrested += 1
-            if counts.unrested == itemsPerRest {
-                counts.unrested = 0
-                usleep(restMicroseconds)
-            }
+            slices.note(items: 1, bytes: value.count)
+            slices.restIfFull()
             switch outcome {
             case .loaded:
                 counts.loaded += 1
@@ -276,11 +280,13 @@ struct DumpLoading: ~Copyable {
         while !walk.isComplete, !stop.isSent {
             session.repair()
             session.begin(now: clock.now())
-            for _ in 0..<Self.bucketsPerTurn where !walk.isComplete {
-                counts.removed += session.removeUnloaded(&walk, loaded: loaded)
-            }
+            repeat {
+                let removed = session.removeUnloaded(&walk, loaded: loaded)
+                counts.removed += removed
+                slices.note(buckets: 1, items: removed)
+            } while !walk.isComplete && !slices.isFull
             session.end()
-            usleep(Self.restMicroseconds)
+            slices.rest()
         }
     }
 

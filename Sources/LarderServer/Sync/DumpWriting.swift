@@ -10,8 +10,7 @@ struct DumpWriting {
         /// Of the value in the store's snapshot.
         var number: UInt32
         var hash: UInt32
-        var keyStart: Int
-        var keyLength: Int
+        var key: DumpKeys.Place
         var valueLength: Int
         var expires: Int64
         var clientFlags: UInt32
@@ -22,35 +21,35 @@ struct DumpWriting {
         var next: UInt32 = 0
     }
 
-    /// Bytes of one call of `send`, at most.
-    private static let pieceBytes = 64 << 10
-    /// Buckets of the index for one turn of the session.
-    private static let bucketsPerTurn = 16
-    /// Values that are read without a rest in which clients get the lock of the writers.
-    private static let valuesPerRest = 64
-    private static let restMicroseconds: UInt32 = 50
+    /// Room for the keys of a slice, unless they are longer together.
+    private static let foundKeyBytesMax = 4 << 20
 
     private let layout: DumpLayout
     private let hash: UwsgiHash
     private let hashSize: UInt32
     private let isOrderedByUse: Bool
+    private let slices: DumpSlices
     /// `StoreDamage.count` before the first item was read; nil: the store lies in memory.
     private let damages: UInt32?
     private var entries: [Entry] = []
-    private var keys: [UInt8] = []
+    private var keys = DumpKeys()
     private var blocksTaken = 0
     /// Items for which a dump has no room.
     private var leftOut = 0
     /// Whether only blocks without a value are missing.
     private(set) var hasSentAllItems = false
 
-    /// - Parameter isInFile: whether the store lies in a file, which other programs may change.
-    init(_ settings: CacheSettings, isInFile: Bool) {
+    /// - Parameters:
+    ///   - isInFile: whether the store lies in a file, which other programs may change.
+    ///   - itemsExpected: how many items the cache has.
+    init(_ settings: CacheSettings, isInFile: Bool, itemsExpected: Int, _ slices: DumpSlices = DumpSlices()) {
+        self.slices = slices
         damages = isInFile ? StoreDamage.count : nil
         layout = settings.dumpLayout
         hash = settings.hashName == "murmur2" ? .murmur2 : .djb33x
         hashSize = UInt32(clamping: settings.hashSize)
         isOrderedByUse = settings.purgesLeastRecentlyUsed
+        entries.reserveCapacity(min(itemsExpected, layout.items))
     }
 
     var summary: String {
@@ -66,65 +65,86 @@ struct DumpWriting {
         var walk = ItemWalk()
         var found: [Entry] = []
         var foundKeys: [UInt8] = []
-        found.reserveCapacity(Self.bucketsPerTurn * ItemWalk.itemsMax)
-        foundKeys.reserveCapacity(Self.bucketsPerTurn * ItemWalk.itemsMax * 255)
+        let foundMax = DumpSlices.itemsMax + ItemWalk.itemsMax
+        found.reserveCapacity(foundMax)
+        foundKeys.reserveCapacity(min(foundMax * layout.keyBytesMax, Self.foundKeyBytesMax))
         while !walk.isComplete {
             if stop.isSent { throw .stopped }
             let now = clock.now()
             session.begin(now: now)
-            for _ in 0..<Self.bucketsPerTurn where !walk.isComplete {
-                session.takeSnapshot(&walk, now: now) { item in
-                    let blocks = layout.blockCount(ofValueLength: item.valueLength)
-                    let number = entries.count + found.count
-                    let fits = number < layout.items - 1 && (!layout.isBitmap || blocksTaken + blocks <= layout.blocks)
-                    guard fits, item.keyLength <= layout.keyBytesMax else {
-                        leftOut += 1
-                        return nil
-                    }
-                    blocksTaken += blocks
-                    found.append(
-                        entry(item, UInt32(truncatingIfNeeded: number), keyStart: foundKeys.count, session, now: now))
-                    foundKeys.append(contentsOf: UnsafeRawBufferPointer(start: item.key, count: item.keyLength))
-                    return UInt32(truncatingIfNeeded: number)
-                }
-            }
+            repeat {
+                let before = found.count
+                takeBucket(&walk, session, &found, &foundKeys, now: now)
+                slices.note(buckets: 1, items: found.count - before)
+            } while !walk.isComplete && !slices.isFull
             session.end()
             // Between turns, because a writer may wait for the end of a turn.
             add(found, foundKeys)
             found.removeAll(keepingCapacity: true)
             foundKeys.removeAll(keepingCapacity: true)
-            usleep(Self.restMicroseconds)
+            slices.rest()
         }
-        // The order of the slots is the order of use for a cache that drops the least recently used.
-        if isOrderedByUse { entries.sort { $0.idleSeconds > $1.idleSeconds } }
+        if isOrderedByUse { sortByUse() }
         link()
+    }
+
+    /// Counts the items of one bucket.
+    private mutating func takeBucket(
+        _ walk: inout ItemWalk, _ session: borrowing Session, _ found: inout [Entry], _ foundKeys: inout [UInt8],
+        now: Int64
+    ) {
+        session.takeSnapshot(&walk, now: now) { item in
+            let blocks = layout.blockCount(ofValueLength: item.valueLength)
+            let number = entries.count + found.count
+            let fits = number < layout.items - 1 && (!layout.isBitmap || blocksTaken + blocks <= layout.blocks)
+            guard fits, item.keyLength <= layout.keyBytesMax else {
+                leftOut += 1
+                return nil
+            }
+            blocksTaken += blocks
+            found.append(
+                entry(item, UInt32(truncatingIfNeeded: number), keyStart: foundKeys.count, session, now: now))
+            foundKeys.append(contentsOf: UnsafeRawBufferPointer(start: item.key, count: item.keyLength))
+            return UInt32(truncatingIfNeeded: number)
+        }
     }
 
     private func entry(
         _ item: Item, _ number: UInt32, keyStart: Int, _ session: borrowing Session, now: Int64
     ) -> Entry {
         Entry(
-            number: number, hash: 0, keyStart: keyStart, keyLength: item.keyLength, valueLength: item.valueLength,
-            expires: SyncExpiry.seconds(session.expiry(of: item)), clientFlags: item.clientFlags, uses: item.uses,
+            number: number, hash: 0, key: DumpKeys.Place(start: keyStart, length: item.keyLength),
+            valueLength: item.valueLength, expires: SyncExpiry.seconds(session.expiry(of: item)),
+            clientFlags: item.clientFlags, uses: item.uses,
             idleSeconds: isOrderedByUse ? session.secondsSinceAccess(item, now: now) : 0)
     }
 
     /// Adds the items that were found in one turn.
     private mutating func add(_ found: [Entry], _ foundKeys: [UInt8]) {
-        let start = keys.count
-        keys += foundKeys
-        for var entry in found {
-            entry.keyStart += start
-            let place = entry.keyStart..<entry.keyStart + entry.keyLength
-            entry.hash = keys.withUnsafeBytes { hash.value(of: UnsafeRawBufferPointer(rebasing: $0[place])) }
-            entries.append(entry)
+        foundKeys.withUnsafeBytes { foundKeys in
+            for var entry in found {
+                let key = UnsafeRawBufferPointer(rebasing: foundKeys[entry.key.range])
+                entry.key = keys.add(key)
+                entry.hash = hash.value(of: key)
+                entries.append(entry)
+            }
+        }
+    }
+
+    /// The order of the slots is the order of use for a cache that drops the least recently used.
+    private mutating func sortByUse() {
+        let slices = slices
+        entries.sort {
+            slices.note(steps: 1)
+            slices.restIfFull()
+            return $0.idleSeconds > $1.idleSeconds
         }
     }
 
     /// Chains the slots of which the receiver's table has one place.
     private mutating func link() {
         var last: [UInt32: UInt32] = [:]
-        last.reserveCapacity(entries.count)
+        last.reserveCapacity(min(entries.count, Int(hashSize)))
         for place in entries.indices {
             let slot = UInt32(truncatingIfNeeded: place + 1)
             let chain = entries[place].hash % max(1, hashSize)
@@ -132,6 +152,8 @@ struct DumpWriting {
                 entries[place].previous = before
                 entries[Int(before) - 1].next = slot
             }
+            slices.note(steps: 1)
+            slices.restIfFull()
         }
     }
 
@@ -141,7 +163,7 @@ struct DumpWriting {
     mutating func write(
         _ session: borrowing Session, _ clock: ServerClock, to connection: borrowing DumpConnection
     ) throws(DumpFailure) {
-        var piece = DumpPiece(bytes: Self.pieceBytes, damages: damages)
+        var piece = DumpPiece(damages: damages, slices)
         try piece.append(DumpPacket.answer(layout), connection)
         try writeRecords(&piece, connection)
         let end = try writeValues(&piece, session, clock, connection)
@@ -161,7 +183,7 @@ struct DumpWriting {
         for (place, entry) in entries.enumerated() {
             var record = DumpRecord()
             record.flags = UInt64(entry.clientFlags) << 32
-            record.keyLength = UInt64(entry.keyLength)
+            record.keyLength = UInt64(entry.key.length)
             record.hash = UInt64(entry.hash)
             record.valueLength = UInt64(entry.valueLength)
             record.firstBlock = UInt64(firstBlock(ofPlace: place, after: block))
@@ -177,10 +199,10 @@ struct DumpWriting {
             bytes.withUnsafeMutableBytes { bytes in
                 record.write(to: bytes)
                 let room = UnsafeMutableRawBufferPointer(rebasing: bytes[DumpRecord.fieldsLength...])
-                room.copyBytes(from: keys[entry.keyStart..<entry.keyStart + entry.keyLength])
+                keys.withBytes(of: entry.key) { room.copyMemory(from: $0) }
             }
             try piece.append(bytes, connection)
-            for rest in DumpRecord.fieldsLength..<DumpRecord.fieldsLength + entry.keyLength { bytes[rest] = 0 }
+            for rest in DumpRecord.fieldsLength..<DumpRecord.fieldsLength + entry.key.length { bytes[rest] = 0 }
         }
         try piece.appendZeros((layout.items - 1 - entries.count) * layout.recordLength, connection)
     }
@@ -202,47 +224,54 @@ struct DumpWriting {
                 let part = UnsafeMutableRawBufferPointer(rebasing: room[..<min(room.count, entry.valueLength - offset)])
                 let isLast = offset + part.count == entry.valueLength
                 session.begin(now: clock.now())
-                let isThere = keys.withUnsafeBytes { keys in
-                    // SAFETY: a key that was found lies there.
-                    let start = keys.baseAddress.unsafelyUnwrapped + entry.keyStart
-                    let key = session.hashed(start, length: entry.keyLength)
+                let isThere = keys.withBytes(of: entry.key) { bytes in
+                    // SAFETY: a key that was found lies there, and has at least one byte.
+                    let key = session.hashed(bytes.baseAddress.unsafelyUnwrapped, length: bytes.count)
                     return session.readSnapshot(entry.number, key, offset: offset, into: part, isLast: isLast)
                 }
                 session.end()
                 guard isThere else { throw .changed }
                 piece.didWrite(part.count)
+                slices.note(items: 1)
+                // A full piece is sent next, and the thread rests behind it.
+                if !piece.isFull { slices.restIfFull() }
                 offset += part.count
             }
             position = start + entry.valueLength
-            if place % Self.valuesPerRest == 0 { usleep(Self.restMicroseconds) }
         }
         return position
     }
 }
 
-/// The next part of a dump. The thread rests after it has sent a part, so that workers have the processor.
+/// The next part of a dump. The thread rests after it has sent a part.
 struct DumpPiece: ~Copyable {
     private let buffer: UnsafeMutableRawBufferPointer
     private var length = 0
     private var pace = DumpPace()
     private let damages: UInt32?
-    private static let restMicroseconds: UInt32 = 50
+    private let slices: DumpSlices
 
     /// - Parameter damages: `StoreDamage.count` before the items were read; nil: they cannot be damaged.
-    init(bytes: Int, damages: UInt32?) {
-        buffer = .allocate(byteCount: bytes, alignment: 16)
+    init(damages: UInt32?, _ slices: DumpSlices) {
+        buffer = .allocate(byteCount: DumpSlices.bytesMax, alignment: 16)
         self.damages = damages
+        self.slices = slices
     }
 
     deinit { buffer.deallocate() }
 
+    var isFull: Bool { length == buffer.count }
+
     /// Room for the next bytes; never empty.
     mutating func room(_ connection: borrowing DumpConnection) throws(DumpFailure) -> UnsafeMutableRawBufferPointer {
-        if length == buffer.count { try flush(connection) }
+        if isFull { try flush(connection) }
         return UnsafeMutableRawBufferPointer(rebasing: buffer[length...])
     }
 
-    mutating func didWrite(_ count: Int) { length += count }
+    mutating func didWrite(_ count: Int) {
+        length += count
+        slices.note(bytes: count)
+    }
 
     mutating func append(_ bytes: [UInt8], _ connection: borrowing DumpConnection) throws(DumpFailure) {
         var done = 0
@@ -273,6 +302,6 @@ struct DumpPiece: ~Copyable {
         if let damages, StoreDamage.count != damages { throw .changed }
         try connection.send(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         try pace.note(bytes: count)
-        usleep(Self.restMicroseconds)
+        slices.rest()
     }
 }

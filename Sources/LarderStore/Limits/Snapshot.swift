@@ -11,17 +11,22 @@ struct Snapshot {
     /// A value is gone, so the dump cannot be completed.
     private(set) var isBroken = false
 
-    init(itemsExpected: Int) {
-        // No writer waits while a table grows.
-        numbers.reserveCapacity(itemsExpected)
-        kept.reserveCapacity(itemsExpected)
+    /// - Parameter items: how many the store has.
+    init(items: Int) {
+        // With room for those that clients store meanwhile, because a writer would wait while a table grows.
+        let countMax = items + items / 4 + 1024
+        numbers.reserveCapacity(countMax)
+        kept.reserveCapacity(countMax)
     }
+
+    /// Whether one more value can be counted.
+    var hasRoom: Bool { numbers.count < numbers.capacity }
 
     /// Copies a value that is about to go.
     mutating func keep(_ item: Item, _ hash: UInt64) {
         guard !isBroken, let number = numbers.removeValue(forKey: hash) else { return }
         keptBytes += item.valueLength
-        guard keptBytes <= Self.keptBytesMax else { return breakOff() }
+        guard keptBytes <= Self.keptBytesMax, kept.count < kept.capacity else { return breakOff() }
         kept[number] = item.valueBytes
     }
 
@@ -43,7 +48,7 @@ extension Session {
     /// Begins to keep the values that `takeSnapshot` counts. Only a limited store can.
     package func beginSnapshot() {
         guard let bounds = state.bounds else { return }
-        let snapshot = Snapshot(itemsExpected: Int(bounds.use.items) + 1024)
+        let snapshot = Snapshot(items: Int(bounds.use.items))
         state.lockWriting(bounds)
         bounds.pointee.snapshot = snapshot
         state.unlockWriting(bounds)
@@ -70,6 +75,10 @@ extension Session {
         withUnsafeTemporaryAllocation(of: Item.self, capacity: ItemWalk.itemsMax) { items in
             guard let items = items.baseAddress else { return }
             for place in 0..<nextItems(&walk, into: items) where !isDead(items[place], now: now) {
+                guard bounds.pointee.snapshot?.hasRoom == true else {
+                    bounds.pointee.snapshot?.breakOff()
+                    return
+                }
                 let hash = state.hash(of: items[place])
                 guard bounds.pointee.snapshot?.numbers[hash] == nil, let number = body(items[place]) else { continue }
                 bounds.pointee.snapshot?.numbers[hash] = number
