@@ -9,7 +9,7 @@ meanwhile. The same load runs in turn with nothing beside it, with a stand-in, a
 is other processes that do what the server's clients and peers do, without the server. So the difference between the last
 two is the server's own, and the rest is the machine's.
 
-dump    One client asks for a dump again and again. The stand-in sends as many bytes, in pieces of 64 KB with a rest
+dump    One client asks for a dump again and again. The stand-in sends as many bytes in as many slices, with a rest
         behind each.
 flood   A process sends datagrams that store values, without a pause. The stand-in's datagrams go to a socket that
         does not read. One load has a connection to each worker but the one that reads the datagrams, another load has a
@@ -101,11 +101,13 @@ def asking(port):
     return ask
 
 
-def standing_in(listener, length):
-    """A server that sends so many bytes to each client, as the thread that gives dumps sends them."""
+def standing_in(listener, length, items):
+    """A server that sends so many bytes to each client, and rests as often as the thread that gives dumps."""
     def serve(end, _):
         listener.settimeout(0.1)
         piece = bytes(PIECE)
+        # A rest behind each piece, and behind each 64 items when they are counted and when they are read.
+        rests = 1 + 2 * items // 64 * PIECE // length
         while not end.is_set():
             with contextlib.suppress(OSError):
                 client, _ = listener.accept()
@@ -114,7 +116,8 @@ def standing_in(listener, length):
                     client.recv(100)
                     for start in range(0, length, PIECE):
                         client.sendall(piece[:length - start])
-                        time.sleep(REST_SECONDS)
+                        for _ in range(rests):
+                            time.sleep(REST_SECONDS)
                         if end.is_set():
                             break
     return serve
@@ -137,7 +140,7 @@ def measure_dumps(options, directory):
         print(f"a dump of {options.items} items has {length} bytes; -t {options.threads}, "
               f"{options.rate} requests a second, {options.rounds} rounds of {options.seconds} s")
         with socket.create_server(("127.0.0.1", options.port + 3)) as listener:
-            beside = [[], [asking(options.port + 3), standing_in(listener, length)], [asking(options.port + 2)]]
+            beside = [[], [asking(options.port + 3), standing_in(listener, length, options.items)], [asking(options.port + 2)]]
             for kind, ratio in [("get", "0:1"), ("set", "1:0")]:
                 take_turns(options, beside, [(f"{kind}s", load, ratio)], lambda count: f"{count >> 20} MB of dumps")
 
