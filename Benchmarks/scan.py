@@ -54,7 +54,15 @@ def statistic(port, name):
         return found
 
 
-def scan(port, keys, page_keys, results):
+def scans(port, keys, page_keys, ended, results):
+    """Lists all keys again and again until the load has ended; a result for each time."""
+    found = []
+    while not found or not ended.is_set():
+        found.append(scan(port, keys, page_keys))
+    results.put(found)
+
+
+def scan(port, keys, page_keys):
     """Lists all keys; how often each of those that stay was listed, and how long it took."""
     seen = bytearray(keys)
     pages, cursor, longest = 0, 0, 0.0
@@ -76,19 +84,18 @@ def scan(port, keys, page_keys, results):
             cursor = int(end.group(1))
             if cursor == 0:
                 break
-    results.put((
-        seen.count(1), seen.count(0), keys - seen.count(0) - seen.count(1), pages, time.monotonic() - begin, longest))
+    never, once = seen.count(0), seen.count(1)
+    return once, never, keys - never - once, pages, time.monotonic() - begin, longest
 
 
-def measure(options, server, loader, scans):
-    """The figures of the other clients' load, and those of a scan during it."""
+def measure(options, server, loader, is_scanned):
+    """The figures of the other clients' load, and those of the scans during it."""
     port = server.port
-    results = multiprocessing.Queue()
-    processes = []
-    if scans:
+    results, ended = multiprocessing.Queue(), multiprocessing.Event()
+    if is_scanned:
         grower = multiprocessing.Process(
             target=store, args=(port, b"grow", 0, options.grow, options.seconds * 0.8))
-        scanner = multiprocessing.Process(target=scan, args=(port, options.keys, options.page, results))
+        scanner = multiprocessing.Process(target=scans, args=(port, options.keys, options.page, ended, results))
         processes = [grower, scanner]
     else:
         # The same growth without the scan: what it costs is not the scan's.
@@ -99,7 +106,8 @@ def measure(options, server, loader, scans):
     figures = loader.run(server, [
         "--key-maximum", "100000", "-d", "100", "-c", str(options.clients), "--rate-limiting",
         str(max(1, options.rate // options.clients)), "--test-time", str(options.seconds), "--seed", "7"])
-    found = results.get() if scans else None
+    ended.set()
+    found = results.get() if is_scanned else None
     for process in processes:
         process.join()
     return figures["Totals"]["Percentile Latencies"], found
@@ -129,13 +137,15 @@ def main():
                 loader = Loader(options.bench, cores, directory)
                 store(server.port, b"stay", 0, options.keys)
                 before = statistic(server.port, b"hash_bytes")
-                with_scan, (once, never, more, pages, seconds, longest) = measure(options, server, loader, True)
+                with_scan, found = measure(options, server, loader, True)
                 after = statistic(server.port, b"hash_bytes")
                 without, _ = measure(options, server, loader, False)
-            wrong += never + more
             added.append(with_scan["p99.90"] - without["p99.90"])
-            print(f"{once} keys once, {never} never, {more} more than once; {pages} pages in {seconds:.1f} s, the longest "
-                  f"{longest * 1000:.0f} ms; index {before >> 20} to {after >> 20} MB", flush=True)
+            print(f"index {before >> 20} to {after >> 20} MB")
+            for once, never, more, pages, seconds, longest in found:
+                wrong += never + more
+                print(f"  {once} keys once, {never} never, {more} more than once; {pages} pages in {seconds:.1f} s, the "
+                      f"longest {longest * 1000:.0f} ms")
             print("  other clients, p50 p99 p99.9 in ms: " + "; ".join(
                 name + " " + " ".join(f"{figures[p]:.2f}" for p in ("p50.00", "p99.00", "p99.90"))
                 for name, figures in (("with the scan", with_scan), ("without", without))), flush=True)

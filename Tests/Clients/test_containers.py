@@ -336,7 +336,7 @@ class TestSystemd:
         machine.inside("systemctl", "stop", "larder")
         assert self.shown(machine, "NFileDescriptorStore") == "0"
         machine.inside("systemctl", "start", "larder")
-        machine.inside("larder", "get", "key", code=1)
+        machine.inside("larder", "get", "key", code=2)
 
     def test_a_server_that_hangs_is_restarted(self, machine):
         self.drop_in(machine, "[Service]\nWatchdogSec=2\n")
