@@ -62,12 +62,18 @@ class Gates:
               + ("   ABOVE" if is_above else ""), flush=True)
 
 
-def instructions_per_operation(options, directory, stream):
+def instructions_per_operation(options, directory, stream, further=()):
     counts = [
         instructions.count(
-            "larder", options.stripped, stream.load, stream.requests(operations), options, directory, None)
+            "larder", options.stripped, stream.load, stream.requests(operations), options, directory, None, further)
         for operations in (SHORT, LONG)]
     return stream.per_operation(counts, (SHORT, LONG))
+
+
+def cost_of_timing(options, directory, stream):
+    """How many times the instructions an operation takes while a part of the requests is timed."""
+    timed = instructions_per_operation(options, directory, stream, ["--admin", f"127.0.0.1:{options.port + 500}"])
+    return timed / instructions_per_operation(options, directory, stream)
 
 
 def calls(options, directory, stream, operations):
@@ -187,6 +193,8 @@ def main():
         options.stripped = instructions.without_debug_information(options.larder, directory)
         for name, ceiling in gates.ceilings["instructions"].items():
             gates.hold("instructions", name, least(instructions_per_operation, ceiling, options, directory, name))
+        for name, ceiling in gates.ceilings["timing"].items():
+            gates.hold("timing", name, least(cost_of_timing, ceiling, options, directory, name), "{:.3f}")
         for name, ceiling in gates.ceilings["system calls"].items():
             figure = least(calls_per_operation, ceiling, options, directory, name)
             gates.hold("system calls", name, figure, "{:.4f}")

@@ -112,12 +112,12 @@ def without_debug_information(path, directory):
     return copy
 
 
-def count(kind, path, load, requests, options, directory, stub):
-    """Instructions of a server's whole life with `requests` requests in it."""
+def count(kind, path, load, requests, options, directory, stub, further=()):
+    """Instructions of a server's whole life with `requests` requests in it. `further`: options of the server."""
     cores = sorted(os.sched_getaffinity(0))
     counter = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
     environment = dict(os.environ, LD_PRELOAD=stub) if kind == "memcached" else None
-    server = Server(kind, path, ["-t", "1", "-m", "256"], options.port, cores[:1], directory,
+    server = Server(kind, path, ["-t", "1", "-m", "256", *further], options.port, cores[:1], directory,
                     wrapper=counter, environment=environment)
     with server:
         loader = Loader(options.bench, cores[-1:], directory)

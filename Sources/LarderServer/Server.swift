@@ -25,7 +25,8 @@ private func serve(_ settings: Settings, _ reload: SettingsReload, _ deadline: S
         // Read before the process gives up root: some of these files may be readable by root only.
         let access = try Access(settings)
         let notifier = ServiceNotifier.take(from: .process)
-        settings.inheritedSockets = try InheritedSocket.takeAll(from: .process)
+        (settings.inheritedSockets, settings.keptMemories) = try InheritedSocket.takeAll(from: .process)
+        settings.checkKeptMemory(notifier)
         let notice = try ProcessSetup.prepare(&settings)
         try deadline.begin()
         try StandardError.beginThread()
@@ -252,6 +253,7 @@ final class Server: ConnectionSink {
     private func noteReady() {
         guard let notifier, !hasNotedReady, state.isReady else { return }
         hasNotedReady = true
+        keepMemory(notifier)
         notifier.noteReady(places: places)
     }
 

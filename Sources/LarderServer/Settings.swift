@@ -82,6 +82,8 @@ package struct Settings: Sendable {
     var usesSASLLibrary: Bool { saslEnabled && userFilePath == nil && userEntry == nil }
     /// Listening sockets of the service manager, in place of those of `-l`, `-p` and `-s`.
     package var inheritedSockets: [InheritedSocket] = []
+    /// Memory that an earlier process has left with the service manager, by the name there.
+    var keptMemories: [String: Int32] = [:]
     /// `-s`: when set, there is no TCP listener.
     package var unixSocketPath: String?
     /// `-a`: octal mode bits of the socket file.
@@ -132,6 +134,8 @@ package struct Settings: Sendable {
     package var daemonizes = false
     /// `--takeover`: the socket where a server waits for the one that takes over from it; nil: none.
     package var takeoverPath: String?
+    /// `--keep-memory`: the service manager keeps the memory of caches without a file while the server restarts.
+    package var keepsMemory = false
     /// The directory in which the program was started.
     var startDirectory: String?
     package var pidFilePath: String?

@@ -46,6 +46,11 @@ public struct StoreConfiguration: Sendable {
 
     /// Whether an arena without a file lies in memory that another process can map: see `Store.suspend(forSessions:)`.
     package var isTransferable = false
+    /// The store's file is memory of `memfd_create`, which outlives the process if another one keeps its descriptor. It has
+    /// no name: `filePath` is only shown.
+    package var isKept = false
+    /// With `isKept`: the memory that an earlier process has left. The store closes the descriptor. Nil: new memory.
+    package var keptMemory: Int32?
     /// The arena of another process, whose store this one becomes with `takeOver`. The store closes the descriptor. Nil:
     /// the store makes its own arena.
     package var arenaToTakeOver: Int32?

@@ -320,6 +320,25 @@ class TestSystemd:
         machine.inside("systemctl", "stop", "larder.service")
         machine.inside("larder", "ping")
 
+    def test_memory_that_is_kept(self, machine):
+        """Items are there again after a restart and after a kill; `stop` gives the memory back."""
+        machine.inside("sh", "-c", "echo LARDER_KEEP_MEMORY=1 >> /etc/default/larder")
+        # The package has started it, without the setting.
+        machine.inside("systemctl", "restart", "larder")
+        machine.inside("larder", "set", "key", "value")
+        assert self.shown(machine, "NFileDescriptorStore") == "1"
+        for command in [("systemctl", "restart", "larder"), ("systemctl", "kill", "--signal=KILL", "larder")]:
+            before = self.shown(machine, "MainPID")
+            machine.inside(*command)
+            poll(lambda: self.shown(machine, "MainPID") not in (before, "0")
+                 and self.shown(machine, "ActiveState") == "active", machine.log, 30)
+            assert machine.inside("larder", "get", "key") == "value"
+            assert self.shown(machine, "NFileDescriptorStore") == "1"
+        machine.inside("systemctl", "stop", "larder")
+        assert self.shown(machine, "NFileDescriptorStore") == "0"
+        machine.inside("systemctl", "start", "larder")
+        machine.inside("larder", "get", "key", code=2)
+
     def test_a_server_that_hangs_is_restarted(self, machine):
         self.drop_in(machine, "[Service]\nWatchdogSec=2\n")
         machine.inside("systemctl", "start", "larder")

@@ -10,7 +10,7 @@ import urllib.parse
 import pytest
 
 from admin import Admin, ask
-from server import ROOT, cannot_test, free_port, poll
+from server import ROOT, Connection, cannot_test, free_port, poll
 
 pytestmark = pytest.mark.larder_only
 
@@ -158,7 +158,10 @@ def filled_in(query):
 
 
 def test_every_query_has_data(start_server, tmp_path):
-    admin = Admin(start_server, "-e", tmp_path / "store")
+    # A replicated cache has the metrics of replicas.
+    admin = Admin(
+        start_server, "-e", tmp_path / "store",
+        "--cache", f"name=copied,log=file://{tmp_path}/changes,store={tmp_path}/copied,listen=127.0.0.1:0")
     prometheus = Prometheus(tmp_path, admin.port)
     try:
         poll(prometheus.is_ready, "prometheus is ready", seconds=60, interval=0.1)
@@ -171,6 +174,9 @@ def test_every_query_has_data(start_server, tmp_path):
                     connection.set(b"k", b"v")
                     connection.get(b"k")
                     connection.get(b"none")
+            # A disk that is busy makes each change wait.
+            with Connection(admin.server.addresses[1], timeout=60) as connection:
+                connection.set(b"k", b"v")
             for query in list(missing):
                 # Commands without requests have no quantile: NaN.
                 if any(not math.isnan(value) for value in prometheus.values(filled_in(query))):
@@ -178,8 +184,8 @@ def test_every_query_has_data(start_server, tmp_path):
             return not missing
 
         poll(all_have_data, lambda: f"no data: {missing}", seconds=60, interval=0.2)
-        poll(lambda: prometheus.values("larder:hit_ratio:rate10m"), "the ratio is recorded", seconds=30)
-        (ratio,) = prometheus.values("larder:hit_ratio:rate10m")
+        poll(lambda: prometheus.values('larder:hit_ratio:rate10m{cache="default"}'), "the ratio is recorded", seconds=30)
+        (ratio,) = prometheus.values('larder:hit_ratio:rate10m{cache="default"}')
         assert ratio == pytest.approx(0.5, abs=0.05)
         for definition in VARIABLES:
             assert prometheus.label_values(filled_in(definition)), definition

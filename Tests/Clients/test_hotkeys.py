@@ -246,11 +246,11 @@ class TestMetrics:
         turn(admin.server, b"off")
         assert not [name for name, _ in admin.metrics() if name == NAME]
 
-    def test_one_of_256_steps_is_timed_as_well(self, start_server):
+    def test_one_of_64_requests_is_timed_as_well(self, start_server):
         admin = Admin(start_server, "-o", "hot_keys", threads=1)
         with admin.server.connect() as connection:
             for _ in range(20_480):
                 connection.send(b"gets key\r\n")
                 assert connection.read_line() == b"END"
         count = admin.metrics()["larder_command_duration_seconds_count", (("command", "get"),)]
-        assert 70 <= count <= 85
+        assert 316 <= count <= 322

@@ -73,6 +73,23 @@ def services():
             service.kill()
 
 
+class Descriptor:
+    """A descriptor that is closed with the last reference to it."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def fileno(self):
+        return self.number
+
+    def close(self):
+        if self.number >= 0:
+            os.close(self.number)
+        self.number = -1
+
+    __del__ = close
+
+
 class Manager:
     """The service manager's end of NOTIFY_SOCKET."""
 
@@ -83,14 +100,24 @@ class Manager:
         self.socket.bind(address)
         self.socket.settimeout(20)
         self.senders = set()
+        # The descriptors that it keeps, by name.
+        self.kept = {}
 
     def message(self):
         """The next message, as a dictionary."""
-        data, control, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(12))
-        self.senders.add(int.from_bytes(control[0][2][:4], "little"))
+        data, control, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(12) + socket.CMSG_SPACE(16))
         lines = data.decode().split("\n")
         assert all("=" in line for line in lines), data
-        return dict(line.split("=", 1) for line in lines)
+        message = dict(line.split("=", 1) for line in lines)
+        for _, kind, body in control:
+            if kind == socket.SCM_RIGHTS:
+                assert message["FDSTORE"] == "1" and message["FDNAME"] not in self.kept and len(body) == 4, message
+                self.kept[message["FDNAME"]] = Descriptor(int.from_bytes(body, "little"))
+            else:
+                self.senders.add(int.from_bytes(body[:4], "little"))
+        if message.get("FDSTOREREMOVE") == "1":
+            self.kept.pop(message["FDNAME"]).close()
+        return message
 
     def next(self, *names):
         """The next message that has one of these names."""
@@ -389,6 +416,174 @@ class TestSockets:
         for each in [*others.values(), pair[1]]:
             each.close()
         os.close(writer)
+
+
+def put(service, key, value):
+    with service.connect() as client:
+        return client.set(key, value)
+
+
+def value_of(service, key):
+    with service.connect() as client:
+        return client.get(key)
+
+
+class TestMemory:
+    """--keep-memory: the service manager keeps the memory of caches without a file."""
+
+    NAME = "larder-memory-default"
+
+    @pytest.fixture
+    def begin(self, services, manager):
+        """A function that starts a server with what the manager keeps, and waits until it is ready. Gives the server and
+        the messages before that."""
+        def begin(*arguments, sockets=(), **options):
+            kept = list(manager.kept.items())
+            variables = {"NOTIFY_SOCKET": manager.place}
+            if kept or sockets:
+                variables["LISTEN_FDNAMES"] = ":".join([name for name, _ in kept] + ["larder.socket"] * len(sockets))
+            service = services(
+                *arguments, sockets=[fd for _, fd in kept] + list(sockets), variables=variables, **options).launch()
+            messages = []
+            while "READY" not in (messages[-1] if messages else {}):
+                messages.append(manager.message())
+            if not sockets:
+                poll(service._is_accepting, lambda: service.stderr, 20)
+            return service, [each for each in messages[:-1] if "EXTEND_TIMEOUT_USEC" not in each]
+
+        return begin
+
+    @staticmethod
+    def end(service, how):
+        service.process.send_signal(how)
+        service.process.wait(20)
+        service.process = None
+
+    @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+    @pytest.mark.parametrize("threads", [1, 3])
+    def test_items_survive(self, begin, manager, how, threads):
+        service, messages = begin("--keep-memory", "-m", 64, threads=threads)
+        assert messages == [{"FDSTORE": "1", "FDNAME": self.NAME}] and list(manager.kept) == [self.NAME]
+        assert os.readlink(f"/proc/self/fd/{manager.kept[self.NAME].fileno()}").startswith("/memfd:larder")
+        values = {b"key-%d" % number: b"%d" % number * (number % 500) for number in range(5000)}
+        with service.connect() as client:
+            for key, value in values.items():
+                assert client.set(key, value, flags=7) == b"STORED"
+            assert client.set(b"large", b"L" * 700_000) == b"STORED"
+        for _ in range(2):
+            self.end(service, how)
+            manager.drain()
+            service, messages = begin("--keep-memory", "-m", 64, threads=threads)
+            assert messages == [] and list(manager.kept) == [self.NAME]
+            with service.connect() as client:
+                for first in range(0, 5000, 100):
+                    keys = list(values)[first:first + 100]
+                    assert client.get_many(keys) == {key: values[key] for key in keys}
+                assert client.get(b"large") == b"L" * 700_000
+                assert int(client.stats()["curr_items"]) == 5001
+            poll(lambda: "cache default has 5001 items again" in service.stderr, lambda: service.stderr)
+
+    def test_memory_is_taken_when_it_is_needed(self, begin, manager):
+        """As without the option: pages come with items, and a restart adds none."""
+        service, _ = begin("--keep-memory", "-m", 512)
+        with service.connect() as client:
+            for number in range(20):
+                assert client.set(b"key-%d" % number, b"v" * 500_000) == b"STORED"
+
+        def megabytes():
+            return os.fstat(manager.kept[self.NAME].fileno()).st_blocks / 2048
+
+        assert 10 < megabytes() < 40
+        self.end(service, signal.SIGKILL)
+        service, _ = begin("--keep-memory", "-m", 512)
+        assert len(service.stats()) > 10 and 10 < megabytes() < 40
+
+    def test_another_size(self, begin, manager):
+        service, _ = begin("--keep-memory", "-m", 32)
+        with service.connect() as client:
+            for number in range(100):
+                assert client.set(b"key-%d" % number, b"%d" % number) == b"STORED"
+        self.end(service, signal.SIGKILL)
+        for size in (64, 48):
+            service, messages = begin("--keep-memory", "-m", size)
+            assert messages == [
+                {"FDSTOREREMOVE": "1", "FDNAME": self.NAME}, {"FDSTORE": "1", "FDNAME": self.NAME}]
+            assert os.fstat(manager.kept[self.NAME].fileno()).st_size > size << 20
+            poll(lambda: "its items are in new memory" in service.stderr, lambda: service.stderr)
+            with service.connect() as client:
+                assert client.get_many([b"key-%d" % number for number in range(100)]) == {
+                    b"key-%d" % number: b"%d" % number for number in range(100)}
+            self.end(service, signal.SIGTERM)
+            manager.drain()
+
+    @pytest.mark.parametrize("arguments", [
+        (), ("-e", "store"), ("--keep-memory", "--cache", "name=other,items=10,listen=127.0.0.1:0")], ids=str)
+    def test_memory_that_is_not_used_any_more(self, begin, manager, arguments):
+        service, _ = begin("--keep-memory", "--cache", "name=a:b%,items=10,listen=127.0.0.1:0")
+        gone = "larder-memory-a%3Ab%25"
+        assert sorted(manager.kept) == [gone, self.NAME]
+        assert put(service, b"key", b"value") == b"STORED"
+        self.end(service, signal.SIGKILL)
+        service, messages = begin(*arguments)
+        kept = {self.NAME, "larder-memory-other"} if "--keep-memory" in arguments else set()
+        assert set(manager.kept) == kept
+        assert {"FDSTOREREMOVE": "1", "FDNAME": gone} in messages
+        assert (value_of(service, b"key") == b"value") == bool(kept)
+
+    @pytest.mark.parametrize("place", [0, 4096, -4096], ids=["first", "tables", "last"])
+    def test_memory_that_is_damaged(self, begin, manager, place):
+        """It is not used, or what is whole in it is: as a file."""
+        service, _ = begin("--keep-memory", "-m", 32)
+        assert put(service, b"key", b"value") == b"STORED"
+        self.end(service, signal.SIGKILL)
+        fd = manager.kept[self.NAME].fileno()
+        size = os.fstat(fd).st_size
+        os.pwrite(fd, b"\xff" * 4096, place % size)
+        os.pwrite(fd, b"\xff" * 4096, size - 4096)
+        service, messages = begin("--keep-memory", "-m", 32)
+        assert value_of(service, b"key") in (None, b"value")
+        assert put(service, b"key", b"later") == b"STORED"
+        if place == 0:
+            assert [list(message)[0] for message in messages] == ["FDSTOREREMOVE", "FDSTORE"]
+            assert "memory of the service manager was not used, and a new store was begun" in service.stderr
+        self.end(service, signal.SIGKILL)
+        service, _ = begin("--keep-memory", "-m", 32)
+        assert value_of(service, b"key") == b"later"
+
+    def test_beside_sockets(self, begin, manager, directory):
+        """The socket unit's sockets and the memory come together, in any order."""
+        listener, address, _ = listening_on("file", directory)
+        with listener:
+            service, _ = begin("--keep-memory", sockets=[listener], listen=None)
+            with Connection(address) as client:
+                assert client.set(b"key", b"value") == b"STORED"
+            self.end(service, signal.SIGKILL)
+            service, _ = begin("--keep-memory", sockets=[listener], listen=None)
+            with Connection(address) as client:
+                assert client.get(b"key") == b"value"
+
+    def test_without_a_manager(self, services):
+        service = services("--keep-memory").start()
+        poll(lambda: "--keep-memory has no effect" in service.stderr, lambda: service.stderr)
+        assert put(service, b"key", b"value") == b"STORED"
+
+    def test_a_take_over(self, begin, services, manager, directory):
+        """The new server uses the memory that the manager keeps."""
+        arguments = ["--keep-memory", "--takeover", f"{directory}/takeover"]
+        old, _ = begin(*arguments)
+        with old.connect() as client:
+            assert client.set(b"key", b"value") == b"STORED"
+            memory = manager.kept.pop(self.NAME)
+            new = services(*arguments, variables={"NOTIFY_SOCKET": manager.place}, port=old.port).launch()
+            assert old.process.wait(20) == 0
+            assert manager.next("MAINPID")["MAINPID"] == str(new.process.pid)
+            assert manager.next("FDSTORE")["FDNAME"] == self.NAME
+            assert client.get(b"key") == b"value" and client.set(b"more", b"1") == b"STORED"
+        assert os.path.sameopenfile(memory.fileno(), manager.kept[self.NAME].fileno())
+        self.end(new, signal.SIGKILL)
+        last, _ = begin("--keep-memory")
+        with last.connect() as client:
+            assert client.get_many([b"key", b"more"]) == {b"key": b"value", b"more": b"1"}
 
 
 UNITS = Path(__file__).resolve().parents[2] / "systemd"

@@ -23,14 +23,14 @@ import Testing
             Self.sockets.merging(Self.messages) { one, _ in one }.merging(["HOME": "/"]) { one, _ in one })
         let notifier = ServiceNotifier.take(from: variables.environment, process: process)
         #expect(notifier.watchdogMilliseconds == (process == 7 ? 2 : nil))
-        #expect(try InheritedSocket.takeAll(from: variables.environment, process: process) == [])
+        #expect(try InheritedSocket.takeAll(from: variables.environment, process: process).sockets == [])
         #expect(variables.values == ["HOME": "/"])
     }
 
     @Test func withoutAServiceManager() throws {
         let variables = Variables(["LISTEN_PID": "7", "WATCHDOG_USEC": "4000"])
         #expect(ServiceNotifier.take(from: variables.environment, process: 7).watchdogMilliseconds == nil)
-        #expect(try InheritedSocket.takeAll(from: variables.environment, process: 7) == [])
+        #expect(try InheritedSocket.takeAll(from: variables.environment, process: 7).sockets == [])
         #expect(variables.values.isEmpty)
     }
 }

@@ -74,6 +74,9 @@ extension MetricsText {
         for command in CommandDurations.Command.allCases {
             let name = ("command", "\(command)")
             let counts = durations.map { $0.counts(command) }
+            // Most servers never see some of the commands.
+            let isUsed = command == .get || command == .set || counts.contains { $0.contains { $0 > 0 } }
+            guard isUsed else { continue }
             var count: Int64 = 0
             for (bucket, bound) in (CommandDurations.bounds.map(Self.seconds) + ["+Inf"]).enumerated() {
                 count = counts.reduce(count) { $0 &+ $1[bucket] }
@@ -86,7 +89,8 @@ extension MetricsText {
         add(
             Metric(
                 "larder_command_duration_seconds", .histogram,
-                "Time that the server worked on requests, by command; one of 256 is timed."), samples)
+                "Time from reading requests to sending their answers, by command; one of "
+                    + "\(CommandDurations.interval) is timed."), samples)
     }
 
     private static func seconds(_ nanoseconds: Int64) -> String { decimal(String(nanoseconds), places: 9) }

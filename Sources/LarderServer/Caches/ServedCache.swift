@@ -44,6 +44,10 @@ package final class ServedCache: Sendable {
         configuration.openedAtMilliseconds = openedAtMilliseconds
         configuration.defersRecovery = defersRecovery
         configuration.arenaToTakeOver = arena
+        if Self.isKept(settings, server) {
+            configuration.isKept = true
+            configuration.keptMemory = server.keptMemories[KeptMemory.name(ofCache: settings.name)]
+        }
         store = try Store(configuration)
         self.replica = replica
         crawler = Crawler(isEnabled: server.crawlerIsEnabled)
@@ -116,7 +120,16 @@ package final class ServedCache: Sendable {
     }
 
     private static func filePath(_ cache: CacheSettings, _ server: Settings) -> String? {
+        givenPath(cache, server) ?? (server.keepsMemory ? KeptMemory.text : nil)
+    }
+
+    private static func givenPath(_ cache: CacheSettings, _ server: Settings) -> String? {
         cache.storePath ?? (cache.name == CacheSettings.defaultName ? server.storePath : nil)
+    }
+
+    /// Whether the service manager keeps the cache's memory.
+    private static func isKept(_ cache: CacheSettings, _ server: Settings) -> Bool {
+        server.keepsMemory && givenPath(cache, server) == nil
     }
 
     private static func arena(_ cache: CacheSettings, _ server: Settings) -> StoreConfiguration {

@@ -29,6 +29,10 @@ extension Option {
                 draft.settings.takeoverPath = text
             }),
         Option(
+            long: "keep-memory", .none, .process,
+            "have systemd keep the items of caches without a file\nduring a restart (docs/systemd.md)",
+            effect: { draft, _ in draft.settings.keepsMemory = true }),
+        Option(
             "u", "user", .required("NAME"), .process, "become this user (from root only)",
             effect: { draft, text throws(Ending) in
                 guard !text.isEmpty else { throw .usage("-u takes the name of a user.") }

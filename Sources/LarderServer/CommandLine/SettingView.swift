@@ -75,6 +75,7 @@ enum SettingView: Sendable {
         ("daemon", .isOn { $0.daemonizes }),
         ("pidfile", .value { $0.pidFilePath }),
         ("takeover", .value { $0.takeoverPath }),
+        ("keep-memory", .isOn { $0.keepsMemory }),
         ("user", .value { $0.userName }),
         ("enable-coredumps", .isOn { $0.raisesCoreLimit }),
         ("slab-growth-factor", .asGiven(otherwise: "1.25")),

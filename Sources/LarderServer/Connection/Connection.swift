@@ -98,6 +98,8 @@ struct Connection {
     var unreadNext: ClientPointer?
     /// Bytes in the socket's send buffer at the last check; -1: not checked yet.
     var unsentBytes: Int32 = -1
+    /// Steps whose durations are recorded when the answer is sent.
+    var timed = TimedSteps()
 
     /// - Parameter bindingProtocol: what the listener says; nil: what `-B` says.
     init(number: Int32, _ bindingProtocol: Settings.BindingProtocol?, _ context: borrowing WorkerContext) {

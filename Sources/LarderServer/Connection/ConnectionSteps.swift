@@ -6,26 +6,43 @@ extension Connection {
     /// One step of the parser, and the request that it found; false when it needs more bytes.
     @inline(__always)
     mutating func step(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
-        context.stepsUntilTimed &-= 1
-        if context.stepsUntilTimed == 0 { return timedStep(&context, &budget) }
-        return untimedStep(&context, &budget)
+        context.stepsUntilNoted &-= 1
+        if context.stepsUntilNoted == 0 { return notedStep(&context, &budget) }
+        return plainStep(&context, &budget)
     }
 
-    /// A step whose duration is recorded.
+    /// A step of a timed turn, or one that is sampled for `stats hotkeys`.
     @inline(never)
-    private mutating func timedStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
-        if context.sampling.isOn { return sampledStep(&context, &budget) }
-        context.stepsUntilTimed = CommandDurations.interval
-        let counted = CountedCommands(context.counters)
-        let began = CommandDurations.now()
-        guard untimedStep(&context, &budget) else { return false }
-        context.durations?.record(counted.command, nanoseconds: CommandDurations.now() &- began)
+    private mutating func notedStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
+        let began = context.turnBegan
+        let weight = context.takeSample()
+        // The first step of a connection has another one within it, which is not noted by itself.
+        context.stepsUntilNoted = .max
+        defer { context.countToNotedStep() }
+        let before = began == 0 ? nil : CountedCommands(context.counters)
+        if let weight {
+            guard sampledStep(&context, &budget, weight) else { return false }
+        } else {
+            guard plainStep(&context, &budget) else { return false }
+        }
+        if let before { timed.add(before.command, since: began) }
         return true
+    }
+
+    /// Records what was timed. Call it when the first bytes of the answer were sent.
+    @inline(never)
+    mutating func recordTimed(_ context: inout WorkerContext) {
+        let nanoseconds = CommandDurations.now() &- timed.since
+        for command in CommandDurations.Command.allCases where timed.counts[command.rawValue] > 0 {
+            let steps = Int64(timed.counts[command.rawValue])
+            context.durations?.record(command, nanoseconds: nanoseconds, steps: steps)
+        }
+        timed = TimedSteps()
     }
 
     /// A step of the client's dialect.
     @inline(__always)
-    mutating func untimedStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
+    mutating func plainStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
         if case .text = dialect { return textStep(&context, &budget) }
         if case .binary = dialect { return binaryStep(&context, &budget) }
         return firstStep(&context, &budget)

@@ -1,12 +1,12 @@
 import LarderStore
 import LarderWire
 
-/// How a worker samples its steps for `stats hotkeys`. It uses the countdown of the timed steps.
+/// How a worker samples its steps for `stats hotkeys`. It uses the countdown of `WorkerContext.stepsUntilNoted`.
 struct KeySampling {
     /// Keys that a worker notes in a second: some thousandths of its time.
     private static let keysPerSecond = 8192
     /// One of so many steps is sampled at least.
-    private static let intervalMax = CommandDurations.interval
+    private static let intervalMax = 256
 
     var isOn = false
     /// One of so many steps is sampled, on average.
@@ -15,7 +15,8 @@ struct KeySampling {
     private(set) var weight = 1
     private var keysNoted = 0
     private var requests = 0
-    private var stepsUntilTimed = CommandDurations.interval
+    /// Steps up to the next one that is sampled, while a timed turn uses the countdown for itself.
+    var stepsLeft = Int.max
     private var random: UInt64
 
     /// - Parameter seed: of the gaps between sampled steps.
@@ -35,16 +36,7 @@ struct KeySampling {
         random ^= random &>> 7
         random ^= random &<< 17
         weight = interval
-        let gap = 1 + Int(random % UInt64(2 * interval - 1))
-        stepsUntilTimed &-= gap
-        return gap
-    }
-
-    /// Whether this sampled step is to be timed, which one of 256 steps is.
-    mutating func takesTime() -> Bool {
-        guard stepsUntilTimed <= 0 else { return false }
-        stepsUntilTimed &+= CommandDurations.interval
-        return true
+        return 1 + Int(random % UInt64(2 * interval - 1))
     }
 
     /// Adapts the interval to the requests of the last second.
@@ -60,7 +52,7 @@ extension WorkerContext {
     mutating func tendSampling() {
         let hotKeys = state.hotKeys
         guard hotKeys.isOn else {
-            if sampling.isOn { stepsUntilTimed = durations == nil ? Int.max : CommandDurations.interval }
+            if sampling.isOn { setSampleGap(Int.max) }
             sampling.isOn = false
             return
         }
@@ -69,9 +61,25 @@ extension WorkerContext {
         } else {
             sampling = KeySampling(seed: number)
             sampling.isOn = true
-            stepsUntilTimed = sampling.nextGap()
+            setSampleGap(sampling.nextGap())
         }
         hotKeys.fade(worker: number, now: now)
+    }
+
+    private mutating func setSampleGap(_ steps: Int) {
+        sampling.stepsLeft = steps
+        if turnBegan == 0 { stepsUntilNoted = steps }
+    }
+
+    /// For how many requests a key of the step at hand stands; nil: the step is not sampled.
+    mutating func takeSample() -> Int? {
+        if turnBegan != 0 {
+            sampling.stepsLeft &-= 1
+            guard sampling.stepsLeft == 0 else { return nil }
+        }
+        let weight = sampling.weight
+        sampling.stepsLeft = sampling.nextGap()
+        return weight
     }
 
     /// Counts a key that was read.
@@ -90,20 +98,15 @@ extension WorkerContext {
 
 extension Connection {
     /// A step whose keys are noted.
+    /// - Parameter weight: for how many requests a key stands.
     @inline(never)
-    mutating func sampledStep(_ context: inout WorkerContext, _ budget: inout Int) -> Bool {
-        let weight = context.sampling.weight
-        var counted: CountedCommands?
-        if context.durations != nil, context.sampling.takesTime() { counted = CountedCommands(context.counters) }
-        context.stepsUntilTimed = context.sampling.nextGap()
+    mutating func sampledStep(_ context: inout WorkerContext, _ budget: inout Int, _ weight: Int) -> Bool {
         let cache = context.cacheNumber
         let before = context.keysRead
         // A step that reads keys sets one of them.
         context.batch.lookups.pointee.keyLength = 0
         request.keyLength = 0
-        let began = counted == nil ? 0 : CommandDurations.now()
-        guard untimedStep(&context, &budget) else { return false }
-        if let counted { context.durations?.record(counted.command, nanoseconds: CommandDurations.now() &- began) }
+        guard plainStep(&context, &budget) else { return false }
         // With key routes a step has one key, which may select another cache with its counters.
         noteKeys(context.cacheNumber == cache ? Int(clamping: context.keysRead &- before) : 1, weight, &context)
         return true

@@ -50,7 +50,10 @@ enum DatagramService {
         _ context: inout WorkerContext
     ) -> [UInt8]? {
         var connection = Connection(number: -1, bindingProtocol, context)
-        defer { connection.dispose(&context) }
+        defer {
+            if connection.timed.since != 0 { connection.recordTimed(&context) }
+            connection.dispose(&context)
+        }
         var answer: [UInt8] = []
         var offset = 0
         while offset < payload.count {

@@ -12,38 +12,44 @@ package struct InheritedSocket: Sendable, Equatable {
     private static let firstDescriptor: Int32 = 3
     private static let countMax = 64
 
-    /// The sockets of LISTEN_FDS; none if LISTEN_PID names another process.
+    /// The sockets of LISTEN_FDS, and memory that an earlier process has left, by its name. None if LISTEN_PID names
+    /// another process.
     static func takeAll(
         from environment: ServiceEnvironment, process: pid_t = getpid()
-    ) throws(StartupError) -> [InheritedSocket] {
+    ) throws(StartupError) -> (sockets: [InheritedSocket], memories: [String: Int32]) {
         let pid = environment.take("LISTEN_PID")
         let number = environment.take("LISTEN_FDS")
         let names = environment.take("LISTEN_FDNAMES")
-        guard let pid, let number else { return [] }
+        guard let pid, let number else { return ([], [:]) }
         guard let owner = pid_t(pid), owner > 0 else {
             throw .inheritedSocket("LISTEN_PID takes the id of a process, not \"\(printable(pid))\".")
         }
-        guard owner == process else { return [] }
+        guard owner == process else { return ([], [:]) }
         guard let count = Int(number), (0...countMax).contains(count) else {
             throw .inheritedSocket(
                 "LISTEN_FDS takes a number of sockets from 0 to \(countMax), not \"\(printable(number))\".")
         }
-        let titles = names?.split(separator: ":", omittingEmptySubsequences: false).map { printable(String($0)) }
+        let titles = names?.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
         if let titles, titles.count != count {
             throw .inheritedSocket("LISTEN_FDNAMES has \(titles.count) names, and LISTEN_FDS has \(count) sockets.")
         }
         var sockets: [InheritedSocket] = []
+        var memories: [String: Int32] = [:]
         for index in 0..<count {
             let fd = firstDescriptor + Int32(index)
+            if let name = titles?[index], memories[name] == nil, KeptMemory.isMemory(fd, named: name) {
+                memories[name] = fd
+                continue
+            }
             guard let socket = InheritedSocket(fd) else {
-                let name = titles.map { " (\($0[index]))" } ?? ""
+                let name = titles.map { " (\(printable($0[index])))" } ?? ""
                 throw .inheritedSocket(
                     "LISTEN_FDS: descriptor \(fd)\(name) is not a listening socket for TCP or Unix clients; in a "
                         + "socket unit, ListenStream= makes one.")
             }
             sockets.append(socket)
         }
-        return sockets
+        return (sockets, memories)
     }
 
     /// nil: the descriptor is no listening TCP or Unix socket.

@@ -13,6 +13,8 @@ final class ServiceNotifier: Sendable {
     /// nil: there is no service manager.
     private let address: SocketAddress?
     private let socket: Int32
+    /// Whether there is a service manager.
+    var hasManager: Bool { address != nil }
     /// Set by the first message that could not be sent, so that the log has one line.
     private let hasFailed = Atomic(false)
 
@@ -98,6 +100,23 @@ final class ServiceNotifier: Sendable {
     /// Reports the main process of the service, which is another one after a take-over.
     func noteSuccessor(process: Int64) { send("MAINPID=\(process)") }
 
+    /// Has the service manager keep a descriptor until the service is stopped, under a name.
+    func keep(_ descriptor: Int32, _ name: String) {
+        guard let address else { return }
+        let message = Array("FDSTORE=1\nFDNAME=\(name)".utf8)
+        // Connected, because that is what the call sends packets over.
+        let channel = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        defer { close(channel) }
+        _ = larder_set_send_timeout(channel, Self.patienceMilliseconds)
+        let isSent =
+            address.withSockaddr({ connect(channel, $0, $1) }) == 0
+            && larder_send_packet(channel, message, message.count, [descriptor], 1)
+        if !isSent { report(errno) }
+    }
+
+    /// Has the service manager close the descriptors of a name.
+    func drop(_ name: String) { send("FDSTOREREMOVE=1\nFDNAME=\(name)") }
+
     /// Reports that the server stops.
     func noteStopping() { send("STOPPING=1\nSTATUS=Stops, and answers the requests that have arrived") }
 
@@ -111,7 +130,11 @@ final class ServiceNotifier: Sendable {
             // SAFETY: the bytes live as long as this closure.
             address.withSockaddr { sendto(socket, bytes.baseAddress, bytes.count, flags, $0, $1) } < 0 ? errno : 0
         }
-        guard error != 0, error != EAGAIN, !hasFailed.exchange(true, ordering: .relaxed) else { return }
+        if error != 0, error != EAGAIN { report(error) }
+    }
+
+    private func report(_ error: Int32) {
+        guard !hasFailed.exchange(true, ordering: .relaxed) else { return }
         StandardError.write(
             "larder: no message reaches the service manager at NOTIFY_SOCKET: \(describe(error: error))", .warning)
     }

@@ -19,7 +19,16 @@ struct KeySummary {
     private var lengths: [Int] = []
     /// `keyBytesMax` for each key.
     private var bytes: [UInt8] = []
+    /// The first place of each chain, by the last bits of the hash, and the next place of the same chain.
+    private var heads = [UInt16](repeating: Self.none, count: 1024)
+    private var links: [UInt16] = []
+    /// The smallest count when places were last looked through, and the place to go on from. Counts only grow in between,
+    /// so the next place with this count has the smallest one still.
+    private var least = 0.0
+    private var nextPlace = 0
     private var fadedAtMilliseconds: Int64
+
+    private static let none = UInt16.max
 
     init(now: Int64) { fadedAtMilliseconds = now }
 
@@ -27,12 +36,20 @@ struct KeySummary {
     mutating func add(_ key: UnsafeRawBufferPointer, weight: Double) {
         let key = UnsafeRawBufferPointer(rebasing: key.prefix(Self.keyBytesMax))
         let hash = Self.hash(key)
-        for place in hashes.indices where hashes[place] == hash && self.key(at: place).elementsEqual(key) {
-            counts[place] += weight
-            return
+        let chain = Int(hash % UInt64(heads.count))
+        var candidate = heads[chain]
+        while candidate != Self.none {
+            let place = Int(candidate)
+            if hashes[place] == hash, self.key(at: place).elementsEqual(key) {
+                counts[place] += weight
+                return
+            }
+            candidate = links[place]
         }
         let place = placeForNewKey()
         hashes[place] = hash
+        links[place] = heads[chain]
+        heads[chain] = UInt16(place)
         errors[place] = counts[place]
         counts[place] += weight
         lengths[place] = key.count
@@ -49,6 +66,7 @@ struct KeySummary {
             counts[place] *= factor
             errors[place] *= factor
         }
+        least *= factor
     }
 
     /// Each key with the requests that are certainly its own.
@@ -72,13 +90,34 @@ struct KeySummary {
     }
 
     private mutating func placeForNewKey() -> Int {
-        if counts.count == Self.capacity { return counts.indices.min { counts[$0] < counts[$1] } ?? 0 }
+        if counts.count == Self.capacity { return takePlaceOfLeast() }
         hashes.append(0)
+        links.append(Self.none)
         counts.append(0)
         errors.append(0)
         lengths.append(0)
         bytes += repeatElement(0, count: Self.keyBytesMax)
         return counts.count - 1
+    }
+
+    /// Takes the key with the smallest count out of its chain. Returns its place.
+    private mutating func takePlaceOfLeast() -> Int {
+        while nextPlace < counts.count, counts[nextPlace] > least { nextPlace += 1 }
+        if nextPlace == counts.count {
+            least = counts.min() ?? 0
+            nextPlace = counts.firstIndex(of: least) ?? 0
+        }
+        let place = nextPlace
+        nextPlace += 1
+        let chain = Int(hashes[place] % UInt64(heads.count))
+        if heads[chain] == UInt16(place) {
+            heads[chain] = links[place]
+        } else {
+            var before = Int(heads[chain])
+            while links[before] != UInt16(place) { before = Int(links[before]) }
+            links[before] = links[place]
+        }
+        return place
     }
 
     /// FNV-1a. Keys with the same hash are told apart by their bytes.

@@ -117,6 +117,8 @@ extension UnsafeMutablePointer<WorkerCore> {
         if action == .yield { return yield(client) }
         let isAnswered = !client.pointee.connection.pointee.output.isEmpty
         guard !isAnswered || send(client) else { return }
+        // Requests that have no answer end here.
+        if action == .read, client.pointee.connection.pointee.timed.since != 0 { recordTimed(client) }
         switch action {
         // A long answer is sent in shares, between which others have their turn.
         case .send, .yield: yield(client)
@@ -243,6 +245,11 @@ extension UnsafeMutablePointer<WorkerCore> {
         pointee.context.counters.add(.bytesWritten, Int64(sent))
         // Whoever takes its answers is not silent.
         client.pointee.lastActivityMilliseconds = pointee.context.now
+        if client.pointee.connection.pointee.timed.since != 0 { recordTimed(client) }
+    }
+
+    private func recordTimed(_ client: ClientPointer) {
+        client.pointee.connection.pointee.recordTimed(&pointee.context)
     }
 
     private func sendOnce(_ client: ClientPointer) -> Int {
@@ -380,6 +387,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         let connection = client.pointee.connection
         if connection != pointee.resting {
             if client.pointee.isSending { uncountUnread(client) }
+            connection.pointee.timed = TimedSteps()
             if connection.isAtRest { giveBack(connection) } else { ConnectionPool.free(connection, &pointee.context) }
         }
         if let tls = client.pointee.tls { end(tls, client.pointee.tlsState) }

@@ -59,8 +59,12 @@ struct WorkerContext: ~Copyable {
     var hasPinnedBriefly = false
     /// Where durations are recorded; nil: nowhere.
     let durations: CommandDurations?
-    /// Steps up to the next one that is timed or sampled. Without `durations` and `stats hotkeys` there is no such step.
-    var stepsUntilTimed: Int
+    /// When this turn began, in nanoseconds of the monotonic clock; 0: the turn is not timed.
+    private(set) var turnBegan: Int64 = 0
+    /// Turns up to the next one that is timed. Without `durations` there is no such turn.
+    private var turnsUntilTimed: Int
+    /// Steps up to the next one that is timed or sampled: in a timed turn the next one, otherwise one for `stats hotkeys`.
+    var stepsUntilNoted = Int.max
     /// Bytes of half-sent values and long lines that this worker holds.
     var heldBytes = 0
     /// Whether a store has not yet found what its file held: then requests that need one wait.
@@ -93,7 +97,7 @@ struct WorkerContext: ~Copyable {
         self.parked = parked
         waitsForStore = !server.isReady
         durations = server.durations.isEmpty ? nil : server.durations[number]
-        stepsUntilTimed = server.durations.isEmpty ? Int.max : CommandDurations.interval
+        turnsUntilTimed = server.durations.isEmpty ? Int.max : CommandDurations.interval
         sampling = KeySampling(seed: number)
         cacheCount = server.caches.count
         places = .allocate(capacity: cacheCount)
@@ -145,8 +149,21 @@ struct WorkerContext: ~Copyable {
         if server._withUnsafeGuaranteedRef({ $0.watchers.bits }) != watchedBits { noteWatchers() }
         noteObservation()
         isInTurn = true
+        turnsUntilTimed &-= 1
+        if turnsUntilTimed == 0 { beginTimedTurn() }
         session.begin(now: now)
     }
+
+    @inline(never)
+    private mutating func beginTimedTurn() {
+        turnsUntilTimed = CommandDurations.interval
+        turnBegan = CommandDurations.now()
+        sampling.stepsLeft = stepsUntilNoted
+        stepsUntilNoted = 1
+    }
+
+    /// Has the countdown go on after a step that was noted.
+    mutating func countToNotedStep() { stepsUntilNoted = turnBegan != 0 ? 1 : sampling.stepsLeft }
 
     /// Empties the stores that were found damaged. Called between turns.
     mutating func repairStores() {
@@ -173,6 +190,9 @@ struct WorkerContext: ~Copyable {
         session.end()
         isInTurn = false
         hasExchanged = false
+        guard turnBegan != 0 else { return }
+        turnBegan = 0
+        stepsUntilNoted = sampling.stepsLeft
     }
 
     // MARK: Evictions, crawls

@@ -9,6 +9,8 @@ struct ArenaFile {
     let path: String
     /// Whether there was nothing in it.
     let isEmpty: Bool
+    /// Whether it is memory without a name, which ends with its last descriptor: `path` is only shown.
+    var isKept = false
 
     /// How long to wait for a lock. A process that was killed keeps its lock until its memory is taken
     /// down, and another may have been started in the same millisecond.
@@ -38,6 +40,22 @@ struct ArenaFile {
         }
         throw .fileRefused(path: path, .system(errno: EBUSY))
     }
+
+    /// Takes memory that an earlier process has left, or that is empty. Whoever has it made sure that no other process
+    /// uses it: a lock would be that of all who have the descriptor.
+    static func kept(_ fd: Int32, _ path: String) throws(StoreError) -> ArenaFile {
+        ArenaFile(fd: fd, path: path, isEmpty: try checkKind(fd, path) == 0, isKept: true)
+    }
+
+    /// Empty memory in the place of some that cannot be used.
+    static func newMemory(_ path: String) throws(StoreError) -> ArenaFile {
+        let fd = larder_memory_file("larder", 0)
+        guard fd >= 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
+        return ArenaFile(fd: fd, path: path, isEmpty: true, isKept: true)
+    }
+
+    /// Removes the file's name.
+    func remove() { if !isKept { unlink(path) } }
 
     private static func refusal(_ path: String, errno: Int32) -> StoreError {
         var status = stat()
@@ -86,6 +104,8 @@ struct ArenaFile {
     func allocate(_ bytes: Int) throws(StoreError) {
         // A longer file is cut only once it is certain that it can be used.
         guard ftruncate(fd, off_t(bytes)) == 0 else { throw noSpace(errno, bytes) }
+        // Memory has no limit of its own, and pages come when they are first written.
+        if isKept { return }
         var error: Int32
         repeat { error = posix_fallocate(fd, 0, off_t(bytes)) } while error == EINTR
         guard error == 0 else { throw noSpace(error, bytes) }

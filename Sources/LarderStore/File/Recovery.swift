@@ -83,8 +83,9 @@ extension Store {
             report.notices = ["\(error); what is stored from now on is lost at the end"]
             return report
         }
+        let place = file.file.isKept ? "new memory" : "a new file of that name"
         report.notices = [
-            "\(file.path) was made for \(old.geometry.arenaBytes >> 20) MB; its items are in a new file of that name"
+            "\(file.path) was made for \(old.geometry.arenaBytes >> 20) MB; its items are in \(place)"
         ]
         return report
     }

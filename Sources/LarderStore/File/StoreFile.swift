@@ -44,7 +44,7 @@ final class StoreFile: Sendable {
     init(
         takingOver descriptor: Int32, _ path: String, _ geometry: Geometry, _ configuration: StoreConfiguration
     ) throws(StoreError) {
-        file = ArenaFile(fd: descriptor, path: path, isEmpty: false)
+        file = ArenaFile(fd: descriptor, path: path, isEmpty: false, isKept: configuration.isKept)
         plan = .takeOver
         oldArena = Mutex(nil)
         notices = []
@@ -56,7 +56,7 @@ final class StoreFile: Sendable {
 
     init(_ path: String, _ geometry: Geometry, _ configuration: StoreConfiguration) throws(StoreError) {
         var notices: [String] = []
-        var file = try ArenaFile.open(path)
+        var file = try Self.open(path, configuration)
         do {
             var plan = Plan.nothing
             var old: OldArena?
@@ -106,16 +106,22 @@ final class StoreFile: Sendable {
             sync = FileSync(base, bytes, seconds: configuration.fileSyncSeconds)
         } catch {
             // What was begun, and may take up what space there is, is of no use to anybody.
-            if file.path != path || file.isEmpty { unlink(file.path) }
+            if file.path != path || file.isEmpty { file.remove() }
             file.close()
             throw error
         }
     }
 
+    private static func open(_ path: String, _ configuration: StoreConfiguration) throws(StoreError) -> ArenaFile {
+        guard configuration.isKept else { return try ArenaFile.open(path) }
+        guard let memory = configuration.keptMemory else { return try ArenaFile.newMemory(path) }
+        return try ArenaFile.kept(memory, path)
+    }
+
     deinit {
         sync?.stop()
         // Not filled: the old one is still there, and whole.
-        if case .carryOver = plan, report.withLock({ !$0.isComplete }) { unlink(file.path) }
+        if case .carryOver = plan, report.withLock({ !$0.isComplete }) { file.remove() }
         larder_guard_remove(base)
         munmap(base, mappedBytes)
         file.close()
@@ -124,6 +130,8 @@ final class StoreFile: Sendable {
     /// Watches the file for changes by other programs.
     /// - Parameter damage: set when a change is noticed. It must live longer than this object.
     func watchForChanges(_ damage: UnsafeMutablePointer<UInt32>) {
+        // No other program can open it by a name.
+        if file.isKept { return larder_guard_store(base, damage, -1) }
         let watching = FileWatch(file.fd, file.path, damage: damage)
         watch.withLock { $0 = watching }
         larder_guard_store(base, damage, watching?.watchDescriptor ?? -1)
@@ -161,8 +169,11 @@ final class StoreFile: Sendable {
         return mapped != MAP_FAILED
     }
 
+    private static let newSuffix = ".new"
+
     private static func openBeside(_ file: ArenaFile) throws(StoreError) -> ArenaFile {
-        let path = file.path + ".new"
+        let path = file.path + newSuffix
+        if file.isKept { return try ArenaFile.newMemory(path) }
         // If another server uses that file as its store, this server does not start.
         let found = try ArenaFile.open(path)
         guard !found.isEmpty else { return found }
@@ -174,7 +185,7 @@ final class StoreFile: Sendable {
 
     /// Puts the filled file in the place of the old one, which goes.
     func takePlace() throws(StoreError) {
-        let path = String(file.path.dropLast(".new".count))
+        let path = String(file.path.dropLast(Self.newSuffix.count))
         // Its disk space comes back with the end of this.
         let old = oldArena.withLock { old in
             defer { old = nil }
@@ -182,18 +193,26 @@ final class StoreFile: Sendable {
         }
         // Before it loses its name: a kill in between would leave readers with a file that nobody writes.
         old?.retire()
+        if file.isKept { return }
         guard rename(file.path, path) == 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
     }
 
     /// What the file is called: one that is being filled will be.
     var path: String {
-        if case .carryOver = plan { String(file.path.dropLast(".new".count)) } else { file.path }
+        if case .carryOver = plan { String(file.path.dropLast(Self.newSuffix.count)) } else { file.path }
     }
 
     /// Puts an empty file in the place of one that cannot be used.
     private static func replace(
         _ file: inout ArenaFile, _ reason: String, _ configuration: StoreConfiguration, _ notices: inout [String]
     ) throws(StoreError) {
+        if file.isKept {
+            let memory = try ArenaFile.newMemory(file.path)
+            notices.append("\(file.path) was not used, and a new store was begun: \(reason)")
+            file.close()
+            file = memory
+            return
+        }
         if configuration.deletesBadFile {
             try file.delete()
             notices.append("\(file.path) was deleted: \(reason)")

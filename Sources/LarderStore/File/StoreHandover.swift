@@ -129,6 +129,9 @@ extension Store {
     /// The descriptor of the arena, for another process; nil: it is this process's own memory.
     package var arenaDescriptor: Int32? { file?.file.fd ?? (memoryFile >= 0 ? memoryFile : nil) }
 
+    /// Whether the arena is in memory of `StoreConfiguration.isKept`.
+    package var isKept: Bool { file?.file.isKept ?? false }
+
     /// The arena's size, which another process must have, too.
     package var arenaText: String { "\(geometry.arenaBytes) bytes in slabs of \(1 << geometry.slabShift)" }
 

@@ -13,7 +13,9 @@ package struct ThreadFileWatch: ~Copyable {
     /// Watches for the calling thread. Stores that lie in memory are left out.
     /// - Parameter stores: they live longer than the watch.
     package init(_ stores: [Store]) {
-        let watched = stores.compactMap { $0.file?.watched(&$0.state.process.pointee.attention.damage) }
+        let watched = stores.filter { !$0.isKept }.compactMap {
+            $0.file?.watched(&$0.state.process.pointee.attention.damage)
+        }
         // SAFETY: the paths are read in the call only.
         isComplete = watched.isEmpty || larder_watch_in_thread(watched, watched.count)
         for store in watched { free(UnsafeMutablePointer(mutating: store.path)) }
