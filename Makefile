@@ -192,7 +192,7 @@ expiry: build generator ## let a million items expire under load: how late, and 
 	$(PYTHON) Benchmarks/expiry.py $(ARGS)
 
 hitratio: build ## hit ratios of Larder, memcached and (where installed) Redis on eight mixes, some 20 minutes
-	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-hits
+	$(SWIFT) build $(RELEASE_FLAGS) $(SERVER_TRAITS) --product larder-hits
 	$(PYTHON) Benchmarks/hitratio.py --memcached "$(MEMCACHED)" $(ARGS)
 
 density: build ## how many items of seven sizes Larder and memcached hold with -m 256

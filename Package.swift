@@ -171,6 +171,10 @@ let package = Package(
         // Not a product: `make test-model` and CI run it.
         .executableTarget(
             name: "larder-model", dependencies: ["LarderTesting", "CLarderSystem"], swiftSettings: settings),
+        // Not a product: `make hitratio` runs it. It replays requests at times of its own, as only this package can.
+        .executableTarget(
+            name: "larder-hits", dependencies: ["LarderStore", "LarderTesting", "CLarderSystem"],
+            swiftSettings: settings),
         // Not a product: `make fuzz` and CI run it.
         .executableTarget(
             name: "larder-fuzz",

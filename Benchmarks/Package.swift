@@ -14,7 +14,6 @@ let package = Package(
     products: [
         .executable(name: "larder-bench", targets: ["larder-bench"]),
         .executable(name: "larder-floor", targets: ["larder-floor"]),
-        .executable(name: "larder-hits", targets: ["larder-hits"]),
         .executable(name: "larder-readers", targets: ["larder-readers"]),
         .executable(name: "larder-replicas", targets: ["larder-replicas"]),
         .executable(name: "larder-soak", targets: ["larder-soak"]),
@@ -39,16 +38,6 @@ let package = Package(
         .executableTarget(
             name: "larder-bench", dependencies: ["LoadGenerator", "CBenchSystem"], swiftSettings: settings),
         .executableTarget(name: "larder-floor", dependencies: ["CBenchSystem"], swiftSettings: settings),
-        .target(
-            name: "HitRatio",
-            dependencies: [
-                "LoadGenerator", "CBenchSystem", .product(name: "LarderStore", package: "larder"),
-            ],
-            swiftSettings: settings),
-        .executableTarget(
-            name: "larder-hits",
-            dependencies: ["HitRatio", "CBenchSystem", .product(name: "LarderStore", package: "larder")],
-            swiftSettings: settings),
         // Uses the store as any program outside the server's package does.
         .executableTarget(
             name: "larder-readers",

@@ -78,7 +78,7 @@ def main():
     parser.add_argument("--memcached", default="/usr/bin/memcached")
     parser.add_argument("--redis", default=shutil.which("redis-server"))
     parser.add_argument("--larder", default=os.path.join(here, "..", ".build", "release", "larder"))
-    parser.add_argument("--hits", default=os.path.join(here, ".build", "release", "larder-hits"))
+    parser.add_argument("--hits", default=os.path.join(here, "..", ".build", "release", "larder-hits"))
     parser.add_argument("--mixes", default="", help="which, with commas; all")
     parser.add_argument("--columns", default="", help="of memcached, redis-lfu, larder, size_aware; all there are")
     parser.add_argument("--port", type=int, default=25180, help="first of some free ports")

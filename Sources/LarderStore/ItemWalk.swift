@@ -8,16 +8,16 @@ import CLarderArena
 /// with the same lowest bits: neighbours in this order, and so they stay when the bucket is divided.
 /// What has been visited is therefore a stretch of the order whatever becomes of the index, and a
 /// key that is there all the time is met exactly once (the idea of Redis's SCAN).
-public struct ItemWalk: Sendable {
+package struct ItemWalk: Sendable {
     /// The hash, its bits reversed, with which the next bucket begins.
     private var position: UInt64 = 0
     /// The hash with which the next bucket begins.
     var hash: UInt64 { position.bitsReversed }
     /// Whether there is nothing left to visit.
-    public internal(set) var isComplete = false
+    package internal(set) var isComplete = false
 
     /// A walk from the beginning.
-    public init() {}
+    package init() {}
 
     /// A walk from a place in the order of hashes, which may lie within a bucket. The bucket is then visited as a whole.
     init(at place: UInt64) { position = place }
@@ -29,7 +29,7 @@ public struct ItemWalk: Sendable {
     static func place(ofHash hash: UInt64) -> UInt64 { hash.bitsReversed }
 
     /// Items that one bucket can have: what `nextItems` needs room for.
-    public static let itemsMax = 64 * Int(LARDER_BUCKET_SLOTS)
+    package static let itemsMax = 64 * Int(LARDER_BUCKET_SLOTS)
 
     /// Skips all hashes with the same `bits` lowest bits.
     mutating func advance(overBits bits: Int) {
@@ -47,7 +47,7 @@ extension Session {
     /// Steps over one bucket of the index, and returns how many items there are in it. They are valid
     /// as those of `find` are. Takes no lock.
     /// - Parameter items: room for `ItemWalk.itemsMax`.
-    public func nextItems(_ walk: inout ItemWalk, into items: UnsafeMutablePointer<Item>) -> Int {
+    package func nextItems(_ walk: inout ItemWalk, into items: UnsafeMutablePointer<Item>) -> Int {
         if walk.isComplete { return 0 }
         let hash = walk.hash
         var wait = BoundedWait()
@@ -74,7 +74,7 @@ extension Session {
     /// Steps over one bucket of the index and removes the expired items in it.
     /// - Parameter itemsMax: the most items of the bucket to look at.
     /// - Returns: the number of items seen, and the number removed.
-    public func removeDead(_ walk: inout ItemWalk, itemsMax: Int, now: Int64) -> (seen: Int, removed: Int) {
+    package func removeDead(_ walk: inout ItemWalk, itemsMax: Int, now: Int64) -> (seen: Int, removed: Int) {
         // The lock is taken before the items are found: waiting for it would end their validity.
         if let bounds = state.bounds { lockWriting(bounds) }
         defer { if let bounds = state.bounds { unlockWriting(bounds) } }

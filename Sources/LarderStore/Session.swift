@@ -2,7 +2,8 @@ import CLarderArena
 import Glibc
 
 /// What a store did with a request. The words are memcached's.
-public enum StoreOutcome: UInt8, Sendable {
+@usableFromInline
+package enum StoreOutcome: UInt8, Sendable {
     case stored, notStored, exists, notFound
     /// The item would be larger than the store's limit.
     case tooLarge
@@ -11,22 +12,23 @@ public enum StoreOutcome: UInt8, Sendable {
 }
 
 /// How `Session.store` treats what is there already.
-public enum WriteMode: UInt8, Sendable {
+@usableFromInline
+package enum WriteMode: UInt8, Sendable {
     case set, add, replace, append, prepend, compareAndSwap
 }
 
 /// A key with its hash, computed once for a request.
 ///
 /// SAFETY: the key's bytes stay where they are as long as this is used.
-@safe public struct HashedKey {
+@safe @usableFromInline package struct HashedKey {
     /// The longest key of an item.
-    public static let lengthMax = 65_535
+    package static let lengthMax = 65_535
 
-    public let bytes: UnsafeRawPointer
-    public let length: Int
-    public let hash: UInt64
-    @inline(__always)
-    public init(bytes: UnsafeRawPointer, length: Int, hash: UInt64) {
+    @usableFromInline package let bytes: UnsafeRawPointer
+    @usableFromInline package let length: Int
+    @usableFromInline package let hash: UInt64
+    @inlinable @inline(__always)
+    package init(bytes: UnsafeRawPointer, length: Int, hash: UInt64) {
         self.bytes = bytes
         self.length = length
         self.hash = hash
@@ -42,7 +44,8 @@ public enum WriteMode: UInt8, Sendable {
 /// returns is valid until the turn ends or the session stores, touches or flushes something,
 /// whichever comes first; `pin` keeps its bytes in place for longer. Turns should be short: memory
 /// that others gave back in the meantime is not reused before they end.
-public struct Session: ~Copyable {
+@usableFromInline
+package struct Session: ~Copyable {
     /// What the operations need, in one place of its own: the handle itself is a pointer, so that
     /// lending it to a call copies nothing else.
     private struct Core {
@@ -77,7 +80,7 @@ public struct Session: ~Copyable {
     /// and a slice of the upkeep. The owner of a store in a file calls `repair` first if `StoreDamage.count` has
     /// changed.
     @inline(__always)
-    public func begin(now: Int64) {
+    package func begin(now: Int64) {
         let time = UInt64(bitPattern: now)
         if time >= atomicLoad(&state.process.pointee.nextTickMilliseconds)
             || time >= atomicLoad(&state.process.pointee.flushAtMilliseconds)
@@ -88,22 +91,22 @@ public struct Session: ~Copyable {
     }
 
     /// Empties the store if it was found damaged. Between turns.
-    public func repair() {
+    package func repair() {
         if state.isCondemned { core.pointee.store.repair() }
     }
 
     /// Whether the next turn would begin with a slice of the upkeep.
-    public func isUpkeepDue(now: Int64) -> Bool {
+    package func isUpkeepDue(now: Int64) -> Bool {
         UInt64(bitPattern: now) >= atomicLoad(&state.process.pointee.nextTickMilliseconds)
     }
 
     /// Ends the turn: items found in it are no longer valid.
     @inline(__always)
-    public func end() { state.goOffline(slot) }
+    package func end() { state.goOffline(slot) }
 
     /// - Parameter length: 0 to `HashedKey.lengthMax` bytes.
     @inline(__always)
-    public func hashed(_ key: UnsafeRawPointer, length: Int) -> HashedKey {
+    package func hashed(_ key: UnsafeRawPointer, length: Int) -> HashedKey {
         HashedKey(bytes: key, length: length, hash: KeyHash.hash(key, count: length, seed: state.hashSeed))
     }
 
@@ -112,18 +115,18 @@ public struct Session: ~Copyable {
     /// Whether the store was found damaged. It is empty from the next turn on, and values read in this turn may be
     /// wrong.
     @inline(__always)
-    public var isCondemned: Bool { state.isCondemned }
+    package var isCondemned: Bool { state.isCondemned }
 
     /// The live item under a key, or nil. Neither locks nor writes.
     @inline(__always)
-    public func find(_ key: HashedKey, now: Int64) -> Item? {
+    package func find(_ key: HashedKey, now: Int64) -> Item? {
         guard let item = findEvenDead(key) else { return nil }
         return state.isDead(item, now: now) ? nil : item
     }
 
     /// As `find`, but tells an item that has expired from one that is not there.
     @inline(__always)
-    public func findEvenDead(_ key: HashedKey) -> Item? {
+    package func findEvenDead(_ key: HashedKey) -> Item? {
         guard !state.needsAttention else { return findAttentively(key) }
         return state.find(key.bytes, key.length, hash: key.hash).map { Item($0, foundBy: slot) }
     }
@@ -136,13 +139,13 @@ public struct Session: ~Copyable {
     }
 
     @inline(__always)
-    public func isDead(_ item: Item, now: Int64) -> Bool { state.isDead(item, now: now) }
+    package func isDead(_ item: Item, now: Int64) -> Bool { state.isDead(item, now: now) }
 
     /// Marks an item as asked for. Writes only while that changes something, and the time of the
     /// access with it: the line of an item that is asked for all the time stays unchanged in every
     /// core's cache. memcached notes the time no oftener.
     @inline(__always)
-    public func markUsed(_ item: Item, now: Int64) {
+    package func markUsed(_ item: Item, now: Int64) {
         let state = item.state
         if used(state) != state { noteUse(item, now) }
         if let bounds = self.state.bounds { noteOrder(item, bounds) }
@@ -176,20 +179,20 @@ public struct Session: ~Copyable {
     }
 
     @inline(__always)
-    public func cas(of item: Item) -> UInt64 { state.cas(of: item) }
+    package func cas(of item: Item) -> UInt64 { state.cas(of: item) }
     /// Absolute milliseconds; `Int64.max`: never.
     @inline(__always)
-    public func expiry(of item: Item) -> Int64 { state.expiry(of: item) }
+    package func expiry(of item: Item) -> Int64 { state.expiry(of: item) }
 
     /// Whether the store lies in a file, which other programs may change.
-    public var isInFile: Bool { state.checked != 0 }
+    package var isInFile: Bool { state.checked != 0 }
 
     // MARK: Keeping an item in place
 
     /// Keeps an item's bytes where they are, whatever becomes of the item, until `unpin`. Nil when
     /// so much of the arena is pinned already that the rest could not make room: copy them then.
     /// - Parameter isBrief: whether it is for the rest of the turn at most. More of the arena may be pinned for that.
-    public func pin(_ item: Item, isBrief: Bool = false) -> Pin? {
+    package func pin(_ item: Item, isBrief: Bool = false) -> Pin? {
         let first = state.slabIndex(ofBlock: state.block(of: item))
         let last = state.slabIndex(ofBlock: state.lastBlock(of: item))
         let pin = Pin(process: state.process, firstSlab: UInt32(first), lastSlab: UInt32(last), isInFile: isInFile)
@@ -210,7 +213,7 @@ public struct Session: ~Copyable {
     private static let brieflyPinnedShareMax = 2
 
     /// Any session may take a pin off, that of another store too.
-    public func unpin(_ pin: Pin) {
+    package func unpin(_ pin: Pin) {
         var removed: UInt32 = 0
         for slab in Int(pin.firstSlab)...Int(pin.lastSlab)
         where atomicAdd(&pin.process.pointee.pins[slab], UInt32.max) == 1 { removed += 1 }
@@ -222,7 +225,7 @@ public struct Session: ~Copyable {
 
     /// Drops every item stored until now. The items are missing at once; their slots and their memory are given back
     /// in slices by the upkeep, or when the memory is needed.
-    public func flush() {
+    package func flush() {
         state.goOffline(slot)
         if let bounds = state.bounds { state.lockWriting(bounds) }
         let space = Space(locking: state)
@@ -234,13 +237,13 @@ public struct Session: ~Copyable {
     }
 
     /// Drops, at a time to come, every item stored until then.
-    public func flush(atMilliseconds time: Int64) {
+    package func flush(atMilliseconds time: Int64) {
         state.withSpace(slot) { $0.writeFlushTime(max(0, time)) }
     }
 
     /// Does a slice of the upkeep if one is due; true when there is more to do at once. Items found
     /// before are no longer valid.
-    public func tend(now: Int64) -> Bool {
+    package func tend(now: Int64) -> Bool {
         guard isUpkeepDue(now: now) else { return false }
         let isUnfinished = upkeep(now: now)
         state.goOnline(slot)
@@ -298,10 +301,10 @@ public struct Session: ~Copyable {
 /// Keeps an item's bytes in place: see `Session.pin`. To be taken off while its store lives.
 ///
 /// SAFETY: `@unchecked Sendable` because what it points to are atomics of the store's.
-public struct Pin: @unchecked Sendable {
+package struct Pin: @unchecked Sendable {
     let process: Shared<ProcessState>
     let firstSlab: UInt32
     let lastSlab: UInt32
     /// Whether the bytes lie in a file, which other programs may change.
-    public let isInFile: Bool
+    package let isInFile: Bool
 }

@@ -1,14 +1,15 @@
 import CLarderArena
 
 /// One key of many that are looked for together, and what was found under it.
-public struct Lookup {
+@usableFromInline
+package struct Lookup {
     /// The key: 1 byte to `HashedKey.lengthMax`. The caller fills these in.
-    public var key: UnsafeRawPointer
-    public var keyLength: Int
-    public internal(set) var hash: UInt64 = 0
+    @usableFromInline package var key: UnsafeRawPointer
+    @usableFromInline package var keyLength: Int
+    @usableFromInline package internal(set) var hash: UInt64 = 0
     /// The live item's value, or nil: valid as long as an `Item` is.
-    public internal(set) var value: UnsafeRawPointer? {
-        @inline(__always)
+    package internal(set) var value: UnsafeRawPointer? {
+        @inlinable @inline(__always)
         get {
             #if DEBUG
                 if address != nil { guardOfView.check() }
@@ -18,19 +19,19 @@ public struct Lookup {
         @inline(__always)
         set { address = newValue }
     }
-    private var address: UnsafeRawPointer?
+    @usableFromInline var address: UnsafeRawPointer?
     /// The moment of the lookup.
-    var guardOfView = ViewGuard()
-    public internal(set) var valueLength = 0
-    public internal(set) var clientFlags: UInt32 = 0
+    @usableFromInline var guardOfView = ViewGuard()
+    package internal(set) var valueLength = 0
+    package internal(set) var clientFlags: UInt32 = 0
     /// As `Session.cas(of:)`, where it was asked for.
-    public internal(set) var cas: UInt64 = 0
+    package internal(set) var cas: UInt64 = 0
     /// Of a live item: its key was given in base64, or it is stale, or somebody was told to make it anew.
-    public internal(set) var isMarked = false
+    package internal(set) var isMarked = false
     /// Of a live item: whether `markUsed` would change anything.
-    public internal(set) var isUseNew = false
+    package internal(set) var isUseNew = false
     /// Where there is no live one: whether there is one that has expired.
-    public internal(set) var isDead = false
+    @usableFromInline package internal(set) var isDead = false
     /// The item of that value; before that the one that probably is it.
     var base: UnsafeMutableRawPointer?
     var tag: UInt8 = 0
@@ -38,15 +39,17 @@ public struct Lookup {
     var version: UInt32 = 1
     var bucket: Shared<larder_bucket>?
 
-    public init(key: UnsafeRawPointer, keyLength: Int) {
+    package init(key: UnsafeRawPointer, keyLength: Int) {
         self.key = key
         self.keyLength = keyLength
     }
 
     /// Whether the key had an expired item. May be asked after the value has become invalid.
-    public var foundDead: Bool { address == nil && isDead }
+    @inlinable
+    package var foundDead: Bool { address == nil && isDead }
 
-    public var hashedKey: HashedKey { HashedKey(bytes: key, length: keyLength, hash: hash) }
+    @inlinable
+    package var hashedKey: HashedKey { HashedKey(bytes: key, length: keyLength, hash: hash) }
 }
 
 extension Session {
@@ -57,7 +60,7 @@ extension Session {
     /// (Chen et al., "Improving Hash Join Performance through Prefetching", ICDE 2004: group prefetching).
     ///
     /// - Parameter wantsCas: whether to fill in `Lookup.cas`.
-    public func lookUp(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, wantsCas: Bool, now: Int64) {
+    package func lookUp(_ lookups: UnsafeMutablePointer<Lookup>, count: Int, wantsCas: Bool, now: Int64) {
         let state = self.state
         let lookups = SharedArray(lookups, count: count)
         guard !state.needsAttention else {
@@ -104,7 +107,7 @@ extension Session {
     }
 
     /// Fetches what sets of these keys are going to need, as `lookUp` does for itself, and fills in `hashedKey`.
-    public func approach(_ lookups: UnsafeMutablePointer<Lookup>, count: Int) {
+    package func approach(_ lookups: UnsafeMutablePointer<Lookup>, count: Int) {
         let state = self.state
         let lookups = SharedArray(lookups, count: count)
         let buckets = atomicLoad(&state.superblock.pointee.bucket_count)
@@ -207,14 +210,14 @@ extension Session {
 
     /// Marks the item that a lookup has found as asked for. To be called where it is answered, if `isUseNew`.
     @inline(never)
-    public func markUsed(_ lookup: UnsafeMutablePointer<Lookup>, now: Int64) {
+    package func markUsed(_ lookup: UnsafeMutablePointer<Lookup>, now: Int64) {
         guard let base = lookup.pointee.base else { return }
         countUse(Item(base), now)
         if let bounds = state.bounds { noteOrder(Item(base), bounds) }
     }
 
     /// The item that a lookup found. Only for one whose `value` is not nil.
-    public func item(of lookup: Lookup) -> Item? {
+    package func item(of lookup: Lookup) -> Item? {
         lookup.value == nil ? nil : lookup.base.map { Item($0, foundBy: slot) }
     }
 }

@@ -3,7 +3,7 @@ import CLarderArena
 // SAFETY: a value of length 0: no byte is read from its address, which is the key's.
 
 /// What a call of `Session.claimWin` came to.
-public enum WinClaim: Sendable {
+package enum WinClaim: Sendable {
     /// The caller is the one that makes the value anew.
     case won
     /// Another one is at it.
@@ -13,29 +13,29 @@ public enum WinClaim: Sendable {
 }
 
 /// What `Session.revise` makes of an item.
-public struct Revision: Sendable {
+package struct Revision: Sendable {
     /// The cas that the item must have; nil: any.
-    public var cas: UInt64?
+    package var cas: UInt64?
     /// The cas that it gets; nil: the next number, or its old one when it is only emptied.
-    public var newCas: UInt64?
+    package var newCas: UInt64?
     /// Its new expiry; nil: as before, or never when it is emptied.
-    public var expiry: Int64?
-    public var marksStale = false
+    package var expiry: Int64?
+    package var marksStale = false
     /// The value goes, and `clientFlags` take the place of the old ones.
-    public var empties = false
-    public var clientFlags: UInt32 = 0
-    public var keyIsBinary = false
-    public init() {}
+    package var empties = false
+    package var clientFlags: UInt32 = 0
+    package var keyIsBinary = false
+    package init() {}
 }
 
 /// Stale items, wins and times of access: what lets many clients share the making of one value.
 extension Session {
     /// The number of the write that made an item: while it stays, so do its value and its flags.
     @inline(__always)
-    public func version(of item: Item) -> UInt64 { state.order(of: item) }
+    package func version(of item: Item) -> UInt64 { state.order(of: item) }
 
     /// Bytes of the arena that an item takes.
-    public func size(of item: Item) -> Int {
+    package func size(of item: Item) -> Int {
         state.blockCount(forBytes: item.totalBytes) << Int(state.blockShift)
     }
 
@@ -43,11 +43,11 @@ extension Session {
     ///
     /// Items keep 16 bits of it, 18 hours. What was never found is as old as its slab, which tells how
     /// often they have gone round since; of others the latest time that fits is taken.
-    public func secondsSinceAccess(_ item: Item, now: Int64) -> Int { state.secondsSinceAccess(item, now: now) }
+    package func secondsSinceAccess(_ item: Item, now: Int64) -> Int { state.secondsSinceAccess(item, now: now) }
 
     /// Takes the win of an item that was found in this turn: of all who ask, one gets it, until the
     /// item is stored or marked stale again.
-    public func claimWin(_ item: Item, _ key: HashedKey) -> WinClaim {
+    package func claimWin(_ item: Item, _ key: HashedKey) -> WinClaim {
         let bucket = state.lockBucket(key.hash)
         let block = state.block(of: item)
         guard state.slot(ofBlock: block, KeyHash.tag(key.hash), in: bucket) != nil else { return .gone }
@@ -61,7 +61,7 @@ extension Session {
     /// Stores an empty item with its win sent where there is none: of all who ask, one gets `.stored`,
     /// and the others `.notStored`.
     /// - Parameter isFetched: whether to make it is to use it.
-    public func vivify(
+    package func vivify(
         _ key: HashedKey, expiry: Int64, newCas: UInt64?, keyIsBinary: Bool, isFetched: Bool, now: Int64
     ) -> StoreResult {
         var options = WriteOptions()
@@ -74,7 +74,7 @@ extension Session {
 
     /// Marks an item stale, with a new cas and free for the next to win it, or empties it, or both.
     /// - Returns: `.stored`, `.notFound`, `.exists` for another cas, or `.noMemory`.
-    public func revise(_ key: HashedKey, _ revision: Revision, now: Int64) -> StoreOutcome {
+    package func revise(_ key: HashedKey, _ revision: Revision, now: Int64) -> StoreOutcome {
         for _ in 0..<Self.attemptsMax {
             guard let item = find(key, now: now) else { return .notFound }
             if let cas = revision.cas, state.cas(of: item) != cas { return .exists }

@@ -5,12 +5,14 @@ extension Session {
     /// Deletes the item under a key.
     /// - Parameter cas: if not 0, only when the item has this cas; otherwise `.exists`.
     /// - Returns: `.stored` when it was deleted.
-    public func delete(_ key: HashedKey, cas: UInt64 = 0, now: Int64) -> StoreOutcome {
+    @inlinable
+    package func delete(_ key: HashedKey, cas: UInt64 = 0, now: Int64) -> StoreOutcome {
         delete(key, ifCas: cas == 0 ? nil : cas, now: now)
     }
 
     /// - Parameter cas: only when the item has this cas; nil: whatever it has.
-    public func delete(_ key: HashedKey, ifCas cas: UInt64?, now: Int64) -> StoreOutcome {
+    @usableFromInline
+    package func delete(_ key: HashedKey, ifCas cas: UInt64?, now: Int64) -> StoreOutcome {
         if let bounds = state.bounds { return deleteWithin(bounds, key, cas: cas, now: now) }
         return deleteInArena(key, cas: cas, now: now)
     }
@@ -26,7 +28,7 @@ extension Session {
     /// Gives an expired item's memory back before its time bucket's turn.
     /// - Returns: whether it was there still.
     @discardableResult
-    public func removeDead(_ key: HashedKey, now: Int64) -> Bool {
+    package func removeDead(_ key: HashedKey, now: Int64) -> Bool {
         if let bounds = state.bounds { lockWriting(bounds) }
         let outcome = remove(key, onlyDeadAt: now)
         if let bounds = state.bounds { unlockWriting(bounds) }

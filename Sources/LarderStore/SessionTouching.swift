@@ -5,7 +5,7 @@ extension Session {
     /// Gives an item a new expiry; its cas stays.
     /// - Parameter isUse: whether this is an access like a retrieval: `markUsed`.
     /// - Returns: `.stored`, `.notFound`, or `.noMemory` when it had to move and could not.
-    public func touch(_ key: HashedKey, expiry: Int64, isUse: Bool = false, now: Int64) -> StoreOutcome {
+    package func touch(_ key: HashedKey, expiry: Int64, isUse: Bool = false, now: Int64) -> StoreOutcome {
         if isUse, let item = find(key, now: now) { markUsed(item, now: now) }
         if let bounds = state.bounds { return touchWithin(bounds, key, expiry: expiry, now: now) }
         return touchInArena(key, expiry: expiry, now: now)

@@ -1,14 +1,14 @@
 // SAFETY: the bytes of an array or a string are used within the call that lends them.
 
-/// The plain way in, for a program that has a store to itself: each call is a turn of its own, and values
-/// are arrays.
+/// Single operations at a given time, each as a section of its own: for tests and measurements. `StoreSession` is the
+/// public form, with a clock of its own.
 extension Session {
     /// Stores a value; the store drops others when it is full.
     /// - Parameters:
     ///   - key: 1 byte to `HashedKey.lengthMax`, or to the limit of a store with limits.
     ///   - expiry: absolute milliseconds, `Int64.max` for never.
     @discardableResult
-    public func set(_ key: String, to value: [UInt8], expiry: Int64 = Int64.max, now: Int64) -> StoreOutcome {
+    package func set(_ key: String, to value: [UInt8], expiry: Int64 = Int64.max, now: Int64) -> StoreOutcome {
         turn(key, now) { key in
             value.withUnsafeBytes { bytes in
                 // An empty array has no address, and no byte is read.
@@ -22,7 +22,7 @@ extension Session {
     }
 
     /// The value under a key, if there is one.
-    public func value(of key: String, now: Int64) -> [UInt8]? {
+    package func value(of key: String, now: Int64) -> [UInt8]? {
         let value: [UInt8]?? = turn(key, now) { key in
             guard let item = find(key, now: now) else { return nil }
             markUsed(item, now: now)
@@ -33,7 +33,7 @@ extension Session {
 
     /// - Returns: false when there was nothing to remove.
     @discardableResult
-    public func remove(_ key: String, now: Int64) -> Bool {
+    package func remove(_ key: String, now: Int64) -> Bool {
         turn(key, now) { delete($0, now: now) == .stored } ?? false
     }
 

@@ -5,10 +5,10 @@ import Glibc
 // made for the same length.
 
 /// What a write did, and the cas and length that the item has now.
-public struct StoreResult: Sendable {
-    public var outcome: StoreOutcome
-    public var cas: UInt64
-    public var valueLength: Int
+package struct StoreResult: Sendable {
+    package var outcome: StoreOutcome
+    package var cas: UInt64
+    package var valueLength: Int
     @inline(__always)
     init(_ outcome: StoreOutcome, cas: UInt64 = 0, valueLength: Int = 0) {
         self.outcome = outcome
@@ -18,31 +18,34 @@ public struct StoreResult: Sendable {
 }
 
 /// What a write asks beyond its mode. The plain writes ask for nothing.
-public struct WriteOptions: Sendable {
+@usableFromInline
+package struct WriteOptions: Sendable {
     /// The cas that the item must have; nil: any. `.compareAndSwap` takes nil for one that no item has.
-    public var cas: UInt64?
+    package var cas: UInt64?
     /// The cas that the item is to have, whatever others have; nil: the next number.
-    public var newCas: UInt64?
+    package var newCas: UInt64?
     /// Only over this very write of the item: `Session.version`.
-    public var version: UInt64?
+    package var version: UInt64?
     /// `.compareAndSwap`: an item with a higher cas is overwritten, too, and is stale then: it keeps its
     /// expiry, and whether a win was sent.
-    public var acceptsOlder = false
+    package var acceptsOlder = false
     /// `.append`, `.prepend`: a missing item is made.
-    public var createsMissing = false
+    package var createsMissing = false
     /// `.replace`, `.append`, `.prepend`: the item takes the expiry of the call rather than keep its own.
-    public var setsExpiry = true
+    package var setsExpiry = true
     /// `.replace`: the client flags, and the marks of an item whose length stays the same, stay.
-    public var keepsMarks = false
+    package var keepsMarks = false
     /// The write changes an item that is there, so it does not count as a stored item (`total_items`).
     package var isCountedAsChange = false
     /// The key was given in base64.
-    public var keyIsBinary = false
+    package var keyIsBinary = false
     /// `.add`: what the item begins with.
-    var state: UInt8 = 0
+    @usableFromInline var state: UInt8 = 0
     /// `.append`: the item is stale afterwards, free for the next to win it, and was not accessed.
-    var marksStale = false
-    public init() {}
+    @usableFromInline var marksStale = false
+
+    @inlinable
+    package init() {}
 }
 
 extension Session {
@@ -52,7 +55,7 @@ extension Session {
     ///   - expiry: absolute milliseconds, `Int64.max` for never; one that is past stores an item
     ///     that nobody will see. `append` and `prepend` keep the old one, and the old flags.
     ///   - cas: what is compared with; 0 equals none for `.compareAndSwap`, and asks nothing of the others.
-    public func store(
+    package func store(
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
         clientFlags: UInt32, expiry: Int64, cas: UInt64 = 0, now: Int64
     ) -> StoreResult {
@@ -73,7 +76,7 @@ extension Session {
     }
 
     /// As above, with conditions and marks. All of it is one step for every other session.
-    public func store(
+    package func store(
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
         clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
     ) -> StoreResult {

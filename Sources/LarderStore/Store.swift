@@ -1,13 +1,16 @@
 import CLarderArena
 import Glibc
 
-/// One cache: items under keys in an arena of bounded size, shared by the threads of a process.
+/// A cache: items under keys in memory of bounded size, shared by the threads of a process.
 ///
-/// A thread works through a `Session`. The store itself only makes sessions, and answers questions
-/// about the whole.
+/// `open` makes one. A thread reads and writes through a ``StoreSession`` of its own. When the store is full it evicts
+/// the items that are used least. The store lives as long as one of its sessions.
 public final class Store: Sendable {
     let state: StoreState
     let geometry: Geometry
+
+    /// The time of the sessions that `session` opens. The server passes a time with each call instead.
+    let clock = StoreClock()
 
     /// Where the arena lies; nil: in memory only.
     let file: StoreFile?
@@ -21,7 +24,7 @@ public final class Store: Sendable {
     /// and no turn may begin before.
     /// - Throws: `StoreError` when the configuration is out of range, the mapping is refused, or the file
     ///   must not be used.
-    public init(_ configuration: StoreConfiguration) throws(StoreError) {
+    package init(_ configuration: StoreConfiguration) throws(StoreError) {
         geometry = try Geometry(memoryBytes: configuration.memoryBytes, slabBytes: configuration.slabBytes)
         if let descriptor = configuration.arenaToTakeOver { try Self.checkArena(descriptor, geometry, configuration) }
         let base: UnsafeMutableRawPointer
@@ -135,7 +138,7 @@ public final class Store: Sendable {
 
     /// Opens a session for the calling thread.
     /// - Throws: `.tooManySessions` beyond 256 at a time.
-    public func makeSession() throws(StoreError) -> Session {
+    package func makeSession() throws(StoreError) -> Session {
         state.lock(.sessions, &state.process.pointee.sessionLock)
         defer { state.unlock(.sessions, &state.process.pointee.sessionLock) }
         for place in 1..<SessionSlot.placesMax {
@@ -170,13 +173,13 @@ public final class Store: Sendable {
 
     /// Tells readers of the store's file which clock it is given times of: readers in other processes
     /// judge by it what has expired. Without it they take the wall clock.
-    public func noteClock(_ clock: StoreClock) {
+    package func noteClock(_ clock: StoreClock) {
         // Until the take-over the arena is another process's.
         if !isReady, isTakenOver { return }
         if file != nil { larder_set_clock_offset(state.superblock.pointer, clock.offsetMilliseconds) }
     }
 
-    /// What the store holds and has done.
+    /// What the store holds and has done. It may be asked by any thread.
     public var statistics: StoreStatistics {
         var counters = state.process.pointee.endedCounters
         for place in 0..<SessionSlot.placesMax {
@@ -216,31 +219,44 @@ public final class Store: Sendable {
     }
 }
 
-/// What a store holds and has done, summed at one moment.
+/// What a store holds and has done, summed over its sessions at one moment.
 public struct StoreStatistics: Sendable {
     /// Slabs by what they are for.
-    public struct Slabs: Sendable {
-        public var free = 0
+    package struct Slabs: Sendable {
+        package var free = 0
         /// Free slabs that a memory limit withholds.
         package var withheld = 0
-        public var open = 0
-        public var used = 0
-        public var limbo = 0
-        public var index = 0
-        public var metadata = 0
+        package var open = 0
+        package var used = 0
+        package var limbo = 0
+        package var index = 0
+        package var metadata = 0
     }
-    public var counters: StoreCounters
-    public var slabs: Slabs
-    public var slabBytes: Int
-    public var blockBytes: Int
-    public var bucketCount: Int
-    public var arenaBytes: Int
+    package var counters: StoreCounters
+    package var slabs: Slabs
+    package var slabBytes: Int
+    package var blockBytes: Int
+    package var bucketCount: Int
+    package var arenaBytes: Int
     /// Of a limited store.
-    public var limitUse: StoreLimitUse?
+    package var limitUse: StoreLimitUse?
     /// When the slab was begun that has waited longest, in seconds; nil: there is no item.
-    public var oldestItemsTime: Int64?
+    package var oldestItemsTime: Int64?
     /// How long the item evicted last had not been asked for.
-    public var lastEvictionIdleSeconds: Int64
-    /// Bytes of the blocks that live items cover.
+    package var lastEvictionIdleSeconds: Int64
+    /// Bytes that items take up, with keys and headers.
     public var liveBytes: Int { Int(counters.liveBlocks) * blockBytes }
+
+    /// Items in the store. Expired ones count until their memory is given back.
+    public var items: Int { Int(counters.items) }
+    /// The capacity in bytes, as given to `Store.open`, rounded down to whole slabs.
+    public var capacityBytes: Int { arenaBytes }
+    /// Items stored since the store was opened.
+    public var itemsStored: Int { Int(counters.itemsStored) }
+    /// Live items that were dropped to make room, since the store was opened.
+    public var evictions: Int { Int(counters.evictions) }
+    /// Expired items whose memory was given back, since the store was opened.
+    public var expired: Int { Int(counters.expired) }
+    /// Items that were refused because nothing could be evicted for them, since the store was opened.
+    public var refusals: Int { Int(counters.outOfMemory) }
 }

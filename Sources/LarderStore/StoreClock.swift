@@ -4,18 +4,18 @@ import Glibc
 
 /// The clock of a store, in absolute milliseconds: the clock since the machine's boot, set by the wall clock once. A
 /// later change of the wall clock ends no item early or late. Time in suspend counts.
-public struct StoreClock: Sendable {
+package struct StoreClock: Sendable {
     /// The clock is `CLOCK_BOOTTIME` plus this.
-    public let offsetMilliseconds: Int64
+    package let offsetMilliseconds: Int64
 
     /// A clock set by the wall clock now.
-    public init() {
+    package init() {
         offsetMilliseconds = Self.milliseconds(CLOCK_REALTIME) - Self.milliseconds(CLOCK_BOOTTIME)
     }
 
-    public init(offsetMilliseconds: Int64) { self.offsetMilliseconds = offsetMilliseconds }
+    package init(offsetMilliseconds: Int64) { self.offsetMilliseconds = offsetMilliseconds }
 
-    public func now() -> Int64 { Self.milliseconds(CLOCK_BOOTTIME) &+ offsetMilliseconds }
+    package func now() -> Int64 { Self.milliseconds(CLOCK_BOOTTIME) &+ offsetMilliseconds }
 
     static func milliseconds(_ clock: clockid_t) -> Int64 {
         var time = timespec()

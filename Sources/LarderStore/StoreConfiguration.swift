@@ -1,48 +1,48 @@
 /// How a store is to be made.
-public struct StoreConfiguration: Sendable {
+package struct StoreConfiguration: Sendable {
     /// All of the arena: items, index and tables, in bytes.
-    public var memoryBytes: Int
+    package var memoryBytes: Int
     /// Bytes of a slab, a power of two; nil chooses from `memoryBytes`.
-    public var slabBytes: Int?
+    package var slabBytes: Int?
     /// The largest item, key and header included, in bytes.
-    public var itemBytesMax: Int
+    package var itemBytesMax: Int
     /// Whether a full store makes room by dropping items; if not, it answers `.noMemory`.
-    public var evicts: Bool
+    package var evicts: Bool
     /// Whether eviction weighs how often an item is found against its size: more requests are hits,
     /// and fewer of the bytes that they ask for.
-    public var isSizeAware: Bool
+    package var isSizeAware: Bool
     /// How long an expired item's memory may stay taken, in milliseconds. wheezy.caching's 15 s is the
     /// default here too.
-    public var bucketIntervalMilliseconds: Int64
+    package var bucketIntervalMilliseconds: Int64
     /// The finest time buckets are half as wide, so that half of the time is left for the work.
     var bucketWidthMilliseconds: Int64 { max(1, bucketIntervalMilliseconds >> 1) }
     /// Time buckets that items of one age are spread over, about: 4 to 1024.
-    public var buckets = 60
+    package var buckets = 60
     /// What it comes to: a bucket is as wide as what is left to an item's life, shifted by this.
     var bucketShift: Int64 { Int64(max(1, Int.bitWidth - buckets.leadingZeroBitCount - 2)) }
     /// Seeds the key hash; nil draws a random one. Tests give one.
-    public var hashSeed: UInt64?
+    package var hashSeed: UInt64?
     /// Threads that are expected to hold a session; decides how many slabs each may keep open.
-    public var sessionsExpected: Int
+    package var sessionsExpected: Int
     /// The file that the arena lies in, so that it outlives the process; nil: memory only.
-    public var filePath: String?
+    package var filePath: String?
     /// Seconds between the times when a file's pages are handed to the disk, for the sake of what a
     /// power failure leaves; 0: when the system pleases.
-    public var fileSyncSeconds = 0
+    package var fileSyncSeconds = 0
     /// A file that cannot be used is deleted, instead of being set aside under another name.
-    public var deletesBadFile = false
+    package var deletesBadFile = false
     /// `Store.recover` is called by whoever opened the store, and not before it is there.
-    public var defersRecovery = false
+    package var defersRecovery = false
     /// The time at which a file is opened, in absolute milliseconds; nil: the wall clock's.
-    public var openedAtMilliseconds: Int64?
+    package var openedAtMilliseconds: Int64?
     /// How long a write waits for memory that other sessions may still be reading, before it is refused.
-    public var waitMillisecondsMax: Int64 = 2_000
+    package var waitMillisecondsMax: Int64 = 2_000
 
     /// Buckets of the index that one slice of the upkeep clears after a flush.
     package var bucketsSweptMax = 1024
 
     /// Ask the system for large pages.
-    public var usesHugePages = false
+    package var usesHugePages = false
 
     /// Whether an arena without a file lies in memory that another process can map: see `Store.suspend(forSessions:)`.
     package var isTransferable = false
@@ -56,11 +56,11 @@ public struct StoreConfiguration: Sendable {
     package var arenaToTakeOver: Int32?
 
     /// Limits in items and blocks; nil: the memory is the limit.
-    public var limits: StoreLimits?
+    package var limits: StoreLimits?
     /// Expired items, which nobody is given, keep their memory until it is needed or they are asked for.
-    public var keepsExpired = false
+    package var keepsExpired = false
 
-    public init(
+    package init(
         memoryBytes: Int, slabBytes: Int? = nil, itemBytesMax: Int = 1 << 20, evicts: Bool = true,
         isSizeAware: Bool = false, bucketIntervalMilliseconds: Int64 = 15_000, hashSeed: UInt64? = nil,
         sessionsExpected: Int = 1, filePath: String? = nil

@@ -5,7 +5,7 @@ package import Synchronization
 // SAFETY: no session is in a section while the arena is written anew; a word is lent to C.
 
 /// Why the memory of a store cannot be trusted any more.
-public enum StoreDamage: UInt32, Sendable {
+package enum StoreDamage: UInt32, Sendable {
     /// A bucket of the index stays locked, though no thread works on it.
     case lockedForEver = 1
     /// Pages of the store's file could not be read: it was truncated, or its disk fails.
@@ -13,10 +13,10 @@ public enum StoreDamage: UInt32, Sendable {
     /// Another program wrote to the store's file.
     case fileChanged = 3
 
-    /// Changes when a store of this process is found damaged. Data that was read from a store before this number changed
-    /// may be wrong.
+    /// Changes when a store of this process is found damaged. Data that was read from a store before this number
+    /// changed may be wrong.
     @inline(__always)
-    public static var count: UInt32 { larder_damages() }
+    package static var count: UInt32 { larder_damages() }
 
     /// Where `count` is, for code that asks for it at each request: in another module `count` is a call.
     package static var counter: UnsafePointer<Atomic<UInt32>> {
@@ -25,14 +25,14 @@ public enum StoreDamage: UInt32, Sendable {
     }
 }
 
-/// The damage of a store whose file was changed, since the store was opened.
+/// What a store lost because another program changed, truncated or overwrote its file.
 public struct DamageReport: Sendable {
-    /// How often the store was emptied.
-    public var count = 0
+    /// How often the store was emptied since it was opened.
+    public package(set) var count = 0
     /// The number of items that were dropped, in all.
-    public var itemsLost = 0
+    public package(set) var itemsLost = 0
     /// Why it was emptied last.
-    public var cause: StoreDamage?
+    package var cause: StoreDamage?
 }
 
 /// When another program changes, truncates or overwrites the file of a store, the store is condemned. Its index and its
@@ -123,7 +123,8 @@ extension Store {
     /// The number of cas values to skip when a store is emptied: more than were given out since `casNoted`.
     private static let casMargin: UInt64 = 1 << 32
 
-    /// The damage of the store since it was opened.
+    /// The damage of the file since the store was opened. A store whose file was changed is emptied before the next
+    /// call, and continues in memory of the process.
     public var damageReport: DamageReport { file?.damage.withLock { $0 } ?? DamageReport() }
 
     /// Empties a condemned store. The calling thread is in no section and holds no lock.

@@ -2,7 +2,7 @@ import Glibc
 
 // SAFETY: `strerror` returns a string that ends with a zero, which is copied.
 
-/// What keeps a store from being opened. Each description says what to do about it.
+/// Why a store, a session or a reader cannot be opened. Each description says what to do about it.
 public enum StoreError: Error, Equatable, CustomStringConvertible {
     /// The arena is too small to hold its own tables and some slabs, or absurdly large.
     case memoryOutOfRange(bytes: Int)
@@ -10,11 +10,12 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
     case slabBytesOutOfRange(bytes: Int)
     /// The system refused the mapping.
     case mappingFailed(bytes: Int, errno: Int32)
-    /// More sessions than the store has places for.
+    /// As many sessions are open as a store may have.
     case tooManySessions(limit: Int)
-    /// The file cannot be used, and is not the store's to replace.
+    /// The file cannot be used, and must not be replaced.
     case fileRefused(path: String, FileRefusal)
 
+    /// The error and its remedy, in one line.
     public var description: String {
         switch self {
         case .memoryOutOfRange(let bytes):
@@ -32,23 +33,28 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
 
 /// Why a file cannot be a store's.
 public enum FileRefusal: Equatable, Sendable, CustomStringConvertible {
+    /// It is a symbolic link.
     case symbolicLink
     /// A directory, a fifo, a socket or a device.
     case notAFile
+    /// It belongs to another user.
     case otherOwner
     /// Another process has it open as its store.
     case inUse(processID: UInt64?)
+    /// The disk has no space for it.
     case noSpace(bytes: Int)
     /// A reader needs a file that a server has made.
     case notAStore(reason: String)
     /// A server is making the file at this moment. It can be inspected a moment later.
     case beingMade
-    /// Some of its items are beyond the limits of the store: see `StoreLimits.dropsItemsBeyond`.
+    /// Some of its items are beyond the limits that the server was given.
     case beyondLimits(items: Int)
     /// It is no store, and could not be given another name.
     case cannotBeSetAside(errno: Int32)
+    /// A system call failed.
     case system(errno: Int32)
 
+    /// The error and its remedy, in one line.
     public var description: String {
         switch self {
         case .symbolicLink: "it is a symbolic link; name the file itself"

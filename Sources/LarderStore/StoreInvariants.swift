@@ -6,7 +6,7 @@ extension Store {
     /// the whole arena: for tests and for the repair of a damaged one.
     ///
     /// Call it only while no session is in a turn: it reads what turns change.
-    public func checkInvariants() -> [String] {
+    package func checkInvariants() -> [String] {
         let space = Space(locking: state)
         var check = InvariantCheck(state, geometry)
         check.checkIndex()

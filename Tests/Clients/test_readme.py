@@ -1,4 +1,4 @@
-"""What the README tells a newcomer to type works as it stands there."""
+"""What the README, and LarderStore's page, tell a newcomer to type works as it stands there."""
 import re
 import subprocess
 from pathlib import Path
@@ -7,11 +7,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+STORE = (ROOT / "Sources/LarderStore/LarderStore.docc/LarderStore.md").read_text()
 
 
-def blocks(language):
+def blocks(language, page=README):
     """The code blocks of one language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
 def test_there_is_something_to_try():
@@ -30,9 +31,16 @@ def test_python_snippets_run(start_server, snippet):
 BUILT = ROOT / "Benchmarks" / ".build" / "release"
 
 
+def swift_snippets():
+    """Programs with what they print. The page of the store shows what its first one prints, the second a greeting."""
+    first, second = blocks("swift", STORE)
+    (printed,) = blocks("text", STORE)
+    return [*((program, "hello\n") for program in blocks("swift")), (first, printed), (second, "hello\n")]
+
+
 @pytest.mark.larder_only
-@pytest.mark.parametrize("snippet", blocks("swift"))
-def test_swift_snippets_run(tmp_path, snippet):
+@pytest.mark.parametrize("snippet, printed", swift_snippets())
+def test_swift_snippets_run(tmp_path, snippet, printed):
     source = tmp_path / "main.swift"
     source.write_text(snippet.replace("/dev/shm/sessions", str(tmp_path / "sessions")))
     objects = [*BUILT.glob("LarderStore.build/*.o"), *BUILT.glob("CLarderArena.build/*.o")]
@@ -45,7 +53,7 @@ def test_swift_snippets_run(tmp_path, snippet):
     assert compiled.returncode == 0, compiled.stderr
     assert "warning" not in compiled.stderr, compiled.stderr
     answer = subprocess.run([program], capture_output=True, text=True, timeout=60)
-    assert (answer.returncode, answer.stdout) == (0, "hello\n"), answer.stderr
+    assert (answer.returncode, answer.stdout) == (0, printed), answer.stderr
 
 
 @pytest.mark.larder_only

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import tempfile
 import unittest
 from pathlib import Path
@@ -68,6 +69,17 @@ class SurfaceTests(unittest.TestCase):
         self.assertEqual(complaints("L", surface, text), [])
         lines = complaints("L", surface, text.replace("# symbols without a comment: 1\n", ""))
         self.assertEqual(lines[:2], ["L: 1 public symbols without a comment, 0 may be:", "    Cache.set()"])
+
+
+class PageTests(unittest.TestCase):
+    """A library's page leads to all of its types, and to nothing else."""
+
+    def test_the_page_of_the_store(self):
+        names = Path(__file__).with_name("LarderStore.txt").read_text()
+        types = re.findall(r"^(\w+): (?:final class|struct|enum)", names, re.MULTILINE)
+        page = Path(__file__).parents[2] / "Sources" / "LarderStore" / "LarderStore.docc" / "LarderStore.md"
+        topics = page.read_text().split("## Topics")[1]
+        self.assertEqual(sorted(re.findall(r"^- ``(\w+)``$", topics, re.MULTILINE)), sorted(types))
 
 
 class ProgramTests(unittest.TestCase):

@@ -16,10 +16,9 @@ func runReader(_ options: Options) throws -> Int32 {
         let key = random.key(of: keyCount)
         // Before the read: whatever was acknowledged by then must be seen.
         let lowest = acknowledged.lowest(key)
-        let outcome = keys[key].withUnsafeBytes { bytes in
-            reader.withValue(bytes, now: reader.now) { item in
-                NumberedValue(item.value, key: key, flags: item.clientFlags)
-            }
+        let name = keys[key]
+        let outcome = reader.withItem(name.span.bytes) { value, attributes in
+            value.withUnsafeBytes { NumberedValue($0, key: key, flags: attributes.clientFlags) }
         }
         switch outcome {
         case .missing: tally.missing += 1
@@ -70,8 +69,8 @@ func runTimer(_ options: Options) throws -> Int32 {
     var bytes = 0
     let begin = nanoseconds()
     for _ in 0..<reads {
-        let key = Int(random.next() >> 1) % keyCount
-        let outcome = keys[key].withUnsafeBytes { reader.withValue($0, now: reader.now) { $0.value.count } }
+        let key = keys[Int(random.next() >> 1) % keyCount]
+        let outcome = reader.withValue(key.span.bytes) { $0.byteCount }
         if case .found(let count) = outcome {
             found += 1
             bytes += count

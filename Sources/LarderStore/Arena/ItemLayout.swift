@@ -86,7 +86,7 @@ struct ItemForm: OptionSet {
 ///
 /// SAFETY: `base` comes from the index or from a walk over a slab's used blocks, both under the
 /// protection that `Epochs` describes; the lengths are those its writer checked before publishing.
-@safe public struct Item {
+@safe @usableFromInline package struct Item {
     @usableFromInline let address: UnsafeMutableRawPointer
     @usableFromInline let firstBytes: UInt64
     @usableFromInline let guardOfView: ViewGuard
@@ -122,22 +122,22 @@ struct ItemForm: OptionSet {
     @inlinable @inline(__always)
     var form: ItemForm { ItemForm(rawValue: UInt8(truncatingIfNeeded: head)) }
     @inlinable @inline(__always)
-    public var keyLength: Int {
+    package var keyLength: Int {
         guard form.rawValue & ItemForm.longKey.rawValue != 0 else { return Int(head >> 16 & 0xff) }
         return Int(base.load(fromByteOffset: form.longKeyOffset, as: UInt16.self))
     }
     @inlinable @inline(__always)
-    public var key: UnsafeMutableRawPointer { base + form.headerBytes }
+    package var key: UnsafeMutableRawPointer { base + form.headerBytes }
     @inlinable @inline(__always)
-    public var valueLength: Int {
+    package var valueLength: Int {
         let low = Int(head >> 48)
         guard form.rawValue & ItemForm.longValue.rawValue != 0 else { return low }
         return low | Int(base.load(fromByteOffset: form.longValueOffset, as: UInt32.self)) << 16
     }
     @inlinable @inline(__always)
-    public var value: UnsafeMutableRawPointer { base + (form.headerBytes &+ keyLength) }
+    package var value: UnsafeMutableRawPointer { base + (form.headerBytes &+ keyLength) }
     @inlinable @inline(__always)
-    public var clientFlags: UInt32 {
+    package var clientFlags: UInt32 {
         guard form.rawValue & ItemForm.clientFlags.rawValue != 0 else { return 0 }
         return base.load(fromByteOffset: form.clientFlagsOffset, as: UInt32.self)
     }
@@ -155,19 +155,19 @@ struct ItemForm: OptionSet {
 
     /// Whether the item was found since it was stored, as of when this view was taken.
     @inlinable @inline(__always)
-    public var wasFetched: Bool { head & UInt64(ItemState.fetched) << 8 != 0 }
+    package var wasFetched: Bool { head & UInt64(ItemState.fetched) << 8 != 0 }
     /// Whether the item was marked stale, as of when this view was taken.
     @inlinable @inline(__always)
-    public var isStale: Bool { head & UInt64(ItemState.stale) << 8 != 0 }
+    package var isStale: Bool { head & UInt64(ItemState.stale) << 8 != 0 }
     /// Whether a client was told to make the value anew, as of when this view was taken.
     @inlinable @inline(__always)
-    public var isWinSent: Bool { head & UInt64(ItemState.winSent) << 8 != 0 }
+    package var isWinSent: Bool { head & UInt64(ItemState.winSent) << 8 != 0 }
     /// Stale, or a client told to make it anew: both are rare.
     @inlinable @inline(__always)
-    public var isMarked: Bool { head & UInt64(ItemState.marksMask) << 8 != 0 }
+    package var isMarked: Bool { head & UInt64(ItemState.marksMask) << 8 != 0 }
     /// Whether the key was given in base64 when the item was stored.
     @inlinable @inline(__always)
-    public var keyIsBinary: Bool { form.rawValue & ItemForm.binaryKey.rawValue != 0 }
+    package var keyIsBinary: Bool { form.rawValue & ItemForm.binaryKey.rawValue != 0 }
 
     /// `isMarked` or `keyIsBinary`.
     @inline(__always)

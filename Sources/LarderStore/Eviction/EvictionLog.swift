@@ -1,14 +1,14 @@
 import CLarderArena
 
 /// An item that had to go so that others have room.
-public struct EvictedItem: Sendable {
-    public var key: [UInt8]
-    public var valueLength: Int
+package struct EvictedItem: Sendable {
+    package var key: [UInt8]
+    package var valueLength: Int
     /// Absolute milliseconds; `Int64.max`: never.
-    public var expiry: Int64
-    public var wasFetched: Bool
+    package var expiry: Int64
+    package var wasFetched: Bool
     /// Seconds since it was last asked for.
-    public var idleSeconds: Int
+    package var idleSeconds: Int
 }
 
 /// What a session has evicted, for whoever wants to know. There is none unless somebody does.
@@ -21,7 +21,7 @@ struct EvictionLog {
 
 extension Session {
     /// Begins to note what this session evicts, or stops it.
-    public func recordsEvictions(_ records: Bool) {
+    package func recordsEvictions(_ records: Bool) {
         if records, slot.pointee.evictionLog == nil {
             slot.pointee.evictionLog = Shared(allocating: EvictionLog())
         } else if !records, let log = slot.pointee.evictionLog {
@@ -31,7 +31,7 @@ extension Session {
     }
 
     /// What was evicted since the last call, and how many more there were than are noted.
-    public func takeEvictions() -> (items: [EvictedItem], dropped: Int) {
+    package func takeEvictions() -> (items: [EvictedItem], dropped: Int) {
         guard let log = slot.pointee.evictionLog, !log.pointee.items.isEmpty || log.pointee.dropped > 0 else {
             return ([], 0)
         }

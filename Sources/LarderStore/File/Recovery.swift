@@ -4,13 +4,13 @@ import Synchronization
 
 extension Store {
     /// Whether what the file held has been found again, and turns may begin.
-    public var isReady: Bool { atomicLoad(&state.process.pointee.isReady) != 0 }
+    package var isReady: Bool { atomicLoad(&state.process.pointee.isReady) != 0 }
 
     /// Finds what the file held; does nothing without a file, or when that is done already.
     ///
     /// Takes some 0.2 s for a million items. To be called by one thread, before any turn begins.
     @discardableResult
-    public func recover() -> RecoveryReport {
+    package func recover() -> RecoveryReport {
         guard let file, !isReady, !isTakenOver else { return recovery }
         let start = monotonicMilliseconds()
         let now = state.process.pointee.configuration.openedAtMilliseconds ?? wallMilliseconds()
@@ -90,11 +90,11 @@ extension Store {
         return report
     }
 
-    /// What was found in the file; nothing while that is not known.
+    /// What was found in the file when the store was opened. It is empty for a store in memory.
     public var recovery: RecoveryReport { file?.report.withLock { $0 } ?? RecoveryReport() }
 
     /// What is to be told of the file; nil without one.
-    public var fileStatistics: StoreFileStatistics? {
+    package var fileStatistics: StoreFileStatistics? {
         guard let file else { return nil }
         let slabs = state.slabCount - geometry.metadataSlabCount
         let done = file.slabsJudged.load(ordering: .relaxed)
@@ -104,7 +104,7 @@ extension Store {
     }
 
     /// Has a recovery that is under way in another thread end early: the store is of no use then.
-    public func stopRecovery() { file?.isStopping.store(true, ordering: .relaxed) }
+    package func stopRecovery() { file?.isStopping.store(true, ordering: .relaxed) }
 
     /// What was flushed, and what is to be. With both superblocks damaged nobody knows, and all counts
     /// as flushed.

@@ -8,11 +8,11 @@ import Glibc
 /// The file is read with `pread` only, so that none can harm whoever looks: nothing is locked or changed,
 /// and a server that has it open does not notice. What such a server changes meanwhile is told apart from
 /// damage, as far as it can be.
-public struct StoreInspection: Sendable {
+package struct StoreInspection: Sendable {
     /// The path that was given.
-    public private(set) var path: String
+    package private(set) var path: String
     /// Who has the file.
-    public enum Owner: Sendable, Equatable {
+    package enum Owner: Sendable, Equatable {
         /// The file was closed in order.
         case nobody
         /// A process has it open.
@@ -20,69 +20,69 @@ public struct StoreInspection: Sendable {
         /// Its process ended without closing it. The next to open it makes a new index.
         case killedProcess(UInt64)
     }
-    public internal(set) var owner = Owner.nobody
-    public internal(set) var formatVersion = 0
-    public internal(set) var fileBytes = 0
-    public internal(set) var arenaBytes = 0
-    public internal(set) var blockBytes = 0
-    public internal(set) var slabBytes = 0
-    public internal(set) var slabCount = 0
-    public internal(set) var metadataSlabCount = 0
-    public internal(set) var items = ItemTotals()
-    public internal(set) var index = IndexTotals()
+    package internal(set) var owner = Owner.nobody
+    package internal(set) var formatVersion = 0
+    package internal(set) var fileBytes = 0
+    package internal(set) var arenaBytes = 0
+    package internal(set) var blockBytes = 0
+    package internal(set) var slabBytes = 0
+    package internal(set) var slabCount = 0
+    package internal(set) var metadataSlabCount = 0
+    package internal(set) var items = ItemTotals()
+    package internal(set) var index = IndexTotals()
     /// By state, in the order of the slabs' numbers.
-    public internal(set) var slabs: [SlabSummary] = []
+    package internal(set) var slabs: [SlabSummary] = []
     /// By their ends, those without end last.
-    public internal(set) var timeBuckets: [TimeBucketSummary] = []
+    package internal(set) var timeBuckets: [TimeBucketSummary] = []
     /// When a delayed flush falls due, in absolute milliseconds; nil: none is awaited.
-    public internal(set) var flushAtMilliseconds: Int64?
+    package internal(set) var flushAtMilliseconds: Int64?
     /// The time at which expiries were judged.
-    public internal(set) var nowMilliseconds: Int64 = 0
+    package internal(set) var nowMilliseconds: Int64 = 0
     /// What was being changed while it was looked at, or was left so by a kill: no damage.
-    public internal(set) var notes: [String] = []
+    package internal(set) var notes: [String] = []
     /// What is wrong; empty: all is well.
-    public var problems: [String] { found.texts }
+    package var problems: [String] { found.texts }
     /// How many things are wrong, those for which there are no words any more included.
-    public var problemCount: Int { found.count }
+    package var problemCount: Int { found.count }
     var found = Problems()
 
-    public struct ItemTotals: Sendable {
+    package struct ItemTotals: Sendable {
         /// Items that a client can get.
-        public internal(set) var live = 0
-        public internal(set) var liveBytes = 0
+        package internal(set) var live = 0
+        package internal(set) var liveBytes = 0
         /// Their keys and values alone.
-        public internal(set) var contentBytes = 0
-        public internal(set) var expired = 0
+        package internal(set) var contentBytes = 0
+        package internal(set) var expired = 0
         /// Deleted, replaced or moved, in slabs that were not emptied yet.
-        public internal(set) var dead = 0
+        package internal(set) var dead = 0
         /// Being written, or left half written.
-        public internal(set) var unfinished = 0
+        package internal(set) var unfinished = 0
     }
 
-    public struct IndexTotals: Sendable {
-        public internal(set) var buckets = 0
-        public internal(set) var slots = 0
-        public internal(set) var usedSlots = 0
+    package struct IndexTotals: Sendable {
+        package internal(set) var buckets = 0
+        package internal(set) var slots = 0
+        package internal(set) var usedSlots = 0
         /// Chains of one line, of two, and so on.
-        public internal(set) var chainsByLines: [Int] = []
+        package internal(set) var chainsByLines: [Int] = []
     }
 
-    public enum SlabState: Int, Sendable, CaseIterable {
+    package enum SlabState: Int, Sendable, CaseIterable {
         case free, open, sealed, runHead, runTail, limbo, index, metadata, claimed, unknown
     }
 
-    public struct SlabSummary: Sendable {
-        public internal(set) var state: SlabState
+    package struct SlabSummary: Sendable {
+        package internal(set) var state: SlabState
         /// Share of its bytes that live items cover, in hundredths.
-        public internal(set) var liveHundredths = 0
+        package internal(set) var liveHundredths = 0
     }
 
-    public struct TimeBucketSummary: Sendable {
+    package struct TimeBucketSummary: Sendable {
         /// Absolute milliseconds; `Int64.max`: items that never expire.
-        public internal(set) var endMilliseconds: Int64
-        public internal(set) var slabs = 0
-        public internal(set) var items = 0
-        public internal(set) var bytes = 0
+        package internal(set) var endMilliseconds: Int64
+        package internal(set) var slabs = 0
+        package internal(set) var items = 0
+        package internal(set) var bytes = 0
     }
 
     /// The first things that are wrong, in words, and how many there are.
@@ -102,7 +102,7 @@ public struct StoreInspection: Sendable {
 
     /// Looks through a file from end to end.
     /// - Throws: `.fileRefused` if the file has no store of this version, or is being created.
-    public init(path: String) throws(StoreError) {
+    package init(path: String) throws(StoreError) {
         let fd = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard fd >= 0 else { throw .fileRefused(path: path, .system(errno: errno)) }
         defer { close(fd) }

@@ -2,28 +2,27 @@ import CLarderArena
 import Glibc
 
 // SAFETY: the key has as many bytes as its buffer says; what is handed out lies in `copy`, which has room for key and
-// value, and is valid until the next read.
+// value, and is valid until the next read. A body cannot begin one, since reading is mutating.
 
 /// Reads a store's file in place, from any process, while a server or another program writes it.
 ///
-/// A read takes neither a lock nor, the arena being mapped, a system call, and writes nothing into the
-/// file: whoever serves it does not notice, and a reader may be stopped or killed at any instruction. One
-/// reader belongs to one thread at a time; a thread makes its own.
+/// The file may be that of a program's own store, or that of a server (`larder -e FILE`). A read takes no lock. It
+/// makes no system call, unless the access is `.systemCalls`, and it never writes. A reader that is stopped or killed
+/// at any instruction leaves nothing behind. One thread uses a reader at a time, and each thread opens its own.
 ///
-/// Ten times a second a read also looks whether the path still names the same file, and goes over to
-/// the one that has taken its place. The server marks a file that it replaces, so that nobody reads an
-/// old value from it after that.
+/// Ten times a second a read checks whether the path still names the same file, and opens the new one if it does not. A
+/// server marks a file that it replaces, and no old value is read from it after that.
 public struct StoreReader: ~Copyable {
-    /// How the file is read.
+    /// How a reader reads its file.
     public enum Access: Sendable {
-        /// Mapped. The process gets a handler for SIGBUS, which sees to pages of a file that was truncated;
-        /// faults elsewhere go to the handler that was there before.
+        /// Through a mapping. The process gets a handler for SIGBUS, for pages of a file that was truncated. Faults
+        /// elsewhere go to the handler that was there before.
         case mapped
-        /// With `pread`: some microseconds a read, and no handler.
+        /// With `pread`. A read takes some microseconds, and the process gets no handler.
         case systemCalls
     }
 
-    /// The file.
+    /// The path of the file.
     public let path: String
     private let access: Access
     /// nil while there is no file that could be read.
@@ -40,7 +39,7 @@ public struct StoreReader: ~Copyable {
     private static let damagedLooksMax = 4
 
     /// Opens a store's file.
-    /// - Throws: `.fileRefused` when there is no store of this version in it.
+    /// - Throws: `StoreError.fileRefused` if it is missing, or is no store of this version.
     public init(path: String, access: Access = .mapped) throws(StoreError) {
         let view = try ArenaView.open(path, isMapped: access == .mapped)
         self.path = path
@@ -58,7 +57,7 @@ public struct StoreReader: ~Copyable {
     }
 
     /// The time by the clock of the store's server, in absolute milliseconds: what reads are to be given.
-    public var now: Int64 {
+    package var now: Int64 {
         guard let base = view?.base else { return (view?.clock ?? StoreClock()).now() }
         let offset = larder_clock_offset(base.assumingMemoryBound(to: larder_superblock.self))
         guard offset != 0, offset == knownOffset else { return (view?.clock ?? StoreClock()).now() }
@@ -73,7 +72,7 @@ public struct StoreReader: ~Copyable {
     ///   - key: 1 byte to `HashedKey.lengthMax`.
     ///   - now: absolute milliseconds: `StoreReader.now`.
     @inlinable
-    public mutating func withValue<Value>(
+    package mutating func withValue<Value>(
         _ key: UnsafeRawBufferPointer, now: Int64, _ body: (ReadItem) -> Value
     ) -> ReadOutcome<Value> {
         switch look(for: key, now: now) {
@@ -83,15 +82,51 @@ public struct StoreReader: ~Copyable {
         }
     }
 
-    /// A key's value, as an array of its own.
-    public mutating func value(of key: String) -> ReadOutcome<[UInt8]> {
-        var key = key
-        let now = now
-        switch key.withUTF8({ look(for: UnsafeRawBufferPointer($0), now: now) }) {
-        case .found(let item): return .found([UInt8](item.value))
-        case .missing: return .missing
-        case .unavailable: return .unavailable
+    /// A copy of the value of a key.
+    public mutating func value(of key: String) -> ReadOutcome<[UInt8]> { value(of: key.utf8Span.span.bytes) }
+
+    /// A copy of the value of a key.
+    public mutating func value(of key: RawSpan) -> ReadOutcome<[UInt8]> {
+        withItem(key) { value, _ in value.withUnsafeBytes { [UInt8]($0) } }
+    }
+
+    /// Hands the value of a key to `body`.
+    @inlinable
+    public mutating func withValue<Result, Failure: Error>(
+        _ key: String, _ body: (RawSpan) throws(Failure) -> Result
+    ) throws(Failure) -> ReadOutcome<Result> {
+        try withValue(key.utf8Span.span.bytes, body)
+    }
+
+    /// Hands the value of a key to `body`.
+    @inlinable
+    public mutating func withValue<Result, Failure: Error>(
+        _ key: RawSpan, _ body: (RawSpan) throws(Failure) -> Result
+    ) throws(Failure) -> ReadOutcome<Result> {
+        switch look(for: key) {
+        case .found(let item): .found(try body(item.value.bytes))
+        case .missing: .missing
+        case .unavailable: .unavailable
         }
+    }
+
+    /// Hands the value of a key to `body`, with what a server keeps beside it.
+    @inlinable
+    public mutating func withItem<Result, Failure: Error>(
+        _ key: RawSpan, _ body: (RawSpan, ItemAttributes) throws(Failure) -> Result
+    ) throws(Failure) -> ReadOutcome<Result> {
+        switch look(for: key) {
+        case .found(let item): .found(try body(item.value.bytes, item.attributes))
+        case .missing: .missing
+        case .unavailable: .unavailable
+        }
+    }
+
+    /// As the package's `look`, at the time of the store's server.
+    @usableFromInline
+    mutating func look(for key: RawSpan) -> ReadOutcome<ReadItem> {
+        let now = now
+        return key.withUnsafeBytes { look(for: $0, now: now) }
     }
 
     @usableFromInline
@@ -161,26 +196,48 @@ public struct StoreReader: ~Copyable {
     }
 }
 
-/// What came of a read.
+/// What a read found.
 public enum ReadOutcome<Value> {
+    /// The key has a value, and this was made of it.
     case found(Value)
+    /// The key has no value.
     case missing
-    /// The store cannot be read in place just now: it is being opened by its server, or replaced, or
-    /// damaged, or a writer stopped in the middle. Whoever needs the value asks the server.
+    /// The store cannot be read in place at the moment: its server is opening or replacing the file, the file is
+    /// damaged, or a writer was stopped in the middle. A program that needs the value asks the server.
     case unavailable
 }
 
 extension ReadOutcome: Equatable where Value: Equatable {}
 extension ReadOutcome: Sendable where Value: Sendable {}
 
-/// An item that a reader found, copied and checked.
-public struct ReadItem {
-    /// The value, until the call that it was handed to returns.
-    public let value: UnsafeRawBufferPointer
+/// What is kept of an item beside its key and its value.
+public struct ItemAttributes: Hashable, Sendable {
+    /// The flags that a memcached client stored with the value.
     public let clientFlags: UInt32
+    /// The number that changes with each change of the item, memcached's cas.
     public let cas: UInt64
-    /// Absolute milliseconds; `Int64.max`: never.
-    public let expiryMilliseconds: Int64
-    /// Whether it was marked stale, to be made anew.
+    /// When the item expires, in milliseconds since 1970; nil: never.
+    public let expiryMilliseconds: Int64?
+    /// Whether a client marked the value stale, so that one client makes it anew.
     public let isStale: Bool
+}
+
+/// An item that a reader found, copied and checked.
+@usableFromInline
+package struct ReadItem {
+    /// The value, until the call that it was handed to returns.
+    @usableFromInline package let value: UnsafeRawBufferPointer
+    package let clientFlags: UInt32
+    package let cas: UInt64
+    /// Absolute milliseconds; `Int64.max`: never.
+    package let expiryMilliseconds: Int64
+    /// Whether it was marked stale, to be made anew.
+    package let isStale: Bool
+
+    @usableFromInline
+    var attributes: ItemAttributes {
+        ItemAttributes(
+            clientFlags: clientFlags, cas: cas,
+            expiryMilliseconds: expiryMilliseconds == Int64.max ? nil : expiryMilliseconds, isStale: isStale)
+    }
 }

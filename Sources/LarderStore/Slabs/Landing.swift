@@ -6,13 +6,13 @@ import CLarderArena
 /// that is to be made of it. So it need not be copied when it is there.
 ///
 /// It is offered to the write that stores the value, or given back.
-public struct Landing {
+package struct Landing {
     fileprivate let head: Int
     fileprivate let slabCount: Int
     fileprivate let valueOffset: Int
     fileprivate let valueLength: Int
     /// Where the value's first byte goes.
-    public let value: UnsafeMutableRawPointer
+    package let value: UnsafeMutableRawPointer
 }
 
 /// A landing that a session's next write may take.
@@ -35,7 +35,7 @@ extension Session {
     /// - Parameters:
     ///   - tailLength: how many bytes are to be put behind the value, which are no part of it.
     ///   - expiry: absolute milliseconds, `Int64.max` for never.
-    public func landing(
+    package func landing(
         keyLength: Int, valueLength: Int, tailLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64
     ) -> Landing? {
         let shape = ItemShape(
@@ -55,21 +55,21 @@ extension Session {
     }
 
     /// Lets the next write take a landing whose value has arrived. `withdraw` comes after that write.
-    public func offer(_ landing: Landing) {
+    package func offer(_ landing: Landing) {
         slot.pointee.offered = OfferedLanding(
             head: landing.head, slabCount: landing.slabCount, valueOffset: landing.valueOffset,
             valueLength: landing.valueLength)
     }
 
     /// Gives back a landing that was offered, unless it was taken.
-    public func withdraw(_ landing: Landing) {
+    package func withdraw(_ landing: Landing) {
         let isTaken = slot.pointee.offered.isTaken
         slot.pointee.offered = OfferedLanding()
         if !isTaken { giveBack(landing) }
     }
 
     /// Gives back a landing that was not offered. The session need not be in a turn.
-    public func giveBack(_ landing: Landing) {
+    package func giveBack(_ landing: Landing) {
         // Whoever holds the lock may wait for this session's turn to end.
         let isInTurn = atomicLoad(&slot.pointee.epoch) != SessionSlot.offline
         if isInTurn { state.goOffline(slot) }

@@ -56,29 +56,29 @@ struct OpenSlab {
 }
 
 /// Counters of one session: written by it alone, summed by whoever asks.
-public struct StoreCounters: Sendable {
+package struct StoreCounters: Sendable {
     /// Items in the index.
-    public var items: Int64 = 0
+    package var items: Int64 = 0
     /// Blocks that they cover.
-    public var liveBlocks: Int64 = 0
+    package var liveBlocks: Int64 = 0
     /// Items ever stored.
-    public var itemsStored: Int64 = 0
+    package var itemsStored: Int64 = 0
     /// Live items dropped to make room.
-    public var evictions: Int64 = 0
-    public var evictionsUnfetched: Int64 = 0
+    package var evictions: Int64 = 0
+    package var evictionsUnfetched: Int64 = 0
     /// Evicted items that had an expiry.
-    public var evictionsWithExpiry: Int64 = 0
+    package var evictionsWithExpiry: Int64 = 0
     /// Expired items whose memory was given back.
-    public var expired: Int64 = 0
-    public var expiredUnfetched: Int64 = 0
+    package var expired: Int64 = 0
+    package var expiredUnfetched: Int64 = 0
     /// Those of them that were met by a request, rather than when their time bucket was cleared.
-    public var expiredFound: Int64 = 0
+    package var expiredFound: Int64 = 0
     /// Items that were moved: to keep them, or to a finer time bucket.
-    public var itemsMoved: Int64 = 0
+    package var itemsMoved: Int64 = 0
     /// Stores refused because nothing could be dropped.
-    public var outOfMemory: Int64 = 0
+    package var outOfMemory: Int64 = 0
     /// Slabs emptied.
-    public var slabsReclaimed: Int64 = 0
+    package var slabsReclaimed: Int64 = 0
 
     static let fieldCount = MemoryLayout<StoreCounters>.size / MemoryLayout<Int64>.size
 

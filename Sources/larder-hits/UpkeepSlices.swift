@@ -1,26 +1,26 @@
 import Glibc
-public import LarderStore
-import LoadGenerator
+import LarderStore
+import LarderTesting
 
 /// How long a slice of the upkeep takes, in processor time of its thread: what a request that comes in the middle
 /// of one has to wait, however busy the machine is.
-public struct UpkeepSlices: Sendable {
-    public private(set) var count = 0
-    public private(set) var longestNanoseconds: UInt64 = 0
+struct UpkeepSlices: Sendable {
+    private(set) var count = 0
+    private(set) var longestNanoseconds: UInt64 = 0
     /// Items that expired, and that were moved to a finer time bucket.
-    public private(set) var expired: Int64 = 0
-    public private(set) var moved: Int64 = 0
+    private(set) var expired: Int64 = 0
+    private(set) var moved: Int64 = 0
     private var nanoseconds: [UInt64] = []
 
     /// The time that this share of the slices did not exceed.
-    public func nanoseconds(percent: Double) -> UInt64 {
+    func nanoseconds(percent: Double) -> UInt64 {
         let sorted = nanoseconds.sorted()
         return sorted.isEmpty ? 0 : sorted[min(sorted.count - 1, Int(Double(sorted.count) * percent / 100))]
     }
 
     /// Stores items that expire after 2 seconds to 2 hours, a third of them in the same second, and lets the time
     /// pass until the last has gone.
-    public static func run(_ configuration: StoreConfiguration, items: Int, valueBytes: ClosedRange<Int>)
+    static func run(_ configuration: StoreConfiguration, items: Int, valueBytes: ClosedRange<Int>)
         throws -> Self
     {
         let store = try Store(configuration)

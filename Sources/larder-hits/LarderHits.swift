@@ -1,6 +1,5 @@
-import CBenchSystem
+import CLarderSystem
 import Glibc
-import HitRatio
 import LarderStore
 
 /// Hit ratios of seeded mixes of requests, and what is left when the sizes of values change.
@@ -17,7 +16,7 @@ import LarderStore
         var names: [String] = []
         var server: (dialect: ServerDialect, port: UInt16)?
         var isSizeAware = false
-        var arguments = (0..<bench_argument_count()).map { String(cString: bench_argument($0)) }.dropFirst()
+        var arguments = (0..<larder_argument_count()).map { String(cString: larder_argument($0)) }.dropFirst()
         while let argument = arguments.popFirst() {
             switch argument {
             case "--size-aware": isSizeAware = true

@@ -1,19 +1,19 @@
 import Glibc
 
 /// What a server speaks.
-public enum ServerDialect: String, Sendable {
+enum ServerDialect: String, Sendable {
     /// memcached's text protocol, and so Larder's.
     case memcached
     /// Redis' protocol.
     case redis
 }
 
-public struct ServerRunError: Error, CustomStringConvertible {
-    public let description: String
+struct ServerRunError: Error, CustomStringConvertible {
+    let description: String
 }
 
 /// Replays a mix on a server at 127.0.0.1, in batches: `get`s, then `set`s of what was missed.
-public func runOnServer(_ requests: Requests, _ dialect: ServerDialect, port: UInt16) throws -> Outcome {
+func runOnServer(_ requests: Requests, _ dialect: ServerDialect, port: UInt16) throws -> Outcome {
     let batchRequests = 32
     let connection = try BlockingConnection(port: port)
     var outcome = Outcome()

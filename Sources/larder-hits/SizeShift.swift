@@ -1,8 +1,8 @@
-public import LarderStore
+import LarderStore
 
 /// Values of one size for a while, then of another: how much of what was stored last is there.
-public struct SizeShift {
-    public enum Reads: String, CaseIterable, Sendable {
+struct SizeShift {
+    enum Reads: String, CaseIterable, Sendable {
         /// Looking whether an item is there does not count as a use.
         case none
         /// It does.
@@ -11,12 +11,12 @@ public struct SizeShift {
         case hot
     }
 
-    public struct Phase: Sendable {
-        public let from: Int
-        public let to: Int
+    struct Phase: Sendable {
+        let from: Int
+        let to: Int
         /// Of the newest 30 MB, the share that was there when it was least.
-        public var leastPresent = 1.0
-        public var refusals = 0
+        var leastPresent = 1.0
+        var refusals = 0
     }
 
     /// Items and all: a key of 20 bytes, and what an item costs beside.
@@ -26,7 +26,7 @@ public struct SizeShift {
     private static let bytesInPhase = 128 << 20
 
     /// Every shift between two of the sizes, one after the other.
-    public static func run(_ configuration: StoreConfiguration, reads: Reads) throws -> [Phase] {
+    static func run(_ configuration: StoreConfiguration, reads: Reads) throws -> [Phase] {
         let sizes = [100, 10_000, 900_000, 100, 900_000, 10_000, 100]
         let store = try Store(configuration)
         let session = try store.makeSession()

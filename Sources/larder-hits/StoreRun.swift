@@ -1,8 +1,8 @@
 import Glibc
-public import LarderStore
+import LarderStore
 
 /// Replays a mix on a store in this process: no server, no socket, and a clock of its own.
-public func runOnStore(_ requests: Requests, _ configuration: StoreConfiguration) throws -> Outcome {
+func runOnStore(_ requests: Requests, _ configuration: StoreConfiguration) throws -> Outcome {
     let store = try Store(configuration)
     let session = try store.makeSession()
     let key = UnsafeMutablePointer<UInt8>.allocate(capacity: Requests.keyBytes)

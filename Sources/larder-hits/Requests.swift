@@ -1,17 +1,17 @@
 import Glibc
-import LoadGenerator
+import LarderTesting
 
 /// The requests of a mix, the same for every cache: all of it follows from the mix and a seed.
-public struct Requests: Sendable {
-    public let mix: Mix
+struct Requests: Sendable {
+    let mix: Mix
     /// The keys asked for, by number.
-    public let keys: [UInt32]
+    let keys: [UInt32]
     private let seed: UInt64
 
     /// Bytes of every key.
-    public static let keyBytes = 20
+    static let keyBytes = 20
 
-    public init(_ mix: Mix, seed: UInt64) {
+    init(_ mix: Mix, seed: UInt64) {
         self.mix = mix
         self.seed = seed
         var random = SeededRandom(seed: seed)
@@ -32,7 +32,7 @@ public struct Requests: Sendable {
         mix64(UInt64(key) &* 0x9e37_79b9_7f4a_7c15 &+ seed &* 31 &+ which)
     }
 
-    public func valueBytes(_ key: UInt32) -> Int {
+    func valueBytes(_ key: UInt32) -> Int {
         let range = mix.valueBytes
         guard range.count > 1 else { return range.lowerBound }
         let share = Double(trait(key, 1) >> 11) * 0x1p-53
@@ -41,14 +41,14 @@ public struct Requests: Sendable {
     }
 
     /// Whole seconds that a key's value lives; 0: for good.
-    public func lifetimeSeconds(_ key: UInt32) -> Int {
+    func lifetimeSeconds(_ key: UInt32) -> Int {
         guard mix.expires else { return 0 }
         let bits = trait(key, 2)
         return bits & 1 == 0 ? 0 : 2 + Int((bits >> 1) % 5)
     }
 
     /// Writes a key: hexadecimal, `keyBytes` of it.
-    public func writeKey(_ key: UInt32, to bytes: UnsafeMutablePointer<UInt8>) {
+    func writeKey(_ key: UInt32, to bytes: UnsafeMutablePointer<UInt8>) {
         let spread = trait(key, 3)
         for place in 0..<Self.keyBytes {
             let digit =
