@@ -42,7 +42,9 @@ import Testing
             for value in values { durations.record(.get, nanoseconds: value, steps: 1) }
             let exact = Double(values.sorted()[values.count * 99 / 100])
             let found = Self.quantile(0.99, durations.counts(.get))
-            #expect(abs(found / exact - 1) < 0.1, "\(microseconds) us, spread \(spread): \(found) for \(exact)")
+            // Durations that are all the same lie anywhere in their bucket.
+            let limit = spread == 1 ? 0.15 : 0.1
+            #expect(abs(found / exact - 1) < limit, "\(microseconds) us, spread \(spread): \(found) for \(exact)")
         }
     }
 
