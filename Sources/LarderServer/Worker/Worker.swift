@@ -12,7 +12,7 @@ struct WorkerCore: ~Copyable {
     /// What was last added to the server's `heldBytes` for this worker.
     var heldBytesReported = 0
     /// What clients use while they have something in hand.
-    var connections = ConnectionPool()
+    var connections = ConnectionFreeList()
     /// What a client at rest has for a connection: one with nothing in it, which nobody ever changes.
     let resting: UnsafeMutablePointer<Connection>
     var clients: ClientPointer?
@@ -22,7 +22,8 @@ struct WorkerCore: ~Copyable {
     var clientCount = 0
     var yieldedFirst: ClientPointer?
     var yieldedLast: ClientPointer?
-    /// Clients whose attempt to log in waits for its time, the timer for the next of them, and clients that wait for a log.
+    /// Clients whose attempt to log in waits for its time, the timer for the next of them, and clients that wait for a
+    /// log.
     var heldLogins: [ClientPointer] = []
     var loginTimer: Timer?
     var heldWrites: [ClientPointer] = []
@@ -213,7 +214,7 @@ final class Worker: Sendable {
         do {
             loop = try EventLoop()
             let context = try WorkerContext(state, number: number)
-            let resting = ConnectionPool.make(context)
+            let resting = ConnectionFreeList.make(context)
             core.initialize(
                 to: WorkerCore(
                     context: context, loop: Unmanaged.passUnretained(loop),
@@ -239,10 +240,10 @@ final class Worker: Sendable {
         closeClients(core)
         core.pointee.entrance = nil
         while let connection = core.pointee.connections.take() {
-            ConnectionPool.free(connection, &core.pointee.context)
+            ConnectionFreeList.free(connection, &core.pointee.context)
         }
         core.pointee.connections.deallocate()
-        ConnectionPool.free(core.pointee.resting, &core.pointee.context)
+        ConnectionFreeList.free(core.pointee.resting, &core.pointee.context)
         free(core.pointee.recordBuffer?.baseAddress)
         core.deinitialize(count: 1)
         core.deallocate()
@@ -263,9 +264,9 @@ final class Worker: Sendable {
             if core.hasUpkeep { core.tend() }
             if !core.pointee.cutOff.isEmpty { core.closeCutOff() }
             core.endTurn()
-            // Where workers share a processor, a busy one lets the others go first, rather than sleep and be woken by its
-            // next request, which interrupts them: so there is more to do when its turn comes. The kernel may give who
-            // yields a much later one, so one that has little to do keeps its place.
+            // Where workers share a processor, a busy one lets the others go first, rather than sleep and be woken by
+            // its next request, which interrupts them: so there is more to do when its turn comes. The kernel may give
+            // who yields a much later one, so one that has little to do keeps its place.
             if isCrowded, core.pointee.furtherEvents >= Self.busyFurtherEvents { sched_yield() }
         }
     }
