@@ -48,7 +48,7 @@ struct WorkerCore: ~Copyable {
     /// Sends the remaining keys of a flush to other servers.
     var flushTimer: Timer?
     /// Of the only worker: what takes its clients in.
-    var entrance: Entrance?
+    var acceptor: WorkerAcceptor?
 }
 
 extension UnsafeMutablePointer<WorkerCore> {
@@ -155,7 +155,7 @@ final class Worker: Sendable {
         let readiness = Readiness()
         perform { core in
             do throws(EventLoopError) {
-                core.pointee.entrance = try Entrance(core, listeners)
+                core.pointee.acceptor = try WorkerAcceptor(core, listeners)
                 readiness.succeed()
             } catch {
                 readiness.fail(.worker("\(error)"))
@@ -238,7 +238,7 @@ final class Worker: Sendable {
         }
         waker.withLock { $0 = nil }
         closeClients(core)
-        core.pointee.entrance = nil
+        core.pointee.acceptor = nil
         while let connection = core.pointee.connections.take() {
             ConnectionFreeList.free(connection, &core.pointee.context)
         }
@@ -364,7 +364,7 @@ final class Worker: Sendable {
     /// What has been received is answered; clients with nothing in hand are let go at once.
     private func beginStop(_ core: UnsafeMutablePointer<WorkerCore>) {
         core.pointee.isStopping = true
-        core.pointee.entrance?.close()
+        core.pointee.acceptor?.close()
         core.closeDatagramPorts()
         core.closeSyncPorts()
         core.pointee.stopDeadlineMilliseconds = core.pointee.context.now + Self.stopMillisecondsMax
