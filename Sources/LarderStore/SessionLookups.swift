@@ -204,7 +204,7 @@ extension Session {
         let headerBytes = Int(truncatingIfNeeded: larder_header_bytes(form.rawValue))
         lookup.pointee.value = UnsafeRawPointer(found) + (headerBytes &+ keyLength)
         lookup.pointee.base = found
-        lookup.pointee.isMarked = item.isOutOfTheOrdinary
+        lookup.pointee.isMarked = item.hasMetaState
         lookup.pointee.isUseNew = useIsNew(item)
     }
 
