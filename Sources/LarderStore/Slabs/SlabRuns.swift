@@ -87,7 +87,7 @@ extension Space {
         recycleLimbo(session)
         for _ in 0..<Self.windowsTriedMax {
             guard let first = windowLastFreed(count) ?? cheapestWindow(count) else { return nil }
-            if process.pointee.configuration.evicts { chargeWhoStays(first..<first + count) }
+            if process.pointee.configuration.evicts { spendHitsToStay(outside: first..<first + count) }
             if claim(first..<first + count, session, now: now) { return first }
         }
         return nil
