@@ -88,8 +88,8 @@ extension StoreState {
         space.owned.limboSlabs = SlabList()
         for slab in 0..<slabCount {
             space.owned.links[slab] = SlabLinks()
-            space.owned.births[slab] = 0
-            space.owned.renewals[slab] = 0
+            space.owned.youngestWrite[slab] = 0
+            space.owned.secondChance[slab] = 0
             space.owned.isWithheld[slab] = false
         }
         atomicStore(&process.pointee.slabsWithheld, 0)

@@ -55,9 +55,9 @@ struct SpaceState {
     /// Links of those lists, a pair for each slab.
     var links: SharedArray<SlabLinks>
     /// When each slab's youngest item was stored: see `SlabAge.swift`.
-    var births: SharedArray<UInt64>
+    var youngestWrite: SharedArray<UInt64>
     /// By slab: where `slabsWritten` stood when the large item in it was last left where it is since it is asked for.
-    var renewals: SharedArray<UInt64>
+    var secondChance: SharedArray<UInt64>
     /// By slab: when it wants attention. The heap's entries with other times are stale.
     var attentions: SharedArray<Int64>
     /// By slab: whether it was sealed although there was room in it, since its lane had too many open.
@@ -98,8 +98,8 @@ struct SpaceState {
     init(slabCount: Int, metadataSlabs: Int) {
         self.metadataSlabs = metadataSlabs
         links = SharedArray(allocating: SlabLinks(), count: slabCount)
-        births = SharedArray(allocating: 0, count: slabCount)
-        renewals = SharedArray(allocating: 0, count: slabCount)
+        youngestWrite = SharedArray(allocating: 0, count: slabCount)
+        secondChance = SharedArray(allocating: 0, count: slabCount)
         attentions = SharedArray(allocating: Int64.max, count: slabCount)
         sealedEarly = SharedArray(allocating: false, count: slabCount)
         isWithheld = SharedArray(allocating: false, count: slabCount)
@@ -109,8 +109,8 @@ struct SpaceState {
 
     func deallocate() {
         links.deallocate()
-        births.deallocate()
-        renewals.deallocate()
+        youngestWrite.deallocate()
+        secondChance.deallocate()
         attentions.deallocate()
         sealedEarly.deallocate()
         isWithheld.deallocate()
