@@ -116,11 +116,11 @@ struct CarryOver {
             if base < Rebuild.numberMax { superblock.pointee.cas_last = max(superblock.pointee.cas_last, base) }
             forEachItem(scan, slab) { kind, item in
                 guard kind == .live else { return note(kind) }
-                let foreign = Session.Foreign(
+                let imported = Session.ImportedItem(
                     item: item, cas: view.cas(of: item), order: view.order(of: item), expiry: view.expiry(of: item))
-                if foreign.order < Rebuild.numberMax { orderLast = max(orderLast, foreign.order) }
+                if imported.order < Rebuild.numberMax { orderLast = max(orderLast, imported.order) }
                 let isWanted = item.frequency > 0 ? slab.takesHot : slab.takesCold
-                if !isWanted || session.adopt(foreign, now: now) == .noRoom { report.leftOutItems += 1 }
+                if !isWanted || session.adopt(imported, now: now) == .noRoom { report.leftOutItems += 1 }
             }
         }
         goOnCounting(from: orderLast)
