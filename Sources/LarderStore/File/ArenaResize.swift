@@ -63,7 +63,7 @@ final class OldArena: Sendable {
 
 /// Carries the items of one arena over to another: all that fit, and if they do not all fit, those that
 /// were found of late, the newest first, and then the others, the newest first.
-struct CarryOver {
+struct ArenaResize {
     let store: Store
     let old: OldArena
     let now: Int64
@@ -91,7 +91,7 @@ struct CarryOver {
         var takesCold = false
     }
 
-    /// - Returns: when a flush is still to fall due; nil when the carrying was stopped.
+    /// - Returns: when a flush is still to fall due; nil when the resize was stopped.
     mutating func run(isStopped: (_ slabsDone: Int) -> Bool) throws(StoreError) -> Int64? {
         let view = old.state(store.state.process)
         let durables = old.durables()
