@@ -243,7 +243,7 @@ package struct Session: ~Copyable {
 
     /// Does a slice of the upkeep if one is due; true when there is more to do at once. Items found
     /// before are no longer valid.
-    package func tend(now: Int64) -> Bool {
+    package func maintain(now: Int64) -> Bool {
         guard isUpkeepDue(now: now) else { return false }
         let isUnfinished = upkeep(now: now)
         state.goOnline(slot)

@@ -92,7 +92,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         finishAnswers()
         while let client = pointee.clients { close(client) }
         // No turn may begin any more: it would wait for the store.
-        pointee.cacheToTend = Int.max
+        pointee.cacheToMaintain = Int.max
         pointee.isStopping = true
     }
 

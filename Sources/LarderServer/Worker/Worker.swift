@@ -35,7 +35,7 @@ struct WorkerCore: ~Copyable {
     /// How many events came in the last turn after its first.
     var furtherEvents = 0
     /// The next cache whose upkeep is to be looked after; none when it is the number of caches.
-    var cacheToTend = Int.max
+    var cacheToMaintain = Int.max
     /// `StoreDamage.count` when unsent answers were last judged by it, and when damaged stores were last emptied.
     var damagesSeen = StoreDamage.count
     var damagesRepaired = StoreDamage.count
@@ -83,17 +83,17 @@ extension UnsafeMutablePointer<WorkerCore> {
 /// The upkeep of all caches, those that nobody asks anything of included: begun by a tick, and gone on
 /// with between looks at the sockets, a slice at a time.
 extension UnsafeMutablePointer<WorkerCore> {
-    var hasUpkeep: Bool { pointee.cacheToTend < pointee.context.cacheCount }
+    var hasUpkeep: Bool { pointee.cacheToMaintain < pointee.context.cacheCount }
 
     /// Caches that have nothing to do are looked at in one go.
     private static var cachesTendedMax: Int { 64 }
 
-    func tend() {
+    func maintain() {
         beginTurn()
         for _ in 0..<Self.cachesTendedMax where hasUpkeep {
-            pointee.context.select(pointee.cacheToTend)
-            if pointee.context.session.tend(now: pointee.context.now) { return }
-            pointee.cacheToTend += 1
+            pointee.context.select(pointee.cacheToMaintain)
+            if pointee.context.session.maintain(now: pointee.context.now) { return }
+            pointee.cacheToMaintain += 1
         }
     }
 }
@@ -108,7 +108,7 @@ final class Worker: Sendable {
     private let jobs = Mutex<[Job]>([])
     private let stops = Atomic(false)
     private let ticks = Atomic(false)
-    private let tendings = Atomic(false)
+    private let maintenance = Atomic(false)
     private let waker = Mutex<Waker?>(nil)
     private let thread = Mutex<SystemThread?>(nil)
 
@@ -193,8 +193,8 @@ final class Worker: Sendable {
     }
 
     /// Asks the thread to look after the upkeep only.
-    func tend() {
-        tendings.store(true, ordering: .relaxed)
+    func maintain() {
+        maintenance.store(true, ordering: .relaxed)
         waker.withLock { $0 }?.wake()
     }
 
@@ -261,7 +261,7 @@ final class Worker: Sendable {
                 core.beginTurn()
                 core.serveYielded()
             }
-            if core.hasUpkeep { core.tend() }
+            if core.hasUpkeep { core.maintain() }
             if !core.pointee.cutOff.isEmpty { core.closeCutOff() }
             core.endTurn()
             // Where workers share a processor, a busy one lets the others go first, rather than sleep and be woken by
@@ -283,7 +283,7 @@ final class Worker: Sendable {
         core.serveListening()
         core.sendFlushedKeys()
         if ticks.exchange(false, ordering: .relaxed) { tick(core) }
-        if tendings.exchange(false, ordering: .relaxed) { core.pointee.cacheToTend = 0 }
+        if maintenance.exchange(false, ordering: .relaxed) { core.pointee.cacheToMaintain = 0 }
         let asked = jobs.withLock { jobs in
             defer { jobs = [] }
             return jobs
@@ -312,7 +312,7 @@ final class Worker: Sendable {
     /// still are let go.
     private func tick(_ core: UnsafeMutablePointer<WorkerCore>) {
         core.beginTurn()
-        core.pointee.cacheToTend = 0
+        core.pointee.cacheToMaintain = 0
         if core.pointee.context.pool.shrink() { larder_trim_malloc() }
         core.pointee.context.tendSampling()
         if number == 0 {
