@@ -1,8 +1,8 @@
 import CLarderArena
 import Glibc
 
-// SAFETY: `value` has `valueLength` bytes, by the contract of `store` and `set`; a reservation has room for them, since it was
-// made for the same length.
+// SAFETY: `value` has `valueLength` bytes, by the contract of `store` and `set`; a reservation has room for them, since
+// it was made for the same length.
 
 /// What a write did, and the cas and length that the item has now.
 package struct StoreResult: Sendable {
@@ -105,7 +105,7 @@ extension Session {
     }
 
     /// A `set` as most are, in few steps. Nil, and nothing done, for one that is out of the ordinary: its open slab is
-    /// full, or limits are to be kept. Before many sets, call `approach` for all of them.
+    /// full, or limits are to be kept. Before many sets, call `prefetch` for all of them.
     @inline(__always)
     private func setInOpenSlab(
         _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64
