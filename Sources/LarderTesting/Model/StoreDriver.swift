@@ -142,8 +142,8 @@ package final class StoreDriver {
         }
     }
 
-    package func revise(_ key: [UInt8], _ revision: Revision, now: Int64) -> StoreOutcome {
-        withHashed(key) { session.revise($0, revision, now: now) }
+    package func revise(_ key: [UInt8], _ marks: ItemMarks, now: Int64) -> StoreOutcome {
+        withHashed(key) { session.revise($0, marks, now: now) }
     }
 
     package func version(_ key: [UInt8], now: Int64) -> UInt64? {
