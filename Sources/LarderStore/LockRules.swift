@@ -28,7 +28,7 @@ import Glibc
 /// `writing`, `space` and the short locks have no time limit: their holders do a bounded amount of work.
 struct StoreLocks: OptionSet {
     let rawValue: UInt32
-    /// `Bounds.writing`.
+    /// `LimitAccount.writing`.
     static let writing = StoreLocks(rawValue: 1 << 0)
     /// `ProcessState.spaceLock`.
     static let space = StoreLocks(rawValue: 1 << 1)
@@ -38,7 +38,7 @@ struct StoreLocks: OptionSet {
     static let bucket = StoreLocks(rawValue: 1 << 3)
     /// `ProcessState.overflowLock`.
     static let overflow = StoreLocks(rawValue: 1 << 4)
-    /// `Bounds.recencyLock`.
+    /// `LimitAccount.recencyLock`.
     static let recency = StoreLocks(rawValue: 1 << 5)
     /// `ProcessState.sessionLock`.
     static let sessions = StoreLocks(rawValue: 1 << 6)
@@ -147,22 +147,22 @@ extension StoreState {
     func unlockLane(_ session: Shared<SessionSlot>) { unlock(.lane, &session.pointee.laneLock) }
 
     /// Locks `writing`. The session must be offline.
-    func lockWriting(_ bounds: Shared<Bounds>) {
+    func lockWriting(_ account: Shared<LimitAccount>) {
         checkMayTake(.writing, waits: true)
-        pthread_mutex_lock(&bounds.pointee.writing)
+        pthread_mutex_lock(&account.pointee.writing)
         noteTaken(.writing)
     }
 
-    func tryLockWriting(_ bounds: Shared<Bounds>) -> Bool {
+    func tryLockWriting(_ account: Shared<LimitAccount>) -> Bool {
         checkMayTake(.writing)
-        guard pthread_mutex_trylock(&bounds.pointee.writing) == 0 else { return false }
+        guard pthread_mutex_trylock(&account.pointee.writing) == 0 else { return false }
         noteTaken(.writing)
         return true
     }
 
-    func unlockWriting(_ bounds: Shared<Bounds>) {
+    func unlockWriting(_ account: Shared<LimitAccount>) {
         noteReleased(.writing)
-        pthread_mutex_unlock(&bounds.pointee.writing)
+        pthread_mutex_unlock(&account.pointee.writing)
     }
 }
 

@@ -213,7 +213,7 @@ extension Session {
     package func markUsed(_ lookup: UnsafeMutablePointer<Lookup>, now: Int64) {
         guard let base = lookup.pointee.base else { return }
         countUse(Item(base), now)
-        if let bounds = state.bounds { noteOrder(Item(base), bounds) }
+        if let account = state.account { noteOrder(Item(base), account) }
     }
 
     /// The item that a lookup found. Only for one whose `value` is not nil.

@@ -94,9 +94,9 @@ extension Session {
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
         clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
     ) -> StoreResult {
-        if let bounds = state.bounds {
+        if let account = state.account {
             return storeWithin(
-                bounds, mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry,
+                account, mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry,
                 options, now: now)
         }
         return storeInArena(
@@ -113,7 +113,7 @@ extension Session {
         let state = self.state
         let slot = self.slot
         // The key's length first: behind the others it would cost three times as many instructions.
-        guard key.length <= ItemForm.shortKeyMax, state.bounds == nil, !slot.pointee.mayBeDense, expiry > now,
+        guard key.length <= ItemForm.shortKeyMax, state.account == nil, !slot.pointee.mayBeDense, expiry > now,
             state.hasOverflowReserve, !state.isCondemned
         else { return nil }
         let shape = ItemShape(
@@ -165,7 +165,7 @@ extension Session {
             }
             // A time that is past (rather than none at all): dead at once, but there until somebody asks or
             // its time bucket is cleared, so that a get can tell that it has expired.
-            let isKept = shape.expiryMilliseconds > 0 && state.bounds == nil
+            let isKept = shape.expiryMilliseconds > 0 && state.account == nil
             if isKept { shape.expiryMilliseconds = max(now, shape.expiryMilliseconds) }
             guard shape.expiryMilliseconds > now || isKept else {
                 let outcome = removeInstead(mode, key, old, options)

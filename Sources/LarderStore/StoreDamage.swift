@@ -112,7 +112,7 @@ extension StoreState {
             changeCount(&slot.pointee.counters.items, -counted(&slot.pointee.counters.items))
             changeCount(&slot.pointee.counters.liveBlocks, -counted(&slot.pointee.counters.liveBlocks))
         }
-        bounds?.removedAll()
+        account?.removedAll()
     }
 }
 
@@ -130,8 +130,8 @@ extension Store {
     /// Empties a condemned store. The calling thread is in no section and holds no lock.
     func repair() {
         guard let file else { return }
-        if let bounds = state.bounds { state.lockWriting(bounds) }
-        defer { if let bounds = state.bounds { state.unlockWriting(bounds) } }
+        if let account = state.account { state.lockWriting(account) }
+        defer { if let account = state.account { state.unlockWriting(account) } }
         let space = Space(locking: state)
         guard let cause = StoreDamage(rawValue: atomicLoad(&state.process.pointee.attention.damage)) else {
             return

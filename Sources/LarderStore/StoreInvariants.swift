@@ -16,7 +16,7 @@ extension Store {
         check.checkOverflowLines()
         check.checkHeap(space)
         check.checkCounters()
-        check.checkBounds()
+        check.checkAccount()
         return check.failures
     }
 }

@@ -121,7 +121,7 @@ struct Reservation: ~Copyable {
         settle(state)
         slot.line.publish(slot.number, block)
         state.crashPoint()
-        if let hash, let bounds = state.bounds { bounds.replaced(old, by: item(state), hash) }
+        if let hash, let account = state.account { account.replaced(old, by: item(state), hash) }
         // Before the bucket is unlocked, so that a kill leaves one item of a key that anybody saw; and before the end
         // of a run's making, which is the end of this turn's hold on the old slab.
         state.release(block: slot.block, blockCount: state.blockCount(forBytes: old.totalBytes), session)
@@ -144,7 +144,7 @@ struct Reservation: ~Copyable {
             return false
         }
         changeCount(&session.pointee.counters.items, 1)
-        if let hash, let bounds = state.bounds { bounds.inserted(item(state), hash) }
+        if let hash, let account = state.account { account.inserted(item(state), hash) }
         finish(state)
         return true
     }

@@ -124,7 +124,7 @@ extension Space {
     @inline(__always) var superblock: Shared<larder_superblock> { state.superblock }
     @inline(__always) var slabs: SlabTable { state.slabs }
     @inline(__always) var directory: SharedArray<UInt32> { state.directory }
-    @inline(__always) var bounds: Shared<Bounds>? { state.bounds }
+    @inline(__always) var account: Shared<LimitAccount>? { state.account }
     @inline(__always) var slabCount: Int { state.slabCount }
     @inline(__always) var blocksPerSlab: Int { state.blocksPerSlab }
     @inline(__always) var slabShift: UInt32 { state.slabShift }

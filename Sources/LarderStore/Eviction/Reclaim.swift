@@ -162,7 +162,7 @@ extension Space {
 
     /// A slab with so many holes that closing them is better than to drop items.
     private func slabWorthClosing() -> Int? {
-        if !process.pointee.configuration.evicts, bounds == nil { return slabOfMostHoles() }
+        if !process.pointee.configuration.evicts, account == nil { return slabOfMostHoles() }
         let isThorough = hasManyHoles || !process.pointee.configuration.evicts
         let holesMin = isThorough ? blocksPerSlab / Self.holesMinDivisor : blocksPerSlab / 2
         var best: (holes: Int, slab: Int)?

@@ -60,7 +60,7 @@ extension Store {
         let beyond = state.countRecovered(now: now)
         report.items -= beyond
         report.leftOutItems += beyond
-        guard let bounds = state.bounds, !bounds.pointee.limits.dropsItemsBeyond else { return true }
+        guard let account = state.account, !account.pointee.limits.dropsItemsBeyond else { return true }
         report.refusedItems = report.leftOutItems
         return report.refusedItems == 0
     }

@@ -2,8 +2,8 @@ import CLarderArena
 
 // SAFETY: a landing's value has its length in slabs that are nobody else's until it is offered or given back.
 
-/// Where a large value can be put as it arrives: slabs that are nobody else's, at the place that the value has in the item
-/// that is to be made of it. So it need not be copied when it is there.
+/// Where a large value can be put as it arrives: slabs that are nobody else's, at the place that the value has in the
+/// item that is to be made of it. So it need not be copied when it is there.
 ///
 /// It is offered to the write that stores the value, or given back.
 package struct Landing {
@@ -26,8 +26,8 @@ struct OfferedLanding {
 }
 
 extension Session {
-    /// A place for a large value that is about to arrive, where that costs no item and much is free; nil for a value that
-    /// has no slabs to itself, and where the store has limits to keep.
+    /// A place for a large value that is about to arrive, where that costs no item and much is free; nil for a value
+    /// that has no slabs to itself, and where the store has limits to keep.
     ///
     /// Nil in a file, too: were it truncated meanwhile, what had arrived would be lost, and nobody would know.
     ///
@@ -43,7 +43,7 @@ extension Session {
             fixedBits: state.formBits(keyLength: keyLength))
         let bytes = shape.totalBytes(wideCas: false)
         let count = state.slabCount(forBytes: bytes)
-        guard count > 1, state.bounds == nil, state.checked == 0, expiry > now,
+        guard count > 1, state.account == nil, state.checked == 0, expiry > now,
             bytes <= state.process.pointee.configuration.itemBytesMax,
             state.slabCount(forBytes: bytes + tailLength) == count
         else { return nil }

@@ -154,7 +154,7 @@ extension Session {
     package func limitMemory(bytes: Int, now: Int64) -> Bool {
         let slabs = bytes >> Int(state.slabShift)
         let isPossible = state.withSpace(slot) { space in
-            guard state.bounds == nil, slabs >= space.slabsAllowedMin, slabs <= state.slabCount else { return false }
+            guard state.account == nil, slabs >= space.slabsAllowedMin, slabs <= state.slabCount else { return false }
             space.allow(slabs: slabs)
             return true
         }

@@ -201,7 +201,7 @@ extension Space {
             // An open one may get an item at any moment.
             if state.isEmpty(owner), slabs.state(slab) != .open { return 1 }
             guard process.pointee.configuration.evicts else {
-                return bounds == nil ? nil : compactionCost(slab)
+                return account == nil ? nil : compactionCost(slab)
             }
             let youth = renewedYouth(owner)
             // Whatever has to be emptied, if nothing in it lives, is cheaper than one slab of items.
