@@ -184,7 +184,7 @@ extension Session {
                     continue
                 }
             } else if UnsafeRawPointer(target) != value {
-                // One that has landed is there already.
+                // A value received in place needs no copy.
                 target.copyMemory(from: value, byteCount: valueLength)
             }
             place.sign(state)

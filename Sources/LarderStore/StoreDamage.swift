@@ -108,7 +108,7 @@ extension StoreState {
             slot.pointee.openCount = 0
             slot.pointee.mayBeDense = false
             slot.pointee.emptiedRun = 0
-            slot.pointee.offered = OfferedLanding()
+            slot.pointee.committed = CommittedValue()
             changeCount(&slot.pointee.counters.items, -counted(&slot.pointee.counters.items))
             changeCount(&slot.pointee.counters.liveBlocks, -counted(&slot.pointee.counters.liveBlocks))
         }

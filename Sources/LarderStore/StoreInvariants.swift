@@ -30,7 +30,7 @@ extension Store {
 ///   slot leads to it; no block belongs to two; a slab's live count is that of its items;
 /// - an item expires within its slab's time bucket, and its slab waits in the heap for that time;
 /// - a flushed item is in a slab that the flush was for, and in a bucket that is not swept yet;
-/// - a slab is in exactly one place: a list, a lane, a run, the index, the metadata or a landing;
+/// - a slab is in exactly one place: a list, a lane, a run, the index, the metadata or an incoming value;
 /// - an overflow line is free or in one chain.
 ///
 /// SAFETY: no number is used as an offset before it was compared with the arena's bounds.
@@ -284,14 +284,14 @@ struct InvariantCheck {
             case .runHead: checkRun(slab)
             case .index: put(slab, .index)
             case .metadata: put(slab, .metadata)
-            case .claimed: put(slab, .landing)
+            case .claimed: put(slab, .incoming)
             default: break
             }
         }
         if withheld != state.withheldCount { fail("\(withheld) slabs are withheld, not \(state.withheldCount)") }
-        let landings = places.count { $0 == .landing }
-        if landings != space.owned.landingSlabs {
-            fail("\(landings) slabs are claimed for values that arrive, not \(space.owned.landingSlabs)")
+        let incoming = places.count { $0 == .incoming }
+        if incoming != space.owned.incomingSlabs {
+            fail("\(incoming) slabs are claimed for values that arrive, not \(space.owned.incomingSlabs)")
         }
         for slab in 0..<state.slabCount {
             if places[slab] == .nowhere { fail("slab \(slab) of state \(slabState(slab).rawValue) is nowhere") }
@@ -337,5 +337,5 @@ struct InvariantCheck {
 
 /// Where a slab can be.
 private enum SlabPlace: UInt8 {
-    case nowhere, free, limbo, fresh, kept, lane, run, index, metadata, landing, withheld
+    case nowhere, free, limbo, fresh, kept, lane, run, index, metadata, incoming, withheld
 }

@@ -37,7 +37,7 @@ import Testing
             Thread {
                 do {
                     let driver = try StoreDriver(store)
-                    driver.landsLargeValues = thread % 2 == 0
+                    driver.receivesInPlace = thread % 2 == 0
                     var worker = Worker(
                         driver: driver, load: load, slabBytes: slabBytes,
                         random: SeededRandom(seed: UInt64(thread)))

@@ -161,7 +161,7 @@ struct Reservation: ~Copyable {
 
     /// Gives the blocks back: the item will not be stored after all.
     consuming func giveUp(_ state: StoreState) {
-        if !holdsLane, state.giveUpLanding(block: block, blockCount: blockCount, session) {
+        if !holdsLane, state.giveUpCommitted(block: block, blockCount: blockCount, session) {
             discard self
             return
         }

@@ -73,7 +73,7 @@ struct SpaceState {
     /// Where the search for adjacent slabs goes on in a large arena.
     var windowHand = 0
     /// Slabs that values are arriving in.
-    var landingSlabs = 0
+    var incomingSlabs = 0
     /// Slabs of the index.
     var indexSlabs = 0
     /// Slabs at the beginning of the arena, for its tables.

@@ -34,7 +34,7 @@ struct SessionSlot {
     /// The run whose item the session took out of the index last; 0: none since it looked. The session's own.
     var emptiedRun: UInt32 = 0
     /// What the write under way may take. The session's own.
-    var offered = OfferedLanding()
+    var committed = CommittedValue()
     /// Where the session notes what it evicts; nil unless somebody wants to know. The session's own.
     var evictionLog: Shared<EvictionLog>?
     /// The keys that the session of a limited store has changed; nil without `recordChanges`. The session's own.

@@ -222,7 +222,7 @@ extension Space {
         let bytes = form.headerBytes + shape.keyLength + shape.valueLength
         let count = state.slabCount(forBytes: bytes)
         guard
-            let head = takeLanding(shape, form, slabs: count, session)
+            let head = takeCommitted(shape, form, slabs: count, session)
                 ?? claimWindow(count, session, now: now)
         else {
             changeCount(&session.pointee.counters.outOfMemory, 1)
