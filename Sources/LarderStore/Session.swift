@@ -69,7 +69,7 @@ package struct Session: ~Copyable {
         recordsEvictions(false)
         dropChangeLog()
         state.goOffline(slot)
-        Space(locking: state).sealLane(slot)
+        Space(locking: state).sealOpenSlabs(slot)
         state.lock(.sessions, &state.process.pointee.sessionLock)
         slot.pointee.isUsed = false
         state.unlock(.sessions, &state.process.pointee.sessionLock)

@@ -8,7 +8,7 @@ import Glibc
 ///
 /// SAFETY: `@unchecked Sendable` because the memory behind it is shared by design. What several
 /// threads change is changed by the atomics of `larder_arena.h`, under a bucket's lock, under a
-/// lane's lock, or under `process.pointee.spaceLock`; each field says which.
+/// lock of open slabs, or under `process.pointee.spaceLock`; each field says which.
 struct StoreState: @unchecked Sendable {
     let base: UnsafeMutableRawPointer
     let superblock: Shared<larder_superblock>
@@ -150,7 +150,7 @@ struct ProcessState {
     var pinnedSlabs: UInt32 = 0
     /// Slabs that are withheld: see `MemoryLimit.swift`. Atomic; changed under the space lock.
     var slabsWithheld: UInt32 = 0
-    /// Sessions' epochs and lanes.
+    /// Sessions' epochs and open slabs.
     /// Addresses of the sessions' slots, 0 where there is none. Atomic.
     var sessions: SharedArray<UInt64>
     /// Atomic; counts the givings back of slabs.

@@ -60,7 +60,7 @@ struct SpaceState {
     var secondChance: SharedArray<UInt64>
     /// By slab: when it wants attention. The heap's entries with other times are stale.
     var attentions: SharedArray<Int64>
-    /// By slab: whether it was sealed although there was room in it, since its lane had too many open.
+    /// By slab: whether it was sealed although there was room in it, since its session had too many open.
     var sealedEarly: SharedArray<Bool>
     /// By slab: whether the memory limit withholds it. Such a slab is free, and must not be used.
     var isWithheld: SharedArray<Bool>

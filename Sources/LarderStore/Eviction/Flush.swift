@@ -60,7 +60,7 @@ extension Space {
     func flush(_ session: Shared<SessionSlot>) {
         for place in 0..<SessionSlot.placesMax {
             guard let slot = state.sessionSlot(place) else { break }
-            sealLane(slot)
+            sealOpenSlabs(slot)
         }
         state.crashPoint()
         // Nothing is stored before this flush ends but into runs, which `finishRun` looks after.

@@ -241,7 +241,7 @@ extension StoreState {
 }
 
 extension Space {
-    /// The open slab that was opened first, of any lane.
+    /// The open slab that was opened first, of any session.
     private func oldestOpenSlab() -> Int? {
         (0..<slabCount)
             .filter { slabs.state($0) == .open && !state.isPinned($0) }

@@ -154,7 +154,7 @@ extension Store {
         let space = Space(locking: state)
         for place in 0..<SessionSlot.placesMax {
             guard let slot = state.sessionSlot(place) else { break }
-            space.sealLane(slot)
+            space.sealOpenSlabs(slot)
         }
         // The items of a limited store are counted again in the other process.
         while state.account != nil, state.isFlushing { space.sweepFlushed(state.mover, bucketsMax: 1 << 20) }

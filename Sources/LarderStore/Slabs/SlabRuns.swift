@@ -251,7 +251,7 @@ extension Space {
         changeCount(&session.pointee.counters.liveBlocks, Int64(blocks))
         return Reservation(
             session: session, block: block, blockCount: blocks, cas: shape.cas ?? order, order: order,
-            form: form, holdsLane: false, life: process.pointee.life)
+            form: form, locksOpenSlabs: false, life: process.pointee.life)
     }
 
     fileprivate func finishRun(_ head: Int, block: UInt32, life: UInt32, _ session: Shared<SessionSlot>) {
