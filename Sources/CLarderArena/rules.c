@@ -15,7 +15,7 @@ static _Thread_local larder_thread_holdings own;
 larder_thread_holdings *larder_holdings_of_thread(void) { return &own; }
 
 // The numbers of `StoreLocks`.
-enum { lock_writing = 1, lock_space = 2, lock_lane = 4, lock_bucket = 8, lock_sessions = 64 };
+enum { lock_writing = 1, lock_space = 2, lock_open_slabs = 4, lock_bucket = 8, lock_sessions = 64 };
 
 // The locks that a thread may hold while it takes `lock`.
 static uint32_t larder_locks_allowed(uint32_t lock) {
@@ -23,9 +23,9 @@ static uint32_t larder_locks_allowed(uint32_t lock) {
     case lock_writing:
     case lock_sessions: return 0;
     case lock_space: return lock_writing;
-    case lock_lane: return lock_writing | lock_space;
-    case lock_bucket: return lock_writing | lock_space | lock_lane;
-    default: return lock_writing | lock_space | lock_lane | lock_bucket;
+    case lock_open_slabs: return lock_writing | lock_space;
+    case lock_bucket: return lock_writing | lock_space | lock_open_slabs;
+    default: return lock_writing | lock_space | lock_open_slabs | lock_bucket;
     }
 }
 

@@ -129,7 +129,8 @@ final class Server: ConnectionSink {
         let loop = try EventLoop()
         let stopped = try Wakeup(on: loop) { [unowned self] in isStopping = true }
         takeStops(role, stopped.waker)
-        // Clients are dealt out from here, so that all workers have as many. To hand one over costs more than to accept it.
+        // Clients are dealt out from here, so that all workers have as many. To hand one over costs more than to accept
+        // it.
         let acceptor =
             state.settings.threadCount == 1
             ? nil
@@ -204,9 +205,11 @@ final class Server: ConnectionSink {
         }
         ticker.start(afterMilliseconds: 1000, repeats: true)
         // Where expired memory is to come back sooner than a tick may be late.
-        let tender = Timer(on: loop) { [unowned self] in workers.first?.tend() }
-        if let interval = state.tendMilliseconds { tender.start(afterMilliseconds: interval, repeats: true) }
-        return [ticker, tender]
+        let maintenance = Timer(on: loop) { [unowned self] in workers.first?.maintain() }
+        if let interval = state.maintenanceMilliseconds {
+            maintenance.start(afterMilliseconds: interval, repeats: true)
+        }
+        return [ticker, maintenance]
     }
 
     /// Connects the stop signals, or the host's request, to the main loop.

@@ -19,7 +19,8 @@ package struct ItemWalk: Sendable {
     /// A walk from the beginning.
     package init() {}
 
-    /// A walk from a place in the order of hashes, which may lie within a bucket. The bucket is then visited as a whole.
+    /// A walk from a place in the order of hashes, which may lie within a bucket. The bucket is then visited as a
+    /// whole.
     init(at place: UInt64) { position = place }
 
     /// The place in the order of hashes that the walk has reached.
@@ -76,8 +77,8 @@ extension Session {
     /// - Returns: the number of items seen, and the number removed.
     package func removeDead(_ walk: inout ItemWalk, itemsMax: Int, now: Int64) -> (seen: Int, removed: Int) {
         // The lock is taken before the items are found: waiting for it would end their validity.
-        if let bounds = state.bounds { lockWriting(bounds) }
-        defer { if let bounds = state.bounds { unlockWriting(bounds) } }
+        if let account = state.account { lockWriting(account) }
+        defer { if let account = state.account { unlockWriting(account) } }
         return withUnsafeTemporaryAllocation(of: Item.self, capacity: ItemWalk.itemsMax) { items in
             guard let items = items.baseAddress else { return (0, 0) }
             let count = min(itemsMax, nextItems(&walk, into: items))

@@ -11,9 +11,9 @@ import Glibc
 /// | waits for `writing` of a limited store    | none                          | offline     |
 /// | waits for `space`                         | writing                       | offline     |
 /// | waits for the sections of others to end   | writing, space                | offline     |
-/// | takes a lane                              | writing, space                | either      |
-/// | takes a bucket                            | writing, space, lane          | either      |
-/// | takes `overflow` or `recency`             | writing, space, lane, bucket  | either      |
+/// | takes open slabs                          | writing, space                | either      |
+/// | takes a bucket                            | writing, space, open slabs    | either      |
+/// | takes `overflow` or `recency`             | writing, space, open slabs, bucket | either      |
 /// | takes `sessions`                          | none                          | either      |
 /// | goes online or offline                    | writing                       |             |
 ///
@@ -21,24 +21,24 @@ import Glibc
 ///
 /// A thread is online in one store at most, and holds locks of one store at most. So no thread waits for a thread that
 /// waits: a section ends without a wait for `writing`, `space` or another section. A thread that holds a short lock
-/// (lane, bucket, overflow, recency, sessions) takes only short locks further down the table.
+/// (open slabs, bucket, overflow, recency, sessions) takes only short locks further down the table.
 ///
 /// A wait for sections has a time limit; after it the write is refused. A reader's wait for a bucket ends in a miss. A
 /// wait to lock a bucket of a file ends with the store emptied: only damage keeps a bucket locked (`BoundedWait`).
 /// `writing`, `space` and the short locks have no time limit: their holders do a bounded amount of work.
 struct StoreLocks: OptionSet {
     let rawValue: UInt32
-    /// `Bounds.writing`.
+    /// `LimitAccount.writing`.
     static let writing = StoreLocks(rawValue: 1 << 0)
     /// `ProcessState.spaceLock`.
     static let space = StoreLocks(rawValue: 1 << 1)
-    /// `SessionSlot.laneLock`, of any session.
-    static let lane = StoreLocks(rawValue: 1 << 2)
+    /// `SessionSlot.openSlabsLock`, of any session.
+    static let openSlabs = StoreLocks(rawValue: 1 << 2)
     /// A bucket of the index.
     static let bucket = StoreLocks(rawValue: 1 << 3)
     /// `ProcessState.overflowLock`.
     static let overflow = StoreLocks(rawValue: 1 << 4)
-    /// `Bounds.recencyLock`.
+    /// `LimitAccount.recencyLock`.
     static let recency = StoreLocks(rawValue: 1 << 5)
     /// `ProcessState.sessionLock`.
     static let sessions = StoreLocks(rawValue: 1 << 6)
@@ -97,7 +97,7 @@ extension StoreState {
         #if DEBUG
             assert(
                 larder_may_await_sections(),
-                "a thread waits for sections while it is in a section, or holds a lane or a bucket")
+                "a thread waits for sections while it is in a section, or holds open slabs or a bucket")
         #endif
     }
 
@@ -144,27 +144,27 @@ extension StoreState {
     }
 
     @inline(__always)
-    func lockLane(_ session: Shared<SessionSlot>) { lock(.lane, &session.pointee.laneLock) }
+    func lockOpenSlabs(_ session: Shared<SessionSlot>) { lock(.openSlabs, &session.pointee.openSlabsLock) }
     @inline(__always)
-    func unlockLane(_ session: Shared<SessionSlot>) { unlock(.lane, &session.pointee.laneLock) }
+    func unlockOpenSlabs(_ session: Shared<SessionSlot>) { unlock(.openSlabs, &session.pointee.openSlabsLock) }
 
     /// Locks `writing`. The session must be offline.
-    func lockWriting(_ bounds: Shared<Bounds>) {
+    func lockWriting(_ account: Shared<LimitAccount>) {
         checkMayTake(.writing, waits: true)
-        pthread_mutex_lock(&bounds.pointee.writing)
+        pthread_mutex_lock(&account.pointee.writing)
         noteTaken(.writing)
     }
 
-    func tryLockWriting(_ bounds: Shared<Bounds>) -> Bool {
+    func tryLockWriting(_ account: Shared<LimitAccount>) -> Bool {
         checkMayTake(.writing)
-        guard pthread_mutex_trylock(&bounds.pointee.writing) == 0 else { return false }
+        guard pthread_mutex_trylock(&account.pointee.writing) == 0 else { return false }
         noteTaken(.writing)
         return true
     }
 
-    func unlockWriting(_ bounds: Shared<Bounds>) {
+    func unlockWriting(_ account: Shared<LimitAccount>) {
         noteReleased(.writing)
-        pthread_mutex_unlock(&bounds.pointee.writing)
+        pthread_mutex_unlock(&account.pointee.writing)
     }
 }
 

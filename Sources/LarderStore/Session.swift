@@ -69,7 +69,7 @@ package struct Session: ~Copyable {
         recordsEvictions(false)
         dropChangeLog()
         state.goOffline(slot)
-        Space(locking: state).sealLane(slot)
+        Space(locking: state).sealOpenSlabs(slot)
         state.lock(.sessions, &state.process.pointee.sessionLock)
         slot.pointee.isUsed = false
         state.unlock(.sessions, &state.process.pointee.sessionLock)
@@ -148,14 +148,14 @@ package struct Session: ~Copyable {
     package func markUsed(_ item: Item, now: Int64) {
         let state = item.state
         if used(state) != state { noteUse(item, now) }
-        if let bounds = self.state.bounds { noteOrder(item, bounds) }
+        if let account = self.state.account { noteOrder(item, account) }
     }
 
     /// Whether `markUsed` changes anything.
     @inline(__always)
     func useIsNew(_ item: Item) -> Bool {
         let state = item.state
-        return used(state) != state || self.state.bounds != nil
+        return used(state) != state || self.state.account != nil
     }
 
     @inline(__always)
@@ -227,12 +227,12 @@ package struct Session: ~Copyable {
     /// in slices by the upkeep, or when the memory is needed.
     package func flush() {
         state.goOffline(slot)
-        if let bounds = state.bounds { state.lockWriting(bounds) }
+        if let account = state.account { state.lockWriting(account) }
         let space = Space(locking: state)
         if !state.isCondemned { space.flush(slot) }
         space.writeFlushTime(Int64.max)
         space.unlock()
-        if let bounds = state.bounds { state.unlockWriting(bounds) }
+        if let account = state.account { state.unlockWriting(account) }
         state.goOnline(slot)
     }
 
@@ -243,7 +243,7 @@ package struct Session: ~Copyable {
 
     /// Does a slice of the upkeep if one is due; true when there is more to do at once. Items found
     /// before are no longer valid.
-    package func tend(now: Int64) -> Bool {
+    package func maintain(now: Int64) -> Bool {
         guard isUpkeepDue(now: now) else { return false }
         let isUnfinished = upkeep(now: now)
         state.goOnline(slot)
@@ -260,7 +260,7 @@ package struct Session: ~Copyable {
         let time = UInt64(bitPattern: now)
         let flushIsDue = time >= atomicLoad(&state.process.pointee.flushAtMilliseconds)
         guard let space = lockForUpkeep(waits: flushIsDue) else { return false }
-        defer { if let bounds = state.bounds { state.unlockWriting(bounds) } }
+        defer { if let account = state.account { state.unlockWriting(account) } }
         // Its lists may be torn. It is emptied before the next turn.
         guard !state.isCondemned else { return false }
         // Again, under the lock: another session may have done it.
@@ -288,12 +288,12 @@ package struct Session: ~Copyable {
 
     private func lockForUpkeep(waits: Bool) -> Space? {
         if waits {
-            if let bounds = state.bounds { state.lockWriting(bounds) }
+            if let account = state.account { state.lockWriting(account) }
             return Space(locking: state)
         }
-        if let bounds = state.bounds, !state.tryLockWriting(bounds) { return nil }
+        if let account = state.account, !state.tryLockWriting(account) { return nil }
         if let space = Space(tryLocking: state) { return space }
-        if let bounds = state.bounds { state.unlockWriting(bounds) }
+        if let account = state.account { state.unlockWriting(account) }
         return nil
     }
 }

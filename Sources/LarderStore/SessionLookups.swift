@@ -71,7 +71,7 @@ extension Session {
             prepare(lookups.at(0), state, buckets)
             lookUp(lookups.at(0), nil, state, buckets, now)
         } else {
-            approach(lookups, count, state, buckets)
+            prefetch(lookups, count, state, buckets)
             for place in 0..<count {
                 lookUp(lookups.at(place), candidate(lookups.at(place), state), state, buckets, now)
             }
@@ -107,25 +107,25 @@ extension Session {
     }
 
     /// Fetches what sets of these keys are going to need, as `lookUp` does for itself, and fills in `hashedKey`.
-    package func approach(_ lookups: UnsafeMutablePointer<Lookup>, count: Int) {
+    package func prefetch(_ lookups: UnsafeMutablePointer<Lookup>, count: Int) {
         let state = self.state
         let lookups = SharedArray(lookups, count: count)
         let buckets = atomicLoad(&state.superblock.pointee.bucket_count)
         if count == 1 {
             prepare(lookups.at(0), state, buckets).prefetch()
         } else {
-            approach(lookups, count, state, buckets)
+            prefetch(lookups, count, state, buckets)
         }
     }
 
     @inline(__always)
-    private func approach(
+    private func prefetch(
         _ lookups: SharedArray<Lookup>, _ count: Int, _ state: StoreState, _ buckets: UInt64
     ) {
         for place in 0..<count {
             prepare(lookups.at(place), state, buckets).prefetch()
         }
-        for place in 0..<count { approach(lookups.at(place), state) }
+        for place in 0..<count { prefetch(lookups.at(place), state) }
     }
 
     /// Hashes a key, and finds its bucket.
@@ -143,7 +143,7 @@ extension Session {
 
     /// Fetches the first item of the bucket, which is near, that has the key's tag.
     @inline(__always)
-    private func approach(_ lookup: Shared<Lookup>, _ state: StoreState) {
+    private func prefetch(_ lookup: Shared<Lookup>, _ state: StoreState) {
         // SAFETY: the first round has put a bucket there.
         let bucket = lookup.pointee.bucket.unsafelyUnwrapped
         lookup.pointee.version = bucket.version
@@ -156,7 +156,7 @@ extension Session {
         larder_prefetch(item)
     }
 
-    /// The item that `approach` has fetched, if it is the one, and nobody has written to the bucket since.
+    /// The item that `prefetch` has fetched, if it is the one, and nobody has written to the bucket since.
     @inline(__always)
     private func candidate(_ lookup: Shared<Lookup>, _ state: StoreState) -> UnsafeMutableRawPointer? {
         let version = lookup.pointee.version
@@ -204,7 +204,7 @@ extension Session {
         let headerBytes = Int(truncatingIfNeeded: larder_header_bytes(form.rawValue))
         lookup.pointee.value = UnsafeRawPointer(found) + (headerBytes &+ keyLength)
         lookup.pointee.base = found
-        lookup.pointee.isMarked = item.isOutOfTheOrdinary
+        lookup.pointee.isMarked = item.hasMetaState
         lookup.pointee.isUseNew = useIsNew(item)
     }
 
@@ -213,7 +213,7 @@ extension Session {
     package func markUsed(_ lookup: UnsafeMutablePointer<Lookup>, now: Int64) {
         guard let base = lookup.pointee.base else { return }
         countUse(Item(base), now)
-        if let bounds = state.bounds { noteOrder(Item(base), bounds) }
+        if let account = state.account { noteOrder(Item(base), account) }
     }
 
     /// The item that a lookup found. Only for one whose `value` is not nil.

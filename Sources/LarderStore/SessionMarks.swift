@@ -13,7 +13,7 @@ package enum WinClaim: Sendable {
 }
 
 /// What `Session.revise` makes of an item.
-package struct Revision: Sendable {
+package struct ItemMarks: Sendable {
     /// The cas that the item must have; nil: any.
     package var cas: UInt64?
     /// The cas that it gets; nil: the next number, or its old one when it is only emptied.
@@ -74,23 +74,23 @@ extension Session {
 
     /// Marks an item stale, with a new cas and free for the next to win it, or empties it, or both.
     /// - Returns: `.stored`, `.notFound`, `.exists` for another cas, or `.noMemory`.
-    package func revise(_ key: HashedKey, _ revision: Revision, now: Int64) -> StoreOutcome {
+    package func revise(_ key: HashedKey, _ marks: ItemMarks, now: Int64) -> StoreOutcome {
         for _ in 0..<Self.attemptsMax {
             guard let item = find(key, now: now) else { return .notFound }
-            if let cas = revision.cas, state.cas(of: item) != cas { return .exists }
+            if let cas = marks.cas, state.cas(of: item) != cas { return .exists }
             var options = WriteOptions()
             options.version = state.order(of: item)
-            options.newCas = revision.newCas
-            options.keyIsBinary = revision.keyIsBinary || item.keyIsBinary
-            options.marksStale = revision.marksStale
-            if revision.empties, !revision.marksStale, revision.newCas == nil {
+            options.newCas = marks.newCas
+            options.keyIsBinary = marks.keyIsBinary || item.keyIsBinary
+            options.marksStale = marks.marksStale
+            if marks.empties, !marks.marksStale, marks.newCas == nil {
                 options.newCas = state.cas(of: item)
             }
             // An append of nothing is the old value once more.
-            options.setsExpiry = revision.empties || revision.expiry != nil
+            options.setsExpiry = marks.empties || marks.expiry != nil
             let result = store(
-                revision.empties ? .replace : .append, key, value: key.bytes, valueLength: 0,
-                clientFlags: revision.clientFlags, expiry: revision.expiry ?? Int64.max, options, now: now)
+                marks.empties ? .replace : .append, key, value: key.bytes, valueLength: 0,
+                clientFlags: marks.clientFlags, expiry: marks.expiry ?? Int64.max, options, now: now)
             switch result.outcome {
             case .stored: return .stored
             case .noMemory, .tooLarge: return .noMemory

@@ -13,7 +13,7 @@ extension Session {
     /// - Parameter cas: only when the item has this cas; nil: whatever it has.
     @usableFromInline
     package func delete(_ key: HashedKey, ifCas cas: UInt64?, now: Int64) -> StoreOutcome {
-        if let bounds = state.bounds { return deleteWithin(bounds, key, cas: cas, now: now) }
+        if let account = state.account { return deleteWithin(account, key, cas: cas, now: now) }
         return deleteInArena(key, cas: cas, now: now)
     }
 
@@ -29,9 +29,9 @@ extension Session {
     /// - Returns: whether it was there still.
     @discardableResult
     package func removeDead(_ key: HashedKey, now: Int64) -> Bool {
-        if let bounds = state.bounds { lockWriting(bounds) }
+        if let account = state.account { lockWriting(account) }
         let outcome = remove(key, onlyDeadAt: now)
-        if let bounds = state.bounds { unlockWriting(bounds) }
+        if let account = state.account { unlockWriting(account) }
         return outcome == .stored
     }
 
@@ -56,7 +56,7 @@ extension Session {
             changeCount(&self.slot.pointee.counters.expiredFound, 1)
         } else {
             changeCount(&self.slot.pointee.counters.items, -1)
-            if let bounds = state.bounds { bounds.removed(item, key.hash) }
+            if let account = state.account { account.removed(item, key.hash) }
         }
         state.remove(slot, from: bucket, self.slot)
         return .stored

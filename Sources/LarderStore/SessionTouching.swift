@@ -7,7 +7,7 @@ extension Session {
     /// - Returns: `.stored`, `.notFound`, or `.noMemory` when it had to move and could not.
     package func touch(_ key: HashedKey, expiry: Int64, isUse: Bool = false, now: Int64) -> StoreOutcome {
         if isUse, let item = find(key, now: now) { markUsed(item, now: now) }
-        if let bounds = state.bounds { return touchWithin(bounds, key, expiry: expiry, now: now) }
+        if let account = state.account { return touchWithin(account, key, expiry: expiry, now: now) }
         return touchInArena(key, expiry: expiry, now: now)
     }
 

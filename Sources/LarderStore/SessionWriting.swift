@@ -1,8 +1,8 @@
 import CLarderArena
 import Glibc
 
-// SAFETY: `value` has `valueLength` bytes, by the contract of `store` and `set`; a reservation has room for them, since it was
-// made for the same length.
+// SAFETY: `value` has `valueLength` bytes, by the contract of `store` and `set`; a reservation has room for them, since
+// it was made for the same length.
 
 /// What a write did, and the cas and length that the item has now.
 package struct StoreResult: Sendable {
@@ -94,9 +94,9 @@ extension Session {
         _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int,
         clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
     ) -> StoreResult {
-        if let bounds = state.bounds {
+        if let account = state.account {
             return storeWithin(
-                bounds, mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry,
+                account, mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry,
                 options, now: now)
         }
         return storeInArena(
@@ -105,7 +105,7 @@ extension Session {
     }
 
     /// A `set` as most are, in few steps. Nil, and nothing done, for one that is out of the ordinary: its open slab is
-    /// full, or limits are to be kept. Before many sets, call `approach` for all of them.
+    /// full, or limits are to be kept. Before many sets, call `prefetch` for all of them.
     @inline(__always)
     private func setInOpenSlab(
         _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64
@@ -113,7 +113,7 @@ extension Session {
         let state = self.state
         let slot = self.slot
         // The key's length first: behind the others it would cost three times as many instructions.
-        guard key.length <= ItemForm.shortKeyMax, state.bounds == nil, !slot.pointee.mayBeDense, expiry > now,
+        guard key.length <= ItemForm.shortKeyMax, state.account == nil, !slot.pointee.mayBeDense, expiry > now,
             state.hasOverflowReserve, !state.isCondemned
         else { return nil }
         let shape = ItemShape(
@@ -165,7 +165,7 @@ extension Session {
             }
             // A time that is past (rather than none at all): dead at once, but there until somebody asks or
             // its time bucket is cleared, so that a get can tell that it has expired.
-            let isKept = shape.expiryMilliseconds > 0 && state.bounds == nil
+            let isKept = shape.expiryMilliseconds > 0 && state.account == nil
             if isKept { shape.expiryMilliseconds = max(now, shape.expiryMilliseconds) }
             guard shape.expiryMilliseconds > now || isKept else {
                 let outcome = removeInstead(mode, key, old, options)
@@ -184,7 +184,7 @@ extension Session {
                     continue
                 }
             } else if UnsafeRawPointer(target) != value {
-                // One that has landed is there already.
+                // A value received in place needs no copy.
                 target.copyMemory(from: value, byteCount: valueLength)
             }
             place.sign(state)

@@ -83,7 +83,7 @@ public final class Store: Sendable {
         process.pointee.pins.deallocate()
         process.pointee.sessions.deallocate()
         pthread_mutex_destroy(&process.pointee.spaceLock)
-        process.pointee.bounds?.destroy()
+        process.pointee.account?.destroy()
         process.deallocate()
         if file == nil {
             munmap(state.base, geometry.arenaBytes)
@@ -108,8 +108,8 @@ public final class Store: Sendable {
     private static func makeProcessState(
         _ geometry: Geometry, _ configuration: StoreConfiguration
     ) throws(StoreError) -> Shared<ProcessState> {
-        var bounds: Shared<Bounds>?
-        if let limits = configuration.limits { bounds = try Bounds.make(limits) }
+        var account: Shared<LimitAccount>?
+        if let limits = configuration.limits { account = try LimitAccount.make(limits) }
         var configuration = configuration
         // Expiries are kept as 32 bits from a time bucket's start; and nothing is divided by zero.
         configuration.bucketIntervalMilliseconds = min(
@@ -121,7 +121,7 @@ public final class Store: Sendable {
                 space: Shared(allocating: SpaceState(slabCount: slabs, metadataSlabs: geometry.metadataSlabCount)),
                 pins: SharedArray(allocating: 0, count: slabs),
                 sessions: SharedArray(allocating: 0, count: SessionSlot.placesMax), configuration: configuration,
-                bounds: bounds))
+                account: account))
         if configuration.isSizeAware {
             process.pointee.space.pointee.droppedKeys = DroppedKeys(arenaBytes: geometry.arenaBytes)
         }
@@ -213,7 +213,7 @@ public final class Store: Sendable {
             counters: counters, slabs: slabs, slabBytes: geometry.slabBytes,
             blockBytes: 1 << geometry.blockShift,
             bucketCount: Int(atomicLoad(&state.superblock.pointee.bucket_count)),
-            arenaBytes: geometry.arenaBytes, limitUse: state.bounds?.use,
+            arenaBytes: geometry.arenaBytes, limitUse: state.account?.use,
             oldestItemsTime: oldest == UInt32.max ? nil : Int64(oldest),
             lastEvictionIdleSeconds: Int64(atomicLoad(&state.process.pointee.lastEvictionIdleSeconds)))
     }

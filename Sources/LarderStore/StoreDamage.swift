@@ -88,8 +88,8 @@ extension StoreState {
         space.owned.limboSlabs = SlabList()
         for slab in 0..<slabCount {
             space.owned.links[slab] = SlabLinks()
-            space.owned.births[slab] = 0
-            space.owned.renewals[slab] = 0
+            space.owned.youngestWrite[slab] = 0
+            space.owned.secondChance[slab] = 0
             space.owned.isWithheld[slab] = false
         }
         atomicStore(&process.pointee.slabsWithheld, 0)
@@ -108,11 +108,11 @@ extension StoreState {
             slot.pointee.openCount = 0
             slot.pointee.mayBeDense = false
             slot.pointee.emptiedRun = 0
-            slot.pointee.offered = OfferedLanding()
+            slot.pointee.committed = CommittedValue()
             changeCount(&slot.pointee.counters.items, -counted(&slot.pointee.counters.items))
             changeCount(&slot.pointee.counters.liveBlocks, -counted(&slot.pointee.counters.liveBlocks))
         }
-        bounds?.removedAll()
+        account?.removedAll()
     }
 }
 
@@ -130,8 +130,8 @@ extension Store {
     /// Empties a condemned store. The calling thread is in no section and holds no lock.
     func repair() {
         guard let file else { return }
-        if let bounds = state.bounds { state.lockWriting(bounds) }
-        defer { if let bounds = state.bounds { state.unlockWriting(bounds) } }
+        if let account = state.account { state.lockWriting(account) }
+        defer { if let account = state.account { state.unlockWriting(account) } }
         let space = Space(locking: state)
         guard let cause = StoreDamage(rawValue: atomicLoad(&state.process.pointee.attention.damage)) else {
             return

@@ -11,12 +11,12 @@ extension Store {
         var check = InvariantCheck(state, geometry)
         check.checkIndex()
         check.checkLists(space)
-        check.checkLanes()
+        check.checkOpenSlabs()
         check.checkSlabs(space)
         check.checkOverflowLines()
         check.checkHeap(space)
         check.checkCounters()
-        check.checkBounds()
+        check.checkAccount()
         return check.failures
     }
 }
@@ -30,7 +30,7 @@ extension Store {
 ///   slot leads to it; no block belongs to two; a slab's live count is that of its items;
 /// - an item expires within its slab's time bucket, and its slab waits in the heap for that time;
 /// - a flushed item is in a slab that the flush was for, and in a bucket that is not swept yet;
-/// - a slab is in exactly one place: a list, a lane, a run, the index, the metadata or a landing;
+/// - a slab is in exactly one place: a list, a set of open slabs, a run, the index, the metadata or an incoming value;
 /// - an overflow line is free or in one chain.
 ///
 /// SAFETY: no number is used as an offset before it was compared with the arena's bounds.
@@ -247,26 +247,26 @@ struct InvariantCheck {
         if count != list.count { fail("the \(name) list counts \(list.count) and has \(count)") }
     }
 
-    mutating func checkLanes() {
+    mutating func checkOpenSlabs() {
         for place in 0..<SessionSlot.placesMax {
             guard let session = state.sessionSlot(place) else { return }
-            if atomicLoad(&session.pointee.laneLock) != 0 { fail("lane \(place) is locked") }
+            if atomicLoad(&session.pointee.openSlabsLock) != 0 { fail("open slabs \(place) are locked") }
             if session.pointee.openCount > session.pointee.openLimit {
-                fail("lane \(place) has too many slabs open")
+                fail("session \(place) has too many slabs open")
             }
             for index in 0..<session.pointee.openCount {
                 let open = session.pointee.open[index]
                 let slab = state.slabs.record(Int(open.slab))
-                put(Int(open.slab), .lane)
+                put(Int(open.slab), .openSlabs)
                 if slabState(Int(open.slab)) != .open {
-                    fail("slab \(open.slab) of lane \(place) is not open")
+                    fail("slab \(open.slab) of session \(place) is not open")
                 }
                 if slab.pointee.expiry_base_ms != open.bucket.start
                     || slab.pointee.expiry_end_ms != open.bucket.end
                     || slab.pointee.level != UInt32(bitPattern: open.bucket.level)
                     || (slab.pointee.run_slabs == 1) != open.isKept
                 {
-                    fail("slab \(open.slab) is not what lane \(place) takes it for")
+                    fail("slab \(open.slab) is not what session \(place) takes it for")
                 }
             }
         }
@@ -284,14 +284,14 @@ struct InvariantCheck {
             case .runHead: checkRun(slab)
             case .index: put(slab, .index)
             case .metadata: put(slab, .metadata)
-            case .claimed: put(slab, .landing)
+            case .claimed: put(slab, .incoming)
             default: break
             }
         }
         if withheld != state.withheldCount { fail("\(withheld) slabs are withheld, not \(state.withheldCount)") }
-        let landings = places.count { $0 == .landing }
-        if landings != space.owned.landingSlabs {
-            fail("\(landings) slabs are claimed for values that arrive, not \(space.owned.landingSlabs)")
+        let incoming = places.count { $0 == .incoming }
+        if incoming != space.owned.incomingSlabs {
+            fail("\(incoming) slabs are claimed for values that arrive, not \(space.owned.incomingSlabs)")
         }
         for slab in 0..<state.slabCount {
             if places[slab] == .nowhere { fail("slab \(slab) of state \(slabState(slab).rawValue) is nowhere") }
@@ -337,5 +337,5 @@ struct InvariantCheck {
 
 /// Where a slab can be.
 private enum SlabPlace: UInt8 {
-    case nowhere, free, limbo, fresh, kept, lane, run, index, metadata, landing, withheld
+    case nowhere, free, limbo, fresh, kept, openSlabs, run, index, metadata, incoming, withheld
 }

@@ -8,7 +8,7 @@ import Glibc
 ///
 /// SAFETY: `@unchecked Sendable` because the memory behind it is shared by design. What several
 /// threads change is changed by the atomics of `larder_arena.h`, under a bucket's lock, under a
-/// lane's lock, or under `process.pointee.spaceLock`; each field says which.
+/// lock of open slabs, or under `process.pointee.spaceLock`; each field says which.
 struct StoreState: @unchecked Sendable {
     let base: UnsafeMutableRawPointer
     let superblock: Shared<larder_superblock>
@@ -23,7 +23,7 @@ struct StoreState: @unchecked Sendable {
     /// In files `ItemForm.checked`, else 0: the bit of items with a checksum.
     let checked: UInt8
     /// Where items and blocks are counted against limits; nil: the memory is the limit.
-    let bounds: Shared<Bounds>?
+    let account: Shared<LimitAccount>?
     /// Hits that an item keeps count of.
     let frequencyMax: UInt8
 
@@ -44,7 +44,7 @@ struct StoreState: @unchecked Sendable {
         blocksPerSlab = geometry.blocksPerSlab
         self.hashSeed = hashSeed ?? superblock.pointee.hash_seed
         checked = process.pointee.configuration.filePath == nil ? 0 : ItemForm.checked.rawValue
-        bounds = process.pointee.bounds
+        account = process.pointee.account
         frequencyMax = process.pointee.configuration.isSizeAware ? ItemState.frequencyMask : 3
     }
 
@@ -139,7 +139,8 @@ struct StoreState: @unchecked Sendable {
 
 /// What the store keeps outside the arena: it ends with the process.
 struct ProcessState {
-    /// Guards slab states and lists, the growth of the index, and eviction. `StoreLocks` has the rules. Locked by `Space`.
+    /// Guards slab states and lists, the growth of the index, and eviction. `StoreLocks` has the rules. Locked by
+    /// `Space`.
     var spaceLock = pthread_mutex_t()
     /// What the space lock guards: see `Space.owned`.
     let space: Shared<SpaceState>
@@ -149,7 +150,7 @@ struct ProcessState {
     var pinnedSlabs: UInt32 = 0
     /// Slabs that are withheld: see `MemoryLimit.swift`. Atomic; changed under the space lock.
     var slabsWithheld: UInt32 = 0
-    /// Sessions' epochs and lanes.
+    /// Sessions' epochs and open slabs.
     /// Addresses of the sessions' slots, 0 where there is none. Atomic.
     var sessions: SharedArray<UInt64>
     /// Atomic; counts the givings back of slabs.
@@ -188,7 +189,7 @@ struct ProcessState {
     /// How often the store was emptied because of damage. Changed only while no session is in a section.
     var life: UInt32 = 0
     var configuration: StoreConfiguration
-    var bounds: Shared<Bounds>?
+    var account: Shared<LimitAccount>?
     /// Counters of sessions that have ended. Under `sessionLock`.
     var endedCounters = StoreCounters()
 }

@@ -34,7 +34,7 @@ import Testing
         #expect(overhead <= Double(limit))
     }
     /// Lifetimes from a second to a month, as many of one magnitude as of another: the time buckets
-    /// are many, and the slabs that a lane may keep open few.
+    /// are many, and the slabs that a session may keep open few.
     @Test(arguments: [1, 4, 8])
     func mixedLifetimes(sessions: Int) throws {
         var now: Int64 = 1_700_000_000_000

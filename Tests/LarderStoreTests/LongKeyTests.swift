@@ -145,18 +145,18 @@ import Testing
         #expect(one.value(of: String(repeating: "k", count: 65_535), now: Self.now) == [1])
     }
 
-    /// A landing is made for a key's length.
+    /// An incoming value is made for a key's length.
     @Test(arguments: [10, 255, 256, 2048])
     func largeValuesLand(keyLength: Int) throws {
         let driver = try driver(slabBytes: 4096)
         let value = [UInt8].value(20_000, seed: 4)
         driver.turn(Self.now) { driver in
-            guard let landing = driver.land(keyLength, value, now: Self.now) else {
+            guard let incoming = driver.receive(keyLength, value, now: Self.now) else {
                 Issue.record("there is no place")
                 return
             }
             let key = Self.key(keyLength)
-            #expect(driver.store(landing, .set, key, valueLength: value.count, now: Self.now).outcome == .stored)
+            #expect(driver.store(incoming, .set, key, valueLength: value.count, now: Self.now).outcome == .stored)
             #expect(driver.find(key, now: Self.now)?.value == value)
         }
         #expect(driver.whole.checkInvariants() == [])

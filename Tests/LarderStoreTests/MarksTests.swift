@@ -158,26 +158,26 @@ import Testing
             let expiry = Self.start + 40_000
             let cas = driver.store(.set, [1], [1, 2, 3], flags: 7, expiry: expiry, now: Self.start).cas
             #expect(driver.claimWin([1], now: Self.start) == .won)
-            var revision = Revision()
-            revision.marksStale = true
-            revision.cas = cas + 1
-            #expect(driver.revise([1], revision, now: Self.start) == .exists)
-            revision.cas = cas
-            #expect(driver.revise([1], revision, now: Self.start) == .stored)
+            var itemMarks = ItemMarks()
+            itemMarks.marksStale = true
+            itemMarks.cas = cas + 1
+            #expect(driver.revise([1], itemMarks, now: Self.start) == .exists)
+            itemMarks.cas = cas
+            #expect(driver.revise([1], itemMarks, now: Self.start) == .stored)
             let now = marks([1])
             #expect(now == Marks(isStale: true, cas: now?.cas ?? 0))
             #expect(now?.cas ?? 0 > cas)
             var found = driver.find([1], now: Self.start)
             #expect(found?.value == [1, 2, 3] && found?.clientFlags == 7 && found?.expiry == expiry)
-            revision = Revision()
-            revision.marksStale = true
-            revision.expiry = Self.start + 5000
-            revision.newCas = 77
-            #expect(driver.revise([1], revision, now: Self.start) == .stored)
+            itemMarks = ItemMarks()
+            itemMarks.marksStale = true
+            itemMarks.expiry = Self.start + 5000
+            itemMarks.newCas = 77
+            #expect(driver.revise([1], itemMarks, now: Self.start) == .stored)
             #expect(marks([1]) == Marks(isStale: true, cas: 77))
             found = driver.find([1], now: Self.start)
             #expect(found?.value == [1, 2, 3] && found?.expiry == Self.start + 5000)
-            #expect(driver.revise([2], revision, now: Self.start) == .notFound)
+            #expect(driver.revise([2], itemMarks, now: Self.start) == .notFound)
         }
     }
 
@@ -185,16 +185,16 @@ import Testing
         driver.turn(Self.start) { driver in
             let expiry = Self.start + 40_000
             let cas = driver.store(.set, [1], [1, 2, 3], flags: 7, expiry: expiry, now: Self.start).cas
-            var revision = Revision()
-            revision.empties = true
-            #expect(driver.revise([1], revision, now: Self.start) == .stored)
+            var itemMarks = ItemMarks()
+            itemMarks.empties = true
+            #expect(driver.revise([1], itemMarks, now: Self.start) == .stored)
             #expect(
                 driver.find([1], now: Self.start)
                     == FoundItem(value: [], clientFlags: 0, expiry: Int64.max, cas: cas))
             #expect(marks([1]) == Marks(cas: cas))
-            revision.marksStale = true
-            revision.expiry = expiry
-            #expect(driver.revise([1], revision, now: Self.start) == .stored)
+            itemMarks.marksStale = true
+            itemMarks.expiry = expiry
+            #expect(driver.revise([1], itemMarks, now: Self.start) == .stored)
             #expect(marks([1])?.isStale == true)
             #expect(marks([1])?.cas ?? 0 > cas)
             #expect(driver.find([1], now: Self.start)?.expiry == expiry)

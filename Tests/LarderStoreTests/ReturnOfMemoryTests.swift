@@ -25,8 +25,8 @@ import Testing
         return slabs.used + slabs.open + slabs.limbo
     }
 
-    /// Large values that are overwritten again and again stay where memory is in use, although most of the arena is free:
-    /// what is touched for the first time has to be faulted in, and makes the process larger. Items that no slab
+    /// Large values that are overwritten again and again stay where memory is in use, although most of the arena is
+    /// free: what is touched for the first time has to be faulted in, and makes the process larger. Items that no slab
     /// takes have the memory of the one that was replaced; others use half as much again as what lives.
     @Test(arguments: [3000, 5000, 16_000, 40_000, 300_000])
     func overwritingStaysInUsedMemory(valueBytes: Int) throws {
@@ -153,7 +153,7 @@ import Testing
             try #require(outcome == .stored)
         }
         for tick in 1...40 { driver.turn(Self.start + Int64(tick) * Self.interval) { _ in } }
-        // The lane may keep the slab that it was filling.
+        // The session may keep the slab that it was filling.
         #expect(slabsTaken(store) <= 1)
         #expect(store.statistics.counters.items == 0 && store.statistics.counters.liveBlocks == 0)
         #expect(store.checkInvariants().isEmpty)

@@ -67,10 +67,10 @@ import Testing
             }
         }
 
-        @Test func spaceIsNotTakenUnderALane() async {
+        @Test func spaceIsNotTakenUnderOpenSlabs() async {
             await #expect(processExitsWith: .failure) {
                 let store = try Self.smallStore()
-                store.state.lock(.lane, &store.state.mover.pointee.laneLock)
+                store.state.lock(.openSlabs, &store.state.mover.pointee.openSlabsLock)
                 _ = Space(locking: store.state)
             }
         }
@@ -83,8 +83,8 @@ import Testing
                 session.begin(now: Self.now)
                 session.end()
                 let space = Space(locking: store.state)
-                store.state.lock(.lane, &store.state.mover.pointee.laneLock)
-                store.state.unlock(.lane, &store.state.mover.pointee.laneLock)
+                store.state.lock(.openSlabs, &store.state.mover.pointee.openSlabsLock)
+                store.state.unlock(.openSlabs, &store.state.mover.pointee.openSlabsLock)
                 space.unlock()
                 let other = try Self.smallStore().makeSession()
                 other.begin(now: Self.now)

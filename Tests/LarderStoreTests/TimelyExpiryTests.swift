@@ -33,7 +33,7 @@ import Testing
             try check(now)
             driver.turn(now) { driver in
                 var slices = 0
-                while driver.session.tend(now: now), slices < 100_000 { slices += 1 }
+                while driver.session.maintain(now: now), slices < 100_000 { slices += 1 }
             }
             try check(now)
         }
@@ -68,8 +68,8 @@ import Testing
             blocksMost = max(blocksMost, Int(statistics.counters.liveBlocks))
         }
         // On real accounts: no item, no block, no slab is taken any more.
-        driver.turn(end + 1000) { driver in while driver.session.tend(now: end + 1000) {} }
-        driver.turn(end + 2000) { driver in while driver.session.tend(now: end + 2000) {} }
+        driver.turn(end + 1000) { driver in while driver.session.maintain(now: end + 1000) {} }
+        driver.turn(end + 2000) { driver in while driver.session.maintain(now: end + 2000) {} }
         let statistics = store.statistics
         #expect(blocksMost > 0)
         #expect(statistics.counters.items == 0 && statistics.counters.liveBlocks == 0)

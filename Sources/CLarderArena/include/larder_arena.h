@@ -74,7 +74,7 @@ typedef struct larder_superblock {
 
 enum larder_slab_state {
     LARDER_SLAB_FREE = 0,
-    LARDER_SLAB_OPEN = 1,      // one lane appends to it
+    LARDER_SLAB_OPEN = 1,      // one session appends to it
     LARDER_SLAB_SEALED = 2,    // full or set aside; items in it may die, none is added
     LARDER_SLAB_RUN_HEAD = 3,  // the first slab of an item larger than a slab
     LARDER_SLAB_RUN_TAIL = 4,

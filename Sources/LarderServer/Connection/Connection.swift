@@ -71,8 +71,8 @@ struct Connection {
     /// Key and value of a `.store` whose value comes in pieces: the key first.
     var body: UnsafeMutablePointer<UInt8>?
     /// Where the value goes, where that is not in `body`: to its place in the store.
-    var landing: Landing?
-    /// Bytes of `body`, or of the landing.
+    var incoming: IncomingValue?
+    /// Bytes of `body`, or of the incoming value.
     var bodyFilled = 0
     var bodyNeeded = 0
     var bytesToSkip = 0
@@ -135,7 +135,7 @@ struct Connection {
     @inline(never)
     private mutating func furtherRoom(_ context: inout WorkerContext) -> UnsafeMutableRawBufferPointer? {
         if phase == .readingValue, let body {
-            let start = landing?.value ?? UnsafeMutableRawPointer(body)
+            let start = incoming?.value ?? UnsafeMutableRawPointer(body)
             return UnsafeMutableRawBufferPointer(start: start + bodyFilled, count: bodyNeeded - bodyFilled)
         }
         if !input.isAllocated {

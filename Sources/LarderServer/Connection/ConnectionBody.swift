@@ -17,10 +17,10 @@ extension Connection {
         // And so do the flags of a meta command, which the answer goes through.
         let flagsLength = Int(request.meta.flagsLength)
         let headLength = keyLength + flagsLength
-        landing = place(forValueOf: needed, context)
-        let bytesBefore = landing == nil ? headLength : 0
-        guard let memory = context.pool.takeBody(landing == nil ? headLength + needed : headLength) else {
-            dropLanding(&context)
+        incoming = place(forValueOf: needed, context)
+        let bytesBefore = incoming == nil ? headLength : 0
+        guard let memory = context.pool.takeBody(incoming == nil ? headLength + needed : headLength) else {
+            dropIncoming(&context)
             context.counters.add(.readBufferOutOfMemory)
             let key = UnsafePointer(input.base) + request.keyStart
             let refusal = Execute.refuse(
@@ -32,7 +32,7 @@ extension Connection {
         memcpy(bytes + keyLength, input.base + Int(request.meta.flagsStart), flagsLength)
         let arrived = min(input.count, needed)
         memcpy(
-            landing?.value ?? UnsafeMutableRawPointer(bytes + headLength), input.base + input.start, arrived)
+            incoming?.value ?? UnsafeMutableRawPointer(bytes + headLength), input.base + input.start, arrived)
         input.start += arrived
         body = bytes
         bodyFilled = bytesBefore + arrived
@@ -48,19 +48,19 @@ extension Connection {
         phase = .readingCommand
         guard let bytes = body else { return }
         let value =
-            landing.map { UnsafePointer($0.value.assumingMemoryBound(to: UInt8.self)) }
+            incoming.map { UnsafePointer($0.value.assumingMemoryBound(to: UInt8.self)) }
             ?? UnsafePointer(bytes + request.valueStart)
         let end = value + request.valueLength + dialect.valueTerminatorLength
         if dialect != .text || (end[-2] == UInt8(ascii: "\r") && end[-1] == UInt8(ascii: "\n")) {
             if context.routesKeys { context.select(routedCacheNumber) }
-            if let landing { context.session.offer(landing) }
+            if let incoming { context.session.commit(incoming) }
             if !context.limits.isReplicated
                 || !replicate(key: bytes + request.keyStart, value: value, &context)
             {
                 Execute.run(&self, &context, request, key: bytes + request.keyStart, value: value)
             }
-            if let landing { context.session.withdraw(landing) }
-            landing = nil
+            if let incoming { context.session.cancel(incoming) }
+            incoming = nil
         } else if !request.options.noReply {
             reply(.badDataChunk, &context)
         }
@@ -69,7 +69,7 @@ extension Connection {
 
     mutating func dropBody(_ context: inout WorkerContext) {
         guard let bytes = body else { return }
-        dropLanding(&context)
+        dropIncoming(&context)
         context.pool.giveBackBody(bytes)
         context.heldBytes -= bodyFilled
         body = nil
@@ -78,21 +78,21 @@ extension Connection {
     }
 
     /// A place in the store for a large value that is about to arrive, and what follows it.
-    private func place(forValueOf needed: Int, _ context: borrowing WorkerContext) -> Landing? {
+    private func place(forValueOf needed: Int, _ context: borrowing WorkerContext) -> IncomingValue? {
         guard request.verb == .store || request.verb == .metaStore, !context.limits.isReplicated else { return nil }
-        return context.session.landing(
+        return context.session.incomingValue(
             keyLength: request.keyLength, valueLength: request.valueLength,
             tailLength: needed - request.valueLength, clientFlags: request.clientFlags,
             expiry: Execute.expiry(ofSeconds: request.exptime, now: context.now), now: context.now)
     }
 
-    private mutating func dropLanding(_ context: inout WorkerContext) {
-        guard let landing else { return }
-        self.landing = nil
+    private mutating func dropIncoming(_ context: inout WorkerContext) {
+        guard let incoming else { return }
+        self.incoming = nil
         // It may be in the middle of another client's request.
         let current = context.cacheNumber
         context.select(context.routesKeys ? routedCacheNumber : cacheNumber)
-        context.session.giveBack(landing)
+        context.session.giveBack(incoming)
         context.select(current)
     }
 }

@@ -76,7 +76,7 @@ extension UnsafeMutablePointer<Connection> {
 }
 
 /// The connections that a worker lends to its clients.
-struct ConnectionPool {
+struct ConnectionFreeList {
     private static let keptMax = 8
     private let kept: UnsafeMutablePointer<UnsafeMutablePointer<Connection>>
     private var keptCount = 0

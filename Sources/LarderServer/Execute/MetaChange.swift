@@ -23,15 +23,15 @@ extension Execute {
         let watchedSize = context.isWatched ? context.logLookup(hashed, connection.number) : nil
         let outcome: StoreOutcome
         if marksStale || flags.has(UInt8(ascii: "x")) {
-            var revision = Revision()
-            revision.cas = cas
-            revision.newCas = newCas(request, context)
-            revision.marksStale = marksStale
-            revision.empties = flags.has(UInt8(ascii: "x"))
-            revision.clientFlags = request.clientFlags
-            revision.keyIsBinary = key.isBinary
-            if flags.has(UInt8(ascii: "T")) { revision.expiry = touchedExpiry(request, context) }
-            outcome = context.session.revise(hashed, revision, now: context.now)
+            var marks = ItemMarks()
+            marks.cas = cas
+            marks.newCas = newCas(request, context)
+            marks.marksStale = marksStale
+            marks.empties = flags.has(UInt8(ascii: "x"))
+            marks.clientFlags = request.clientFlags
+            marks.keyIsBinary = key.isBinary
+            if flags.has(UInt8(ascii: "T")) { marks.expiry = touchedExpiry(request, context) }
+            outcome = context.session.revise(hashed, marks, now: context.now)
         } else {
             outcome = context.session.delete(hashed, ifCas: cas, now: context.now)
         }

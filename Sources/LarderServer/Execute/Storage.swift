@@ -21,7 +21,7 @@ extension Execute {
         } while place != count
         // All of these values have arrived and are stored now, so their lifetimes begin here.
         if exptimes != 0 { context.readClock() }
-        context.session.approach(batch.lookups, count: count)
+        context.session.prefetch(batch.lookups, count: count)
         place = 0
         while place != count, case .readingCommand = connection.phase {
             let set = batch.sets + place

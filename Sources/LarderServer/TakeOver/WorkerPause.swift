@@ -11,7 +11,8 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// How long clients have to take their answers.
     private static var answerMilliseconds: Int64 { 2_000 }
 
-    /// Finishes the requests in progress, and waits at the gate. Then goes on, or leaves the clients to the other process.
+    /// Finishes the requests in progress, and waits at the gate. Then goes on, or leaves the clients to the other
+    /// process.
     func pause(at gate: PauseGate) {
         finishRequests()
         endTurn()
@@ -70,10 +71,10 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     // MARK: After the gate
 
-    /// Hands the clients over that have no request in progress. The others take their answers, and are closed. The store
-    /// is not used any more.
+    /// Hands the clients over that have no request in progress. The others take their answers, and are closed. The
+    /// store is not used any more.
     private func leave(_ gate: PauseGate) {
-        pointee.entrance?.close()
+        pointee.acceptor?.close()
         closeDatagramPorts()
         closeSyncPorts()
         var handed: [HandedClient] = []
@@ -91,7 +92,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         finishAnswers()
         while let client = pointee.clients { close(client) }
         // No turn may begin any more: it would wait for the store.
-        pointee.cacheToTend = Int.max
+        pointee.cacheToMaintain = Int.max
         pointee.isStopping = true
     }
 

@@ -101,14 +101,14 @@ extension UnsafeMutablePointer<WorkerCore> {
     @inline(__always)
     func wake(_ client: ClientPointer) {
         guard client.pointee.connection == pointee.resting else { return }
-        let connection = pointee.connections.take() ?? ConnectionPool.make(pointee.context)
+        let connection = pointee.connections.take() ?? ConnectionFreeList.make(pointee.context)
         connection.takeUp(client.pointee.resting, number: client.pointee.fd)
         client.pointee.connection = connection
     }
 
     @inline(__always)
     private func giveBack(_ connection: UnsafeMutablePointer<Connection>) {
-        if !pointee.connections.giveBack(connection) { ConnectionPool.free(connection, &pointee.context) }
+        if !pointee.connections.giveBack(connection) { ConnectionFreeList.free(connection, &pointee.context) }
     }
 
     /// Answers what has arrived.
@@ -388,7 +388,11 @@ extension UnsafeMutablePointer<WorkerCore> {
         if connection != pointee.resting {
             if client.pointee.isSending { uncountUnread(client) }
             connection.pointee.timed = TimedSteps()
-            if connection.isAtRest { giveBack(connection) } else { ConnectionPool.free(connection, &pointee.context) }
+            if connection.isAtRest {
+                giveBack(connection)
+            } else {
+                ConnectionFreeList.free(connection, &pointee.context)
+            }
         }
         if let tls = client.pointee.tls { end(tls, client.pointee.tlsState) }
         let state = pointee.context.state

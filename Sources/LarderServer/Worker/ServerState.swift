@@ -119,7 +119,7 @@ package final class ServerState: Sendable {
     }
 
     /// How often the upkeep has to be looked after, where once a second is not enough.
-    var tendMilliseconds: Int? {
+    var maintenanceMilliseconds: Int? {
         let shortest = caches.map(\.settings.bucketIntervalSeconds).min() ?? 15
         return shortest < 4 ? shortest * 1000 / 8 : nil
     }

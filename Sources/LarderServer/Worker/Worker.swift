@@ -12,7 +12,7 @@ struct WorkerCore: ~Copyable {
     /// What was last added to the server's `heldBytes` for this worker.
     var heldBytesReported = 0
     /// What clients use while they have something in hand.
-    var connections = ConnectionPool()
+    var connections = ConnectionFreeList()
     /// What a client at rest has for a connection: one with nothing in it, which nobody ever changes.
     let resting: UnsafeMutablePointer<Connection>
     var clients: ClientPointer?
@@ -22,7 +22,8 @@ struct WorkerCore: ~Copyable {
     var clientCount = 0
     var yieldedFirst: ClientPointer?
     var yieldedLast: ClientPointer?
-    /// Clients whose attempt to log in waits for its time, the timer for the next of them, and clients that wait for a log.
+    /// Clients whose attempt to log in waits for its time, the timer for the next of them, and clients that wait for a
+    /// log.
     var heldLogins: [ClientPointer] = []
     var loginTimer: Timer?
     var heldWrites: [ClientPointer] = []
@@ -34,7 +35,7 @@ struct WorkerCore: ~Copyable {
     /// How many events came in the last turn after its first.
     var furtherEvents = 0
     /// The next cache whose upkeep is to be looked after; none when it is the number of caches.
-    var cacheToTend = Int.max
+    var cacheToMaintain = Int.max
     /// `StoreDamage.count` when unsent answers were last judged by it, and when damaged stores were last emptied.
     var damagesSeen = StoreDamage.count
     var damagesRepaired = StoreDamage.count
@@ -47,7 +48,7 @@ struct WorkerCore: ~Copyable {
     /// Sends the remaining keys of a flush to other servers.
     var flushTimer: Timer?
     /// Of the only worker: what takes its clients in.
-    var entrance: Entrance?
+    var acceptor: WorkerAcceptor?
 }
 
 extension UnsafeMutablePointer<WorkerCore> {
@@ -82,17 +83,17 @@ extension UnsafeMutablePointer<WorkerCore> {
 /// The upkeep of all caches, those that nobody asks anything of included: begun by a tick, and gone on
 /// with between looks at the sockets, a slice at a time.
 extension UnsafeMutablePointer<WorkerCore> {
-    var hasUpkeep: Bool { pointee.cacheToTend < pointee.context.cacheCount }
+    var hasUpkeep: Bool { pointee.cacheToMaintain < pointee.context.cacheCount }
 
     /// Caches that have nothing to do are looked at in one go.
     private static var cachesTendedMax: Int { 64 }
 
-    func tend() {
+    func maintain() {
         beginTurn()
         for _ in 0..<Self.cachesTendedMax where hasUpkeep {
-            pointee.context.select(pointee.cacheToTend)
-            if pointee.context.session.tend(now: pointee.context.now) { return }
-            pointee.cacheToTend += 1
+            pointee.context.select(pointee.cacheToMaintain)
+            if pointee.context.session.maintain(now: pointee.context.now) { return }
+            pointee.cacheToMaintain += 1
         }
     }
 }
@@ -107,7 +108,7 @@ final class Worker: Sendable {
     private let jobs = Mutex<[Job]>([])
     private let stops = Atomic(false)
     private let ticks = Atomic(false)
-    private let tendings = Atomic(false)
+    private let maintenance = Atomic(false)
     private let waker = Mutex<Waker?>(nil)
     private let thread = Mutex<SystemThread?>(nil)
 
@@ -154,7 +155,7 @@ final class Worker: Sendable {
         let readiness = Readiness()
         perform { core in
             do throws(EventLoopError) {
-                core.pointee.entrance = try Entrance(core, listeners)
+                core.pointee.acceptor = try WorkerAcceptor(core, listeners)
                 readiness.succeed()
             } catch {
                 readiness.fail(.worker("\(error)"))
@@ -192,8 +193,8 @@ final class Worker: Sendable {
     }
 
     /// Asks the thread to look after the upkeep only.
-    func tend() {
-        tendings.store(true, ordering: .relaxed)
+    func maintain() {
+        maintenance.store(true, ordering: .relaxed)
         waker.withLock { $0 }?.wake()
     }
 
@@ -213,7 +214,7 @@ final class Worker: Sendable {
         do {
             loop = try EventLoop()
             let context = try WorkerContext(state, number: number)
-            let resting = ConnectionPool.make(context)
+            let resting = ConnectionFreeList.make(context)
             core.initialize(
                 to: WorkerCore(
                     context: context, loop: Unmanaged.passUnretained(loop),
@@ -237,12 +238,12 @@ final class Worker: Sendable {
         }
         waker.withLock { $0 = nil }
         closeClients(core)
-        core.pointee.entrance = nil
+        core.pointee.acceptor = nil
         while let connection = core.pointee.connections.take() {
-            ConnectionPool.free(connection, &core.pointee.context)
+            ConnectionFreeList.free(connection, &core.pointee.context)
         }
         core.pointee.connections.deallocate()
-        ConnectionPool.free(core.pointee.resting, &core.pointee.context)
+        ConnectionFreeList.free(core.pointee.resting, &core.pointee.context)
         free(core.pointee.recordBuffer?.baseAddress)
         core.deinitialize(count: 1)
         core.deallocate()
@@ -260,12 +261,12 @@ final class Worker: Sendable {
                 core.beginTurn()
                 core.serveYielded()
             }
-            if core.hasUpkeep { core.tend() }
+            if core.hasUpkeep { core.maintain() }
             if !core.pointee.cutOff.isEmpty { core.closeCutOff() }
             core.endTurn()
-            // Where workers share a processor, a busy one lets the others go first, rather than sleep and be woken by its
-            // next request, which interrupts them: so there is more to do when its turn comes. The kernel may give who
-            // yields a much later one, so one that has little to do keeps its place.
+            // Where workers share a processor, a busy one lets the others go first, rather than sleep and be woken by
+            // its next request, which interrupts them: so there is more to do when its turn comes. The kernel may give
+            // who yields a much later one, so one that has little to do keeps its place.
             if isCrowded, core.pointee.furtherEvents >= Self.busyFurtherEvents { sched_yield() }
         }
     }
@@ -282,7 +283,7 @@ final class Worker: Sendable {
         core.serveListening()
         core.sendFlushedKeys()
         if ticks.exchange(false, ordering: .relaxed) { tick(core) }
-        if tendings.exchange(false, ordering: .relaxed) { core.pointee.cacheToTend = 0 }
+        if maintenance.exchange(false, ordering: .relaxed) { core.pointee.cacheToMaintain = 0 }
         let asked = jobs.withLock { jobs in
             defer { jobs = [] }
             return jobs
@@ -311,7 +312,7 @@ final class Worker: Sendable {
     /// still are let go.
     private func tick(_ core: UnsafeMutablePointer<WorkerCore>) {
         core.beginTurn()
-        core.pointee.cacheToTend = 0
+        core.pointee.cacheToMaintain = 0
         if core.pointee.context.pool.shrink() { larder_trim_malloc() }
         core.pointee.context.tendSampling()
         if number == 0 {
@@ -363,7 +364,7 @@ final class Worker: Sendable {
     /// What has been received is answered; clients with nothing in hand are let go at once.
     private func beginStop(_ core: UnsafeMutablePointer<WorkerCore>) {
         core.pointee.isStopping = true
-        core.pointee.entrance?.close()
+        core.pointee.acceptor?.close()
         core.closeDatagramPorts()
         core.closeSyncPorts()
         core.pointee.stopDeadlineMilliseconds = core.pointee.context.now + Self.stopMillisecondsMax

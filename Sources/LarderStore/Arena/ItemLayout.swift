@@ -171,7 +171,7 @@ struct ItemForm: OptionSet {
 
     /// `isMarked` or `keyIsBinary`.
     @inline(__always)
-    var isOutOfTheOrdinary: Bool {
+    var hasMetaState: Bool {
         head & (UInt64(ItemState.marksMask) << 8 | UInt64(ItemForm.binaryKey.rawValue)) != 0
     }
 

@@ -5,12 +5,13 @@ import CLarderArena
 /// The order of writing of docs/arena-format.md is here and nowhere else. A kill at any instant leaves some prefix of
 /// the stores of each thread, and what was acknowledged is in it:
 ///
-/// 1. the cursor is moved (`reserveInLane`), then header (marked `pending`), key, value and checksum are written;
+/// 1. the cursor is moved (`reserveUnderLock`), then header (marked `pending`), key, value and checksum are written;
 /// 2. under the bucket's lock `pending` is taken off, the slot gets the new block, and the old item is marked dead; then
-///    the bucket is unlocked, and then the lane;
+///    the bucket is unlocked, and then the open slabs;
 /// 3. a delete empties the slot and marks the item dead before the bucket is unlocked (`StoreState.remove`).
 ///
-/// The session's lane stays locked as long as the reservation lasts, unless the item has a run of slabs to itself.
+/// The open slabs of the session stay locked as long as the reservation lasts, unless the item has a run of slabs to
+/// itself.
 struct Reservation: ~Copyable {
     let session: Shared<SessionSlot>
     let block: UInt32
@@ -19,7 +20,7 @@ struct Reservation: ~Copyable {
     let cas: UInt64
     let order: UInt64
     let form: ItemForm
-    let holdsLane: Bool
+    let locksOpenSlabs: Bool
     /// For a run of slabs: `ProcessState.life` when the run was taken.
     let life: UInt32
 
@@ -121,7 +122,7 @@ struct Reservation: ~Copyable {
         settle(state)
         slot.line.publish(slot.number, block)
         state.crashPoint()
-        if let hash, let bounds = state.bounds { bounds.replaced(old, by: item(state), hash) }
+        if let hash, let account = state.account { account.replaced(old, by: item(state), hash) }
         // Before the bucket is unlocked, so that a kill leaves one item of a key that anybody saw; and before the end
         // of a run's making, which is the end of this turn's hold on the old slab.
         state.release(block: slot.block, blockCount: state.blockCount(forBytes: old.totalBytes), session)
@@ -144,7 +145,7 @@ struct Reservation: ~Copyable {
             return false
         }
         changeCount(&session.pointee.counters.items, 1)
-        if let hash, let bounds = state.bounds { bounds.inserted(item(state), hash) }
+        if let hash, let account = state.account { account.inserted(item(state), hash) }
         finish(state)
         return true
     }
@@ -161,7 +162,7 @@ struct Reservation: ~Copyable {
 
     /// Gives the blocks back: the item will not be stored after all.
     consuming func giveUp(_ state: StoreState) {
-        if !holdsLane, state.giveUpLanding(block: block, blockCount: blockCount, session) {
+        if !locksOpenSlabs, state.giveUpCommitted(block: block, blockCount: blockCount, session) {
             discard self
             return
         }
@@ -170,11 +171,11 @@ struct Reservation: ~Copyable {
         finish(state)
     }
 
-    /// Unlocks the lane. A run of slabs joins the lists. The last step of `publish` and `giveUp`.
+    /// Unlocks the open slabs. A run of slabs joins the lists. The last step of `publish` and `giveUp`.
     @inline(__always)
     consuming func finish(_ state: StoreState) {
-        if holdsLane {
-            state.unlockLane(session)
+        if locksOpenSlabs {
+            state.unlockOpenSlabs(session)
         } else {
             state.finishRun(block: block, life: life, session)
         }

@@ -4,7 +4,7 @@ import CLarderArena
 /// and each one's length tells where the next begins. A run has one.
 ///
 /// The lengths are right, since this process wrote them or a recovery has judged them. The slab is not open, or its
-/// lane is locked.
+/// set of open slabs is locked.
 struct SlabItems {
     private let state: StoreState
     private let isRun: Bool

@@ -55,12 +55,12 @@ struct SpaceState {
     /// Links of those lists, a pair for each slab.
     var links: SharedArray<SlabLinks>
     /// When each slab's youngest item was stored: see `SlabAge.swift`.
-    var births: SharedArray<UInt64>
+    var youngestWrite: SharedArray<UInt64>
     /// By slab: where `slabsWritten` stood when the large item in it was last left where it is since it is asked for.
-    var renewals: SharedArray<UInt64>
+    var secondChance: SharedArray<UInt64>
     /// By slab: when it wants attention. The heap's entries with other times are stale.
     var attentions: SharedArray<Int64>
-    /// By slab: whether it was sealed although there was room in it, since its lane had too many open.
+    /// By slab: whether it was sealed although there was room in it, since its session had too many open.
     var sealedEarly: SharedArray<Bool>
     /// By slab: whether the memory limit withholds it. Such a slab is free, and must not be used.
     var isWithheld: SharedArray<Bool>
@@ -73,7 +73,7 @@ struct SpaceState {
     /// Where the search for adjacent slabs goes on in a large arena.
     var windowHand = 0
     /// Slabs that values are arriving in.
-    var landingSlabs = 0
+    var incomingSlabs = 0
     /// Slabs of the index.
     var indexSlabs = 0
     /// Slabs at the beginning of the arena, for its tables.
@@ -98,8 +98,8 @@ struct SpaceState {
     init(slabCount: Int, metadataSlabs: Int) {
         self.metadataSlabs = metadataSlabs
         links = SharedArray(allocating: SlabLinks(), count: slabCount)
-        births = SharedArray(allocating: 0, count: slabCount)
-        renewals = SharedArray(allocating: 0, count: slabCount)
+        youngestWrite = SharedArray(allocating: 0, count: slabCount)
+        secondChance = SharedArray(allocating: 0, count: slabCount)
         attentions = SharedArray(allocating: Int64.max, count: slabCount)
         sealedEarly = SharedArray(allocating: false, count: slabCount)
         isWithheld = SharedArray(allocating: false, count: slabCount)
@@ -109,8 +109,8 @@ struct SpaceState {
 
     func deallocate() {
         links.deallocate()
-        births.deallocate()
-        renewals.deallocate()
+        youngestWrite.deallocate()
+        secondChance.deallocate()
         attentions.deallocate()
         sealedEarly.deallocate()
         isWithheld.deallocate()
@@ -124,7 +124,7 @@ extension Space {
     @inline(__always) var superblock: Shared<larder_superblock> { state.superblock }
     @inline(__always) var slabs: SlabTable { state.slabs }
     @inline(__always) var directory: SharedArray<UInt32> { state.directory }
-    @inline(__always) var bounds: Shared<Bounds>? { state.bounds }
+    @inline(__always) var account: Shared<LimitAccount>? { state.account }
     @inline(__always) var slabCount: Int { state.slabCount }
     @inline(__always) var blocksPerSlab: Int { state.blocksPerSlab }
     @inline(__always) var slabShift: UInt32 { state.slabShift }

@@ -79,7 +79,7 @@ extension StoreState {
     func countDropped(
         _ item: Item, _ hash: UInt64, isDead: Bool, now: Int64, _ session: Shared<SessionSlot>
     ) {
-        if let bounds { bounds.removed(item, hash) }
+        if let account { account.removed(item, hash) }
         let fetched = item.state & ItemState.fetched != 0
         changeCount(&session.pointee.counters.items, -1)
         if isDead {

@@ -60,7 +60,7 @@ extension Space {
     func flush(_ session: Shared<SessionSlot>) {
         for place in 0..<SessionSlot.placesMax {
             guard let slot = state.sessionSlot(place) else { break }
-            sealLane(slot)
+            sealOpenSlabs(slot)
         }
         state.crashPoint()
         // Nothing is stored before this flush ends but into runs, which `finishRun` looks after.
@@ -70,7 +70,7 @@ extension Space {
             itemsCounted: state.countedItems(), blocksCounted: state.countedBlocks())
         state.crashPoint()
         atomicStore(&process.pointee.attention.flushing, 1)
-        bounds?.removedAll()
+        account?.removedAll()
         state.crashPoint()
         atomicStore(&process.pointee.nextTickMilliseconds, 0)
         for _ in 0..<Self.slicesAtOnce where state.isFlushing {
@@ -182,8 +182,8 @@ extension Space {
 extension StoreState {
     // MARK: Counts
 
-    /// Items that sessions count and that are no more. Until the sweep has cleared their slots, that is what was counted at
-    /// the flush.
+    /// Items that sessions count and that are no more. Until the sweep has cleared their slots, that is what was
+    /// counted at the flush.
     var flushedItemCount: Int64 {
         isFlushing
             ? counted(&process.pointee.flushSweep.itemsCounted)

@@ -105,8 +105,8 @@ extension Space {
         return true
     }
 
-    /// Closes holes rather than use memory that never was used: to fault in and clear pages costs more than to copy
-    /// as many bytes twice. Where items are small, it is their number that costs, and only what is mostly holes is closed.
+    /// Closes holes rather than use memory that never was used: to fault in and clear pages costs more than to copy as
+    /// many bytes twice. Where items are small, it is their number that costs, and only what is mostly holes is closed.
     func stayInUsedMemory(areItemsLarge: Bool, _ session: Shared<SessionSlot>, now: Int64) {
         // Of large ones five are copied for three that are gained, of small ones three for thirteen.
         let holesMin = areItemsLarge ? blocksPerSlab * 3 / 8 : blocksPerSlab * 13 / 16
@@ -124,8 +124,8 @@ extension Space {
         return second != SlabList.none && slabs[Int(second)].sequence != 0
     }
 
-    /// Of the slabs that were filled first, and of some at random, the one with the most holes, if it has enough. What is
-    /// overwritten often leaves young slabs empty behind old ones that are full.
+    /// Of the slabs that were filled first, and of some at random, the one with the most holes, if it has enough. What
+    /// is overwritten often leaves young slabs empty behind old ones that are full.
     private func holeySlab(_ holesMin: Int) -> Int? {
         var best: (holes: Int, slab: Int)?
         func consider(_ slab: Int) {
@@ -162,7 +162,7 @@ extension Space {
 
     /// A slab with so many holes that closing them is better than to drop items.
     private func slabWorthClosing() -> Int? {
-        if !process.pointee.configuration.evicts, bounds == nil { return slabOfMostHoles() }
+        if !process.pointee.configuration.evicts, account == nil { return slabOfMostHoles() }
         let isThorough = hasManyHoles || !process.pointee.configuration.evicts
         let holesMin = isThorough ? blocksPerSlab / Self.holesMinDivisor : blocksPerSlab / 2
         var best: (holes: Int, slab: Int)?
@@ -187,8 +187,8 @@ extension Space {
         return best?.slab
     }
 
-    /// Whether the slabs have so many holes that Larder closes them rather than drops a live item. With fewer holes, too
-    /// many items would have to be moved for one free slab.
+    /// Whether the slabs have so many holes that Larder closes them rather than drops a live item. With fewer holes,
+    /// too many items would have to be moved for one free slab.
     var hasManyHoles: Bool {
         let unused = owned.freeSlabs.count + owned.limboSlabs.count + state.withheldCount
         let itemSlabs = slabCount - owned.metadataSlabs - owned.indexSlabs - unused
@@ -205,8 +205,8 @@ extension Space {
         return Int(nextSampleBits()) % slabCount
     }
 
-    /// Blocks that moving a slab's live items together gains. What is free at the end of a sealed slab was too short for
-    /// the next item, and would be again: it counts only where most is holes, or the slab was sealed early.
+    /// Blocks that moving a slab's live items together gains. What is free at the end of a sealed slab was too short
+    /// for the next item, and would be again: it counts only where most is holes, or the slab was sealed early.
     private func holes(_ slab: Int) -> Int {
         let live = Int(slabs.liveBlocks(slab))
         switch slabs.state(slab) {
@@ -241,7 +241,7 @@ extension StoreState {
 }
 
 extension Space {
-    /// The open slab that was opened first, of any lane.
+    /// The open slab that was opened first, of any session.
     private func oldestOpenSlab() -> Int? {
         (0..<slabCount)
             .filter { slabs.state($0) == .open && !state.isPinned($0) }
@@ -261,7 +261,7 @@ extension Space {
     private func passOver(_ slab: Int) -> Bool {
         let isRun = slabs.state(slab) == .runHead
         if isRun {
-            guard state.isPinned(slab) || payToStay(slab) else { return false }
+            guard state.isPinned(slab) || spendHitsToStay(slab) else { return false }
             renew(slab)
             moveToEnd(slab)
         } else {
@@ -273,7 +273,7 @@ extension Space {
     }
 
     /// Takes from a large item the hits that its staying costs; false when it has too few.
-    private func payToStay(_ run: Int) -> Bool {
+    private func spendHitsToStay(_ run: Int) -> Bool {
         let blockCount = Int(slabs.liveBlocks(run))
         guard blockCount > 0 else { return false }
         let item = state.item(ofBlock: state.firstBlock(ofSlab: run))
@@ -297,7 +297,7 @@ extension Space {
 
     /// Lets large items pay whose turn it was before that of a window that is to be emptied, and which stay since they
     /// were asked for: each of them is then as old as what is stored now.
-    func chargeWhoStays(_ window: Range<Int>) {
+    func spendHitsToStay(outside window: Range<Int>) {
         var youth: UInt64 = 0
         for slab in window {
             let owner = state.runHead(of: slab)
@@ -310,7 +310,7 @@ extension Space {
             let slab = Int(next)
             next = owned.links[slab].next
             guard slabs.state(slab) == .runHead,
-                !window.contains(slab), !isYoung(slab), renewedYouth(slab) < youth, payToStay(slab)
+                !window.contains(slab), !isYoung(slab), renewedYouth(slab) < youth, spendHitsToStay(slab)
             else { continue }
             renew(slab)
             moveToEnd(slab)

@@ -25,7 +25,7 @@ struct TimeBucket: Equatable, Sendable {
     }
 
     /// - Parameter shift: how fine: a bucket is as wide as what is left, shifted by this. 1 makes few and
-    ///   wide buckets, for a lane that has too many open already.
+    ///   wide buckets, for a session that has too many open already.
     init(expiry: Int64, now: Int64, interval: Int64, shift: Int64 = 4) {
         guard expiry != Int64.max else {
             self = .never
@@ -56,7 +56,7 @@ struct TimeBucket: Equatable, Sendable {
     }
 
     /// When a slab of this bucket, opened now, wants attention: a fine one when it is all dead, a
-    /// coarse one when its items can be told apart. One that has begun already, since its lane had
+    /// coarse one when its items can be told apart. One that has begun already, since its session had
     /// too many open, only takes items with more than an eighth of its width left: before that is
     /// over, none is dead.
     func attention(now: Int64, interval: Int64) -> Int64 {

@@ -34,8 +34,8 @@ extension Store {
             file.slabsJudged.store(slabsDone, ordering: .relaxed)
             return file.isStopping.load(ordering: .relaxed)
         }
-        // A carrying over stores through a session, which takes the lock when it has to.
-        if let old = file.oldArena.withLock({ $0 }) { return carryOver(old, file, now: now, isStopped) }
+        // A resize stores through a session, which takes the lock when it has to.
+        if let old = file.oldArena.withLock({ $0 }) { return resize(old, file, now: now, isStopped) }
         let space = Space(locking: state)
         guard case .rebuild = file.plan else {
             Self.fillFreeList(space, geometry)
@@ -60,20 +60,20 @@ extension Store {
         let beyond = state.countRecovered(now: now)
         report.items -= beyond
         report.leftOutItems += beyond
-        guard let bounds = state.bounds, !bounds.pointee.limits.dropsItemsBeyond else { return true }
+        guard let account = state.account, !account.pointee.limits.dropsItemsBeyond else { return true }
         report.refusedItems = report.leftOutItems
         return report.refusedItems == 0
     }
 
-    private func carryOver(
+    private func resize(
         _ old: OldArena, _ file: StoreFile, now: Int64, _ isStopped: (Int) -> Bool
     ) -> RecoveryReport? {
         Self.fillFreeList(Space(locking: state), geometry)
-        var carrying = CarryOver(self, old, now: now)
+        var resizing = ArenaResize(self, old, now: now)
         var report = RecoveryReport()
         do throws(StoreError) {
-            guard let flushAt = try carrying.run(isStopped: isStopped) else { return nil }
-            report = carrying.report
+            guard let flushAt = try resizing.run(isStopped: isStopped) else { return nil }
+            report = resizing.report
             let space = Space(locking: state)
             guard count(&report, now: now) else { return report }
             space.writeFlushTime(flushAt)

@@ -2,7 +2,7 @@ import CLarderArena
 
 extension Session {
     /// What adopting an item needs of the arena that it comes from.
-    struct Foreign {
+    struct ImportedItem {
         let item: Item
         let cas: UInt64
         let order: UInt64
@@ -17,13 +17,13 @@ extension Session {
     }
 
     /// Stores an item of another arena as it is there: value, flags, cas, expiry, marks.
-    func adopt(_ foreign: Foreign, now: Int64) -> Adoption {
+    func adopt(_ imported: ImportedItem, now: Int64) -> Adoption {
         if slot.pointee.mayBeDense { growIndexIfDense(now: now) }
-        let item = foreign.item
+        let item = imported.item
         let key = state.key(of: item)
         let shape = ItemShape(
             keyLength: item.keyLength, valueLength: item.valueLength, clientFlags: item.clientFlags,
-            expiryMilliseconds: foreign.expiry, cas: foreign.cas, order: foreign.order,
+            expiryMilliseconds: imported.expiry, cas: imported.cas, order: imported.order,
             state: item.state & ~ItemState.pending, keyIsBinary: item.keyIsBinary,
             accessed: item.accessed, fixedBits: state.formBits(keyLength: item.keyLength))
         for _ in 0..<8 {

@@ -34,7 +34,7 @@ final class StoreFile: Sendable {
         /// It holds an arena of this geometry.
         case rebuild
         /// It is a new file beside one that holds an arena of another geometry, whose place it is to take.
-        case carryOver
+        case resize
         /// It is the store of another process, which hands it over.
         case takeOver
     }
@@ -77,7 +77,7 @@ final class StoreFile: Sendable {
             case .arena(let other, let superblock):
                 let beside = try Self.openBeside(file)
                 old = try OldArena(file, other, superblock)
-                plan = .carryOver
+                plan = .resize
                 file = beside
             case .unusable(let reason):
                 try Self.replace(&file, reason, configuration, &notices)
@@ -88,7 +88,7 @@ final class StoreFile: Sendable {
             secondSuperblock = (base + geometry.arenaBytes).bindMemory(to: larder_superblock.self, capacity: 1)
             let superblock = base.bindMemory(to: larder_superblock.self, capacity: 1)
             switch plan {
-            case .nothing, .carryOver:
+            case .nothing, .resize:
                 Store.format(base, geometry, seed: seed)
                 FileSuperblock.write(secondSuperblock, geometry, seed: seed)
             case .rebuild:
@@ -121,7 +121,7 @@ final class StoreFile: Sendable {
     deinit {
         sync?.stop()
         // Not filled: the old one is still there, and whole.
-        if case .carryOver = plan, report.withLock({ !$0.isComplete }) { file.remove() }
+        if case .resize = plan, report.withLock({ !$0.isComplete }) { file.remove() }
         larder_guard_remove(base)
         munmap(base, mappedBytes)
         file.close()
@@ -199,7 +199,7 @@ final class StoreFile: Sendable {
 
     /// What the file is called: one that is being filled will be.
     var path: String {
-        if case .carryOver = plan { String(file.path.dropLast(Self.newSuffix.count)) } else { file.path }
+        if case .resize = plan { String(file.path.dropLast(Self.newSuffix.count)) } else { file.path }
     }
 
     /// Puts an empty file in the place of one that cannot be used.

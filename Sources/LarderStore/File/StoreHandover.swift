@@ -2,7 +2,8 @@ import CLarderArena
 import Glibc
 import Synchronization
 
-// SAFETY: the pointers are those of the store's own state, which lives as long as the store; the mapping is the store's.
+// SAFETY: the pointers are those of the store's own state, which lives as long as the store; the mapping is the
+// store's.
 
 /// The part of a store outside its arena that another process needs to go on with the arena. It is a list of numbers,
 /// so that it can be sent.
@@ -44,9 +45,9 @@ package struct StoreHandover: Sendable, Equatable {
         set(.sweepItems, UInt64(bitPattern: process.pointee.flushSweep.itemsCounted))
         set(.sweepBlocks, UInt64(bitPattern: process.pointee.flushSweep.blocksCounted))
         set(.casNoted, space.owned.casNoted)
-        if let bounds = state.bounds {
-            set(.limitFull, UInt64(bitPattern: bounds.pointee.full))
-            set(.limitLastModified, UInt64(bitPattern: bounds.pointee.lastModifiedMilliseconds))
+        if let account = state.account {
+            set(.limitFull, UInt64(bitPattern: account.pointee.full))
+            set(.limitLastModified, UInt64(bitPattern: account.pointee.lastModifiedMilliseconds))
         }
         words += state.counterWords()
         for slab in 0..<state.slabCount {
@@ -83,9 +84,9 @@ package struct StoreHandover: Sendable, Equatable {
             blocksCounted: Int64(bitPattern: self[.sweepBlocks]))
         atomicStore(&process.pointee.attention.flushing, self[.isFlushing] == 0 ? 0 : 1)
         space.owned.casNoted = self[.casNoted]
-        if let bounds = state.bounds {
-            bounds.pointee.full = Int64(bitPattern: self[.limitFull])
-            bounds.pointee.lastModifiedMilliseconds = Int64(bitPattern: self[.limitLastModified])
+        if let account = state.account {
+            account.pointee.full = Int64(bitPattern: self[.limitFull])
+            account.pointee.lastModifiedMilliseconds = Int64(bitPattern: self[.limitLastModified])
         }
         state.setCounters(Array(words[Field.allCases.count..<Self.pinsStart]))
         for (slab, count) in pins {
@@ -156,10 +157,10 @@ extension Store {
         let space = Space(locking: state)
         for place in 0..<SessionSlot.placesMax {
             guard let slot = state.sessionSlot(place) else { break }
-            space.sealLane(slot)
+            space.sealOpenSlabs(slot)
         }
         // The items of a limited store are counted again in the other process.
-        while state.bounds != nil, state.isFlushing { space.sweepFlushed(state.mover, bucketsMax: 1 << 20) }
+        while state.account != nil, state.isFlushing { space.sweepFlushed(state.mover, bucketsMax: 1 << 20) }
         let handover = StoreHandover(state, space)
         // A turn that begins now waits, and must not do upkeep before.
         atomicStore(&state.process.pointee.nextTickMilliseconds, UInt64.max)
@@ -207,8 +208,8 @@ extension Store {
 
     // MARK: The process that takes over
 
-    /// Goes on with the arena, which is this process's from now on. It takes time for each slab, and with limits for each
-    /// item.
+    /// Goes on with the arena, which is this process's from now on. It takes time for each slab, and with limits for
+    /// each item.
     package func takeOver(_ handover: StoreHandover, now: Int64) {
         let space = Space(locking: state)
         makeLists(space, now: now)

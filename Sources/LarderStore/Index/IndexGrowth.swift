@@ -145,7 +145,7 @@ extension Space {
                     // one left in the wrong bucket could come back after its deletion.
                     changeCount(&session.pointee.counters.items, -1)
                     changeCount(&session.pointee.counters.evictions, 1)
-                    if let bounds { bounds.removed(item, hash) }
+                    if let account { account.removed(item, hash) }
                     state.remove(slot, from: source, session)
                 }
             }

@@ -11,7 +11,7 @@ struct ChangeLog {
 extension Session {
     /// Begins to note the keys that this session stores, changes or deletes. Only a limited store notes them.
     package func recordChanges() {
-        guard state.bounds != nil, slot.pointee.changeLog == nil else { return }
+        guard state.account != nil, slot.pointee.changeLog == nil else { return }
         slot.pointee.changeLog = Shared(allocating: ChangeLog())
     }
 

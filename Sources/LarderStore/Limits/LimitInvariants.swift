@@ -3,27 +3,27 @@ import CLarderArena
 extension InvariantCheck {
     /// Invariants of a limited store: its counts are those of the items in the index, and within the
     /// limits; the order of use has each item once.
-    mutating func checkBounds() {
-        guard let bounds = state.bounds else { return }
+    mutating func checkAccount() {
+        guard let account = state.account else { return }
         var items: Int64 = 0
         var blocks: Int64 = 0
         var hashes: [UInt64: Int] = [:]
         forEachItem { item in
             items += 1
-            blocks += bounds.pointee.limits.blocks(forValueBytes: item.valueLength)
+            blocks += account.pointee.limits.blocks(forValueBytes: item.valueLength)
             hashes[state.hash(of: item), default: 0] += 1
         }
-        let use = bounds.use
+        let use = account.use
         if use.items != items { fail("\(use.items) items are counted against the limit, \(items) are there") }
         if use.blocks != blocks { fail("\(use.blocks) blocks are counted against the limit, \(blocks) are there") }
-        let limits = bounds.pointee.limits
+        let limits = account.pointee.limits
         if items > Int64(limits.itemsMax) { fail("\(items) items, and \(limits.itemsMax) are allowed") }
         if limits.isBitmap, blocks > Int64(limits.blocksMax) {
             fail("\(blocks) blocks, and \(limits.blocksMax) are allowed")
         }
         var listed: [UInt64: Int] = [:]
         var count = 0
-        bounds.withRecency { list in
+        account.withRecency { list in
             list.visitAll {
                 listed[$0, default: 0] += $1
                 count += $1

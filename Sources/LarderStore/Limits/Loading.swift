@@ -37,20 +37,20 @@ package enum LoadOutcome: Sendable {
 extension Store {
     /// Begins to note what clients change. Only a limited store can be loaded.
     package func beginLoad() {
-        guard let bounds = state.bounds else { return }
-        let changes = ChangesDuringLoad(itemsMax: bounds.pointee.limits.itemsMax)
-        state.lockWriting(bounds)
-        bounds.pointee.load = changes
-        state.unlockWriting(bounds)
+        guard let account = state.account else { return }
+        let changes = ChangesDuringLoad(itemsMax: account.pointee.limits.itemsMax)
+        state.lockWriting(account)
+        account.pointee.load = changes
+        state.unlockWriting(account)
     }
 
     /// Ends what `beginLoad` began.
     package func endLoad() {
-        guard let bounds = state.bounds else { return }
-        state.lockWriting(bounds)
-        let ended = bounds.pointee.load
-        bounds.pointee.load = nil
-        state.unlockWriting(bounds)
+        guard let account = state.account else { return }
+        state.lockWriting(account)
+        let ended = account.pointee.load
+        account.pointee.load = nil
+        state.unlockWriting(account)
         // Freed here, where no writer waits for it.
         withExtendedLifetime(ended) {}
     }
@@ -67,17 +67,17 @@ extension Session {
         _ key: HashedKey, value: UnsafeRawPointer, valueLength: Int, clientFlags: UInt32, expiry: Int64, uses: Int,
         now: Int64
     ) -> LoadOutcome {
-        guard let bounds = state.bounds else { return .over }
-        lockWriting(bounds)
-        defer { unlockWriting(bounds) }
-        guard let isOver = bounds.pointee.load?.isOver, !isOver else { return .over }
-        guard bounds.pointee.load?.changed.contains(key.hash) == false else { return .changed }
-        let limits = bounds.pointee.limits
+        guard let account = state.account else { return .over }
+        lockWriting(account)
+        defer { unlockWriting(account) }
+        guard let isOver = account.pointee.load?.isOver, !isOver else { return .over }
+        guard account.pointee.load?.changed.contains(key.hash) == false else { return .changed }
+        let limits = account.pointee.limits
         guard key.length <= limits.keyBytesMax, valueLength <= limits.valueBytesMax else { return .noRoom }
         let present = findEvenDead(key)
         let oldBlocks = present.map { limits.blocks(forValueBytes: $0.valueLength) } ?? 0
         let blocks = limits.blocks(forValueBytes: valueLength)
-        guard bounds.haveRoom(items: present == nil ? 1 : 0, blocks: blocks - oldBlocks) else { return .noRoom }
+        guard account.haveRoom(items: present == nil ? 1 : 0, blocks: blocks - oldBlocks) else { return .noRoom }
         let result = storeInArena(
             .set, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry,
             WriteOptions(), now: now)
@@ -92,10 +92,10 @@ extension Session {
     /// - Parameter loaded: hashes of keys.
     /// - Returns: the number of items removed.
     package func removeUnloaded(_ walk: inout ItemWalk, loaded: Set<UInt64>) -> Int {
-        guard let bounds = state.bounds else { return 0 }
-        lockWriting(bounds)
-        defer { unlockWriting(bounds) }
-        guard let load = bounds.pointee.load, !load.isOver else {
+        guard let account = state.account else { return 0 }
+        lockWriting(account)
+        defer { unlockWriting(account) }
+        guard let load = account.pointee.load, !load.isOver else {
             walk.isComplete = true
             return 0
         }

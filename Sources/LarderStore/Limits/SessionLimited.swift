@@ -8,43 +8,43 @@ import Glibc
 extension Session {
     /// Waits between turns, so that whoever holds the lock may wait for this turn's end. Items found
     /// before are no longer valid.
-    func lockWriting(_ bounds: Shared<Bounds>) {
+    func lockWriting(_ account: Shared<LimitAccount>) {
         state.endViews(slot)
-        guard !state.tryLockWriting(bounds) else { return }
+        guard !state.tryLockWriting(account) else { return }
         state.goOffline(slot)
-        state.lockWriting(bounds)
+        state.lockWriting(account)
         state.goOnline(slot)
     }
 
-    func unlockWriting(_ bounds: Shared<Bounds>) { state.unlockWriting(bounds) }
+    func unlockWriting(_ account: Shared<LimitAccount>) { state.unlockWriting(account) }
 
     /// - Parameter now: absolute milliseconds.
-    private func noteChange(_ bounds: Shared<Bounds>, _ key: HashedKey, now: Int64) {
-        noteWrite(bounds, key)
-        guard bounds.pointee.limits.notesLastModified else { return }
-        changeCount(&bounds.pointee.lastModifiedMilliseconds, now - bounds.pointee.lastModifiedMilliseconds)
+    private func noteChange(_ account: Shared<LimitAccount>, _ key: HashedKey, now: Int64) {
+        noteWrite(account, key)
+        guard account.pointee.limits.notesLastModified else { return }
+        changeCount(&account.pointee.lastModifiedMilliseconds, now - account.pointee.lastModifiedMilliseconds)
     }
 
     /// Notes for others that what there is under a key has changed.
-    private func noteWrite(_ bounds: Shared<Bounds>, _ key: HashedKey) {
+    private func noteWrite(_ account: Shared<LimitAccount>, _ key: HashedKey) {
         record(key)
-        if bounds.pointee.load != nil { bounds.pointee.load?.note(key.hash) }
+        if account.pointee.load != nil { account.pointee.load?.note(key.hash) }
     }
 
     @inline(never)
     func storeWithin(
-        _ bounds: Shared<Bounds>, _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer,
+        _ account: Shared<LimitAccount>, _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer,
         valueLength: Int, clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
     ) -> StoreResult {
-        lockWriting(bounds)
-        defer { unlockWriting(bounds) }
+        lockWriting(account)
+        defer { unlockWriting(account) }
         let result = storeLocked(
-            bounds, mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry,
+            account, mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry,
             options, now: now)
         switch result.outcome {
-        case .stored: noteChange(bounds, key, now: now)
+        case .stored: noteChange(account, key, now: now)
         // A set that was refused has dropped the old value.
-        case .tooLarge, .noMemory: if mode == .set { noteWrite(bounds, key) }
+        case .tooLarge, .noMemory: if mode == .set { noteWrite(account, key) }
         default: break
         }
         return result
@@ -52,10 +52,10 @@ extension Session {
 
     /// Under `writing`.
     private func storeLocked(
-        _ bounds: Shared<Bounds>, _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer,
+        _ account: Shared<LimitAccount>, _ mode: WriteMode, _ key: HashedKey, value: UnsafeRawPointer,
         valueLength: Int, clientFlags: UInt32, expiry: Int64, _ options: WriteOptions, now: Int64
     ) -> StoreResult {
-        let limits = bounds.pointee.limits
+        let limits = account.pointee.limits
         guard key.length <= limits.keyBytesMax else { return StoreResult(.tooLarge) }
         var search = RoomSearch()
         while true {
@@ -71,50 +71,50 @@ extension Session {
             // The blocks of what is replaced count as free: the item being written is never in its own way.
             let oldBlocks = present.map { limits.blocks(forValueBytes: $0.valueLength) } ?? 0
             let isShortLived = !isJoined && options.setsExpiry && expiry <= now
-            if isShortLived || bounds.haveRoom(items: present == nil ? 1 : 0, blocks: blocks - oldBlocks) {
+            if isShortLived || account.haveRoom(items: present == nil ? 1 : 0, blocks: blocks - oldBlocks) {
                 let result = storeInArena(
                     mode, key, value: value, valueLength: valueLength, clientFlags: clientFlags, expiry: expiry,
                     options, now: now)
                 guard result.outcome == .noMemory else { return result }
             }
-            guard makeRoom(bounds, &search, sparing: key.hash, now: now) else { return refused(mode, key, .noMemory) }
+            guard makeRoom(account, &search, sparing: key.hash, now: now) else { return refused(mode, key, .noMemory) }
         }
     }
 
     func deleteWithin(
-        _ bounds: Shared<Bounds>, _ key: HashedKey, cas: UInt64?, now: Int64
+        _ account: Shared<LimitAccount>, _ key: HashedKey, cas: UInt64?, now: Int64
     ) -> StoreOutcome {
-        lockWriting(bounds)
-        defer { unlockWriting(bounds) }
+        lockWriting(account)
+        defer { unlockWriting(account) }
         let outcome = deleteInArena(key, cas: cas, now: now)
         switch outcome {
-        case .stored: noteChange(bounds, key, now: now)
+        case .stored: noteChange(account, key, now: now)
         // What is loaded later must not bring back what a client has deleted.
-        case .notFound: if bounds.pointee.load != nil { bounds.pointee.load?.note(key.hash) }
+        case .notFound: if account.pointee.load != nil { account.pointee.load?.note(key.hash) }
         default: break
         }
         return outcome
     }
 
     func touchWithin(
-        _ bounds: Shared<Bounds>, _ key: HashedKey, expiry: Int64, now: Int64
+        _ account: Shared<LimitAccount>, _ key: HashedKey, expiry: Int64, now: Int64
     ) -> StoreOutcome {
-        lockWriting(bounds)
-        defer { unlockWriting(bounds) }
+        lockWriting(account)
+        defer { unlockWriting(account) }
         let outcome = touchInArena(key, expiry: expiry, now: now)
         if outcome == .stored {
-            bounds.withRecency { $0.touch(key.hash) }
-            noteChange(bounds, key, now: now)
+            account.withRecency { $0.touch(key.hash) }
+            noteChange(account, key, now: now)
         }
         return outcome
     }
 
     /// What was found counts as used, where that decides who goes.
     @inline(never)
-    func noteOrder(_ item: Item, _ bounds: Shared<Bounds>) {
-        guard bounds.pointee.limits.purgesLeastRecentlyUsed else { return }
+    func noteOrder(_ item: Item, _ account: Shared<LimitAccount>) {
+        guard account.pointee.limits.purgesLeastRecentlyUsed else { return }
         let hash = state.hash(of: item)
-        bounds.withRecency { $0.touch(hash) }
+        account.withRecency { $0.touch(hash) }
     }
 
     // MARK: Room
@@ -129,24 +129,24 @@ extension Session {
 
     /// Takes the next step to make room; false when there is none left.
     private func makeRoom(
-        _ bounds: Shared<Bounds>, _ search: inout RoomSearch, sparing spared: UInt64, now: Int64
+        _ account: Shared<LimitAccount>, _ search: inout RoomSearch, sparing spared: UInt64, now: Int64
     ) -> Bool {
-        let limits = bounds.pointee.limits
+        let limits = account.pointee.limits
         if !search.isCounted {
             search.isCounted = true
-            changeCount(&bounds.pointee.full, 1)
+            changeCount(&account.pointee.full, 1)
         }
         if !search.hasReclaimed {
             search.hasReclaimed = true
             if reclaimWhatIsDue(now: now) { return true }
         }
-        if limits.purgesLeastRecentlyUsed, let victim = bounds.leastRecent(except: spared) {
-            if !state.dropItems(hash: victim, slot, now: now) { bounds.withRecency { $0.remove(victim) } }
+        if limits.purgesLeastRecentlyUsed, let victim = account.leastRecent(except: spared) {
+            if !state.dropItems(hash: victim, slot, now: now) { account.withRecency { $0.remove(victim) } }
             return true
         }
-        if limits.sweepOnFullMilliseconds > 0, !search.hasSwept, now >= bounds.pointee.sweepAtMilliseconds {
+        if limits.sweepOnFullMilliseconds > 0, !search.hasSwept, now >= account.pointee.sweepAtMilliseconds {
             search.hasSwept = true
-            bounds.pointee.sweepAtMilliseconds = now + limits.sweepOnFullMilliseconds
+            account.pointee.sweepAtMilliseconds = now + limits.sweepOnFullMilliseconds
             if sweepExpired(now: now) { return true }
         }
         if limits.clearsOnFull, !search.hasCleared {

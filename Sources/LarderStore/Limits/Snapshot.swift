@@ -47,20 +47,20 @@ struct Snapshot {
 extension Session {
     /// Begins to keep the values that `takeSnapshot` counts. Only a limited store can.
     package func beginSnapshot() {
-        guard let bounds = state.bounds else { return }
-        let snapshot = Snapshot(items: Int(bounds.use.items))
-        state.lockWriting(bounds)
-        bounds.pointee.snapshot = snapshot
-        state.unlockWriting(bounds)
+        guard let account = state.account else { return }
+        let snapshot = Snapshot(items: Int(account.use.items))
+        state.lockWriting(account)
+        account.pointee.snapshot = snapshot
+        state.unlockWriting(account)
     }
 
     /// Ends what `beginSnapshot` began. Between turns, as that.
     package func endSnapshot() {
-        guard let bounds = state.bounds else { return }
-        state.lockWriting(bounds)
-        let ended = bounds.pointee.snapshot
-        bounds.pointee.snapshot = nil
-        state.unlockWriting(bounds)
+        guard let account = state.account else { return }
+        state.lockWriting(account)
+        let ended = account.pointee.snapshot
+        account.pointee.snapshot = nil
+        state.unlockWriting(account)
         // Freed here, where no writer waits for it.
         withExtendedLifetime(ended) {}
     }
@@ -68,20 +68,20 @@ extension Session {
     /// Steps over one bucket of the index, and calls `body` with each live item in it.
     /// - Parameter body: the number of the item's value, which is kept from now on; nil: it is left out.
     package func takeSnapshot(_ walk: inout ItemWalk, now: Int64, _ body: (Item) -> UInt32?) {
-        guard let bounds = state.bounds else { return walk.isComplete = true }
-        lockWriting(bounds)
-        defer { unlockWriting(bounds) }
-        guard bounds.pointee.snapshot?.isBroken == false else { return walk.isComplete = true }
+        guard let account = state.account else { return walk.isComplete = true }
+        lockWriting(account)
+        defer { unlockWriting(account) }
+        guard account.pointee.snapshot?.isBroken == false else { return walk.isComplete = true }
         withUnsafeTemporaryAllocation(of: Item.self, capacity: ItemWalk.itemsMax) { items in
             guard let items = items.baseAddress else { return }
             for place in 0..<nextItems(&walk, into: items) where !isDead(items[place], now: now) {
-                guard bounds.pointee.snapshot?.hasRoom == true else {
-                    bounds.pointee.snapshot?.breakOff()
+                guard account.pointee.snapshot?.hasRoom == true else {
+                    account.pointee.snapshot?.breakOff()
                     return
                 }
                 let hash = state.hash(of: items[place])
-                guard bounds.pointee.snapshot?.numbers[hash] == nil, let number = body(items[place]) else { continue }
-                bounds.pointee.snapshot?.numbers[hash] = number
+                guard account.pointee.snapshot?.numbers[hash] == nil, let number = body(items[place]) else { continue }
+                account.pointee.snapshot?.numbers[hash] = number
             }
         }
     }
@@ -94,17 +94,17 @@ extension Session {
     package func readSnapshot(
         _ number: UInt32, _ key: HashedKey, offset: Int, into part: UnsafeMutableRawBufferPointer, isLast: Bool
     ) -> Bool {
-        guard let bounds = state.bounds else { return false }
-        lockWriting(bounds)
-        guard bounds.pointee.snapshot?.isBroken == false, !state.isCondemned else {
-            unlockWriting(bounds)
+        guard let account = state.account else { return false }
+        lockWriting(account)
+        guard account.pointee.snapshot?.isBroken == false, !state.isCondemned else {
+            unlockWriting(account)
             return false
         }
-        let copy = bounds.pointee.snapshot?.kept[number]
+        let copy = account.pointee.snapshot?.kept[number]
         // Found under the lock, so that it is the counted one: a later one would have left a copy.
         let item = copy == nil ? findEvenDead(key) : nil
-        if isLast { bounds.pointee.snapshot?.drop(number, key.hash) }
-        unlockWriting(bounds)
+        if isLast { account.pointee.snapshot?.drop(number, key.hash) }
+        unlockWriting(account)
         if let copy {
             guard offset + part.count <= copy.count else { return false }
             part.copyBytes(from: copy[offset..<offset + part.count])

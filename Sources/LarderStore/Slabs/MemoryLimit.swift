@@ -26,7 +26,7 @@ extension Space {
     fileprivate func allow(slabs count: Int) {
         owned.slabsAllowed = count
         owned.withholdingHand = slabCount - 1
-        narrowLanes()
+        narrowOpenSlabs()
         if state.isReady { atomicStore(&process.pointee.nextTickMilliseconds, 0) }
     }
 
@@ -96,20 +96,20 @@ extension Space {
         return !isFree ? Self.workAtOnce : wasUsed ? Self.workOfReturn : 1
     }
 
-    /// Seals open slabs beyond the limit of each lane.
-    private func narrowLanes() {
+    /// Seals open slabs beyond the limit of each session.
+    private func narrowOpenSlabs() {
         for place in 0..<SessionSlot.placesMax {
             guard let session = state.sessionSlot(place) else { return }
-            state.lockLane(session)
+            state.lockOpenSlabs(session)
             session.pointee.openLimit = openLimit(of: session)
             while session.pointee.openCount > session.pointee.openLimit, let place = leastUsed(session) {
                 sealOpenSlab(at: place, session)
             }
-            state.unlockLane(session)
+            state.unlockOpenSlabs(session)
         }
     }
 
-    /// Slabs that a lane may have open.
+    /// Slabs that a session may have open.
     func openLimit(of session: Shared<SessionSlot>) -> Int {
         let isShort = owned.freeSlabs.count < state.slabsInUse / Self.freeShareDivisor
         let limit = isShort ? session.pointee.openLimitWhenShort : session.pointee.openLimitMax
@@ -154,7 +154,7 @@ extension Session {
     package func limitMemory(bytes: Int, now: Int64) -> Bool {
         let slabs = bytes >> Int(state.slabShift)
         let isPossible = state.withSpace(slot) { space in
-            guard state.bounds == nil, slabs >= space.slabsAllowedMin, slabs <= state.slabCount else { return false }
+            guard state.account == nil, slabs >= space.slabsAllowedMin, slabs <= state.slabCount else { return false }
             space.allow(slabs: slabs)
             return true
         }

@@ -1,40 +1,40 @@
 import CLarderArena
 import Glibc
 
-/// What a session keeps beside the arena: its epoch, its lane of open slabs, its counters.
+/// What a session keeps beside the arena: its epoch, its open slabs, its counters.
 struct SessionSlot {
     static let offline = UInt64.max
-    /// Slabs that one lane may keep open.
+    /// Slabs that one session may keep open.
     static let openSlabsMax = 32
     /// Sessions of one store at a time.
     static let sessionsMax = 256
     /// Places of the sessions' table: theirs and the mover's.
     static let placesMax = sessionsMax + 1
 
-    /// How many slabs the lane has open. Under `laneLock`. The first field, since the thread
+    /// How many slabs the session has open. Under `openSlabsLock`. The first field, since the thread
     /// sanitizer takes a change of any field for one of the first, and the others are atomic.
     var openCount = 0
     /// Atomic. The epoch at which the session's turn began; `offline` between turns.
     var epoch: UInt64 = SessionSlot.offline
-    /// Held from reserving blocks until the item is published, and by whoever seals a lane's slabs.
-    var laneLock: UInt32 = 0
+    /// Held from reserving blocks until the item is published, and by whoever seals open slabs.
+    var openSlabsLock: UInt32 = 0
     var isUsed = false
     /// Whether items have come to the index since its density was last looked at. The session's own.
     var mayBeDense = false
-    /// Slabs this lane may keep open. Under `laneLock`.
+    /// Slabs this session may keep open. Under `openSlabsLock`.
     var openLimit = 4
     /// What `openLimit` is, by configuration: while memory is free, and while it is short.
     var openLimitMax = 4
     var openLimitWhenShort = 3
-    /// Counts the items put in the lane. Under `laneLock`.
+    /// Counts the items put in the open slabs. Under `openSlabsLock`.
     var useCount: UInt64 = 0
-    /// The slabs of the lane, the most recently opened last. Under `laneLock`.
+    /// The open slabs, the most recently opened last. Under `openSlabsLock`.
     var open: SharedArray<OpenSlab>
     var counters = StoreCounters()
     /// The run whose item the session took out of the index last; 0: none since it looked. The session's own.
     var emptiedRun: UInt32 = 0
     /// What the write under way may take. The session's own.
-    var offered = OfferedLanding()
+    var committed = CommittedValue()
     /// Where the session notes what it evicts; nil unless somebody wants to know. The session's own.
     var evictionLog: Shared<EvictionLog>?
     /// The keys that the session of a limited store has changed; nil without `recordChanges`. The session's own.
@@ -45,13 +45,13 @@ struct SessionSlot {
     #endif
 }
 
-/// A slab that a lane appends to.
+/// A slab that a session appends to.
 struct OpenSlab {
     var slab: UInt32
     var bucket: TimeBucket
     /// For items that eviction passed over, rather than fresh ones.
     var isKept: Bool
-    /// The lane's `useCount` when an item was last put there.
+    /// The session's `useCount` when an item was last put there.
     var lastUse: UInt64
 }
 
@@ -127,8 +127,8 @@ extension StoreState {
         return oldest
     }
 
-    /// The lane that items are moved to, whichever session moves them: only one does at a time,
-    /// under the space lock, and so has fewer slabs open than a lane for each would.
+    /// The session that items are moved to, whichever session moves them: only one does at a time,
+    /// under the space lock, and so has fewer slabs open than a set for each would.
     var mover: Shared<SessionSlot> {
         // SAFETY: the store puts a slot at place 0 before there is any session.
         sessionSlot(0).unsafelyUnwrapped

@@ -10,36 +10,36 @@ extension Space {
     /// Notes that a slab, or the first of a run of `count`, is to hold new items.
     func beginAge(_ slab: Int, count: Int = 1) {
         owned.slabsWritten += UInt64(count)
-        owned.births[slab] = owned.slabsWritten
-        owned.renewals[slab] = 0
+        owned.youngestWrite[slab] = owned.slabsWritten
+        owned.secondChance[slab] = 0
     }
 
     /// Notes that a slab is to hold items of others, whose age it takes on.
     func beginAgeOfOld(_ slab: Int) {
-        owned.births[slab] = 0
-        owned.renewals[slab] = 0
+        owned.youngestWrite[slab] = 0
+        owned.secondChance[slab] = 0
     }
 
     /// Notes that the large item in a run stays since it is asked for.
-    func renew(_ run: Int) { owned.renewals[run] = owned.slabsWritten }
+    func renew(_ run: Int) { owned.secondChance[run] = owned.slabsWritten }
 
     /// Notes that a slab got an item of another.
     func inheritAge(_ slab: Int, from other: Int) {
-        owned.births[slab] = max(owned.births[slab], owned.births[other])
+        owned.youngestWrite[slab] = max(owned.youngestWrite[slab], owned.youngestWrite[other])
     }
 
     /// 1,023 for what was stored just now, 0 for what was stored an arena's worth of writing ago.
-    func youth(_ slab: Int) -> UInt64 { youth(bornAt: owned.births[slab]) }
+    func youth(_ slab: Int) -> UInt64 { youth(writtenAt: owned.youngestWrite[slab]) }
 
     /// The same since the slab was written or renewed.
     func renewedYouth(_ slab: Int) -> UInt64 {
-        youth(bornAt: max(owned.births[slab], owned.renewals[slab]))
+        youth(writtenAt: max(owned.youngestWrite[slab], owned.secondChance[slab]))
     }
 
-    private func youth(bornAt birth: UInt64) -> UInt64 {
+    private func youth(writtenAt write: UInt64) -> UInt64 {
         // Bounded first: the sequences of a damaged file may lie any distance apart.
         let slabsInUse = UInt64(state.slabsInUse)
-        let age = min(owned.slabsWritten &- birth, slabsInUse)
+        let age = min(owned.slabsWritten &- write, slabsInUse)
         return Self.youthMax - age * Self.youthMax / slabsInUse
     }
 
@@ -53,6 +53,6 @@ extension Space {
     func restoreAges() {
         let last = min(superblock.pointee.slab_sequence, UInt64.max / 2)
         owned.slabsWritten = last
-        for slab in 0..<slabCount { owned.births[slab] = min(slabs[slab].sequence, last) }
+        for slab in 0..<slabCount { owned.youngestWrite[slab] = min(slabs[slab].sequence, last) }
     }
 }

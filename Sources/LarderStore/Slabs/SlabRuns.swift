@@ -87,7 +87,7 @@ extension Space {
         recycleLimbo(session)
         for _ in 0..<Self.windowsTriedMax {
             guard let first = windowLastFreed(count) ?? cheapestWindow(count) else { return nil }
-            if process.pointee.configuration.evicts { chargeWhoStays(first..<first + count) }
+            if process.pointee.configuration.evicts { spendHitsToStay(outside: first..<first + count) }
             if claim(first..<first + count, session, now: now) { return first }
         }
         return nil
@@ -201,7 +201,7 @@ extension Space {
             // An open one may get an item at any moment.
             if state.isEmpty(owner), slabs.state(slab) != .open { return 1 }
             guard process.pointee.configuration.evicts else {
-                return bounds == nil ? nil : compactionCost(slab)
+                return account == nil ? nil : compactionCost(slab)
             }
             let youth = renewedYouth(owner)
             // Whatever has to be emptied, if nothing in it lives, is cheaper than one slab of items.
@@ -222,7 +222,7 @@ extension Space {
         let bytes = form.headerBytes + shape.keyLength + shape.valueLength
         let count = state.slabCount(forBytes: bytes)
         guard
-            let head = takeLanding(shape, form, slabs: count, session)
+            let head = takeCommitted(shape, form, slabs: count, session)
                 ?? claimWindow(count, session, now: now)
         else {
             changeCount(&session.pointee.counters.outOfMemory, 1)
@@ -251,7 +251,7 @@ extension Space {
         changeCount(&session.pointee.counters.liveBlocks, Int64(blocks))
         return Reservation(
             session: session, block: block, blockCount: blocks, cas: shape.cas ?? order, order: order,
-            form: form, holdsLane: false, life: process.pointee.life)
+            form: form, locksOpenSlabs: false, life: process.pointee.life)
     }
 
     fileprivate func finishRun(_ head: Int, block: UInt32, life: UInt32, _ session: Shared<SessionSlot>) {

@@ -53,7 +53,7 @@ extension Space {
             if reclaimed == .holes, evicts { closings += 1 }
         }
         if owned.freeSlabs.count > Self.slabsAhead {
-            if bounds != nil {
+            if account != nil {
                 keepCompact(session, now: now)
             } else {
                 stayInUsedMemory(areItemsLarge: areItemsLarge, session, now: now)
@@ -224,7 +224,7 @@ extension Space {
         case .sealed:
             guard process.pointee.configuration.evicts || state.isEmpty(slab) else {
                 // Nothing may be dropped; where there is room by contract, it can be moved.
-                guard bounds != nil else { return false }
+                guard account != nil else { return false }
                 removeSealed(slab)
                 guard evacuate(slab, .move, session, now: now) else {
                     appendSealed(slab)

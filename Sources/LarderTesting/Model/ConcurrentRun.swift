@@ -64,7 +64,7 @@ package struct ConcurrentRun {
     }
 
     private func work(_ driver: StoreDriver, _ thread: Int) -> String? {
-        driver.landsLargeValues = thread % 2 == 0
+        driver.receivesInPlace = thread % 2 == 0
         var worker = ConcurrentWorker(
             driver: driver, load: load, slabBytes: slabBytes, random: SeededRandom(seed: UInt64(thread)))
         return worker.run(rounds: rounds)

@@ -47,7 +47,7 @@ package final class ModelRun {
     /// Large values are written to their place in the store.
     private let lands: Bool
     /// How many of them were.
-    package private(set) var landedCount = 0
+    package private(set) var incomingCount = 0
     /// Small items only, so that there are enough of them for the index to grow and overflow.
     private let manySmall: Bool
 
@@ -72,7 +72,7 @@ package final class ModelRun {
         slabBytes = store.statistics.slabBytes
         pins = random.once(in: 3)
         lands = random.once(in: 2)
-        for driver in drivers { driver.landsLargeValues = lands }
+        for driver in drivers { driver.receivesInPlace = lands }
         manySmall = random.once(in: 3)
         keys = Self.keys(manySmall: manySmall, &random)
         // Runs, pins and unlucky windows: only in plenty of room does everything fit.
@@ -122,7 +122,7 @@ package final class ModelRun {
         endFormer()
         for pin in pinned { drivers[0].session.unpin(pin.pin) }
         counters = store.statistics.counters
-        landedCount += drivers.reduce(0) { $0 + $1.landedCount }
+        incomingCount += drivers.reduce(0) { $0 + $1.incomingCount }
         return nil
     }
 
@@ -164,7 +164,7 @@ package final class ModelRun {
         do {
             if isKilled { try file.keepImage() }
             let sessions = drivers.count
-            landedCount += drivers.reduce(0) { $0 + $1.landedCount }
+            incomingCount += drivers.reduce(0) { $0 + $1.incomingCount }
             drivers = []
             // The old one has to be gone before the file is opened again.
             store = try Store(StoreConfiguration(memoryBytes: 64 << 10, slabBytes: 1024))
@@ -180,7 +180,7 @@ package final class ModelRun {
             let report = store.recover()
             recoveredItems += report.items
             drivers = try (0..<sessions).map { _ in try StoreDriver(store) }
-            for driver in drivers { driver.landsLargeValues = lands }
+            for driver in drivers { driver.receivesInPlace = lands }
             if report.droppedItems > 0 { return "\(report.droppedItems) items were dropped" }
             if report.items + report.expiredItems > items { return "\(report.items) items of \(items) came back" }
             if file.names != ["store"] { return "the directory has \(file.names)" }
@@ -214,12 +214,12 @@ package final class ModelRun {
             guard let handover = next.handover(of: closed.words) else { return "the numbers were refused" }
             guard store.giveUp() else { return "the store was not given up" }
             next.takeOver(handover, now: now)
-            landedCount += drivers.reduce(0) { $0 + $1.landedCount }
+            incomingCount += drivers.reduce(0) { $0 + $1.incomingCount }
             former = Former(store: store, drivers: drivers, handover: handover, pinned: pinned)
             pinned = []
             store = next
             drivers = try drivers.map { _ in try StoreDriver(next) }
-            for driver in drivers { driver.landsLargeValues = lands }
+            for driver in drivers { driver.receivesInPlace = lands }
             handoverCount += 1
             return store.checkInvariants().first
         } catch {

@@ -22,11 +22,11 @@ package final class StoreDriver {
     package let whole: Store
 
     /// Whether large values are written to their place in the store, where it has one for them, and stored then.
-    package var landsLargeValues = false
+    package var receivesInPlace = false
     /// How many found a place.
-    package private(set) var landedCount = 0
+    package private(set) var incomingCount = 0
     /// A place that a value stopped arriving in.
-    private var idleLanding: Landing?
+    private var idleIncoming: IncomingValue?
 
     package init(_ store: Store) throws {
         whole = store
@@ -53,10 +53,10 @@ package final class StoreDriver {
         _ mode: WriteMode, _ key: [UInt8], _ value: [UInt8], flags: UInt32 = 0, expiry: Int64 = Int64.max,
         cas: UInt64 = 0, now: Int64
     ) -> StoreResult {
-        if landsLargeValues, let landing = land(key.count, value, flags: flags, expiry: expiry, now: now) {
-            landedCount += 1
+        if receivesInPlace, let incoming = receive(key.count, value, flags: flags, expiry: expiry, now: now) {
+            incomingCount += 1
             return store(
-                landing, mode, key, valueLength: value.count, flags: flags, expiry: expiry, cas: cas, now: now)
+                incoming, mode, key, valueLength: value.count, flags: flags, expiry: expiry, cas: cas, now: now)
         }
         return withHashed(key) { key in
             value.withUnsafeBytes { bytes in
@@ -71,47 +71,47 @@ package final class StoreDriver {
     }
 
     /// Writes a value to a place in the store, as it would arrive there, and what follows it; nil when there is none.
-    package func land(
+    package func receive(
         _ keyLength: Int, _ value: [UInt8], flags: UInt32 = 0, expiry: Int64 = Int64.max, now: Int64
-    ) -> Landing? {
+    ) -> IncomingValue? {
         let tail = Array("\r\n".utf8)
         guard
-            let landing = session.landing(
+            let incoming = session.incomingValue(
                 keyLength: keyLength, valueLength: value.count, tailLength: tail.count, clientFlags: flags,
                 expiry: expiry, now: now)
         else { return nil }
-        // SAFETY: the landing has room for as many bytes as were asked for.
+        // SAFETY: the incoming value has room for as many bytes as were asked for.
         (value + tail).withUnsafeBytes { bytes in
-            UnsafeMutableRawBufferPointer(start: landing.value, count: bytes.count).copyMemory(from: bytes)
+            UnsafeMutableRawBufferPointer(start: incoming.value, count: bytes.count).copyMemory(from: bytes)
         }
-        return landing
+        return incoming
     }
 
-    /// Stores a value that has landed.
+    /// Stores a value that was received in place.
     package func store(
-        _ landing: Landing, _ mode: WriteMode, _ key: [UInt8], valueLength: Int, flags: UInt32 = 0,
+        _ incoming: IncomingValue, _ mode: WriteMode, _ key: [UInt8], valueLength: Int, flags: UInt32 = 0,
         expiry: Int64 = Int64.max, cas: UInt64 = 0, acceptsOlder: Bool = false, now: Int64
     ) -> StoreResult {
         var options = WriteOptions()
         if cas != 0 { options.cas = cas }
         options.acceptsOlder = acceptsOlder
         options.setsExpiry = mode != .append && mode != .prepend
-        session.offer(landing)
-        defer { session.withdraw(landing) }
+        session.commit(incoming)
+        defer { session.cancel(incoming) }
         return withHashed(key) { key in
             session.store(
-                mode, key, value: landing.value, valueLength: valueLength, clientFlags: flags, expiry: expiry, options,
+                mode, key, value: incoming.value, valueLength: valueLength, clientFlags: flags, expiry: expiry, options,
                 now: now)
         }
     }
 
     /// Has a value begin to arrive and stop; or, when one has, lets it end.
     package func landForNothing(_ value: [UInt8], now: Int64) {
-        if let idleLanding {
-            session.giveBack(idleLanding)
-            self.idleLanding = nil
+        if let idleIncoming {
+            session.giveBack(idleIncoming)
+            self.idleIncoming = nil
         } else {
-            idleLanding = land(10, value, now: now)
+            idleIncoming = receive(10, value, now: now)
         }
     }
 
@@ -142,8 +142,8 @@ package final class StoreDriver {
         }
     }
 
-    package func revise(_ key: [UInt8], _ revision: Revision, now: Int64) -> StoreOutcome {
-        withHashed(key) { session.revise($0, revision, now: now) }
+    package func revise(_ key: [UInt8], _ marks: ItemMarks, now: Int64) -> StoreOutcome {
+        withHashed(key) { session.revise($0, marks, now: now) }
     }
 
     package func version(_ key: [UInt8], now: Int64) -> UInt64? {

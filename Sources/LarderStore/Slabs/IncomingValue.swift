@@ -1,12 +1,12 @@
 import CLarderArena
 
-// SAFETY: a landing's value has its length in slabs that are nobody else's until it is offered or given back.
+// SAFETY: an incoming value's value has its length in slabs that are nobody else's until it is committed or given back.
 
-/// Where a large value can be put as it arrives: slabs that are nobody else's, at the place that the value has in the item
-/// that is to be made of it. So it need not be copied when it is there.
+/// Where a large value can be put as it arrives: slabs that are nobody else's, at the place that the value has in the
+/// item that is to be made of it. So it need not be copied when it is there.
 ///
-/// It is offered to the write that stores the value, or given back.
-package struct Landing {
+/// It is committed to the write that stores the value, or given back.
+package struct IncomingValue {
     fileprivate let head: Int
     fileprivate let slabCount: Int
     fileprivate let valueOffset: Int
@@ -15,9 +15,9 @@ package struct Landing {
     package let value: UnsafeMutableRawPointer
 }
 
-/// A landing that a session's next write may take.
-struct OfferedLanding {
-    /// Slab 0 is no item's: none is offered.
+/// An incoming value that a session's next write may take.
+struct CommittedValue {
+    /// Slab 0 is no item's: none is committed.
     var head = 0
     var slabCount = 0
     var valueOffset = 0
@@ -26,8 +26,8 @@ struct OfferedLanding {
 }
 
 extension Session {
-    /// A place for a large value that is about to arrive, where that costs no item and much is free; nil for a value that
-    /// has no slabs to itself, and where the store has limits to keep.
+    /// A place for a large value that is about to arrive, where that costs no item and much is free; nil for a value
+    /// that has no slabs to itself, and where the store has limits to keep.
     ///
     /// Nil in a file, too: were it truncated meanwhile, what had arrived would be lost, and nobody would know.
     ///
@@ -35,45 +35,45 @@ extension Session {
     /// - Parameters:
     ///   - tailLength: how many bytes are to be put behind the value, which are no part of it.
     ///   - expiry: absolute milliseconds, `Int64.max` for never.
-    package func landing(
+    package func incomingValue(
         keyLength: Int, valueLength: Int, tailLength: Int, clientFlags: UInt32, expiry: Int64, now: Int64
-    ) -> Landing? {
+    ) -> IncomingValue? {
         let shape = ItemShape(
             keyLength: keyLength, valueLength: valueLength, clientFlags: clientFlags, expiryMilliseconds: expiry,
             fixedBits: state.formBits(keyLength: keyLength))
         let bytes = shape.totalBytes(wideCas: false)
         let count = state.slabCount(forBytes: bytes)
-        guard count > 1, state.bounds == nil, state.checked == 0, expiry > now,
+        guard count > 1, state.account == nil, state.checked == 0, expiry > now,
             bytes <= state.process.pointee.configuration.itemBytesMax,
             state.slabCount(forBytes: bytes + tailLength) == count
         else { return nil }
-        guard let head = state.withSpace(slot, { $0.claimLanding(count, slot, now: now) }) else { return nil }
+        guard let head = state.withSpace(slot, { $0.claimForValue(count, slot, now: now) }) else { return nil }
         let offset = bytes - valueLength
-        return Landing(
+        return IncomingValue(
             head: head, slabCount: count, valueOffset: offset, valueLength: valueLength,
             value: state.address(ofBlock: state.firstBlock(ofSlab: head)) + offset)
     }
 
-    /// Lets the next write take a landing whose value has arrived. `withdraw` comes after that write.
-    package func offer(_ landing: Landing) {
-        slot.pointee.offered = OfferedLanding(
-            head: landing.head, slabCount: landing.slabCount, valueOffset: landing.valueOffset,
-            valueLength: landing.valueLength)
+    /// Lets the next write take an incoming value whose value has arrived. `cancel` comes after that write.
+    package func commit(_ incoming: IncomingValue) {
+        slot.pointee.committed = CommittedValue(
+            head: incoming.head, slabCount: incoming.slabCount, valueOffset: incoming.valueOffset,
+            valueLength: incoming.valueLength)
     }
 
-    /// Gives back a landing that was offered, unless it was taken.
-    package func withdraw(_ landing: Landing) {
-        let isTaken = slot.pointee.offered.isTaken
-        slot.pointee.offered = OfferedLanding()
-        if !isTaken { giveBack(landing) }
+    /// Gives back an incoming value that was committed, unless it was taken.
+    package func cancel(_ incoming: IncomingValue) {
+        let isTaken = slot.pointee.committed.isTaken
+        slot.pointee.committed = CommittedValue()
+        if !isTaken { giveBack(incoming) }
     }
 
-    /// Gives back a landing that was not offered. The session need not be in a turn.
-    package func giveBack(_ landing: Landing) {
+    /// Gives back an incoming value that was not committed. The session need not be in a turn.
+    package func giveBack(_ incoming: IncomingValue) {
         // Whoever holds the lock may wait for this session's turn to end.
         let isInTurn = atomicLoad(&slot.pointee.epoch) != SessionSlot.offline
         if isInTurn { state.goOffline(slot) }
-        Space(locking: state).freeLanding(landing.head, count: landing.slabCount, slot)
+        Space(locking: state).freeIncoming(incoming.head, count: incoming.slabCount, slot)
         if isInTurn { state.goOnline(slot) }
     }
 }
@@ -82,8 +82,8 @@ extension Session {
 extension Space {
     // No kill leaves anything of these, since there are none in a file.
 
-    /// Share of the slabs that landings may take, and that has to be free beside them.
-    private static let landingsDivisor = 8
+    /// Share of the slabs that incoming values may take, and that has to be free beside them.
+    private static let incomingDivisor = 8
     private static let freeBesideDivisor = 32
 }
 
@@ -92,56 +92,56 @@ extension StoreState {
 }
 
 extension Space {
-    fileprivate func claimLanding(
+    fileprivate func claimForValue(
         _ count: Int, _ session: Shared<SessionSlot>, now: Int64
     ) -> Int? {
         recycleLimbo(session)
-        guard owned.landingSlabs + count <= state.slabsInUse / Self.landingsDivisor,
+        guard owned.incomingSlabs + count <= state.slabsInUse / Self.incomingDivisor,
             owned.freeSlabs.count - count >= state.slabsInUse / Self.freeBesideDivisor,
             let head = freeWindow(count), claim(head..<head + count, session, now: now)
         else { return nil }
         // Their memory is in use from now on, whatever comes of the value.
         superblock.pointee.slab_sequence += 1
         for slab in head..<head + count { slabs[slab].sequence = superblock.pointee.slab_sequence }
-        owned.landingSlabs += count
+        owned.incomingSlabs += count
         return head
     }
 
-    /// The head of the landing that the session's write was offered, if the item is what it was made for.
-    func takeLanding(
+    /// The head of the incoming value that the session's write may take, if the item is what it was made for.
+    func takeCommitted(
         _ shape: ItemShape, _ form: ItemForm, slabs count: Int, _ session: Shared<SessionSlot>
     ) -> Int? {
-        let offered = session.pointee.offered
-        guard offered.head != 0, !offered.isTaken, offered.slabCount == count,
-            offered.valueLength == shape.valueLength,
-            offered.valueOffset == form.headerBytes + shape.keyLength
+        let committed = session.pointee.committed
+        guard committed.head != 0, !committed.isTaken, committed.slabCount == count,
+            committed.valueLength == shape.valueLength,
+            committed.valueOffset == form.headerBytes + shape.keyLength
         else { return nil }
-        session.pointee.offered.isTaken = true
-        owned.landingSlabs -= count
-        assert(owned.landingSlabs >= 0)
-        return offered.head
+        session.pointee.committed.isTaken = true
+        owned.incomingSlabs -= count
+        assert(owned.incomingSlabs >= 0)
+        return committed.head
     }
 }
 
 extension StoreState {
-    /// Makes a landing again of a run whose item is not to be, as long as its value may be asked for once more.
-    func giveUpLanding(block: UInt32, blockCount: Int, _ session: Shared<SessionSlot>) -> Bool {
-        let offered = session.pointee.offered
+    /// Makes an incoming value again of a run whose item is not to be, as long as its value may be asked for once more.
+    func giveUpCommitted(block: UInt32, blockCount: Int, _ session: Shared<SessionSlot>) -> Bool {
+        let committed = session.pointee.committed
         let head = slabIndex(ofBlock: block)
-        guard offered.isTaken, offered.head == head else { return false }
+        guard committed.isTaken, committed.head == head else { return false }
         withSpace(session) { space in
             slabs.setLiveBlocks(head, 0)
             changeCount(&session.pointee.counters.liveBlocks, -Int64(blockCount))
-            space.owned.landingSlabs += offered.slabCount
-            session.pointee.offered.isTaken = false
+            space.owned.incomingSlabs += committed.slabCount
+            session.pointee.committed.isTaken = false
         }
         return true
     }
 }
 
 extension Space {
-    fileprivate func freeLanding(_ head: Int, count: Int, _ session: Shared<SessionSlot>) {
-        owned.landingSlabs -= count
+    fileprivate func freeIncoming(_ head: Int, count: Int, _ session: Shared<SessionSlot>) {
+        owned.incomingSlabs -= count
         for slab in head..<head + count {
             resetSlab(slab, session)
             owned.freeSlabs.prepend(slab, owned.links)

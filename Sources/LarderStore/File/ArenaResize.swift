@@ -63,7 +63,7 @@ final class OldArena: Sendable {
 
 /// Carries the items of one arena over to another: all that fit, and if they do not all fit, those that
 /// were found of late, the newest first, and then the others, the newest first.
-struct CarryOver {
+struct ArenaResize {
     let store: Store
     let old: OldArena
     let now: Int64
@@ -91,7 +91,7 @@ struct CarryOver {
         var takesCold = false
     }
 
-    /// - Returns: when a flush is still to fall due; nil when the carrying was stopped.
+    /// - Returns: when a flush is still to fall due; nil when the resize was stopped.
     mutating func run(isStopped: (_ slabsDone: Int) -> Bool) throws(StoreError) -> Int64? {
         let view = old.state(store.state.process)
         let durables = old.durables()
@@ -116,11 +116,11 @@ struct CarryOver {
             if base < Rebuild.numberMax { superblock.pointee.cas_last = max(superblock.pointee.cas_last, base) }
             forEachItem(scan, slab) { kind, item in
                 guard kind == .live else { return note(kind) }
-                let foreign = Session.Foreign(
+                let imported = Session.ImportedItem(
                     item: item, cas: view.cas(of: item), order: view.order(of: item), expiry: view.expiry(of: item))
-                if foreign.order < Rebuild.numberMax { orderLast = max(orderLast, foreign.order) }
+                if imported.order < Rebuild.numberMax { orderLast = max(orderLast, imported.order) }
                 let isWanted = item.frequency > 0 ? slab.takesHot : slab.takesCold
-                if !isWanted || session.adopt(foreign, now: now) == .noRoom { report.leftOutItems += 1 }
+                if !isWanted || session.adopt(imported, now: now) == .noRoom { report.leftOutItems += 1 }
             }
         }
         goOnCounting(from: orderLast)

@@ -13,24 +13,24 @@ extension StoreState {
     ///
     /// - Returns: the number of items beyond the limits. If they must not be dropped, this changes nothing.
     func countRecovered(now: Int64) -> Int {
-        guard let bounds else { return 0 }
+        guard let account else { return 0 }
         var found: [Found] = []
         forEachItem { item, block in
             let hash = hash(of: item)
             found.append(Found(order: order(of: item), hash: hash, block: block))
         }
         found.sort { $0.order > $1.order }
-        let limits = bounds.pointee.limits
+        let limits = account.pointee.limits
         let beyond = takeBeyond(limits, &found)
         guard beyond.isEmpty || limits.dropsItemsBeyond else { return beyond.count }
         for entry in beyond {
             let item = item(ofBlock: entry.block)
             // The item is counted first, because dropping it lowers the count.
-            changeCount(&bounds.pointee.items, 1)
-            changeCount(&bounds.pointee.blocks, limits.blocks(forValueBytes: item.valueLength))
+            changeCount(&account.pointee.items, 1)
+            changeCount(&account.pointee.blocks, limits.blocks(forValueBytes: item.valueLength))
             dropFromIndex(item, entry.hash, mover, now: now)
         }
-        for entry in found.reversed() { bounds.inserted(item(ofBlock: entry.block), entry.hash) }
+        for entry in found.reversed() { account.inserted(item(ofBlock: entry.block), entry.hash) }
         return beyond.count
     }
 

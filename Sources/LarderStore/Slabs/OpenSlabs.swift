@@ -1,9 +1,9 @@
 import CLarderArena
 
-/// A lane is a session's open slabs, one for each time bucket in use: new items are appended there.
+/// A session has a set of open slabs, one for each time bucket in use: new items are appended there.
 ///
-/// Lock order: space, then lane, then bucket. A session holds its lane from reserving blocks until
-/// the item is published, so whoever holds the lane's lock knows that nothing in its slabs is half
+/// Lock order: space, then open slabs, then bucket. A session locks its open slabs from reserving blocks until
+/// the item is published, so whoever holds the lock knows that nothing in the slabs is half
 /// written.
 extension StoreState {
     /// 24 bits of order in an item's header, less a margin for those given out meanwhile.
@@ -19,7 +19,7 @@ extension Space {
 }
 
 extension StoreState {
-    /// Takes blocks for an item. On success the session's lane is locked (unless the item has a run
+    /// Takes blocks for an item. On success the set of open slabs is locked (unless the item has a run
     /// of slabs to itself) until the reservation ends. Items found before are no longer valid.
     func reserve(_ shape: ItemShape, now: Int64, _ session: Shared<SessionSlot>) -> Reservation? {
         endViews(session)
@@ -49,23 +49,23 @@ extension StoreState {
         var bucket =
             preferred ?? TimeBucket(expiry: shape.expiryMilliseconds, now: now, interval: interval, shift: shift)
         while true {
-            lockLane(session)
-            if let reservation = reserveInLane(shape, bucket, kept, session) { return reservation }
+            lockOpenSlabs(session)
+            if let reservation = reserveUnderLock(shape, bucket, kept, session) { return reservation }
             // Half of the places are for coarse buckets, so that they are not all taken by fine ones.
             if session.pointee.openCount >= session.pointee.openLimit / 2, bucket.level >= 0 {
                 let coarse = TimeBucket(
                     expiry: shape.expiryMilliseconds, now: now, interval: interval, shift: 1)
                 let narrowest = narrowestOpen(shape.expiryMilliseconds, levels: 0...coarse.level + 1, kept, session)
-                if let narrowest, let reservation = reserveInLane(shape, narrowest, kept, session) {
+                if let narrowest, let reservation = reserveUnderLock(shape, narrowest, kept, session) {
                     return reservation
                 }
                 bucket = preferred == nil ? narrowest ?? coarse : bucket
                 if session.pointee.openCount >= session.pointee.openLimit, !isOpen(bucket, kept, session) {
                     bucket = bucket.wider(interval)
                 }
-                if let reservation = reserveInLane(shape, bucket, kept, session) { return reservation }
+                if let reservation = reserveUnderLock(shape, bucket, kept, session) { return reservation }
             }
-            unlockLane(session)
+            unlockOpenSlabs(session)
             guard !open(bucket) else { continue }
             return kept ? reserveAnywhere(shape, now: now, session) : nil
         }
@@ -75,17 +75,17 @@ extension StoreState {
     private func reserveAnywhere(_ shape: ItemShape, now: Int64, _ session: Shared<SessionSlot>) -> Reservation? {
         let interval = process.pointee.configuration.bucketWidthMilliseconds
         let coarse = TimeBucket(expiry: shape.expiryMilliseconds, now: now, interval: interval, shift: 1)
-        lockLane(session)
+        lockOpenSlabs(session)
         var level: Int32 = 0
         while level <= coarse.level + 1 {
             if let bucket = narrowestOpen(shape.expiryMilliseconds, levels: level...coarse.level + 1, true, session) {
-                if let reservation = reserveInLane(shape, bucket, true, session) { return reservation }
+                if let reservation = reserveUnderLock(shape, bucket, true, session) { return reservation }
                 level = bucket.level + 1
             } else {
                 break
             }
         }
-        unlockLane(session)
+        unlockOpenSlabs(session)
         return nil
     }
 
@@ -95,7 +95,7 @@ extension StoreState {
         }
     }
 
-    /// The narrowest time bucket open in a lane that an expiry belongs to: better than to seal a slab
+    /// The narrowest time bucket open in a session that an expiry belongs to: better than to seal a slab
     /// that is almost empty for one more bucket.
     private func narrowestOpen(
         _ expiry: Int64, levels: ClosedRange<Int32>, _ kept: Bool, _ session: Shared<SessionSlot>
@@ -111,10 +111,10 @@ extension StoreState {
         return best
     }
 
-    /// Takes blocks of a slab that the lane has open for this time bucket, if there are enough. The lane is
+    /// Takes blocks of a slab that the session has open for this time bucket, if there are enough. The set is
     /// locked.
     @inline(__always)
-    private func reserveInLane(
+    private func reserveUnderLock(
         _ shape: ItemShape, _ bucket: TimeBucket, _ kept: Bool, _ session: Shared<SessionSlot>
     ) -> Reservation? {
         var place = session.pointee.openCount &- 1
@@ -141,7 +141,7 @@ extension StoreState {
         let form = shape.form(wideCas: wideCas)
         let bytes = form.headerBytes &+ shape.keyLength &+ shape.valueLength
         let count = blockCount(forBytes: bytes)
-        assert(slabs.state(number) == .open && atomicLoad(&session.pointee.laneLock) != 0)
+        assert(slabs.state(number) == .open && atomicLoad(&session.pointee.openSlabsLock) != 0)
         let cursor = Int(slab.pointee.cursor_blocks)
         guard cursor &+ count <= blocksPerSlab else { return nil }
         slab.pointee.cursor_blocks = UInt32(truncatingIfNeeded: cursor &+ count)
@@ -153,19 +153,19 @@ extension StoreState {
         session.pointee.open[place].lastUse = session.pointee.useCount
         return Reservation(
             session: session, block: block, blockCount: count, cas: shape.cas ?? order, order: order,
-            form: form, holdsLane: true, life: 0)
+            form: form, locksOpenSlabs: true, life: 0)
     }
 
-    /// Takes blocks of a slab that the lane has open for items of a time bucket, and locks the lane; nil, and the lane is
-    /// not locked, when no such slab has room.
+    /// Takes blocks of a slab that the session has open for items of a time bucket, and locks the set; nil, and the set
+    /// is not locked, when no such slab has room.
     /// - Parameter kept: whether it is for items that are moved, rather than fresh ones.
     @inline(__always)
     func reserveInOpenSlab(
         _ shape: ItemShape, _ bucket: TimeBucket, kept: Bool = false, _ session: Shared<SessionSlot>
     ) -> Reservation? {
-        lockLane(session)
-        if let reservation = reserveInLane(shape, bucket, kept, session) { return reservation }
-        unlockLane(session)
+        lockOpenSlabs(session)
+        if let reservation = reserveUnderLock(shape, bucket, kept, session) { return reservation }
+        unlockOpenSlabs(session)
         return nil
     }
 }
@@ -173,7 +173,7 @@ extension StoreState {
 extension Space {
     // MARK: Under the space lock
 
-    /// Takes blocks for an item that is moved. On success the mover's lane is locked.
+    /// Takes blocks for an item that is moved. On success the mover's set of open slabs is locked.
     func reserveKept(
         _ shape: ItemShape, preferring bucket: TimeBucket?, sparesLastSlab: Bool, now: Int64
     ) -> Reservation? {
@@ -189,7 +189,7 @@ extension Space {
         }
     }
 
-    /// Opens a slab for a time bucket in the session's lane, and seals the one that it replaces.
+    /// Opens a slab for a time bucket for the session, and seals the one that it replaces.
     /// - Parameter first: the item that is to be put there first.
     fileprivate func openSlab(
         for bucket: TimeBucket, kept: Bool, holding first: ItemShape, now: Int64,
@@ -199,8 +199,8 @@ extension Space {
         guard let number = takeFreeSlab(forKept: kept, areItemsLarge: areItemsLarge, session, now: now) else {
             return false
         }
-        state.lockLane(session)
-        defer { state.unlockLane(session) }
+        state.lockOpenSlabs(session)
+        defer { state.unlockOpenSlabs(session) }
         var replaced: Int?
         for place in 0..<session.pointee.openCount
         where session.pointee.open[place].bucket == bucket && session.pointee.open[place].isKept == kept {
@@ -243,17 +243,17 @@ extension Space {
         return true
     }
 
-    /// The place of the lane's slab that was not written to for the longest.
+    /// The place of the open slab that was not written to for the longest.
     func leastUsed(_ session: Shared<SessionSlot>) -> Int? {
         (0..<session.pointee.openCount).min {
             session.pointee.open[$0].lastUse < session.pointee.open[$1].lastUse
         }
     }
 
-    /// Seals the lane's slab at `place`. Under the space lock and the lane's lock.
+    /// Seals the open slab at `place`. Under the space lock and that of the open slabs.
     /// - Parameter isFull: whether an item that was to be put there did not fit.
     func sealOpenSlab(at place: Int, isFull: Bool = false, _ session: Shared<SessionSlot>) {
-        assert(place < session.pointee.openCount && atomicLoad(&session.pointee.laneLock) != 0)
+        assert(place < session.pointee.openCount && atomicLoad(&session.pointee.openSlabsLock) != 0)
         let open = session.pointee.open[place]
         for following in place + 1..<max(place + 1, session.pointee.openCount) {
             session.pointee.open[following - 1] = session.pointee.open[following]
@@ -286,12 +286,12 @@ extension Space {
         slabs.state(slab) == .sealed && slabs[slab].run_slabs == 1
     }
 
-    /// Seals an open slab, whichever lane it is in.
+    /// Seals an open slab, whichever session has it.
     func sealWherever(_ slab: Int) {
         for place in 0..<SessionSlot.placesMax {
             guard let session = state.sessionSlot(place) else { return }
-            state.lockLane(session)
-            defer { state.unlockLane(session) }
+            state.lockOpenSlabs(session)
+            defer { state.unlockOpenSlabs(session) }
             for open in 0..<session.pointee.openCount where Int(session.pointee.open[open].slab) == slab {
                 sealOpenSlab(at: open, session)
                 return
@@ -299,10 +299,10 @@ extension Space {
         }
     }
 
-    /// Seals every open slab of a lane.
-    func sealLane(_ session: Shared<SessionSlot>) {
-        state.lockLane(session)
+    /// Seals every open slab of a session.
+    func sealOpenSlabs(_ session: Shared<SessionSlot>) {
+        state.lockOpenSlabs(session)
         while session.pointee.openCount > 0 { sealOpenSlab(at: 0, session) }
-        state.unlockLane(session)
+        state.unlockOpenSlabs(session)
     }
 }

@@ -5,7 +5,7 @@ import Testing
 @testable import LarderStore
 
 /// Large values that arrive in their place in the store.
-@Suite struct LandingTests {
+@Suite struct IncomingValueTests {
     private static let now: Int64 = 1_700_000_000_000
     private static let slabBytes = 4096
 
@@ -42,7 +42,7 @@ import Testing
     /// All is well, and no memory is kept for values that no longer arrive.
     private func expectNothingHeld() {
         #expect(store.checkInvariants().isEmpty)
-        #expect(store.state.process.pointee.space.pointee.landingSlabs == 0)
+        #expect(store.state.process.pointee.space.pointee.incomingSlabs == 0)
     }
 
     @Test(arguments: [WriteMode.set, .add, .replace, .compareAndSwap])
@@ -53,17 +53,17 @@ import Testing
             cas = driver.turn(Self.now) { $0.store(.set, key, [1], now: Self.now).cas }
         }
         let value = [UInt8].value(10_000, seed: 1)
-        let (landing, result) = try driver.turn(Self.now) { driver in
-            let landing = try #require(
-                driver.land(key.count, value, flags: 7, expiry: Self.now + 5000, now: Self.now))
-            #expect(store.state.process.pointee.space.pointee.landingSlabs == 3)
+        let (incoming, result) = try driver.turn(Self.now) { driver in
+            let incoming = try #require(
+                driver.receive(key.count, value, flags: 7, expiry: Self.now + 5000, now: Self.now))
+            #expect(store.state.process.pointee.space.pointee.incomingSlabs == 3)
             let result = driver.store(
-                landing, mode, key, valueLength: value.count, flags: 7, expiry: Self.now + 5000,
+                incoming, mode, key, valueLength: value.count, flags: 7, expiry: Self.now + 5000,
                 cas: mode == .compareAndSwap ? cas : 0, now: Self.now)
-            return (landing, result)
+            return (incoming, result)
         }
         #expect(result.outcome == .stored)
-        #expect(place(key) == UnsafeRawPointer(landing.value))
+        #expect(place(key) == UnsafeRawPointer(incoming.value))
         let found = driver.turn(Self.now) { $0.find(key, now: Self.now) }
         #expect(found == FoundItem(value: value, clientFlags: 7, expiry: Self.now + 5000, cas: result.cas))
         #expect(driver.turn(Self.now + 5000) { $0.find(key, now: Self.now + 5000) } == nil)
@@ -80,12 +80,12 @@ import Testing
         let key = key(name)
         driver.turn(Self.now) { _ = $0.set(key, [1, 2, 3], now: Self.now) }
         let value = [UInt8].value(10_000, seed: 2)
-        let landing = try driver.turn(Self.now) { driver in
-            let landing = try #require(driver.land(1, value, now: Self.now))
+        let incoming = try driver.turn(Self.now) { driver in
+            let incoming = try #require(driver.receive(1, value, now: Self.now))
             let result = driver.store(
-                landing, mode, key, valueLength: value.count, flags: flags, expiry: expiry, now: Self.now)
+                incoming, mode, key, valueLength: value.count, flags: flags, expiry: expiry, now: Self.now)
             #expect(result.outcome == .stored)
-            return landing
+            return incoming
         }
         let wanted =
             switch mode {
@@ -94,7 +94,7 @@ import Testing
             default: value
             }
         #expect(self.value(of: key) == wanted)
-        #expect(place(key) != UnsafeRawPointer(landing.value))
+        #expect(place(key) != UnsafeRawPointer(incoming.value))
         expectNothingHeld()
     }
 
@@ -106,14 +106,14 @@ import Testing
         if !atTheEnd { setByOther() }
         try driver.turn(Self.now) { driver in
             let value = [UInt8].value(10_000, seed: 3)
-            let landing = try #require(driver.land(key.count, value, now: Self.now))
+            let incoming = try #require(driver.receive(key.count, value, now: Self.now))
             if atTheEnd {
                 store.state.process.pointee.crashHook = { [store] in
                     store.state.process.pointee.crashHook = nil
                     actAsAnotherThread(setByOther)
                 }
             }
-            let result = driver.store(landing, .add, key, valueLength: value.count, now: Self.now)
+            let result = driver.store(incoming, .add, key, valueLength: value.count, now: Self.now)
             #expect(result.outcome == .notStored)
         }
         #expect(value(of: key) == [1])
@@ -126,10 +126,10 @@ import Testing
         driver.turn(Self.now) { _ = $0.set(key, [1], now: Self.now) }
         let value = [UInt8].value(10_000, seed: 4)
         try driver.turn(Self.now) { driver in
-            let landing = try #require(driver.land(key.count, value, now: Self.now))
+            let incoming = try #require(driver.receive(key.count, value, now: Self.now))
             store.state.process.pointee.crashHook = { [store, other] in
                 store.state.process.pointee.crashHook = nil
-                #expect(store.state.process.pointee.space.pointee.landingSlabs == 0, "the write has begun")
+                #expect(store.state.process.pointee.space.pointee.incomingSlabs == 0, "the write has begun")
                 actAsAnotherThread {
                     other.turn(Self.now) { other in
                         _ = other.set(key, [2], now: Self.now)
@@ -141,7 +141,7 @@ import Testing
                 }
             }
             let result = driver.store(
-                landing, .compareAndSwap, key, valueLength: value.count, cas: 1, acceptsOlder: true,
+                incoming, .compareAndSwap, key, valueLength: value.count, cas: 1, acceptsOlder: true,
                 now: Self.now)
             #expect(result.outcome == .stored)
         }
@@ -154,12 +154,12 @@ import Testing
     /// Also between turns, and by a session that is in the middle of one.
     @Test func whatStopsArrivingIsGivenBack() throws {
         let free = store.state.process.pointee.space.pointee.freeSlabs.count
-        let first = try #require(driver.turn(Self.now) { $0.land(3, .value(10_000, seed: 6), now: Self.now) })
+        let first = try #require(driver.turn(Self.now) { $0.receive(3, .value(10_000, seed: 6), now: Self.now) })
         #expect(store.state.process.pointee.space.pointee.freeSlabs.count == free - 3)
         driver.session.giveBack(first)
         #expect(larder_load_u64(&driver.session.slot.pointee.epoch) == SessionSlot.offline)
         try driver.turn(Self.now) { driver in
-            let second = try #require(driver.land(3, .value(10_000, seed: 6), now: Self.now))
+            let second = try #require(driver.receive(3, .value(10_000, seed: 6), now: Self.now))
             // The memory that is there already.
             #expect(second.value == first.value)
             driver.session.giveBack(second)
@@ -171,17 +171,17 @@ import Testing
 
     @Test func nothingLandsThatHasNoSlabsOfItsOwnOrIsNoItem() {
         driver.turn(Self.now) { driver in
-            #expect(driver.land(3, .value(1000, seed: 7), now: Self.now) == nil)
-            #expect(driver.land(3, .value(10_000, seed: 7), expiry: Self.now, now: Self.now) == nil)
-            #expect(driver.land(3, .value(2 << 20, seed: 7), now: Self.now) == nil)
+            #expect(driver.receive(3, .value(1000, seed: 7), now: Self.now) == nil)
+            #expect(driver.receive(3, .value(10_000, seed: 7), expiry: Self.now, now: Self.now) == nil)
+            #expect(driver.receive(3, .value(2 << 20, seed: 7), now: Self.now) == nil)
             // What follows the value would be another slab's.
             let shape = ItemShape(
                 keyLength: 3, valueLength: 2 * Self.slabBytes, clientFlags: 0, expiryMilliseconds: Int64.max)
             let fitting = 4 * Self.slabBytes - shape.totalBytes(wideCas: false)
-            #expect(driver.land(3, .value(fitting - 1, seed: 7), now: Self.now) == nil)
-            let landing = driver.land(3, .value(fitting - 2, seed: 7), now: Self.now)
-            #expect(landing != nil)
-            if let landing { driver.session.giveBack(landing) }
+            #expect(driver.receive(3, .value(fitting - 1, seed: 7), now: Self.now) == nil)
+            let incoming = driver.receive(3, .value(fitting - 2, seed: 7), now: Self.now)
+            #expect(incoming != nil)
+            if let incoming { driver.session.giveBack(incoming) }
         }
         expectNothingHeld()
     }
@@ -191,24 +191,24 @@ import Testing
         let store = try Store(
             StoreConfiguration(memoryBytes: 256 * Self.slabBytes, slabBytes: Self.slabBytes, filePath: file.path))
         let driver = try StoreDriver(store)
-        driver.turn(Self.now) { #expect($0.land(3, .value(10_000, seed: 12), now: Self.now) == nil) }
+        driver.turn(Self.now) { #expect($0.receive(3, .value(10_000, seed: 12), now: Self.now) == nil) }
     }
 
     /// Values that only begin to arrive keep no more than an eighth of the memory, and none that items need.
     @Test func mostOfTheMemoryStaysForOthers() throws {
-        var landings: [Landing] = []
+        var received: [IncomingValue] = []
         try driver.turn(Self.now) { driver in
-            while let landing = driver.land(3, .value(10_000, seed: 8), now: Self.now) {
-                landings.append(landing)
+            while let incoming = driver.receive(3, .value(10_000, seed: 8), now: Self.now) {
+                received.append(incoming)
             }
-            #expect(landings.count == 256 / 8 / 3)
+            #expect(received.count == 256 / 8 / 3)
             let value = [UInt8].value(10_000, seed: 9)
             try #require(driver.set(key("copied"), value, now: Self.now) == .stored)
         }
-        for landing in landings { driver.session.giveBack(landing) }
+        for incoming in received { driver.session.giveBack(incoming) }
         driver.turn(Self.now) { driver in
             for number in 0..<1000 { _ = driver.set(key("\(number)"), .value(2000, seed: 10), now: Self.now) }
-            #expect(driver.land(3, .value(10_000, seed: 8), now: Self.now) == nil)
+            #expect(driver.receive(3, .value(10_000, seed: 8), now: Self.now) == nil)
             #expect(driver.set(key("evicts"), .value(10_000, seed: 8), now: Self.now) == .stored)
         }
         expectNothingHeld()
@@ -219,10 +219,10 @@ import Testing
         let key = key("key")
         let value = [UInt8].value(10_000, seed: 11)
         try driver.turn(Self.now) { driver in
-            let landing = try #require(driver.land(key.count, value, now: Self.now))
+            let incoming = try #require(driver.receive(key.count, value, now: Self.now))
             driver.session.flush()
             #expect(
-                driver.store(landing, .set, key, valueLength: value.count, now: Self.now).outcome == .stored)
+                driver.store(incoming, .set, key, valueLength: value.count, now: Self.now).outcome == .stored)
         }
         #expect(self.value(of: key) == value)
         expectNothingHeld()

@@ -1,11 +1,11 @@
 import LarderEventLoop
 
 /// Where a worker accepts its clients itself.
-final class Entrance: ConnectionSink {
+final class WorkerAcceptor: ConnectionSink {
     private let core: UnsafeMutablePointer<WorkerCore>
     private var acceptor: Acceptor?
 
-    /// The listeners are the entrance's from now on. It is the worker's, and so is the thread that it is used in.
+    /// The listeners are the acceptor's from now on. It is the worker's, and so is the thread that it is used in.
     init(_ core: UnsafeMutablePointer<WorkerCore>, _ listeners: [Listener]) throws(EventLoopError) {
         self.core = core
         let state = core.pointee.context.state

@@ -1,7 +1,7 @@
 import CLarderArena
 import Glibc
 
-// SAFETY: the mutex is part of `Bounds`, which stays where it is until `destroy`.
+// SAFETY: the mutex is part of `LimitAccount`, which stays where it is until `destroy`.
 
 /// What a limited store keeps beside its arena: how much of its limits is taken, to the item and the
 /// block, and the order of use where that decides who goes.
@@ -9,7 +9,7 @@ import Glibc
 /// Whoever changes the store holds `writing`, which is why the numbers are exact with any number of
 /// threads: `store`, `delete`, `touch`, flush and upkeep. It is the first lock of all, and waited for
 /// between turns. Readers do not take it.
-struct Bounds {
+struct LimitAccount {
     let limits: StoreLimits
     var writing = pthread_mutex_t()
     /// Live items and the dead ones that still have their memory. Changed under `writing`.
@@ -28,21 +28,21 @@ struct Bounds {
     /// While a dump is given. Under `writing`.
     var snapshot: Snapshot?
 
-    static func make(_ limits: StoreLimits) throws(StoreError) -> Shared<Bounds> {
-        var bounds = Bounds(limits: limits)
+    static func make(_ limits: StoreLimits) throws(StoreError) -> Shared<LimitAccount> {
+        var account = LimitAccount(limits: limits)
         if limits.purgesLeastRecentlyUsed {
             guard let list = RecencyList(itemsMax: limits.itemsMax) else {
                 throw .mappingFailed(bytes: limits.itemsMax * 40, errno: errno)
             }
-            bounds.recency = list
+            account.recency = list
         }
-        let made = Shared(allocating: bounds)
+        let made = Shared(allocating: account)
         pthread_mutex_init(&made.pointee.writing, nil)
         return made
     }
 }
 
-extension Shared<Bounds> {
+extension Shared<LimitAccount> {
     func destroy() {
         pthread_mutex_destroy(&pointee.writing)
         pointee.recency?.deallocate()
