@@ -77,8 +77,9 @@ test: setup-test ## check the layout, build both ways, warnings being errors, th
 
 # An optimised build uses one core for most of its time. `make test` lets two chains of builds work side by side, each
 # with directories of its own: SwiftPM builds one thing at a time in a directory.
+# Another set of traits has SwiftPM build most of a directory anew, so the build with all traits comes last.
 test-engine: setup-debug
-	@$(MAKE) --no-print-directory -j1 debug test-model test-tsan
+	@$(MAKE) --no-print-directory -j1 test-model test-tsan debug
 
 test-programs: setup
 	@$(MAKE) --no-print-directory -j1 readers generator soak-program
