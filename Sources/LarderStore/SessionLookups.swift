@@ -156,7 +156,7 @@ extension Session {
         larder_prefetch(item)
     }
 
-    /// The item that `prefetch` has fetched, if it is the one, and nobody has written to the bucket since.
+    /// The item that `prefetch` has fetched; nil if it has another key, or a writer has changed the bucket since.
     @inline(__always)
     private func candidate(_ lookup: Shared<Lookup>, _ state: StoreState) -> UnsafeMutableRawPointer? {
         let version = lookup.pointee.version

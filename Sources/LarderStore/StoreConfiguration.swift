@@ -31,7 +31,7 @@ package struct StoreConfiguration: Sendable {
     package var fileSyncSeconds = 0
     /// A file that cannot be used is deleted, instead of being set aside under another name.
     package var deletesBadFile = false
-    /// `Store.recover` is called by whoever opened the store, and not before it is there.
+    /// The program that opened the store calls `Store.recover`, after the store was made.
     package var defersRecovery = false
     /// The time at which a file is opened, in absolute milliseconds; nil: the wall clock's.
     package var openedAtMilliseconds: Int64?

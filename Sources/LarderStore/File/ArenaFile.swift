@@ -41,8 +41,8 @@ struct ArenaFile {
         throw .fileRefused(path: path, .system(errno: EBUSY))
     }
 
-    /// Takes memory that an earlier process has left, or that is empty. Whoever has it made sure that no other process
-    /// uses it: a lock would be that of all who have the descriptor.
+    /// Takes memory that an earlier process has left, or empty memory. The caller makes sure that no other process uses
+    /// it. A lock would not: all processes that have the descriptor share one lock.
     static func kept(_ fd: Int32, _ path: String) throws(StoreError) -> ArenaFile {
         ArenaFile(fd: fd, path: path, isEmpty: try checkKind(fd, path) == 0, isKept: true)
     }

@@ -210,7 +210,7 @@ public enum ReadOutcome<Value> {
 extension ReadOutcome: Equatable where Value: Equatable {}
 extension ReadOutcome: Sendable where Value: Sendable {}
 
-/// What is kept of an item beside its key and its value.
+/// An item's client flags, cas, expiry and stale mark.
 public struct ItemAttributes: Hashable, Sendable {
     /// The flags that a memcached client stored with the value.
     public let clientFlags: UInt32

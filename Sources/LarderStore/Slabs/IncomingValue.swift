@@ -1,9 +1,10 @@
 import CLarderArena
 
-// SAFETY: an incoming value's value has its length in slabs that are nobody else's until it is committed or given back.
+// SAFETY: the slabs of an incoming value have room for its length. No other session uses them until the value is
+// committed or given back.
 
-/// Where a large value can be put as it arrives: slabs that are nobody else's, at the place that the value has in the
-/// item that is to be made of it. So it need not be copied when it is there.
+/// Reserved slabs into which a connection reads a large value. The value lies where its item will have it, so it is not
+/// copied afterwards.
 ///
 /// It is committed to the write that stores the value, or given back.
 package struct IncomingValue {

@@ -3,7 +3,7 @@ import CLarderArena
 /// A session has a set of open slabs, one for each time bucket in use: new items are appended there.
 ///
 /// Lock order: space, then open slabs, then bucket. A session locks its open slabs from reserving blocks until
-/// the item is published, so whoever holds the lock knows that nothing in the slabs is half
+/// the item is published, so while a thread holds the lock, no item in the slabs is half
 /// written.
 extension StoreState {
     /// 24 bits of order in an item's header, less a margin for those given out meanwhile.

@@ -16,7 +16,7 @@ struct SessionSlot {
     var openCount = 0
     /// Atomic. The epoch at which the session's turn began; `offline` between turns.
     var epoch: UInt64 = SessionSlot.offline
-    /// Held from reserving blocks until the item is published, and by whoever seals open slabs.
+    /// Held from reserving blocks until the item is published, and while open slabs are sealed.
     var openSlabsLock: UInt32 = 0
     var isUsed = false
     /// Whether items have come to the index since its density was last looked at. The session's own.
