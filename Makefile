@@ -41,15 +41,17 @@ RELEASE_FLAGS := $(SWIFT_FLAGS) -c release --static-swift-stdlib
 # Traits of the package switch the parts on that only some users need. The client has the default trait. The server
 # needs none of them; tests need all.
 SERVER_TRAITS := --disable-default-traits
-ALL_TRAITS := --enable-all-traits
+# A build with all traits has a directory of its own: SwiftPM removes the checkouts that a build without traits does not
+# use, and would build them all again. `.build/debug` is a link into it.
+ALL_TRAITS := --enable-all-traits --scratch-path .build/all
 SOURCES := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Tests
 VENV := .venv-test
 
 # A crashing test must die at once, not be held up by the backtracer.
-test test-swift test-clients: export SWIFT_BACKTRACE := enable=no
+test test-swift test-store test-server test-libraries test-clients: export SWIFT_BACKTRACE := enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help run build debug test test-swift test-clients test-engine test-programs readers generator floor client-probe qsets-demo database-programs setup setup-debug setup-test install install-built deb deb-built format check lint tidy public-api clean bench compare gates parts expiry hitratio density overwrites replication test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
+.PHONY: help run build debug test test-swift test-store test-server test-libraries test-benchmarks test-clients test-engine test-programs readers generator floor client-probe qsets-demo database-programs setup setup-debug setup-test install install-built deb deb-built format check lint tidy public-api clean bench compare gates parts expiry hitratio density overwrites replication test-model test-tsan fuzz test-fuzz fuzz-merge soak soak-program test-soak
 
 help: ## list these targets
 	@echo "Larder, a memcached-compatible cache server. Targets:"
@@ -65,35 +67,46 @@ build: setup ## build the optimised server: .build/release/larder
 
 debug: setup-debug ## build everything, tests and what stands behind traits too, for debugging: .build/debug/larder
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --build-tests
+	@ln -sfn all/debug .build/debug
 
 test: setup-test ## check the layout, build both ways, warnings being errors, then run every test (what CI runs)
 	@$(MAKE) --no-print-directory -j2 --output-sync=target check build
 	@$(MAKE) --no-print-directory -j2 --output-sync=target test-engine test-programs
 	@$(MAKE) --no-print-directory test-swift
-	@$(MAKE) --no-print-directory test-fuzz
 	@$(MAKE) --no-print-directory test-clients
-	@$(MAKE) --no-print-directory test-soak
-	@$(MAKE) --no-print-directory gates
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-soak gates
 
 # An optimised build uses one core for most of its time. `make test` lets two chains of builds work side by side, each
 # with directories of its own: SwiftPM builds one thing at a time in a directory.
-# Another set of traits has SwiftPM build most of a directory anew, so the build with all traits comes last.
 test-engine: setup-debug
 	@$(MAKE) --no-print-directory -j1 test-model test-tsan debug
 
 test-programs: setup
 	@$(MAKE) --no-print-directory -j1 readers generator soak-program
-	@$(FUZZ_SETTINGS) Tests/Fuzzing/fuzz build
 	$(SWIFT) build $(SWIFT_FLAGS) --package-path Benchmarks --build-tests
+	@JOBS=1 $(MAKE) --no-print-directory test-fuzz
 
-# The tests of the client and of replicas talk to servers and processes within time-outs: one at a time, so that they
-# do not starve each other, nor those that compute for minutes.
+# Three groups of tests, two of them side by side, and each one test at a time. Tests of one process at the same time
+# starve each other: some compute for minutes, others talk to servers within time-outs, and all together took twice as
+# long. The program of the tests is called directly, since `swift test` waits for another one in its directory.
 CLIENT_TESTS := LarderReplicationTests|LarderClientTests|LarderTestServerTests|LarderHummingbirdTests|LarderGRDBTests
+STORE_TESTS := LarderStoreTests
+SWIFT_TESTS := NO_COLOR=1 .build/debug/larderPackageTests.xctest --testing-library swift-testing --no-parallel
 
 test-swift: debug ## run the Swift tests
 	$(PYTHON) Tests/PublicAPI/public_api.py check
-	$(SWIFT) test $(SWIFT_FLAGS) $(ALL_TRAITS) --skip-build --skip "$(CLIENT_TESTS)"
-	$(SWIFT) test $(SWIFT_FLAGS) $(ALL_TRAITS) --skip-build --no-parallel --filter "$(CLIENT_TESTS)"
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-store test-server test-libraries test-benchmarks
+
+test-store:
+	@$(SWIFT_TESTS) --filter "$(STORE_TESTS)"
+
+test-server:
+	@$(SWIFT_TESTS) --skip "$(STORE_TESTS)|$(CLIENT_TESTS)"
+
+test-libraries:
+	@$(SWIFT_TESTS) --filter "$(CLIENT_TESTS)"
+
+test-benchmarks:
 	$(SWIFT) test $(SWIFT_FLAGS) --package-path Benchmarks
 
 test-clients: setup-test build readers generator client-probe qsets-demo database-programs ## run real clients and the container's script against the optimised server
@@ -110,9 +123,11 @@ floor: setup
 
 client-probe: setup-debug
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product client-probe
+	@ln -sfn all/debug .build/debug
 
 qsets-demo: setup-debug ## build the Django example in Swift: .build/debug/qsets-demo --memory
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product qsets-demo
+	@ln -sfn all/debug .build/debug
 
 # `make debug` has built them already, if it came before.
 database-programs: setup-debug ## build server, larder-log and example with the logs of databases: .build/debug/larder
@@ -120,6 +135,7 @@ database-programs: setup-debug ## build server, larder-log and example with the 
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product larder-log
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product replicated-demo
 	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product replication-probe
+	@ln -sfn all/debug .build/debug
 
 setup: ## install what a build needs (libevent, OpenSSL; apt-get, only what is missing)
 	@SWIFT="$(SWIFT)" .ci/setup build
@@ -229,13 +245,13 @@ test-tsan: setup ## run four threads at a store under the thread sanitizer (make
 	.build/tsan/debug/larder-model --rounds $(TSAN_ROUNDS)
 
 fuzz: setup ## let libFuzzer make inputs for all parsers and for whole conversations (make fuzz FUZZ_SECONDS=3600)
-	@$(FUZZ_SETTINGS) FUZZ_SECONDS=$(FUZZ_SECONDS) Tests/Fuzzing/fuzz run
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) Tests/Fuzzing/fuzz run
 
 test-fuzz: setup ## run the fuzz targets on the corpus in Tests/Fuzzing, then 20 seconds each on new inputs
-	@$(FUZZ_SETTINGS) FUZZ_SECONDS=20 Tests/Fuzzing/fuzz run
+	@FUZZ_SECONDS=20 Tests/Fuzzing/fuzz run
 
 fuzz-merge: setup ## rebuild the corpus from itself and from the inputs that make fuzz has found
-	@$(FUZZ_SETTINGS) Tests/Fuzzing/fuzz merge
+	@Tests/Fuzzing/fuzz merge
 
 clean: ## remove what was built, and the Python environment of the tests
 	rm -rf .build Benchmarks/.build $(VENV)
