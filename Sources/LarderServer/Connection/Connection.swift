@@ -94,8 +94,8 @@ struct Connection {
     /// This connection's part of the server's `unreadBytes`.
     var unreadBytesCounted = 0
     /// Neighbours in the worker's list of clients with unread answers, in the order of their last activity.
-    var unreadPrevious: ClientPointer?
-    var unreadNext: ClientPointer?
+    var unreadPrevious: ClientHandle?
+    var unreadNext: ClientHandle?
     /// Bytes in the socket's send buffer at the last check; -1: not checked yet.
     var unsentBytes: Int32 = -1
     /// Steps whose durations are recorded when the answer is sent.

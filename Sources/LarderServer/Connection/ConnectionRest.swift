@@ -36,7 +36,9 @@ extension RestingConnection {
 /// those that ask find what the last one used still in the processor's cache.
 ///
 /// On its address, not on the connection, since whoever asks a value for something may be given a copy of all of it.
-extension UnsafeMutablePointer<Connection> {
+typealias ConnectionHandle = Handle<Connection>
+
+extension ConnectionHandle {
     /// Whether all requests are answered, all answers are sent, and no login is awaited.
     @inline(__always)
     var isAtRest: Bool {
@@ -77,15 +79,12 @@ extension UnsafeMutablePointer<Connection> {
 
 /// The connections that a worker lends to its clients.
 struct ConnectionFreeList {
-    private static let keptMax = 8
-    private let kept: UnsafeMutablePointer<UnsafeMutablePointer<Connection>>
+    private var kept = InlineArray<8, ConnectionHandle?>(repeating: nil)
     private var keptCount = 0
-
-    init() { kept = .allocate(capacity: Self.keptMax) }
 
     /// A connection at rest, for `takeUp`; nil when there is none, and one has to be made.
     @inline(__always)
-    mutating func take() -> UnsafeMutablePointer<Connection>? {
+    mutating func take() -> ConnectionHandle? {
         guard keptCount > 0 else { return nil }
         keptCount &-= 1
         return kept[keptCount]
@@ -93,17 +92,16 @@ struct ConnectionFreeList {
 
     /// Takes a connection back that is at rest; false when there are enough of them, and it has to be freed.
     @inline(__always)
-    mutating func giveBack(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
-        guard keptCount < Self.keptMax else { return false }
+    mutating func giveBack(_ connection: ConnectionHandle) -> Bool {
+        guard keptCount < kept.count else { return false }
         kept[keptCount] = connection
         keptCount &+= 1
         return true
     }
 
     @inline(never)
-    static func make(_ context: borrowing WorkerContext) -> UnsafeMutablePointer<Connection> {
-        let connection = UnsafeMutablePointer<Connection>.allocate(capacity: 1)
-        connection.initialize(to: Connection(number: -1, nil, context))
+    static func make(_ context: borrowing WorkerContext) -> ConnectionHandle {
+        let connection = ConnectionHandle(Connection(number: -1, nil, context))
         // Whoever has to log in says so when it comes.
         connection.pointee.phase = .readingCommand
         return connection
@@ -111,12 +109,8 @@ struct ConnectionFreeList {
 
     /// Ends a connection, whatever state it is in.
     @inline(never)
-    static func free(_ connection: UnsafeMutablePointer<Connection>, _ context: inout WorkerContext) {
+    static func free(_ connection: ConnectionHandle, _ context: inout WorkerContext) {
         connection.pointee.dispose(&context)
-        connection.deinitialize(count: 1)
         connection.deallocate()
     }
-
-    /// Frees the table, which is empty by then.
-    func deallocate() { kept.deallocate() }
 }

@@ -2,50 +2,49 @@ import Glibc
 import LarderEventLoop
 
 /// A UDP socket as the worker that serves it keeps it: at a fixed address, which the event loop knows.
-struct DatagramPort {
+struct DatagramPort: Watched {
     var watch = WatchStorage()
     let socket: DatagramSocket
-    let worker: UnsafeMutablePointer<WorkerCore>
+    let worker: WorkerHandle
     let buffer: UnsafeMutableRawBufferPointer
 
     /// The largest datagram that there is.
     static let bufferBytes = 64 << 10
 }
 
-typealias DatagramPortPointer = UnsafeMutablePointer<DatagramPort>
+typealias DatagramPortHandle = Handle<DatagramPort>
 
 /// SAFETY: the context is the port, whose watch is taken off the loop before it is freed.
 private func datagramsAreReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutableRawPointer?) {
-    guard let port = context?.assumingMemoryBound(to: DatagramPort.self) else { return }
+    guard let port = DatagramPortHandle(context: context) else { return }
     let worker = port.pointee.worker
     worker.beginTurn()
     worker.serveDatagrams(port)
 }
 
-extension UnsafeMutablePointer<WorkerCore> {
+extension WorkerHandle {
     /// Takes a UDP socket in.
     func adopt(_ socket: DatagramSocket) {
         guard let buffer = malloc(DatagramPort.bufferBytes) else {
             Glibc.close(socket.fd)
             return
         }
-        let port = DatagramPortPointer.allocate(capacity: 1)
-        port.initialize(
-            to: DatagramPort(
+        let port = DatagramPortHandle(
+            DatagramPort(
                 socket: socket, worker: self,
                 buffer: UnsafeMutableRawBufferPointer(start: buffer, count: DatagramPort.bufferBytes)))
         pointee.datagramPorts.append(port)
         pointee.connectionTable.set(socket.fd, .datagrams, atMilliseconds: pointee.context.now)
-        let watch = watch(port)
+        let watch = port.watch
         watch.assign(
             to: pointee.loop.takeUnretainedValue(), fd: socket.fd, interest: .read, handler: datagramsAreReady,
-            context: port)
+            context: port.context)
         watch.add()
     }
 
     func closeDatagramPorts() {
         for port in pointee.datagramPorts {
-            watch(port).remove()
+            port.watch.remove()
             pointee.connectionTable.clear(port.pointee.socket.fd)
             Glibc.close(port.pointee.socket.fd)
             free(port.pointee.buffer.baseAddress)
@@ -54,13 +53,8 @@ extension UnsafeMutablePointer<WorkerCore> {
         pointee.datagramPorts = []
     }
 
-    private func watch(_ port: DatagramPortPointer) -> Watch {
-        // SAFETY: the watch is the first thing in a port.
-        Watch(UnsafeMutableRawPointer(port).assumingMemoryBound(to: WatchStorage.self))
-    }
-
     /// Some of the datagrams that wait; the loop calls again while there are more, after other events.
-    fileprivate func serveDatagrams(_ port: DatagramPortPointer) {
+    fileprivate func serveDatagrams(_ port: DatagramPortHandle) {
         let socket = port.pointee.socket
         let buffer = port.pointee.buffer
         for _ in 0..<pointee.context.requestsPerEventMax {

@@ -92,7 +92,7 @@ package final class GuestServer: Sendable {
     /// Has each worker do something at the beginning of a turn, and waits until all have.
     private func perform(
         _ held: [HeldJobs],
-        _ job: @escaping @Sendable (Worker, UnsafeMutablePointer<WorkerCore>) -> Void
+        _ job: @escaping @Sendable (Worker, WorkerHandle) -> Void
     ) {
         let ends = workers.enumerated().map { number, worker in
             let end = Readiness()

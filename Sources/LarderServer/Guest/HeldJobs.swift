@@ -27,7 +27,7 @@ final class HeldJobs: @unchecked Sendable {
     }
 
     /// Does what is handed in, each in a turn of its own, until the end; in the worker's thread.
-    func runAll(_ core: UnsafeMutablePointer<WorkerCore>) {
+    func runAll(_ core: WorkerHandle) {
         while let job = next() {
             job(core)
             core.endTurn()

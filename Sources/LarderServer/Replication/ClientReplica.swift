@@ -6,13 +6,13 @@ extension Client {
 }
 
 /// Clients whose change waits for the log of a replicated cache.
-extension UnsafeMutablePointer<WorkerCore> {
+extension WorkerHandle {
     /// Stops reading from a client until its change is answered.
     @inline(never)
-    func holdWrite(_ client: ClientPointer) {
+    func holdWrite(_ client: ClientHandle) {
         // The answer may have come while earlier answers were sent.
         if client.pointee.connection.pointee.continueWrite(&pointee.context) { return yield(client) }
-        _ = watch(client).wants(read: false, write: false)
+        _ = client.watch.wants(read: false, write: false)
         pointee.heldWrites.append(client)
     }
 
@@ -22,7 +22,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         for client in pointee.heldWrites {
             guard client.pointee.connection.pointee.continueWrite(&pointee.context) else { continue }
             pointee.heldWrites.removeAll { $0 == client }
-            if watch(client).wants(read: true, write: false) { serve(client) } else { close(client) }
+            if client.watch.wants(read: true, write: false) { serve(client) } else { close(client) }
         }
     }
 }

@@ -153,7 +153,7 @@ extension SocketAddress {
     }
 }
 
-extension UnsafeMutablePointer<WorkerCore> {
+extension WorkerHandle {
     /// Lets this loop send the watchdog's messages, so that they end if the loop hangs.
     func beginWatchdog(_ notifier: ServiceNotifier, everyMilliseconds interval: Int) {
         let timer = Timer(on: pointee.loop.takeUnretainedValue()) { notifier.noteLoopIsAlive() }

@@ -5,61 +5,54 @@ import LarderWire
 
 /// A UDP socket that receives the changes of other servers, with the state of the worker that serves it. It has a fixed
 /// address, because the event loop has a pointer to it.
-struct SyncPort {
+struct SyncPort: Watched {
     var watch = WatchStorage()
     let socket: SyncSocket
     let sync: CacheSync
     let cacheNumber: Int
-    let worker: UnsafeMutablePointer<WorkerCore>
+    let worker: WorkerHandle
     let buffer: UnsafeMutableRawBufferPointer
 }
 
-typealias SyncPortPointer = UnsafeMutablePointer<SyncPort>
+typealias SyncPortHandle = Handle<SyncPort>
 
 /// SAFETY: the context is the port, whose watch is taken off the loop before it is freed.
 private func changesAreReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutableRawPointer?) {
-    guard let port = context?.assumingMemoryBound(to: SyncPort.self) else { return }
+    guard let port = SyncPortHandle(context: context) else { return }
     let worker = port.pointee.worker
     worker.beginTurn()
     worker.receiveChanges(port)
 }
 
-extension UnsafeMutablePointer<WorkerCore> {
+extension WorkerHandle {
     /// Serves a socket that receives the changes of other servers for a cache.
     func adopt(_ socket: SyncSocket, of sync: CacheSync, cacheNumber: Int) {
         guard let buffer = malloc(DatagramPort.bufferBytes) else { return }
-        let port = SyncPortPointer.allocate(capacity: 1)
-        port.initialize(
-            to: SyncPort(
+        let port = SyncPortHandle(
+            SyncPort(
                 socket: socket, sync: sync, cacheNumber: cacheNumber, worker: self,
                 buffer: UnsafeMutableRawBufferPointer(start: buffer, count: DatagramPort.bufferBytes)))
         pointee.syncPorts.append(port)
         pointee.connectionTable.set(socket.fd, .datagrams, atMilliseconds: pointee.context.now)
-        let watch = watch(port)
+        let watch = port.watch
         watch.assign(
             to: pointee.loop.takeUnretainedValue(), fd: socket.fd, interest: .read, handler: changesAreReady,
-            context: port)
+            context: port.context)
         watch.add()
     }
 
     func closeSyncPorts() {
         for port in pointee.syncPorts {
-            watch(port).remove()
+            port.watch.remove()
             pointee.connectionTable.clear(port.pointee.socket.fd)
             free(port.pointee.buffer.baseAddress)
-            port.deinitialize(count: 1)
             port.deallocate()
         }
         pointee.syncPorts = []
     }
 
-    private func watch(_ port: SyncPortPointer) -> Watch {
-        // SAFETY: the watch is the first thing in a port.
-        Watch(UnsafeMutableRawPointer(port).assumingMemoryBound(to: WatchStorage.self))
-    }
-
     /// Receives at most `-R` datagrams. If more wait, the loop calls this again after other events.
-    fileprivate func receiveChanges(_ port: SyncPortPointer) {
+    fileprivate func receiveChanges(_ port: SyncPortHandle) {
         let sync = port.pointee.sync
         let buffer = port.pointee.buffer
         pointee.context.select(port.pointee.cacheNumber)

@@ -2,7 +2,7 @@ import LarderEventLoop
 import LarderStore
 import LarderWire
 
-extension UnsafeMutablePointer<WorkerCore> {
+extension WorkerHandle {
     /// Sends the deletes of some flushed keys. A timer sends the next ones after a pause.
     func sendFlushedKeys() {
         guard !pointee.context.flushedKeys.isEmpty else { return }

@@ -3,7 +3,7 @@ import Glibc
 import LarderEventLoop
 
 /// A worker that stops for a take-over. Called in the worker's thread, within a turn.
-extension UnsafeMutablePointer<WorkerCore> {
+extension WorkerHandle {
     /// How long requests in progress have to be finished while no new ones are read.
     private static var finishMilliseconds: Int64 { 10 }
     /// A request without a new byte for so long is not waited for.
@@ -29,7 +29,7 @@ extension UnsafeMutablePointer<WorkerCore> {
             if pointee.yieldedFirst != nil { serveYielded() }
             if !pointee.cutOff.isEmpty { closeCutOff() }
             var polled: [pollfd] = []
-            var busy: [ClientPointer] = []
+            var busy: [ClientHandle] = []
             var next = pointee.clients
             while let client = next {
                 next = client.pointee.next
@@ -44,23 +44,23 @@ extension UnsafeMutablePointer<WorkerCore> {
                 let isWritable = polled[place].revents & Int16(POLLOUT) != 0
                 let ready = (isWritable ? Interest.write : .read).rawValue
                 if client.pointee.tls == nil {
-                    clientIsReady(client.pointee.fd, ready, client)
+                    clientIsReady(client.pointee.fd, ready, client.context)
                 } else {
-                    encryptedClientIsReady(client.pointee.fd, ready, client)
+                    encryptedClientIsReady(client.pointee.fd, ready, client.context)
                 }
             }
         }
     }
 
     /// Whether a client was not closed in the meantime.
-    private func isHere(_ client: ClientPointer) -> Bool {
+    private func isHere(_ client: ClientHandle) -> Bool {
         var next = pointee.clients
         while let candidate = next, candidate != client { next = candidate.pointee.next }
         return next != nil
     }
 
     /// What a client's socket must be ready for so that its request goes on; nil: it has none in progress.
-    private func eventsInProgress(_ client: ClientPointer) -> Int16? {
+    private func eventsInProgress(_ client: ClientHandle) -> Int16? {
         if client.pointee.isYielded || client.pointee.isParked { return nil }
         if client.pointee.isSending { return Int16(client.pointee.tlsState.sendWantsRead ? POLLIN : POLLOUT) }
         guard client.pointee.connection != pointee.resting, client.pointee.connection.pointee.isInRequest,
@@ -81,7 +81,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         var next = pointee.clients
         while let client = next {
             next = client.pointee.next
-            watch(client).remove()
+            client.watch.remove()
             guard let taken = handOver(client) else { continue }
             handed.append(taken)
             close(client)
@@ -97,7 +97,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     /// A client as the other process gets it; nil: it stays here.
-    private func handOver(_ client: ClientPointer) -> HandedClient? {
+    private func handOver(_ client: ClientHandle) -> HandedClient? {
         guard client.pointee.tls == nil, !client.pointee.isSending, !client.pointee.isYielded,
             !client.pointee.isParked
         else { return nil }
@@ -111,7 +111,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     /// Whether a client must log in, and has sent nothing.
-    private func isWaitingForLogin(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+    private func isWaitingForLogin(_ connection: ConnectionHandle) -> Bool {
         connection != pointee.resting && connection.pointee.phase == .loggingIn && connection.pointee.input.count == 0
             && connection.pointee.output.isEmpty && connection.pointee.loginFailures == 0
     }
@@ -143,7 +143,7 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     /// Closes a client. Unread requests are read away before: otherwise the system would drop the answers that are on
     /// their way.
-    private func closeQuietly(_ client: ClientPointer) {
+    private func closeQuietly(_ client: ClientHandle) {
         let piecesMax = 16
         withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 1) { bytes in
             for _ in 0..<piecesMax

@@ -7,10 +7,10 @@ import Synchronization
 
 /// A connection with its socket, as a worker keeps it: at a fixed address, which the event loop
 /// and the worker's lists know.
-struct Client {
+struct Client: Watched {
     var watch = WatchStorage()
     /// The worker's `resting` one as long as nothing is in hand.
-    var connection: UnsafeMutablePointer<Connection>
+    var connection: ConnectionHandle
     var lastActivityMilliseconds: Int64
     var resting: RestingConnection
     let fd: Int32
@@ -18,11 +18,11 @@ struct Client {
     /// nil: the client speaks in the clear.
     var tls: TLSSession?
     var tlsState = TLSState()
-    let worker: UnsafeMutablePointer<WorkerCore>
-    var next: UnsafeMutablePointer<Client>?
-    var previous: UnsafeMutablePointer<Client>?
+    let worker: WorkerHandle
+    var next: ClientHandle?
+    var previous: ClientHandle?
     /// The next one whose turn was cut short.
-    var nextYielded: UnsafeMutablePointer<Client>?
+    var nextYielded: ClientHandle?
     var isYielded = false
     /// Waiting to send; nothing is read meanwhile.
     var isSending = false
@@ -32,29 +32,29 @@ struct Client {
     var loginDeadlineSeconds: Int32 = 0
 }
 
-typealias ClientPointer = UnsafeMutablePointer<Client>
+typealias ClientHandle = Handle<Client>
 
 /// The event loop's call for a client's socket.
 ///
 /// SAFETY: the context is the client, whose watch is taken off the loop before it is freed.
 func clientIsReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutableRawPointer?) {
-    guard let client = context?.assumingMemoryBound(to: Client.self) else { return }
+    guard let client = ClientHandle(context: context) else { return }
     let worker = client.pointee.worker
     worker.beginTurn()
     if client.pointee.isSending, ready & Interest.write.rawValue != 0 {
         guard worker.send(client) else { return }
         worker.uncountUnread(client)
         client.pointee.isSending = false
-        guard worker.watch(client).wants(read: true, write: false) else { return worker.close(client) }
+        guard client.watch.wants(read: true, write: false) else { return worker.close(client) }
         return worker.serve(client)
     }
     if !client.pointee.isYielded { worker.receive(client) }
 }
 
 /// What a worker does with its clients. All of it happens in the worker's thread.
-extension UnsafeMutablePointer<WorkerCore> {
+extension WorkerHandle {
     /// Reads once, and serves what has come.
-    func receive(_ client: ClientPointer) {
+    func receive(_ client: ClientHandle) {
         wake(client)
         guard let room = client.pointee.connection.pointee.inputRoom(&pointee.context), let start = room.baseAddress
         else {
@@ -77,14 +77,14 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     /// As `read`.
     @inline(__always)
-    func receiveBytes(_ client: ClientPointer, _ start: UnsafeMutableRawPointer, _ count: Int) -> Int {
+    func receiveBytes(_ client: ClientHandle, _ start: UnsafeMutableRawPointer, _ count: Int) -> Int {
         if client.pointee.tls != nil { return decrypt(client, start, count) }
         return larder_receive(client.pointee.fd, start, count)
     }
 
     /// Reads what is left in a client's socket when the server stops, and lets the client go
     /// unless a request of its is half-way.
-    func receiveLast(_ client: ClientPointer) {
+    func receiveLast(_ client: ClientHandle) {
         wake(client)
         guard let room = client.pointee.connection.pointee.inputRoom(&pointee.context), let start = room.baseAddress
         else {
@@ -99,7 +99,7 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     /// Gives a client at rest a connection to work with.
     @inline(__always)
-    func wake(_ client: ClientPointer) {
+    func wake(_ client: ClientHandle) {
         guard client.pointee.connection == pointee.resting else { return }
         let connection = pointee.connections.take() ?? ConnectionFreeList.make(pointee.context)
         connection.takeUp(client.pointee.resting, number: client.pointee.fd)
@@ -107,12 +107,12 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     @inline(__always)
-    private func giveBack(_ connection: UnsafeMutablePointer<Connection>) {
+    private func giveBack(_ connection: ConnectionHandle) {
         if !pointee.connections.giveBack(connection) { ConnectionFreeList.free(connection, &pointee.context) }
     }
 
     /// Answers what has arrived.
-    func serve(_ client: ClientPointer) {
+    func serve(_ client: ClientHandle) {
         let action = client.pointee.connection.pointee.advance(&pointee.context)
         if action == .yield { return yield(client) }
         let isAnswered = !client.pointee.connection.pointee.output.isEmpty
@@ -133,11 +133,11 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     /// Leaves a client alone until the store is there.
-    private func park(_ client: ClientPointer) {
+    private func park(_ client: ClientHandle) {
         note(client)
         if pointee.isStopping { return close(client) }
         client.pointee.isParked = true
-        _ = watch(client).wants(read: false, write: false)
+        _ = client.watch.wants(read: false, write: false)
     }
 
     /// The stores have what their files held: whoever waited is served.
@@ -149,20 +149,20 @@ extension UnsafeMutablePointer<WorkerCore> {
             next = client.pointee.next
             guard client.pointee.isParked else { continue }
             client.pointee.isParked = false
-            if watch(client).wants(read: true, write: false) { serve(client) } else { close(client) }
+            if client.watch.wants(read: true, write: false) { serve(client) } else { close(client) }
         }
     }
 
     /// Everything that arrived is answered: the client gives back what it borrowed for it.
     @inline(__always)
-    private func rest(_ client: ClientPointer) {
+    private func rest(_ client: ClientHandle) {
         if client.pointee.tls != nil, waitsForTurn(client) { return }
         settle(client)
     }
 
     /// Gives back what the client borrowed, if nothing is in hand.
     @inline(__always)
-    func settle(_ client: ClientPointer) {
+    func settle(_ client: ClientHandle) {
         let connection = client.pointee.connection
         guard connection.isAtRest else { return wait(client) }
         pointee.connectionTable.set(
@@ -176,7 +176,7 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     /// As far as it arrived: the client keeps what is in hand, and no buffer that holds nothing.
     @inline(never)
-    private func wait(_ client: ClientPointer) {
+    private func wait(_ client: ClientHandle) {
         note(client)
         let connection = client.pointee.connection
         if connection.pointee.phase == .streaming, !pointee.listening.contains(client) {
@@ -189,7 +189,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// Sends what there is. False: not all of it went, and the client is served again when it can
     /// take more, or it is gone.
     @inline(__always)
-    func send(_ client: ClientPointer) -> Bool {
+    func send(_ client: ClientHandle) -> Bool {
         let connection = client.pointee.connection
         guard maySend(client) else {
             close(client, .error)
@@ -206,7 +206,7 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     /// Answers go out whole, nearly always.
     @inline(never)
-    private func sendAll(_ client: ClientPointer) -> Bool {
+    private func sendAll(_ client: ClientHandle) -> Bool {
         while !client.pointee.connection.pointee.output.isEmpty {
             // The store's file may have been changed after these values were found.
             guard maySend(client) else {
@@ -220,12 +220,12 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     @inline(never)
-    private func sendRest(_ client: ClientPointer, _ sent: Int) -> Bool {
+    private func sendRest(_ client: ClientHandle, _ sent: Int) -> Bool {
         wasSent(client, sent) && sendAll(client)
     }
 
     /// What came of one call; false when the client cannot take more, or is gone.
-    private func wasSent(_ client: ClientPointer, _ sent: Int) -> Bool {
+    private func wasSent(_ client: ClientHandle, _ sent: Int) -> Bool {
         if sent > 0 {
             noteSent(client, sent)
             client.pointee.connection.pointee.output.didSend(sent, pointee.context.session)
@@ -241,31 +241,31 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     @inline(__always)
-    private func noteSent(_ client: ClientPointer, _ sent: Int) {
+    private func noteSent(_ client: ClientHandle, _ sent: Int) {
         pointee.context.counters.add(.bytesWritten, Int64(sent))
         // Whoever takes its answers is not silent.
         client.pointee.lastActivityMilliseconds = pointee.context.now
         if client.pointee.connection.pointee.timed.since != 0 { recordTimed(client) }
     }
 
-    private func recordTimed(_ client: ClientPointer) {
+    private func recordTimed(_ client: ClientHandle) {
         client.pointee.connection.pointee.recordTimed(&pointee.context)
     }
 
-    private func sendOnce(_ client: ClientPointer) -> Int {
+    private func sendOnce(_ client: ClientHandle) -> Int {
         if client.pointee.tls != nil { return encrypt(client) }
         return client.pointee.connection.pointee.output.hasSegments ? sendGathered(client) : sendBuffer(client)
     }
 
     @inline(__always)
-    private func sendBuffer(_ client: ClientPointer) -> Int {
+    private func sendBuffer(_ client: ClientHandle) -> Int {
         let buffer = client.pointee.connection.pointee.output.buffer
         return larder_send(client.pointee.fd, buffer.base + buffer.start, buffer.count, Int32(MSG_NOSIGNAL))
     }
 
     /// Bytes of the buffer, and values that lie elsewhere, in one call.
     @inline(never)
-    private func sendGathered(_ client: ClientPointer) -> Int {
+    private func sendGathered(_ client: ClientHandle) -> Int {
         withUnsafeTemporaryAllocation(of: iovec.self, capacity: Output.vectorsMax) { vectors in
             var message = msghdr()
             message.msg_iov = vectors.baseAddress
@@ -276,7 +276,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         }
     }
 
-    private func waitToSend(_ client: ClientPointer) {
+    private func waitToSend(_ client: ClientHandle) {
         let wasSending = client.pointee.isSending
         client.pointee.isSending = true
         note(client)
@@ -287,11 +287,11 @@ extension UnsafeMutablePointer<WorkerCore> {
         guard !wasSending || client.pointee.tls != nil else { return }
         // Every caller leaves the client alone from here on.
         let wantsRead = client.pointee.tlsState.sendWantsRead
-        if !watch(client).wants(read: wantsRead, write: !wantsRead) { close(client) }
+        if !client.watch.wants(read: wantsRead, write: !wantsRead) { close(client) }
     }
 
     /// Puts a client behind the others that have something to do.
-    func yield(_ client: ClientPointer) {
+    func yield(_ client: ClientHandle) {
         client.pointee.isYielded = true
         client.pointee.nextYielded = nil
         if let last = pointee.yieldedLast {
@@ -329,11 +329,6 @@ extension UnsafeMutablePointer<WorkerCore> {
         }
     }
 
-    func watch(_ client: ClientPointer) -> Watch {
-        // SAFETY: the watch is the first thing in a client.
-        Watch(UnsafeMutableRawPointer(client).assumingMemoryBound(to: WatchStorage.self))
-    }
-
     // MARK: Coming and going
 
     /// Takes a client in.
@@ -346,9 +341,8 @@ extension UnsafeMutablePointer<WorkerCore> {
                 return pointee.context.state.connectionLimit.release()
             }
         }
-        let client = ClientPointer.allocate(capacity: 1)
-        client.initialize(
-            to: Client(
+        let client = ClientHandle(
+            Client(
                 connection: pointee.resting, lastActivityMilliseconds: pointee.context.now,
                 resting: RestingConnection(
                     listener.bindingProtocol, cacheNumber: listener.cacheNumber, pointee.context),
@@ -361,10 +355,10 @@ extension UnsafeMutablePointer<WorkerCore> {
         pointee.clients?.pointee.previous = client
         pointee.clients = client
         pointee.clientCount += 1
-        let watch = watch(client)
+        let watch = client.watch
         watch.assign(
             to: pointee.loop.takeUnretainedValue(), fd: fd, interest: .read,
-            handler: tls == nil ? clientIsReady : encryptedClientIsReady, context: client)
+            handler: tls == nil ? clientIsReady : encryptedClientIsReady, context: client.context)
         pointee.connectionTable.set(fd, .new, atMilliseconds: pointee.context.now)
         if pointee.context.isWatched { pointee.context.logArrival(of: fd) }
         if pointee.context.verbosity > 1 {
@@ -376,14 +370,14 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     /// Lets a client go, whatever state it is in.
-    func close(_ client: ClientPointer, _ reason: CloseReason = .normal) {
+    func close(_ client: ClientHandle, _ reason: CloseReason = .normal) {
         if client.pointee.isYielded { removeYielded(client) }
         if !pointee.listening.isEmpty { pointee.listening.removeAll { $0 == client } }
         if !pointee.heldLogins.isEmpty { pointee.heldLogins.removeAll { $0 == client } }
         if !pointee.heldWrites.isEmpty { pointee.heldWrites.removeAll { $0 == client } }
         if !pointee.cutOff.isEmpty { pointee.cutOff.removeAll { $0 == client } }
         if pointee.context.isWatched { pointee.context.logDeparture(of: client.pointee.fd, reason) }
-        watch(client).remove()
+        client.watch.remove()
         let connection = client.pointee.connection
         if connection != pointee.resting {
             if client.pointee.isSending { uncountUnread(client) }
@@ -407,12 +401,11 @@ extension UnsafeMutablePointer<WorkerCore> {
             pointee.clients = client.pointee.next
         }
         pointee.clientCount -= 1
-        client.deinitialize(count: 1)
         client.deallocate()
     }
 
-    private func removeYielded(_ client: ClientPointer) {
-        var previous: ClientPointer?
+    private func removeYielded(_ client: ClientHandle) {
+        var previous: ClientHandle?
         var current = pointee.yieldedFirst
         while let candidate = current, candidate != client {
             previous = candidate
@@ -428,7 +421,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     /// Writes down for `stats conns` what a client is doing.
-    private func note(_ client: ClientPointer) {
+    private func note(_ client: ClientHandle) {
         let state: ConnectionTable.State
         if client.pointee.isSending {
             state = .sending

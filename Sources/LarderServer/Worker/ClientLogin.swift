@@ -5,12 +5,12 @@ import LarderWire
 import Synchronization
 
 /// Clients that must log in: held attempts, and clients that do not log in in time.
-extension UnsafeMutablePointer<WorkerCore> {
+extension WorkerHandle {
     /// Stops reading from a client until the time of its attempt has come.
     @inline(never)
-    func holdLogin(_ client: ClientPointer) {
+    func holdLogin(_ client: ClientHandle) {
         if pointee.isStopping { return close(client) }
-        _ = watch(client).wants(read: false, write: false)
+        _ = client.watch.wants(read: false, write: false)
         pointee.heldLogins.append(client)
         startLoginTimer()
     }
@@ -38,13 +38,13 @@ extension UnsafeMutablePointer<WorkerCore> {
             client.pointee.connection.pointee.continueLogin(now: now, &pointee.context)
             guard client.pointee.connection.pointee.phase != .holdingLogin else { continue }
             pointee.heldLogins.removeAll { $0 == client }
-            if watch(client).wants(read: true, write: false) { serve(client) } else { close(client) }
+            if client.watch.wants(read: true, write: false) { serve(client) } else { close(client) }
         }
         startLoginTimer()
     }
 
     /// Closes a client that has not logged in in time. True if it closed the client.
-    func closeIfLoginIsLate(_ client: ClientPointer, timeoutSeconds: Int) -> Bool {
+    func closeIfLoginIsLate(_ client: ClientHandle, timeoutSeconds: Int) -> Bool {
         guard hasToLogIn(client) else {
             client.pointee.loginDeadlineSeconds = 0
             return false
@@ -60,7 +60,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         return true
     }
 
-    private func hasToLogIn(_ client: ClientPointer) -> Bool {
+    private func hasToLogIn(_ client: ClientHandle) -> Bool {
         let connection = client.pointee.connection
         if connection == pointee.resting { return !client.pointee.resting.isAuthenticated }
         return connection.pointee.phase == .loggingIn || connection.pointee.phase == .holdingLogin
@@ -68,7 +68,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 }
 
-extension UnsafeMutablePointer<Connection> {
+extension ConnectionHandle {
     fileprivate var loginMilliseconds: Int64 { pointee.heldLogin?.milliseconds ?? 0 }
     fileprivate var isWaitingForTurn: Bool { pointee.heldLogin.map { !$0.hadTurn } ?? false }
 }

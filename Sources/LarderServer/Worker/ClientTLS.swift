@@ -21,7 +21,7 @@ struct TLSState {
 ///
 /// SAFETY: as for `clientIsReady`.
 func encryptedClientIsReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutableRawPointer?) {
-    guard let client = context?.assumingMemoryBound(to: Client.self) else { return }
+    guard let client = ClientHandle(context: context) else { return }
     let worker = client.pointee.worker
     worker.beginTurn()
     if client.pointee.tlsState.isShakingHands { return worker.shakeHands(client) }
@@ -30,23 +30,23 @@ func encryptedClientIsReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutabl
         guard worker.send(client) else { return }
         worker.uncountUnread(client)
         client.pointee.isSending = false
-        guard worker.watch(client).wants(read: true, write: false) else { return worker.close(client) }
+        guard client.watch.wants(read: true, write: false) else { return worker.close(client) }
         return worker.serve(client)
     }
     if client.pointee.tlsState.readWantsWrite {
         client.pointee.tlsState.readWantsWrite = false
-        guard worker.watch(client).wants(read: true, write: false) else { return worker.close(client) }
+        guard client.watch.wants(read: true, write: false) else { return worker.close(client) }
     }
     if !client.pointee.isYielded { worker.receive(client) }
 }
 
 /// The transport of clients that speak TLS: the same calls as on a socket, with the same meaning of what they
 /// return. Nothing else of the server knows of it.
-extension UnsafeMutablePointer<WorkerCore> {
+extension WorkerHandle {
     /// How long a client may take over its handshake.
     static var handshakeMillisecondsMax: Int64 { 10_000 }
 
-    func shakeHands(_ client: ClientPointer) {
+    func shakeHands(_ client: ClientHandle) {
         guard let tls = client.pointee.tls else { return }
         var goesOn = true
         switch tls.handshake() {
@@ -59,11 +59,11 @@ extension UnsafeMutablePointer<WorkerCore> {
             client.pointee.tlsState.isShakingHands = false
             client.pointee.lastActivityMilliseconds = pointee.context.now
             if !tls.isResumed { pointee.context.counters.add(.tlsNewSessions) }
-            guard watch(client).wants(read: true, write: false) else { return close(client) }
+            guard client.watch.wants(read: true, write: false) else { return close(client) }
             // What came with the end of the handshake is not in the socket any more.
             return receive(client)
-        case .wantsRead: goesOn = watch(client).wants(read: true, write: false)
-        case .wantsWrite: goesOn = watch(client).wants(read: false, write: true)
+        case .wantsRead: goesOn = client.watch.wants(read: true, write: false)
+        case .wantsWrite: goesOn = client.watch.wants(read: false, write: true)
         case .closed: goesOn = false
         case .failed(let error):
             pointee.context.counters.add(.tlsHandshakeErrors)
@@ -78,7 +78,7 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     /// As `read`: takes as many records as there is room for and as have arrived.
     @inline(never)
-    func decrypt(_ client: ClientPointer, _ start: UnsafeMutableRawPointer, _ count: Int) -> Int {
+    func decrypt(_ client: ClientHandle, _ start: UnsafeMutableRawPointer, _ count: Int) -> Int {
         guard let tls = client.pointee.tls, !client.pointee.tlsState.hasEnded else { return 0 }
         var total = 0
         while total < count {
@@ -90,7 +90,7 @@ extension UnsafeMutablePointer<WorkerCore> {
                 return total > 0 ? total : failWith(EAGAIN)
             case .wantsWrite:
                 client.pointee.tlsState.readWantsWrite = true
-                _ = watch(client).wants(read: true, write: true)
+                _ = client.watch.wants(read: true, write: true)
                 return total > 0 ? total : failWith(EAGAIN)
             case .closed:
                 client.pointee.tlsState.hasEnded = true
@@ -109,7 +109,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// Whether the session has taken bytes from the socket that `decrypt` had no room for, of which the socket will not
     /// tell: then they are read when those have had their turn that wait for one.
     @inline(never)
-    func waitsForTurn(_ client: ClientPointer) -> Bool {
+    func waitsForTurn(_ client: ClientHandle) -> Bool {
         guard let tls = client.pointee.tls, tls.hasPending || client.pointee.tlsState.hasEnded else { return false }
         client.pointee.tlsState.hasInput = true
         yield(client)
@@ -117,7 +117,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     /// Reads those bytes. A turn each, not one within another: the client may have sent more before each is served.
-    func receivePending(_ client: ClientPointer) {
+    func receivePending(_ client: ClientHandle) {
         wake(client)
         guard let room = client.pointee.connection.pointee.inputRoom(&pointee.context), let start = room.baseAddress
         else {
@@ -138,7 +138,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     /// As `sendmsg`: at most one record, made of as many small pieces as fit, or of a part of a large value
     /// where it lies.
     @inline(never)
-    func encrypt(_ client: ClientPointer) -> Int {
+    func encrypt(_ client: ClientHandle) -> Int {
         guard let tls = client.pointee.tls else { return failWith(EPIPE) }
         let outcome: TLSSession.Outcome
         if client.pointee.connection.pointee.output.hasSegments {
@@ -206,7 +206,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         return -1
     }
 
-    private func logFailure(_ what: String, _ error: UInt, _ client: ClientPointer) {
+    private func logFailure(_ what: String, _ error: UInt, _ client: ClientHandle) {
         guard pointee.context.verbosity > 0 else { return }
         StandardError.write("<\(client.pointee.fd) \(what): \(TLSSession.describe(error))", .debug)
     }

@@ -1,10 +1,10 @@
 import Synchronization
 
 /// Memory that half-sent values and long lines hold. All clients together have one limit.
-extension UnsafeMutablePointer<WorkerCore> {
+extension WorkerHandle {
     /// Adds what this worker's half-sent requests hold to what all hold, and makes room if that is
     /// too much.
-    func reportHeldBytes(except current: ClientPointer) {
+    func reportHeldBytes(except current: ClientHandle) {
         let change = pointee.context.heldBytes - pointee.heldBytesReported
         pointee.heldBytesReported = pointee.context.heldBytes
         let state = pointee.context.state
@@ -14,8 +14,8 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     /// Half-sent requests hold more memory than they may: the one that has waited longest goes.
-    private func dropStalestRequest(except current: ClientPointer) {
-        var stalest: ClientPointer?
+    private func dropStalestRequest(except current: ClientHandle) {
+        var stalest: ClientHandle?
         var next = pointee.clients
         while let client = next {
             next = client.pointee.next

@@ -1,10 +1,10 @@
 import LarderStore
 
 /// Answers that are not sent, because another program changed the file of a store after they were begun.
-extension UnsafeMutablePointer<WorkerCore> {
+extension WorkerHandle {
     /// Whether the unsent answers of a client may be sent.
     @inline(__always)
-    func maySend(_ client: ClientPointer) -> Bool {
+    func maySend(_ client: ClientHandle) -> Bool {
         if pointee.context.damages != pointee.damagesSeen { spoilAnswers() }
         return !client.pointee.connection.pointee.output.isSpoiled
     }

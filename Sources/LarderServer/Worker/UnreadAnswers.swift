@@ -6,7 +6,7 @@ import Synchronization
 
 /// Memory that clients hold by not reading their answers: buffers, and copies of values that could not stay in the
 /// arena. All clients together have one limit, and each client has a deadline.
-extension UnsafeMutablePointer<WorkerCore> {
+extension WorkerHandle {
     /// How long a client may read nothing of an answer.
     private static var unreadMillisecondsMax: Int64 { 60_000 }
     /// After this time the socket's send buffer is checked, too.
@@ -14,7 +14,7 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     /// Counts the memory of a client that cannot be sent more now, and makes room if the total is too high. Then copies
     /// the value that may not stay pinned. False if there is no memory for the copy.
-    func countUnread(_ client: ClientPointer) -> Bool {
+    func countUnread(_ client: ClientHandle) -> Bool {
         let connection = client.pointee.connection
         connection.pointee.giveBackEmptyBuffers(&pointee.context)
         let toCopy = connection.pointee.output.briefBytes
@@ -41,9 +41,9 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     /// The client has read everything, or will be closed.
     @inline(never)
-    func uncountUnread(_ client: ClientPointer) { changeUnread(of: client, to: 0) }
+    func uncountUnread(_ client: ClientHandle) { changeUnread(of: client, to: 0) }
 
-    private func changeUnread(of client: ClientPointer, to held: Int) {
+    private func changeUnread(of client: ClientHandle, to held: Int) {
         let before = client.pointee.connection.pointee.unreadBytesCounted
         guard held != before else { return }
         client.pointee.connection.pointee.unreadBytesCounted = held
@@ -56,7 +56,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     // MARK: In the order of their last activity
 
     /// Adds a client to the list. Its place is nearly always the end.
-    private func enlist(_ client: ClientPointer) {
+    private func enlist(_ client: ClientHandle) {
         var previous = pointee.unreadLast
         while let other = previous, other.pointee.lastActivityMilliseconds > client.pointee.lastActivityMilliseconds {
             previous = other.pointee.connection.pointee.unreadPrevious
@@ -72,7 +72,7 @@ extension UnsafeMutablePointer<WorkerCore> {
         if let next { next.pointee.connection.pointee.unreadPrevious = client } else { pointee.unreadLast = client }
     }
 
-    private func unlist(_ client: ClientPointer) {
+    private func unlist(_ client: ClientHandle) {
         let previous = client.pointee.connection.pointee.unreadPrevious
         let next = client.pointee.connection.pointee.unreadNext
         if let previous { previous.pointee.connection.pointee.unreadNext = next } else { pointee.unreadFirst = next }
@@ -82,7 +82,7 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     /// Keeps the order after a client was active.
-    private func reorder(_ client: ClientPointer) {
+    private func reorder(_ client: ClientHandle) {
         guard let next = client.pointee.connection.pointee.unreadNext,
             next.pointee.lastActivityMilliseconds < client.pointee.lastActivityMilliseconds
         else { return }
@@ -91,16 +91,16 @@ extension UnsafeMutablePointer<WorkerCore> {
     }
 
     /// The client to close when unread answers hold too much memory: it has read nothing for longest.
-    private func stalestAnswer(except current: ClientPointer) -> ClientPointer? {
+    private func stalestAnswer(except current: ClientHandle) -> ClientHandle? {
         guard let first = pointee.unreadFirst, first == current else { return pointee.unreadFirst }
         return first.pointee.connection.pointee.unreadNext
     }
 
     /// Frees the memory of a client. The client is closed at the end of the turn, since a caller may be going through a
     /// list of clients.
-    private func cutOff(_ client: ClientPointer) {
+    private func cutOff(_ client: ClientHandle) {
         uncountUnread(client)
-        watch(client).remove()
+        client.watch.remove()
         client.pointee.connection.pointee.dispose(&pointee.context)
         client.pointee.connection.pointee.phase = .closing
         pointee.cutOff.append(client)
@@ -128,7 +128,7 @@ extension UnsafeMutablePointer<WorkerCore> {
 
     /// Closes a client that has read nothing for too long. A client that reads slowly may not make the socket writable,
     /// so the bytes in the send buffer are compared.
-    func closeIfUnread(_ client: ClientPointer, silentMilliseconds silent: Int64) {
+    func closeIfUnread(_ client: ClientHandle, silentMilliseconds silent: Int64) {
         guard silent > Self.unreadMillisecondsDoubtful else { return }
         let unsent = larder_unsent_bytes(client.pointee.fd)
         let before = client.pointee.connection.pointee.unsentBytes

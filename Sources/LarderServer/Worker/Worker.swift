@@ -14,23 +14,23 @@ struct WorkerCore: ~Copyable {
     /// What clients use while they have something in hand.
     var connections = ConnectionFreeList()
     /// What a client at rest has for a connection: one with nothing in it, which nobody ever changes.
-    let resting: UnsafeMutablePointer<Connection>
-    var clients: ClientPointer?
+    let resting: ConnectionHandle
+    var clients: ClientHandle?
     /// Of those that hold unread answers, the one that was active longest ago, and the one that was last.
-    var unreadFirst: ClientPointer?
-    var unreadLast: ClientPointer?
+    var unreadFirst: ClientHandle?
+    var unreadLast: ClientHandle?
     var clientCount = 0
-    var yieldedFirst: ClientPointer?
-    var yieldedLast: ClientPointer?
+    var yieldedFirst: ClientHandle?
+    var yieldedLast: ClientHandle?
     /// Clients whose attempt to log in waits for its time, the timer for the next of them, and clients that wait for a
     /// log.
-    var heldLogins: [ClientPointer] = []
+    var heldLogins: [ClientHandle] = []
     var loginTimer: Timer?
-    var heldWrites: [ClientPointer] = []
+    var heldWrites: [ClientHandle] = []
     /// Clients whose unread answers were dropped, to be closed at the end of the turn.
-    var cutOff: [ClientPointer] = []
+    var cutOff: [ClientHandle] = []
     /// Clients whose answer goes on when there is more to tell.
-    var listening: [ClientPointer] = []
+    var listening: [ClientHandle] = []
     var isInTurn = false
     /// How many events came in the last turn after its first.
     var furtherEvents = 0
@@ -43,15 +43,17 @@ struct WorkerCore: ~Copyable {
     var stopDeadlineMilliseconds: Int64 = 0
     /// Where records of TLS are put together; nil until one is.
     var recordBuffer: UnsafeMutableRawBufferPointer?
-    var datagramPorts: [DatagramPortPointer] = []
-    var syncPorts: [SyncPortPointer] = []
+    var datagramPorts: [DatagramPortHandle] = []
+    var syncPorts: [SyncPortHandle] = []
     /// Sends the remaining keys of a flush to other servers.
     var flushTimer: Timer?
     /// Of the only worker: what takes its clients in.
     var acceptor: WorkerAcceptor?
 }
 
-extension UnsafeMutablePointer<WorkerCore> {
+typealias WorkerHandle = Handle<WorkerCore>
+
+extension WorkerHandle {
     /// Reads the clock and begins a turn, unless one is under way.
     @inline(__always)
     func beginTurn() {
@@ -82,7 +84,7 @@ extension UnsafeMutablePointer<WorkerCore> {
 
 /// The upkeep of all caches, those that nobody asks anything of included: begun by a tick, and gone on
 /// with between looks at the sockets, a slice at a time.
-extension UnsafeMutablePointer<WorkerCore> {
+extension WorkerHandle {
     var hasUpkeep: Bool { pointee.cacheToMaintain < pointee.context.cacheCount }
 
     /// Caches that have nothing to do are looked at in one go.
@@ -128,7 +130,7 @@ final class Worker: Sendable {
     }
 
     /// Something that is done in the worker's thread.
-    typealias Job = @Sendable (UnsafeMutablePointer<WorkerCore>) -> Void
+    typealias Job = @Sendable (WorkerHandle) -> Void
 
     /// Starts the thread; returns when it is ready to take clients, or why it cannot.
     func start() throws(StartupError) {
@@ -210,17 +212,16 @@ final class Worker: Sendable {
         defer { extendLifetime(watch) }
         if number == 0, !watch.isComplete { state.reportUnwatchedFiles() }
         let loop: EventLoop
-        let core = UnsafeMutablePointer<WorkerCore>.allocate(capacity: 1)
+        let core: WorkerHandle
         do {
             loop = try EventLoop()
             let context = try WorkerContext(state, number: number)
             let resting = ConnectionFreeList.make(context)
-            core.initialize(
-                to: WorkerCore(
+            core = WorkerHandle(
+                WorkerCore(
                     context: context, loop: Unmanaged.passUnretained(loop),
                     connectionTable: state.connectionTable, resting: resting))
         } catch {
-            core.deallocate()
             return readiness.fail(.worker("\(error)"))
         }
         do {
@@ -242,15 +243,13 @@ final class Worker: Sendable {
         while let connection = core.pointee.connections.take() {
             ConnectionFreeList.free(connection, &core.pointee.context)
         }
-        core.pointee.connections.deallocate()
         ConnectionFreeList.free(core.pointee.resting, &core.pointee.context)
         free(core.pointee.recordBuffer?.baseAddress)
-        core.deinitialize(count: 1)
         core.deallocate()
         ended.store(true, ordering: .relaxed)
     }
 
-    private func turn(_ core: UnsafeMutablePointer<WorkerCore>, _ loop: EventLoop) {
+    private func turn(_ core: WorkerHandle, _ loop: EventLoop) {
         let processors = Int(larder_available_processors())
         let isCrowded = processors > 0 && state.settings.threadCount > processors
         while !core.pointee.isStopping || core.pointee.clients != nil {
@@ -271,7 +270,7 @@ final class Worker: Sendable {
         }
     }
 
-    private func awake(_ core: UnsafeMutablePointer<WorkerCore>) {
+    private func awake(_ core: WorkerHandle) {
         core.beginTurn()
         adoptArrivals(core)
         let sockets = datagramSockets.withLock { sockets in
@@ -292,7 +291,7 @@ final class Worker: Sendable {
         if stops.load(ordering: .acquiring), !core.pointee.isStopping { beginStop(core) }
     }
 
-    private func adoptArrivals(_ core: UnsafeMutablePointer<WorkerCore>) {
+    private func adoptArrivals(_ core: WorkerHandle) {
         let arrived = arrivals.withLock { arrivals in
             let taken = arrivals
             arrivals.removeAll(keepingCapacity: true)
@@ -302,7 +301,7 @@ final class Worker: Sendable {
     }
 
     /// Lets all clients go, those among them that nobody has looked at yet. Called in the worker's thread.
-    func closeClients(_ core: UnsafeMutablePointer<WorkerCore>) {
+    func closeClients(_ core: WorkerHandle) {
         adoptArrivals(core)
         core.closeCutOff()
         while let client = core.pointee.clients { core.close(client) }
@@ -310,7 +309,7 @@ final class Worker: Sendable {
 
     /// Once a second, and on an idle server too: expired memory comes back, and clients that stand
     /// still are let go.
-    private func tick(_ core: UnsafeMutablePointer<WorkerCore>) {
+    private func tick(_ core: WorkerHandle) {
         core.beginTurn()
         core.pointee.cacheToMaintain = 0
         if core.pointee.context.pool.shrink() { larder_trim_malloc() }
@@ -332,7 +331,7 @@ final class Worker: Sendable {
             if client.pointee.isParked { continue }
             if loginTimeout > 0, core.closeIfLoginIsLate(client, timeoutSeconds: loginTimeout) { continue }
             if client.pointee.tlsState.isShakingHands {
-                if silent > UnsafeMutablePointer<WorkerCore>.handshakeMillisecondsMax {
+                if silent > WorkerHandle.handshakeMillisecondsMax {
                     core.pointee.context.counters.add(.tlsHandshakeErrors)
                     core.close(client)
                 }
@@ -355,14 +354,14 @@ final class Worker: Sendable {
     }
 
     /// Whether memcached's idle timeout means a client: one on TCP, between values, that takes its answers.
-    private func isIdle(_ client: ClientPointer) -> Bool {
+    private func isIdle(_ client: ClientHandle) -> Bool {
         let phase = client.pointee.connection.pointee.phase
         return !client.pointee.isUnixSocket && !client.pointee.isSending
             && (phase == .readingCommand || phase == .loggingIn)
     }
 
     /// What has been received is answered; clients with nothing in hand are let go at once.
-    private func beginStop(_ core: UnsafeMutablePointer<WorkerCore>) {
+    private func beginStop(_ core: WorkerHandle) {
         core.pointee.isStopping = true
         core.pointee.acceptor?.close()
         core.closeDatagramPorts()

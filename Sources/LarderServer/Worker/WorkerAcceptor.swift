@@ -2,11 +2,11 @@ import LarderEventLoop
 
 /// Where a worker accepts its clients itself.
 final class WorkerAcceptor: ConnectionSink {
-    private let core: UnsafeMutablePointer<WorkerCore>
+    private let core: WorkerHandle
     private var acceptor: Acceptor?
 
     /// The listeners are the acceptor's from now on. It is the worker's, and so is the thread that it is used in.
-    init(_ core: UnsafeMutablePointer<WorkerCore>, _ listeners: [Listener]) throws(EventLoopError) {
+    init(_ core: WorkerHandle, _ listeners: [Listener]) throws(EventLoopError) {
         self.core = core
         let state = core.pointee.context.state
         acceptor = try Acceptor(
