@@ -151,13 +151,6 @@ package struct Session: ~Copyable {
         if let account = self.state.account { noteOrder(item, account) }
     }
 
-    /// Whether `markUsed` changes anything.
-    @inline(__always)
-    func useIsNew(_ item: Item) -> Bool {
-        let state = item.state
-        return used(state) != state || self.state.account != nil
-    }
-
     @inline(__always)
     private func used(_ old: UInt8) -> UInt8 {
         (old & ItemState.frequencyMask >= state.frequencyMax ? old : old &+ 1) | ItemState.fetched

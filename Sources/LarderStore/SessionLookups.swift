@@ -52,6 +52,29 @@ package struct Lookup {
     package var hashedKey: HashedKey { HashedKey(bytes: key, length: keyLength, hash: hash) }
 }
 
+/// Whether `Session.markUsed` would change anything. A loop over many keys holds it in registers.
+private struct UseCount {
+    /// Uses from which an item's count stays.
+    private let countMax: UInt8
+    /// States of items that were found before whose count stays; 0: every use is new.
+    private let span: UInt8
+
+    @inline(__always)
+    init(_ state: StoreState) {
+        countMax = state.frequencyMax
+        span = state.account == nil ? ItemState.fetched &- countMax : 0
+    }
+
+    /// Whether the item was not found yet, or its count is not full, or its use is noted for a limit.
+    @inline(__always)
+    func isNew(_ item: Item) -> Bool {
+        let state = UInt8(truncatingIfNeeded: item.head >> 8)
+        // Below `fetched` if the item was found before.
+        let count = (state ^ ItemState.fetched) & (ItemState.fetched | ItemState.frequencyMask)
+        return count &- countMax >= span
+    }
+}
+
 extension Session {
     /// Looks for many keys at once: what a later key needs of memory is fetched while an earlier one is
     /// compared. What is answered is to be marked by `markUsed`.
@@ -67,13 +90,14 @@ extension Session {
             return lookUpAttentively(lookups, count: count, wantsCas: wantsCas, now: now)
         }
         let buckets = atomicLoad(&state.superblock.pointee.bucket_count)
+        let uses = UseCount(state)
         if count == 1 {
-            prepare(lookups.at(0), state, buckets)
-            lookUp(lookups.at(0), nil, state, buckets, now)
+            prepare(lookups.at(0), state.addresses, state.hashSeed, buckets)
+            lookUp(lookups.at(0), nil, state, buckets, uses, now)
         } else {
             prefetch(lookups, count, state, buckets)
             for place in 0..<count {
-                lookUp(lookups.at(place), candidate(lookups.at(place), state), state, buckets, now)
+                lookUp(lookups.at(place), candidate(lookups.at(place), state), state, buckets, uses, now)
             }
         }
         guard wantsCas else { return }
@@ -89,7 +113,7 @@ extension Session {
         for place in 0..<count {
             let lookup = lookups.at(place)
             let buckets = atomicLoad(&state.superblock.pointee.bucket_count)
-            prepare(lookup, state, buckets)
+            prepare(lookup, state.addresses, state.hashSeed, buckets)
             lookup.pointee.value = nil
             lookup.pointee.isDead = false
             let found =
@@ -101,7 +125,7 @@ extension Session {
                 #endif
                 continue
             }
-            lookUp(lookup, found, state, buckets, now)
+            lookUp(lookup, found, state, buckets, UseCount(state), now)
             if wantsCas, lookup.pointee.value != nil { lookup.pointee.cas = state.cas(of: Item(found)) }
         }
     }
@@ -112,7 +136,7 @@ extension Session {
         let lookups = SharedArray(lookups, count: count)
         let buckets = atomicLoad(&state.superblock.pointee.bucket_count)
         if count == 1 {
-            prepare(lookups.at(0), state, buckets).prefetch()
+            prepare(lookups.at(0), state.addresses, state.hashSeed, buckets).prefetch()
         } else {
             prefetch(lookups, count, state, buckets)
         }
@@ -122,28 +146,29 @@ extension Session {
     private func prefetch(
         _ lookups: SharedArray<Lookup>, _ count: Int, _ state: StoreState, _ buckets: UInt64
     ) {
+        let (addresses, seed) = (state.addresses, state.hashSeed)
         for place in 0..<count {
-            prepare(lookups.at(place), state, buckets).prefetch()
+            prepare(lookups.at(place), addresses, seed, buckets).prefetch()
         }
-        for place in 0..<count { prefetch(lookups.at(place), state) }
+        for place in 0..<count { prefetch(lookups.at(place), addresses) }
     }
 
     /// Hashes a key, and finds its bucket.
     @inline(__always) @discardableResult
     private func prepare(
-        _ lookup: Shared<Lookup>, _ state: StoreState, _ buckets: UInt64
+        _ lookup: Shared<Lookup>, _ addresses: StoreState.Addresses, _ seed: UInt64, _ buckets: UInt64
     ) -> Shared<larder_bucket> {
-        let hash = KeyHash.hash(lookup.pointee.key, count: lookup.pointee.keyLength, seed: state.hashSeed)
+        let hash = KeyHash.hash(lookup.pointee.key, count: lookup.pointee.keyLength, seed: seed)
         lookup.pointee.hash = hash
         lookup.pointee.tag = KeyHash.tag(hash)
-        let bucket = state.bucketAddress(state.bucketNumber(hash, count: buckets))
+        let bucket = addresses.ofBucket(StoreState.bucketNumber(hash, count: buckets))
         lookup.pointee.bucket = bucket
         return bucket
     }
 
     /// Fetches the first item of the bucket, which is near, that has the key's tag.
     @inline(__always)
-    private func prefetch(_ lookup: Shared<Lookup>, _ state: StoreState) {
+    private func prefetch(_ lookup: Shared<Lookup>, _ addresses: StoreState.Addresses) {
         // SAFETY: the first round has put a bucket there.
         let bucket = lookup.pointee.bucket.unsafelyUnwrapped
         lookup.pointee.version = bucket.version
@@ -151,7 +176,7 @@ extension Session {
         lookup.pointee.base = nil
         guard mask != 0 else { return }
         let slot = UInt32(truncatingIfNeeded: mask.trailingZeroBitCount)
-        let item = state.address(ofBlock: bucket.block(slot))
+        let item = addresses.ofBlock(bucket.block(slot))
         lookup.pointee.base = item
         larder_prefetch(item)
     }
@@ -170,7 +195,7 @@ extension Session {
     @inline(__always)
     private func lookUp(
         _ lookup: Shared<Lookup>, _ candidate: UnsafeMutableRawPointer?, _ state: StoreState,
-        _ buckets: UInt64, _ now: Int64
+        _ buckets: UInt64, _ uses: UseCount, _ now: Int64
     ) {
         let keyLength = lookup.pointee.keyLength
         lookup.pointee.value = nil
@@ -189,23 +214,23 @@ extension Session {
         }
         let item = Item(found, foundBy: slot)
         let form = item.form
-        // Most items have neither expiry nor flags, nor a value of 64 KB.
-        if form.rawValue & (ItemForm.expires.rawValue | ItemForm.clientFlags.rawValue | ItemForm.longValue.rawValue)
-            == 0
-        {
+        // Most items have no expiry, nor a value of 64 KB.
+        if form.rawValue & (ItemForm.expires.rawValue | ItemForm.longValue.rawValue) == 0 {
             lookup.pointee.valueLength = Int(item.head >> 48)
-            lookup.pointee.clientFlags = 0
+            lookup.pointee.clientFlags =
+                form.rawValue & ItemForm.clientFlags.rawValue == 0
+                // The flags of an item without expiry lie where an expiry would.
+                ? 0 : item.base.load(fromByteOffset: form.expiryOffset, as: UInt32.self)
         } else {
             lookup.pointee.isDead = state.isDead(item, now: now)
             if lookup.pointee.isDead { return }
             lookup.pointee.valueLength = item.valueLength
             lookup.pointee.clientFlags = item.clientFlags
         }
-        let headerBytes = Int(truncatingIfNeeded: larder_header_bytes(form.rawValue))
-        lookup.pointee.value = UnsafeRawPointer(found) + (headerBytes &+ keyLength)
+        lookup.pointee.value = UnsafeRawPointer(found) + (form.headerLength &+ keyLength)
         lookup.pointee.base = found
         lookup.pointee.isMarked = item.hasMetaState
-        lookup.pointee.isUseNew = useIsNew(item)
+        lookup.pointee.isUseNew = uses.isNew(item)
     }
 
     /// Marks the item that a lookup has found as asked for. To be called where it is answered, if `isUseNew`.

@@ -91,6 +91,7 @@ public final class Store: Sendable {
         } else if wasReady {
             state.superblock.pointee.clean = 1
         }
+        state.deallocate()
     }
 
     /// Writes the superblock and the slab table of an empty arena.

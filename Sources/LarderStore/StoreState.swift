@@ -3,50 +3,75 @@ import Glibc
 
 /// Pointers into one arena and to the state of its process: all that the store's parts share.
 ///
-/// A trivial value: passing it on costs no reference counting on the hot path. `Store` owns what
+/// A pointer and no more: passing it on costs one register, and no reference counting on the hot path. `Store` owns what
 /// it points to and outlives every session.
 ///
 /// SAFETY: `@unchecked Sendable` because the memory behind it is shared by design. What several
 /// threads change is changed by the atomics of `larder_arena.h`, under a bucket's lock, under a
 /// lock of open slabs, or under `process.pointee.spaceLock`; each field says which.
 struct StoreState: @unchecked Sendable {
-    let base: UnsafeMutableRawPointer
-    let superblock: Shared<larder_superblock>
-    let slabs: SlabTable
-    let directory: SharedArray<UInt32>
-    let process: Shared<ProcessState>
-    let blockShift: UInt32
-    let slabShift: UInt32
-    let slabCount: Int
-    let blocksPerSlab: Int
-    let hashSeed: UInt64
+    /// None of it changes after `init`.
+    private struct Parts {
+        let base: UnsafeMutableRawPointer
+        let superblock: Shared<larder_superblock>
+        let slabs: SlabTable
+        let directory: SharedArray<UInt32>
+        let process: Shared<ProcessState>
+        let account: Shared<LimitAccount>?
+        let blockShift: UInt32
+        let slabShift: UInt32
+        let slabCount: Int
+        let blocksPerSlab: Int
+        let hashSeed: UInt64
+        let checked: UInt8
+        let frequencyMax: UInt8
+    }
+    private let parts: Shared<Parts>
+
+    @inline(__always) var base: UnsafeMutableRawPointer { parts.pointee.base }
+    @inline(__always) var superblock: Shared<larder_superblock> { parts.pointee.superblock }
+    @inline(__always) var slabs: SlabTable { parts.pointee.slabs }
+    @inline(__always) var directory: SharedArray<UInt32> { parts.pointee.directory }
+    @inline(__always) var process: Shared<ProcessState> { parts.pointee.process }
+    @inline(__always) var blockShift: UInt32 { parts.pointee.blockShift }
+    @inline(__always) var slabShift: UInt32 { parts.pointee.slabShift }
+    @inline(__always) var slabCount: Int { parts.pointee.slabCount }
+    @inline(__always) var blocksPerSlab: Int { parts.pointee.blocksPerSlab }
+    @inline(__always) var hashSeed: UInt64 { parts.pointee.hashSeed }
     /// In files `ItemForm.checked`, else 0: the bit of items with a checksum.
-    let checked: UInt8
+    @inline(__always) var checked: UInt8 { parts.pointee.checked }
     /// Where items and blocks are counted against limits; nil: the memory is the limit.
-    let account: Shared<LimitAccount>?
+    @inline(__always) var account: Shared<LimitAccount>? { parts.pointee.account }
     /// Hits that an item keeps count of.
-    let frequencyMax: UInt8
+    @inline(__always) var frequencyMax: UInt8 { parts.pointee.frequencyMax }
 
     /// - Parameter hashSeed: the superblock's, unless that is not to be trusted.
     init(
         base: UnsafeMutableRawPointer, geometry: Geometry, process: Shared<ProcessState>,
         hashSeed: UInt64? = nil
     ) {
-        self.base = base
-        superblock = Shared(base.assumingMemoryBound(to: larder_superblock.self))
-        slabs = SlabTable((base + geometry.slabTableOffset).assumingMemoryBound(to: larder_slab.self))
-        directory = SharedArray(
-            (base + geometry.directoryOffset).assumingMemoryBound(to: UInt32.self), count: geometry.slabCount)
-        self.process = process
-        blockShift = UInt32(geometry.blockShift)
-        slabShift = UInt32(geometry.slabShift)
-        slabCount = geometry.slabCount
-        blocksPerSlab = geometry.blocksPerSlab
-        self.hashSeed = hashSeed ?? superblock.pointee.hash_seed
-        checked = process.pointee.configuration.filePath == nil ? 0 : ItemForm.checked.rawValue
-        account = process.pointee.account
-        frequencyMax = process.pointee.configuration.isSizeAware ? ItemState.frequencyMask : 3
+        let superblock = Shared(base.assumingMemoryBound(to: larder_superblock.self))
+        // It shares no cache line with anything that changes.
+        let bytes = (MemoryLayout<Parts>.stride + 127) & ~127
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 128)
+        parts = Shared(memory.bindMemory(to: Parts.self, capacity: 1))
+        parts.pointer.initialize(
+            to: Parts(
+                base: base, superblock: superblock,
+                slabs: SlabTable((base + geometry.slabTableOffset).assumingMemoryBound(to: larder_slab.self)),
+                directory: SharedArray(
+                    (base + geometry.directoryOffset).assumingMemoryBound(to: UInt32.self),
+                    count: geometry.slabCount),
+                process: process, account: process.pointee.account, blockShift: UInt32(geometry.blockShift),
+                slabShift: UInt32(geometry.slabShift), slabCount: geometry.slabCount,
+                blocksPerSlab: geometry.blocksPerSlab, hashSeed: hashSeed ?? superblock.pointee.hash_seed,
+                checked: process.pointee.configuration.filePath == nil ? 0 : ItemForm.checked.rawValue,
+                frequencyMax: process.pointee.configuration.isSizeAware ? ItemState.frequencyMask : 3))
     }
+
+    /// Frees what `init` has made, and nothing of the arena or the process. No thread may use the value, or a copy of it,
+    /// afterwards.
+    func deallocate() { parts.deallocate() }
 
     /// Between two stores after which a kill would leave something different: tests open what a file holds
     /// here. Nothing in an optimised build.

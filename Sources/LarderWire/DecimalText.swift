@@ -102,12 +102,6 @@ package enum DecimalText {
 
     private static var asciiZeros: UInt64 { 0x3030_3030_3030_3030 }
 
-    /// As `write`; quicker for numbers of up to eight digits.
-    @inline(__always)
-    static func writeLong(_ value: UInt32, at out: UnsafeMutablePointer<UInt8>) -> Int {
-        value < 100_000_000 ? writeEight(UInt64(value), at: out) : write(UInt64(value), at: out)
-    }
-
     /// The digits of a number below 10^8, one in each byte, the first in the lowest.
     ///
     /// Two numbers of four digits become four of two, and these eight of one. Each has a part of the word of its own, so
@@ -123,36 +117,73 @@ package enum DecimalText {
         return tens | (pairs &- tens &* 10) &<< 8
     }
 
-    /// As `write`; quicker for numbers of up to four digits.
+    /// As `write`; quicker for client flags, of which most have one digit or five.
+    ///
+    /// - Parameter out: room for `lengthMax` bytes. Up to eight bytes are written, whatever the length.
     @inline(__always)
-    static func writeShort(_ value: Int, at out: UnsafeMutablePointer<UInt8>) -> Int {
-        guard value < 10_000 else { return write(UInt64(truncatingIfNeeded: value), at: out) }
-        // SAFETY: four bytes at most, and pairs below 100.
-        let pairs = digitPairs.utf8Start
-        let number = UInt32(truncatingIfNeeded: value)
-        if number < 10 {
-            out[0] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: number)
-            return 1
-        }
-        if number < 100 {
-            copyPair(pairs, number, to: out)
-            return 2
-        }
-        let high = number / 100
-        if high < 10 {
-            out[0] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: high)
-            copyPair(pairs, number &- high &* 100, to: out + 1)
-            return 3
-        }
-        copyPair(pairs, high, to: out)
-        copyPair(pairs, number &- high &* 100, to: out + 2)
-        return 4
+    static func writeFlags(_ value: UInt32, at out: UnsafeMutablePointer<UInt8>) -> Int {
+        guard value &- 10_000 < 90_000 else { return writeOtherFlags(value, at: out) }
+        // The value divided by 10,000, with 32 bits behind the point: 2^32 / 10,000 is 429,496.73, and rounded up it is
+        // exact enough for five digits. What is behind the point, a hundredfold, has the next two digits before it.
+        let first = UInt64(value) &* 429_497
+        let second = (first & 0xffff_ffff) &* 100
+        let third = (second & 0xffff_ffff) &* 100
+        let digits =
+            first &>> 32 | 0x30 | UInt64(pair(second &>> 32)) &<< 8 | UInt64(pair(third &>> 32)) &<< 24
+        UnsafeMutableRawPointer(out).storeBytes(of: digits.littleEndian, as: UInt64.self)
+        return 5
     }
 
+    @inline(never)
+    private static func writeOtherFlags(_ value: UInt32, at out: UnsafeMutablePointer<UInt8>) -> Int {
+        value < 10_000 ? writeLine(Int(value), at: out) : write(UInt64(value), at: out)
+    }
+
+    /// As `write`, and a line end behind the digits, which is not counted; quicker for numbers of up to four digits.
+    ///
+    /// - Parameter out: room for `lengthMax` bytes and two more. Eight bytes are written at least.
     @inline(__always)
-    private static func copyPair(_ pairs: UnsafePointer<UInt8>, _ number: UInt32, to out: UnsafeMutablePointer<UInt8>) {
-        let pair = UnsafeRawPointer(pairs + Int(number) &* 2).loadUnaligned(as: UInt16.self)
-        UnsafeMutableRawPointer(out).storeBytes(of: pair, as: UInt16.self)
+    static func writeLine(_ value: Int, at out: UnsafeMutablePointer<UInt8>) -> Int {
+        let number = UInt64(truncatingIfNeeded: value)
+        let text: UInt64
+        let count: Int
+        if number < 1000, number >= 100 {
+            let high = (number &* 5243) &>> 19
+            text = high | 0x0a0d_0000_30 | UInt64(pair(number &- high &* 100)) &<< 8
+            count = 3
+        } else if number < 10 {
+            text = number | 0x0a_0d30
+            count = 1
+        } else if number < 100 {
+            text = UInt64(pair(number)) | 0x0a0d_0000
+            count = 2
+        } else if number < 10_000 {
+            let high = number / 100
+            text = UInt64(pair(high)) | UInt64(pair(number &- high &* 100)) &<< 16 | 0x0a0d_0000_0000
+            count = 4
+        } else {
+            return writeLongLine(number, at: out)
+        }
+        // SAFETY: the caller has promised eight bytes and more.
+        UnsafeMutableRawPointer(out).storeBytes(of: text.littleEndian, as: UInt64.self)
+        return count
+    }
+
+    @inline(never)
+    private static func writeLongLine(_ value: UInt64, at out: UnsafeMutablePointer<UInt8>) -> Int {
+        let count = write(value, at: out)
+        out[count] = UInt8(ascii: "\r")
+        out[count &+ 1] = UInt8(ascii: "\n")
+        return count
+    }
+
+    /// Two digits, the first in the lower byte.
+    @inline(__always)
+    private static func pair(_ number: UInt64) -> UInt16 {
+        // SAFETY: every caller has a number below 100, and the table has 100 pairs.
+        let place = Int(truncatingIfNeeded: number) &* 2
+        return UInt16(
+            littleEndian: UnsafeRawPointer(digitPairs.utf8Start).loadUnaligned(fromByteOffset: place, as: UInt16.self))
     }
 
     /// How many digits `value` has in decimal: 1 to `lengthMax`.
@@ -237,24 +268,23 @@ package enum DecimalText {
         return (value, position &- start)
     }
 
-    /// The number that the first bytes of a word spell, the first byte the lowest, and how many digits it has; nil where
-    /// all eight are digits.
+    /// The number that stands between a space, the word's lowest byte, and a byte that is no digit, and how many bytes both
+    /// have together, 2 to 7; nil for anything but a space and one to six digits.
     ///
     /// Neighbours are joined, then pairs, then fours: https://lemire.me/blog/2022/01/21/swar-explained-parsing-eight-digits
     @inline(__always)
-    static func leadingDigits(of word: UInt64) -> (value: UInt64, count: Int)? {
-        let digits = word ^ asciiZeros
-        // A byte that is no digit is ten or more: with 118 added its highest bit is set. What the sum carries is only in
-        // the bytes behind it.
-        let others = (digits &+ 0x7676_7676_7676_7676 | digits) & 0x8080_8080_8080_8080
-        guard others != 0 else { return nil }
-        let count = others.trailingZeroBitCount &>> 3
-        // Zeros come in front of the digits. Shifted in two steps, since 64 bits at once would be none.
-        let padded = (digits &<< UInt64(truncatingIfNeeded: 56 &- count &* 8)) &<< 8
+    static func number(behindSpace word: UInt64) -> (value: Int, length: Int)? {
+        // A digit becomes its value, and the space 0. Of what else there may be, only `:` to `?` come below 16.
+        let digits = word ^ 0x3030_3030_3030_3020
+        let others = digits & 0xf0f0_f0f0_f0f0_f0ff
+        let length = others.trailingZeroBitCount &>> 3
+        guard others != 0, length > 1 else { return nil }
+        let padded = digits &<< UInt64(truncatingIfNeeded: 64 &- length &* 8)
+        guard (padded &+ 0x0606_0606_0606_0606) & 0xf0f0_f0f0_f0f0_f0f0 == 0 else { return nil }
         let pairs = padded &* 10 &+ padded &>> 8
         let low = (pairs & 0xff_0000_00ff) &* (100 &+ 1_000_000 &<< 32)
         let high = (pairs &>> 16 & 0xff_0000_00ff) &* (1 &+ 10_000 &<< 32)
-        return ((low &+ high) &>> 32, count)
+        return (Int(truncatingIfNeeded: (low &+ high) &>> 32), length)
     }
 
     @inline(__always)

@@ -100,27 +100,6 @@ import Testing
         }
     }
 
-    /// Every number of up to seven digits that is sent as client flags or exptime is read as eight bytes at once.
-    @Test func leadingDigitsOfAWord() {
-        let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SeededRandom(seed: seed)
-        for turn in 0..<20_000 {
-            let value = random.next() % [10, 1000, 100_000, 10_000_000][turn % 4]
-            // Any bytes may follow, a digit excepted.
-            var bytes = Array("\(value)".utf8)
-            let count = bytes.count
-            var next = UInt8(truncatingIfNeeded: random.next())
-            if (0x30...0x39).contains(next) { next ^= 0x40 }
-            bytes.append(next)
-            while bytes.count < 8 { bytes.append(UInt8(truncatingIfNeeded: random.next())) }
-            let word = bytes.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-            let found = DecimalText.leadingDigits(of: word)
-            #expect(found?.value == value && found?.count == count, "\(bytes), seed \(seed)")
-        }
-        #expect(DecimalText.leadingDigits(of: 0x3030_3030_3030_3030) == nil)
-        #expect(DecimalText.leadingDigits(of: 0x3030_3030_3030_3020)?.count == 0)
-    }
-
     private func expectWritten(_ value: UInt64) {
         var bytes = [UInt8](repeating: UInt8(ascii: "!"), count: DecimalText.lengthMax + 1)
         let count = DecimalText.write(value, at: &bytes)

@@ -43,15 +43,21 @@ static inline size_t larder_find_break(const uint8_t *bytes, size_t length) {
         __m128i hits = _mm_or_si128(_mm_cmpeq_epi8(part, space), _mm_cmpeq_epi8(part, newline));
         int mask = _mm_movemask_epi8(hits);
         if (mask != 0) return (size_t)__builtin_ctz((unsigned)mask);
-        place = 16;
+        for (place = 16; place + 16 <= length; place += 16) {
+            part = _mm_loadu_si128((const __m128i *)(const void *)(bytes + place));
+            hits = _mm_or_si128(_mm_cmpeq_epi8(part, space), _mm_cmpeq_epi8(part, newline));
+            mask = _mm_movemask_epi8(hits);
+            if (mask != 0) return place + (size_t)__builtin_ctz((unsigned)mask);
+        }
+        if (place == length) return length;
+        // The last sixteen bytes once more: those that were looked at hold none.
+        size_t last = length - 16;
+        part = _mm_loadu_si128((const __m128i *)(const void *)(bytes + last));
+        hits = _mm_or_si128(_mm_cmpeq_epi8(part, space), _mm_cmpeq_epi8(part, newline));
+        mask = _mm_movemask_epi8(hits);
+        return mask != 0 ? last + (size_t)__builtin_ctz((unsigned)mask) : length;
     }
-    for (; place + 16 <= length; place += 16) {
-        __m128i part = _mm_loadu_si128((const __m128i *)(const void *)(bytes + place));
-        __m128i hits = _mm_or_si128(_mm_cmpeq_epi8(part, space), _mm_cmpeq_epi8(part, newline));
-        int mask = _mm_movemask_epi8(hits);
-        if (mask != 0) return place + (size_t)__builtin_ctz((unsigned)mask);
-    }
-    if (length < 16 && length >= 8) {
+    if (length >= 8) {
         // Twice eight bytes, of which some may be the same.
         __m128i part = _mm_unpacklo_epi64(
             _mm_loadl_epi64((const __m128i *)(const void *)bytes),
@@ -60,14 +66,6 @@ static inline size_t larder_find_break(const uint8_t *bytes, size_t length) {
         unsigned mask = (unsigned)_mm_movemask_epi8(hits);
         if ((mask & 0xff) != 0) return (size_t)__builtin_ctz(mask);
         return mask != 0 ? length - 16 + (size_t)__builtin_ctz(mask) : length;
-    }
-    if (place < length && length >= 16) {
-        // The last sixteen bytes once more: those that were looked at hold none.
-        size_t last = length - 16;
-        __m128i part = _mm_loadu_si128((const __m128i *)(const void *)(bytes + last));
-        __m128i hits = _mm_or_si128(_mm_cmpeq_epi8(part, space), _mm_cmpeq_epi8(part, newline));
-        int mask = _mm_movemask_epi8(hits);
-        return mask != 0 ? last + (size_t)__builtin_ctz((unsigned)mask) : length;
     }
 #endif
     for (; place < length; place++) {

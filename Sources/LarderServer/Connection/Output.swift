@@ -154,6 +154,10 @@ struct Output {
         return count
     }
 
+    /// Whether something is to be sent, and no segment.
+    @inline(__always)
+    var hasBytesOnly: Bool { buffer.count != 0 && !hasSegments }
+
     @inline(__always)
     var hasSegments: Bool { segmentsSent < segmentCount }
 

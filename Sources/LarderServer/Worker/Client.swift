@@ -41,20 +41,29 @@ func clientIsReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutableRawPoint
     guard let client = ClientHandle(context: context) else { return }
     let worker = client.pointee.worker
     worker.beginTurn()
-    if client.pointee.isSending, ready & Interest.write.rawValue != 0 {
-        guard worker.send(client) else { return }
-        worker.uncountUnread(client)
-        client.pointee.isSending = false
-        guard client.watch.wants(read: true, write: false) else { return worker.close(client) }
-        return worker.serve(client)
-    }
-    if !client.pointee.isYielded { worker.receive(client) }
+    if client.pointee.isSending, ready & Interest.write.rawValue != 0 { return worker.goOnSending(client) }
+    if !client.pointee.isYielded { worker.receiveAndAnswer(client) }
 }
 
 /// What a worker does with its clients. All of it happens in the worker's thread.
 extension WorkerHandle {
+    /// The client can take more of its answers.
+    @inline(never)
+    fileprivate func goOnSending(_ client: ClientHandle) {
+        guard send(client) else { return }
+        uncountUnread(client)
+        client.pointee.isSending = false
+        guard client.watch.wants(read: true, write: false) else { return close(client) }
+        serve(client)
+    }
+
     /// Reads once, and serves what has come.
-    func receive(_ client: ClientHandle) {
+    @inline(never)
+    func receive(_ client: ClientHandle) { receiveAndAnswer(client) }
+
+    /// As above. It is inlined, with all that most requests are, in the event loop's call: one function instead of four.
+    @inline(__always)
+    fileprivate func receiveAndAnswer(_ client: ClientHandle) {
         wake(client)
         guard let room = client.pointee.connection.pointee.inputRoom(&pointee.context), let start = room.baseAddress
         else {
@@ -66,8 +75,13 @@ extension WorkerHandle {
             client.pointee.lastActivityMilliseconds = pointee.context.now
             client.pointee.connection.pointee.didRead(count, &pointee.context)
             if pointee.context.heldBytes != pointee.heldBytesReported { reportHeldBytes(except: client) }
-            return serve(client)
+            return answer(client)
         }
+        didNotReceive(client, count)
+    }
+
+    @inline(never)
+    private func didNotReceive(_ client: ClientHandle, _ count: Int) {
         if count < 0, errno == EAGAIN || errno == EINTR || errno == EWOULDBLOCK {
             // Woken for nothing.
             return settle(client)
@@ -112,8 +126,30 @@ extension WorkerHandle {
     }
 
     /// Answers what has arrived.
-    func serve(_ client: ClientHandle) {
-        let action = client.pointee.connection.pointee.advance(&pointee.context)
+    @inline(never)
+    func serve(_ client: ClientHandle) { answer(client) }
+
+    @inline(__always)
+    private func answer(_ client: ClientHandle) {
+        let connection = client.pointee.connection
+        let action = connection.pointee.advance(&pointee.context)
+        // Most answers lie in the buffer, and go out whole.
+        guard case .read = action, client.pointee.tls == nil, connection.pointee.output.hasBytesOnly, maySend(client)
+        else { return finish(client, action) }
+        let count = connection.pointee.output.buffer.count
+        let sent = sendBuffer(client)
+        if sent == count {
+            noteSent(client, sent)
+            connection.pointee.output.reset(&pointee.context.pool)
+        } else if !sendRest(client, sent) {
+            return
+        }
+        settle(client)
+    }
+
+    /// Goes on as `advance` has said.
+    @inline(never)
+    private func finish(_ client: ClientHandle, _ action: Connection.Action) {
         if action == .yield { return yield(client) }
         let isAnswered = !client.pointee.connection.pointee.output.isEmpty
         guard !isAnswered || send(client) else { return }
@@ -288,45 +324,6 @@ extension WorkerHandle {
         // Every caller leaves the client alone from here on.
         let wantsRead = client.pointee.tlsState.sendWantsRead
         if !client.watch.wants(read: wantsRead, write: !wantsRead) { close(client) }
-    }
-
-    /// Puts a client behind the others that have something to do.
-    func yield(_ client: ClientHandle) {
-        client.pointee.isYielded = true
-        client.pointee.nextYielded = nil
-        if let last = pointee.yieldedLast {
-            last.pointee.nextYielded = client
-        } else {
-            pointee.yieldedFirst = client
-        }
-        pointee.yieldedLast = client
-    }
-
-    /// Goes on with what was begun and does not wait for a client: watchers have new lines, a crawl
-    /// has more to look at.
-    func serveListening() {
-        if !pointee.heldWrites.isEmpty { continueWrites() }
-        for client in pointee.listening where !client.pointee.isYielded && !client.pointee.isSending {
-            serve(client)
-        }
-        pointee.context.continueCrawl()
-    }
-
-    /// Gives every client that yielded its next turn.
-    func serveYielded() {
-        var next = pointee.yieldedFirst
-        pointee.yieldedFirst = nil
-        pointee.yieldedLast = nil
-        while let client = next {
-            next = client.pointee.nextYielded
-            client.pointee.isYielded = false
-            if client.pointee.tlsState.hasInput {
-                client.pointee.tlsState.hasInput = false
-                receivePending(client)
-            } else {
-                serve(client)
-            }
-        }
     }
 
     // MARK: Coming and going

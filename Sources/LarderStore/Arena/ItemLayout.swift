@@ -65,6 +65,9 @@ struct ItemForm: OptionSet {
         let bits = Int(rawValue)
         return 10 &+ (bits & 1) << 3 &+ (bits & 2) << 1 &+ (bits & 4) &+ (bits & 8) >> 1 &+ (bits & 96) >> 4
     }
+    /// `headerBytes` by a table: fewer instructions.
+    @inline(__always)
+    var headerLength: Int { Int(truncatingIfNeeded: larder_header_bytes(rawValue)) }
     /// The last two bytes before the key.
     @inline(__always)
     var accessedOffset: Int { headerBytes &- 2 }
@@ -150,7 +153,7 @@ struct ItemForm: OptionSet {
         guard form.rawValue & (ItemForm.longKey.rawValue | ItemForm.longValue.rawValue) == 0 else {
             return form.headerBytes &+ keyLength &+ valueLength
         }
-        return form.headerBytes &+ Int(head >> 16 & 0xff) &+ Int(head >> 48)
+        return form.headerLength &+ Int(head >> 16 & 0xff) &+ Int(head >> 48)
     }
 
     /// Whether the item was found since it was stored, as of when this view was taken.
@@ -268,6 +271,6 @@ struct ItemShape {
     }
     @inline(__always)
     func totalBytes(wideCas: Bool) -> Int {
-        form(wideCas: wideCas).headerBytes &+ keyLength &+ valueLength
+        form(wideCas: wideCas).headerLength &+ keyLength &+ valueLength
     }
 }

@@ -76,8 +76,8 @@ struct Reservation: ~Copyable {
                 of: UInt32(truncatingIfNeeded: shape.valueLength >> 16), toByteOffset: form.longValueOffset,
                 as: UInt32.self)
         }
-        item.storeBytes(of: shape.accessed, toByteOffset: form.accessedOffset, as: UInt16.self)
-        let target = item + form.headerBytes
+        let target = item + form.headerLength
+        target.storeBytes(of: shape.accessed, toByteOffset: -2, as: UInt16.self)
         target.copyMemory(from: key, byteCount: shape.keyLength)
         state.crashPoint()
         return target + shape.keyLength

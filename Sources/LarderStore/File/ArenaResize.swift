@@ -42,6 +42,7 @@ final class OldArena: Sendable {
     var slabsThere: Int { hasTables ? mappedBytes / geometry.slabBytes : 0 }
 
     /// - Parameter process: of the new arena; a scan does not use it.
+    /// - Returns: the arena, until the caller calls `deallocate`.
     func state(_ process: Shared<ProcessState>) -> StoreState {
         StoreState(base: base, geometry: geometry, process: process, hashSeed: superblock.hash_seed)
     }
@@ -94,6 +95,7 @@ struct ArenaResize {
     /// - Returns: when a flush is still to fall due; nil when the resize was stopped.
     mutating func run(isStopped: (_ slabsDone: Int) -> Bool) throws(StoreError) -> Int64? {
         let view = old.state(store.state.process)
+        defer { view.deallocate() }
         let durables = old.durables()
         let flushAt = durables.flushAt.map { Int64(bitPattern: $0) } ?? Int64.max
         // Without knowing what was flushed nothing can be served.

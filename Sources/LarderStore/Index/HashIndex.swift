@@ -11,16 +11,39 @@ import Glibc
 /// SAFETY: bucket addresses come from the directory, block numbers from slots that this process
 /// wrote; a reader that raced a writer reads inside the mapping, and its version check fails.
 extension StoreState {
+    /// What addresses are computed from. A loop over many keys holds a copy, which stays in registers.
+    struct Addresses {
+        let base: UnsafeMutableRawPointer
+        let directory: SharedArray<UInt32>
+        let blockShift: UInt32
+        let slabShift: UInt32
+
+        @inline(__always)
+        func ofBlock(_ block: UInt32) -> UnsafeMutableRawPointer { base + (Int(block) &<< Int(blockShift)) }
+
+        @inline(__always)
+        func ofBucket(_ number: Int) -> Shared<larder_bucket> {
+            let bytes = number &<< 6
+            let place = bytes &>> Int(slabShift)
+            // The bytes from the start of the index, but in the slab that the directory says, not in slab `place`.
+            let offset = bytes &+ ((Int(directory[place]) &- place) &<< Int(slabShift))
+            return Shared((base + offset).assumingMemoryBound(to: larder_bucket.self))
+        }
+    }
+    @inline(__always)
+    var addresses: Addresses {
+        Addresses(base: base, directory: directory, blockShift: blockShift, slabShift: slabShift)
+    }
+
     /// The bucket for a hash when there are `count` of them (Litwin 1980).
     @inline(__always)
     static func bucketNumber(_ hash: UInt64, count: UInt64) -> Int {
         // A damaged superblock may have a count of 0. Then the result is the first bucket.
         let level = UInt64(truncatingIfNeeded: 63 &- (count | 1).leadingZeroBitCount)
-        let low = (1 as UInt64) &<< level
-        // `count` is low + split; buckets below `split` have been divided already.
-        var number = hash & (low &+ low &- 1)
-        if number >= count { number &= low &- 1 }
-        return Int(truncatingIfNeeded: number)
+        let mask = (2 as UInt64) &<< level &- 1
+        // `count` is half of mask + 1, and split; buckets below `split` have been divided already.
+        let number = hash & mask
+        return Int(truncatingIfNeeded: number < count ? number : number & mask &>> 1)
     }
 
     @inline(__always)
@@ -28,10 +51,7 @@ extension StoreState {
 
     @inline(__always)
     func bucketAddress(_ number: Int) -> Shared<larder_bucket> {
-        let shift = Int(slabShift &- 6)
-        let slab = Int(directory[number &>> shift])
-        let offset = (slab &<< Int(slabShift)) &+ ((number & ((1 &<< shift) &- 1)) &<< 6)
-        return Shared((base + offset).assumingMemoryBound(to: larder_bucket.self))
+        addresses.ofBucket(number)
     }
 
     @inline(__always)

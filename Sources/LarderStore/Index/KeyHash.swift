@@ -60,6 +60,8 @@ enum KeyHash {
     @inline(__always)
     static func tag(_ hash: UInt64) -> UInt8 {
         let bits = UInt8(truncatingIfNeeded: hash >> 56)
-        return bits == 0 ? 1 : (bits == 255 ? 254 : bits)
+        // Both are known by one comparison.
+        if _fastPath((bits &+ 1) & 0xfe != 0) { return bits }
+        return bits == 0 ? 1 : 254
     }
 }

@@ -139,7 +139,7 @@ extension StoreState {
         // A new write takes its number last, and then its cas is one that was asked for, or that number.
         let wideCas = shape.cas.map { $0 != order || shape.order == nil } ?? false
         let form = shape.form(wideCas: wideCas)
-        let bytes = form.headerBytes &+ shape.keyLength &+ shape.valueLength
+        let bytes = form.headerLength &+ shape.keyLength &+ shape.valueLength
         let count = blockCount(forBytes: bytes)
         assert(slabs.state(number) == .open && atomicLoad(&session.pointee.openSlabsLock) != 0)
         let cursor = Int(slab.pointee.cursor_blocks)

@@ -64,8 +64,9 @@ package enum BinaryEncoder {
         // SAFETY: as in `encodeValueHeader`, and the value behind.
         UnsafeMutableRawPointer(out).storeBytes(of: clientFlags.bigEndian, toByteOffset: 24, as: UInt32.self)
         if keyLength > 0 { larder_copy_key(out + 28, key, keyLength) }
+        let length = 28 &+ keyLength &+ valueLength
         memcpy(out + 28 + keyLength, value, valueLength)
-        return 28 &+ keyLength &+ valueLength
+        return length
     }
 
     /// Writes the miss of a retrieval that wants the key back: there is no text in it.

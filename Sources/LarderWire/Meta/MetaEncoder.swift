@@ -88,28 +88,80 @@ package enum MetaEncoder {
         at out: UnsafeMutablePointer<UInt8>
     ) -> Int {
         // SAFETY: the parser has seen that no letter comes twice and that the opaque is short: as `append`.
-        out[0] = UInt8(ascii: "V")
-        out[1] = UInt8(ascii: "A")
-        out[2] = UInt8(ascii: " ")
-        var length = 3 &+ DecimalText.writeShort(valueLength, at: out + 3)
-        let told = asked.pointee.told
-        if told.letters == UInt32(UInt8(ascii: "k")) {
-            length = append(UInt8(ascii: "k"), out, length)
-            larder_copy_key(out + length, key, keyLength)
-            length &+= keyLength
-        } else if told.letters != 0 {
-            length = appendTold(asked, line, key, keyLength, clientFlags, cas, valueLength, out, length)
+        let letters = asked.pointee.told.letters
+        guard letters == 0 || letters == UInt32(UInt8(ascii: "k")) else {
+            // With the same parameters, so that the call is a jump.
+            return encodeToldValue(
+                key: key, keyLength: keyLength, clientFlags: clientFlags, cas: cas, value: value,
+                valueLength: valueLength, asked: asked, line: line, at: out)
         }
-        length = endLine(out, length)
-        memcpy(out + length, value, valueLength)
-        return endLine(out, length &+ valueLength)
+        var length = beginPlainValue(valueLength, out)
+        if letters != 0 {
+            length = endLine(out, appendPlainKey(key, keyLength, out, length)) &- 2
+        }
+        return endPlainValue(value, valueLength, out, length)
     }
 
-    /// What the flags of a plain `mg` ask for.
+    /// As above, of a line that asks for more than the key.
     @inline(never)
-    private static func appendTold(
-        _ asked: UnsafePointer<RetrievalKey>, _ line: UnsafePointer<UInt8>, _ key: UnsafeRawPointer, _ keyLength: Int,
-        _ clientFlags: UInt32, _ cas: UInt64, _ valueLength: Int, _ out: UnsafeMutablePointer<UInt8>, _ start: Int
+    private static func encodeToldValue(
+        key: UnsafeRawPointer, keyLength: Int, clientFlags: UInt32, cas: UInt64, value: UnsafeRawPointer,
+        valueLength: Int, asked: UnsafePointer<RetrievalKey>, line: UnsafePointer<UInt8>,
+        at out: UnsafeMutablePointer<UInt8>
+    ) -> Int {
+        var letters = asked.pointee.told.letters
+        var length = beginPlainValue(valueLength, out)
+        repeat {
+            if letters & 0xff == UInt32(UInt8(ascii: "k")) {
+                length = appendPlainKey(key, keyLength, out, length)
+            } else if letters & 0xff == UInt32(UInt8(ascii: "f")) {
+                length = append(UInt8(ascii: "f"), out, length)
+                length &+= DecimalText.writeFlags(clientFlags, at: out + length)
+            } else {
+                length = appendOther(letters, asked, line, key, keyLength, clientFlags, cas, valueLength, out, length)
+                break
+            }
+            letters &>>= 8
+        } while letters != 0
+        _ = endLine(out, length)
+        return endPlainValue(value, valueLength, out, length)
+    }
+
+    /// `VA <length>`, and a line end that is not counted.
+    @inline(__always)
+    private static func beginPlainValue(_ valueLength: Int, _ out: UnsafeMutablePointer<UInt8>) -> Int {
+        // "VA "
+        UnsafeMutableRawPointer(out).storeBytes(of: UInt32(0x20_41_56).littleEndian, as: UInt32.self)
+        return 3 &+ DecimalText.writeLine(valueLength, at: out + 3)
+    }
+
+    @inline(__always)
+    private static func appendPlainKey(
+        _ key: UnsafeRawPointer, _ keyLength: Int, _ out: UnsafeMutablePointer<UInt8>, _ start: Int
+    ) -> Int {
+        let length = append(UInt8(ascii: "k"), out, start)
+        larder_copy_key(out + length, key, keyLength)
+        return length &+ keyLength
+    }
+
+    /// The value behind a line of `length` bytes, whose end is there.
+    @inline(__always)
+    private static func endPlainValue(
+        _ value: UnsafeRawPointer, _ valueLength: Int, _ out: UnsafeMutablePointer<UInt8>, _ length: Int
+    ) -> Int {
+        // The end before the value, so that nothing is left to do behind the call.
+        let end = endLine(out, length &+ 2 &+ valueLength)
+        memcpy(out + (length &+ 2), value, valueLength)
+        return end
+    }
+
+    /// What the flags of a plain `mg` ask for, from one on that is neither `k` nor `f`.
+    /// - Parameter told: what is left of `asked.told`.
+    @inline(never)
+    private static func appendOther(
+        _ told: UInt32, _ asked: UnsafePointer<RetrievalKey>, _ line: UnsafePointer<UInt8>, _ key: UnsafeRawPointer,
+        _ keyLength: Int, _ clientFlags: UInt32, _ cas: UInt64, _ valueLength: Int,
+        _ out: UnsafeMutablePointer<UInt8>, _ start: Int
     ) -> Int {
         if asked.pointee.told.areInLine {
             var facts = MetaFacts(key: key.assumingMemoryBound(to: UInt8.self), keyLength: keyLength)
@@ -119,7 +171,7 @@ package enum MetaEncoder {
             return append(
                 line + asked.pointee.flagsStart, Int(asked.pointee.flagsLength), facts, answersOfGet, out, start)
         }
-        var (letters, length) = (asked.pointee.told.letters, start)
+        var (letters, length) = (told, start)
         repeat {
             let letter = UInt8(truncatingIfNeeded: letters)
             letters &>>= 8

@@ -176,29 +176,29 @@ package enum TextEncoder {
         key: UnsafeRawPointer, keyLength: Int, clientFlags: UInt32, value: UnsafeRawPointer, valueLength: Int,
         isLast: Bool, at out: UnsafeMutablePointer<UInt8>
     ) -> Int {
-        // SAFETY: 6 bytes, 250 of key, two numbers with a space before each (11 and 20), two line ends and
-        // `END` make 296 beside the value; the words written at the end reach 3 bytes further.
+        // SAFETY: 6 bytes, 250 of key, two numbers with a space before each (11 and 21), two line ends and
+        // `END` make 297 beside the value; the words that are written reach 7 bytes further.
         store(0x20_45_55_4c_41_56, at: out)
         larder_copy_key(out + 6, key, keyLength)
-        var length = 6 &+ keyLength
+        var place = out + (6 &+ keyLength)
         if clientFlags == 0 {
             // " 0 "
-            UnsafeMutableRawPointer(out + length).storeBytes(of: UInt32(0x20_30_20).littleEndian, as: UInt32.self)
-            length &+= 3
+            UnsafeMutableRawPointer(place).storeBytes(of: UInt32(0x20_30_20).littleEndian, as: UInt32.self)
+            place += 3
         } else {
-            out[length] = UInt8(ascii: " ")
-            length &+= 1 &+ DecimalText.writeLong(clientFlags, at: out + length + 1)
-            out[length] = UInt8(ascii: " ")
-            length &+= 1
+            place[0] = UInt8(ascii: " ")
+            place += 1 &+ DecimalText.writeFlags(clientFlags, at: place + 1)
+            place[0] = UInt8(ascii: " ")
+            place += 1
         }
-        length &+= DecimalText.writeShort(valueLength, at: out + length)
-        length = endLine(out, length)
-        memcpy(out + length, value, valueLength)
-        length &+= valueLength
-        guard isLast else { return endLine(out, length) }
+        place += DecimalText.writeLine(valueLength, at: place) &+ 2
+        // The end before the value, so that nothing is left to do behind the call.
+        let end = place + valueLength
         // "\r\nEND\r\n"
-        store(0x0a_0d_44_4e_45_0a_0d, at: out + length)
-        return length &+ 7
+        store(0x0a_0d_44_4e_45_0a_0d, at: end)
+        let length = end - out &+ (isLast ? 7 : 2)
+        memcpy(place, value, valueLength)
+        return length
     }
 
     /// What `encodeStatistic` needs room for beside name and value.

@@ -38,19 +38,8 @@ extension TextParser {
         set.pointee.keyStart = keyStart
         set.pointee.keyLength = keyLength
         var place = keyStart &+ keyLength
-        if end &- place >= 8,
-            // " 0 0 ", as most clients send.
-            UnsafeRawPointer(base + place).loadUnaligned(as: UInt64.self).littleEndian & 0xff_ffff_ffff
-                == 0x20_30_20_30_20
-        {
-            place &+= 4
-            set.pointee.clientFlags = 0
-            set.pointee.exptime = 0
-        } else {
-            place = Self.takeFlagsAndExptime(base, place, end, set)
-            guard place > 0 else { return false }
-        }
-        let valueLength = Self.plainNumber(base, &place, end, before: UInt8(ascii: "\r"))
+        guard Self.takeFlagsAndExptime(base, &place, end, set) else { return false }
+        let valueLength = Self.number(base, &place, end, before: UInt8(ascii: "\r"))
         guard valueLength >= 0, end &- place >= valueLength &+ 4, base[place &+ 1] == UInt8(ascii: "\n") else {
             return false
         }
@@ -63,49 +52,71 @@ extension TextParser {
         return true
     }
 
+    /// Moves `place` behind the exptime; false for anything but two plain numbers.
+    @inline(__always)
+    private static func takeFlagsAndExptime(
+        _ base: UnsafePointer<UInt8>, _ place: inout Int, _ end: Int, _ set: UnsafeMutablePointer<ArrivedSet>
+    ) -> Bool {
+        // SAFETY: eleven bytes are there: eight are read, and then four behind a space and six digits at most.
+        if end &- place >= 11 {
+            let word = UInt64(littleEndian: UnsafeRawPointer(base + place).loadUnaligned(as: UInt64.self))
+            // " 0 0 ", as most clients send.
+            if word & 0xff_ffff_ffff == 0x20_30_20_30_20 {
+                place &+= 4
+                set.pointee.clientFlags = 0
+                set.pointee.exptime = 0
+                return true
+            }
+            if let flags = DecimalText.number(behindSpace: word) {
+                set.pointee.clientFlags = UInt32(truncatingIfNeeded: flags.value)
+                let next = base + place + flags.length
+                let following = UInt32(littleEndian: UnsafeRawPointer(next).loadUnaligned(as: UInt32.self))
+                if following & 0xff_ffff == 0x20_30_20 {
+                    place &+= flags.length &+ 2
+                    set.pointee.exptime = 0
+                    return true
+                }
+            }
+        }
+        place = takeOtherFlagsAndExptime(base, place, end, set)
+        return place > 0
+    }
+
     /// Returns the place behind the exptime; 0 for anything but two plain numbers.
     @inline(never)
-    private static func takeFlagsAndExptime(
+    private static func takeOtherFlagsAndExptime(
         _ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ set: UnsafeMutablePointer<ArrivedSet>
     ) -> Int {
         var place = start
-        let flags = shortNumber(base, &place, end)
+        let flags = number(base, &place, end, before: UInt8(ascii: " "))
         guard flags >= 0 else { return 0 }
-        set.pointee.clientFlags = UInt32(truncatingIfNeeded: flags)
-        // SAFETY: four bytes from `place` on are read if they are there.
-        if end &- place >= 4,
-            // " 0 ", as most clients send.
-            UnsafeRawPointer(base + place).loadUnaligned(as: UInt32.self).littleEndian & 0xff_ffff == 0x20_30_20
-        {
-            set.pointee.exptime = 0
-            return place &+ 2
-        }
-        let exptime = shortNumber(base, &place, end)
+        let exptime = number(base, &place, end, before: UInt8(ascii: " "))
         guard exptime >= 0 else { return 0 }
+        set.pointee.clientFlags = UInt32(truncatingIfNeeded: flags)
         set.pointee.exptime = Int64(exptime)
         return place
     }
 
-    /// As `plainNumber` before a space; quicker for up to seven digits.
+    /// As `plainNumber`; quicker for up to six digits.
     @inline(__always)
-    private static func shortNumber(_ base: UnsafePointer<UInt8>, _ place: inout Int, _ end: Int) -> Int {
-        // SAFETY: the space and eight bytes behind it are there.
-        guard end &- place >= 9, base[place] == UInt8(ascii: " ") else {
-            return plainNumber(base, &place, end, before: UInt8(ascii: " "))
+    private static func number(
+        _ base: UnsafePointer<UInt8>, _ place: inout Int, _ end: Int, before terminator: UInt8
+    ) -> Int {
+        // SAFETY: eight bytes from `place` on are read if they are there; the end of the number is among them.
+        if end &- place >= 8,
+            let number = DecimalText.number(
+                behindSpace: UInt64(littleEndian: UnsafeRawPointer(base + place).loadUnaligned(as: UInt64.self))),
+            base[place &+ number.length] == terminator
+        {
+            place &+= number.length
+            return number.value
         }
-        let word = UnsafeRawPointer(base + place).loadUnaligned(fromByteOffset: 1, as: UInt64.self).littleEndian
-        guard let (value, count) = DecimalText.leadingDigits(of: word) else {
-            return plainNumber(base, &place, end, before: UInt8(ascii: " "))
-        }
-        let terminator = base + (place &+ 1 &+ count)
-        guard count > 0, terminator.pointee == UInt8(ascii: " ") else { return -1 }
-        place &+= 1 &+ count
-        return Int(value)
+        return plainNumber(base, &place, end, before: terminator)
     }
 
     /// Up to nine digits behind the byte at `place`, which is a space, and before a byte that ends them, where
     /// `place` is then; -1 for anything else.
-    @inline(__always)
+    @inline(never)
     private static func plainNumber(
         _ base: UnsafePointer<UInt8>, _ place: inout Int, _ end: Int, before terminator: UInt8
     ) -> Int {
