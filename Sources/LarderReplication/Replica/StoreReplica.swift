@@ -1,22 +1,6 @@
 import Glibc
 package import LarderStore
 
-/// An item as a replica has it.
-package struct ReplicaItem: Sendable {
-    package var value: [UInt8]
-    /// memcached's client flags.
-    package var flags: UInt32
-    /// The id of the record that set the value.
-    package var version: UInt64
-
-    /// An item.
-    package init(value: [UInt8], flags: UInt32, version: UInt64) {
-        self.value = value
-        self.flags = flags
-        self.version = version
-    }
-}
-
 /// Applies a log to a store that a server's workers read at the same time. Used by one thread.
 ///
 /// `Replica` replaces a file that does not agree with the log. Here the workers have the store open, so the store is
