@@ -9,8 +9,6 @@
         private let connection: OpaquePointer
         private let tables: PostgreSQLTables
         private var prepared: Set<String> = []
-        /// Whether an announcement was sent whose result was not read.
-        private var isAnnouncing = false
         /// A statement that takes longer is given up, and its connection closed.
         private let answerSeconds: Int
 
@@ -111,14 +109,6 @@
         private func run(
             _ name: String, _ values: [DatabaseValue]
         ) throws(DatabaseError) -> (rows: [[DatabaseValue]], changed: Int) {
-            let result = try answer { send(name, values) }
-            // SAFETY: libpq returns a string that ends with a zero, which is copied.
-            let changed = PQcmdTuples(result.pointer).flatMap { Int(String(cString: $0)) } ?? 0
-            return (result.rows, changed)
-        }
-
-        /// - Returns: 0 if that failed.
-        private func send(_ name: String, _ values: [DatabaseValue]) -> Int32 {
             let encoded = values.map { value -> [UInt8] in
                 switch value {
                 case .bytes(let bytes): bytes
@@ -129,26 +119,26 @@
             let all = Array(encoded.joined()) + [0]
             let lengths = encoded.map { Int32($0.count) }
             let formats = [Int32](repeating: 1, count: values.count)
-            return all.withUnsafeBytes { bytes in
-                var offset = 0
-                let pointers = encoded.map { value -> UnsafePointer<CChar>? in
-                    defer { offset += value.count }
-                    // SAFETY: the offset lies within `all`, which holds the values one after the other.
-                    return bytes.baseAddress.map { ($0 + offset).assumingMemoryBound(to: CChar.self) }
+            let result = try answer {
+                all.withUnsafeBytes { bytes in
+                    var offset = 0
+                    let pointers = encoded.map { value -> UnsafePointer<CChar>? in
+                        defer { offset += value.count }
+                        // SAFETY: the offset lies within `all`, which holds the values one after the other.
+                        return bytes.baseAddress.map { ($0 + offset).assumingMemoryBound(to: CChar.self) }
+                    }
+                    return PQsendQueryPrepared(
+                        connection, name, Int32(values.count), pointers, lengths, formats, 1)
                 }
-                return PQsendQueryPrepared(connection, name, Int32(values.count), pointers, lengths, formats, 1)
             }
+            // SAFETY: libpq returns a string that ends with a zero, which is copied.
+            let changed = PQcmdTuples(result.pointer).flatMap { Int(String(cString: $0)) } ?? 0
+            return (result.rows, changed)
         }
 
         /// Sends a statement, and waits for its result.
         private func answer(_ send: () -> Int32) throws(DatabaseError) -> QueryResult {
-            try endAnnouncement()
             guard send() == 1 else { throw .lost(message) }
-            return try takeResult()
-        }
-
-        /// Waits for the result of what was sent.
-        private func takeResult() throws(DatabaseError) -> QueryResult {
             let deadline = Self.milliseconds() + 1000 * Int64(answerSeconds)
             var first: QueryResult?
             while true {
@@ -183,8 +173,6 @@
             guard let last = records.last else { throw .refused("no records") }
             // Before anything is sent, so that an error here has written nothing.
             try prepare("append", tables.append)
-            try prepare("announcement", tables.announcement)
-            try endAnnouncement()
             let values: [DatabaseValue] = [
                 .number(UInt64(records.count)), .token(last.token),
                 .bytes(Self.array(records.map { DatabaseValue.token($0.token).bytes })),
@@ -194,23 +182,10 @@
                 guard let row = try run("append", values).rows.first else {
                     throw .refused("the counter's row is missing")
                 }
-                // The caller does not wait for it. If it cannot be sent, others find the append a little later.
-                isAnnouncing = send("announcement", []) == 1
                 return (row[0].number, row[1].number == 1)
             } catch .lost(let reason) {
                 // The statement is a transaction of its own, which may have been committed.
                 throw .outcomeUnknown(reason)
-            }
-        }
-
-        /// Reads the result of an announcement. Others look at the counter also without one.
-        private func endAnnouncement() throws(DatabaseError) {
-            guard isAnnouncing else { return }
-            isAnnouncing = false
-            do throws(DatabaseError) {
-                _ = try takeResult()
-            } catch {
-                if case .lost = error { throw error }
             }
         }
 

@@ -45,9 +45,9 @@
             ]
         }
 
-        /// Raises the counter and adds the records: number of records, last token, tokens, contents, token of a record.
-        /// Gives the new id, and 1 if the counter had that token before. `FOR UPDATE` reads the row as the transaction
-        /// before has left it.
+        /// Raises the counter, adds the records and announces them: number of records, last token, tokens, contents,
+        /// token of a record. Gives the new id, and 1 if the counter had that token before. `FOR UPDATE` reads the row
+        /// as the transaction before has left it.
         var append: String {
             """
             WITH before AS (
@@ -61,12 +61,9 @@
                 SELECT counter.id - $1::bigint + new.number, new.token, octet_length(new.contents), new.contents
                 FROM counter, unnest($3::bytea[], $4::bytea[]) WITH ORDINALITY AS new(token, contents, number)
             )
-            SELECT id, follows FROM counter
+            SELECT id, follows, pg_notify('\(name)', '') FROM counter
             """
         }
-
-        /// Announces an append, after its commit. In the same transaction it would make the commit slower.
-        var announcement: String { "SELECT pg_notify('\(name)', '')" }
 
         func text(_ statement: LogStatement) -> String {
             switch statement {
