@@ -25,11 +25,12 @@ final class LogWriter: Sendable {
                 let records = jobs.flatMap(\.records)
                 let point = applier.appliedPoint
                 let appended = try applier.log.append(records, after: point)
-                if appended.followsPoint { applier.hand(records, after: point) }
+                let isApplied = appended.followsPoint && applier.applyNow(records, after: point)
+                if appended.followsPoint, !isApplied { applier.hand(records, after: point) }
                 var id = appended.id &- UInt64(records.count)
                 for job in jobs {
                     id &+= UInt64(job.records.count)
-                    applier.whenApplied(id, job.completion)
+                    if isApplied { job.completion(.success(id)) } else { applier.whenApplied(id, job.completion) }
                 }
             } catch {
                 // The log may have them.
