@@ -493,10 +493,11 @@ class TestMemory:
         def megabytes():
             return os.fstat(manager.kept[self.NAME].fileno()).st_blocks / 2048
 
-        assert 10 < megabytes() < 40
+        values_megabytes = 20 * 500_000 / 2**20
+        assert values_megabytes < megabytes() < 40
         self.end(service, signal.SIGKILL)
         service, _ = begin("--keep-memory", "-m", 512)
-        assert len(service.stats()) > 10 and 10 < megabytes() < 40
+        assert len(service.stats()) > 10 and values_megabytes < megabytes() < 40
 
     def test_another_size(self, begin, manager):
         service, _ = begin("--keep-memory", "-m", 32)

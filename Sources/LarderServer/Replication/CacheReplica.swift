@@ -228,7 +228,10 @@ final class CacheReplica: @unchecked Sendable {
         } catch {
             // A change that is too large says nothing about the log.
             if case .updateTooLarge = error { throw error }
-            refusal = error
+            // A log that cannot be read either is as good as before when it can be read again. Its changes need not be
+            // tried first.
+            let isReadable = (try? log.read(after: replica.applied.id, limit: 1)) != nil
+            refusal = isReadable ? error : nil
             throw error
         }
     }
