@@ -12,10 +12,6 @@
         private var raise: MariaDBStatement?
         /// By the number of rows.
         private var additions: [Int: MariaDBStatement] = [:]
-        /// Whole appends, by the number of rows.
-        private var wholes: [Int: MariaDBStatement] = [:]
-        /// Whether the last append followed the record that the process knew. Else another machine appends, too.
-        private var isAlone = true
         /// The server takes no larger packet.
         private var packetBytesMax = 1 << 20
 
@@ -24,8 +20,6 @@
         /// Rows that one statement adds, and bytes after which the next one is begun.
         private static let rowsMax = 64
         private static let bytesMax = 1 << 20
-        /// Rows of an append in one round trip.
-        private static let rowsAtOnceMax = 8
         /// Bytes of a packet beside the contents of one row.
         private static let rowHeadBytes = 4096
 
@@ -62,7 +56,6 @@
             prepared = [:]
             raise = nil
             additions = [:]
-            wholes = [:]
             mysql_close(connection)
         }
 
@@ -163,18 +156,15 @@
         // MARK: Appending
 
         func append(
-            _ records: [UpdateRecord], after point: UpdatePoint
+            _ records: [UpdateRecord], after token: UpdateToken
         ) throws(DatabaseError) -> (id: UInt64, followsToken: Bool) {
             guard let last = records.last else { throw .refused("no records") }
             for record in records where record.contents.count > packetBytesMax - Self.rowHeadBytes {
                 throw .tooLarge(bytes: record.contents.count, limit: packetBytesMax - Self.rowHeadBytes)
             }
-            if isAlone, try appendAtOnce(records, after: point, last.token) {
-                return (point.id &+ UInt64(records.count), true)
-            }
             let raised: (id: UInt64, followsToken: Bool)
             do throws(DatabaseError) {
-                raised = try raiseCounter(by: records.count, after: point.token, last.token)
+                raised = try raiseCounter(by: records.count, after: token, last.token)
                 try add(records, from: raised.id &- UInt64(records.count) &+ 1)
             } catch {
                 if case .lost = error { throw error }
@@ -188,54 +178,7 @@
                 // The server may have committed, and been killed before it said so.
                 throw .outcomeUnknown(message)
             }
-            isAlone = raised.followsToken
             return raised
-        }
-
-        /// Appends a few records, if the last one of the log has this place.
-        /// - Returns: false if it has not, or the records are many: nothing was written.
-        private func appendAtOnce(
-            _ records: [UpdateRecord], after point: UpdatePoint, _ last: UpdateToken
-        ) throws(DatabaseError) -> Bool {
-            guard mariadb_connection(connection) != 0, records.count <= Self.rowsAtOnceMax,
-                records.reduce(0, { $0 + $1.contents.count }) <= Self.bytesMax
-            else { return false }
-            var values: [DatabaseValue] = [
-                .number(UInt64(records.count)), .token(last), .number(point.id), .token(point.token),
-            ]
-            values += Self.rows(records[...], from: point.id &+ 1)
-            // Before anything is sent, so that an error here has written nothing.
-            if wholes[records.count] == nil {
-                wholes[records.count] = try statement(tables.appendAtOnce(rows: records.count))
-            }
-            guard let whole = wholes[records.count] else { return false }
-            do throws(DatabaseError) {
-                return try whole.run(values).changed == records.count + 1
-            } catch {
-                if case .conflict = error {
-                } else if case .lost(let reason) = error {
-                    throw .outcomeUnknown(reason)
-                } else if Self.numbersOfCommit.contains(whole.errorNumber) {
-                    throw .outcomeUnknown("\(error)")
-                }
-                try execute("ROLLBACK")
-                throw error
-            }
-        }
-
-        /// Errors that a commit may have: during commit, interrupted, timed out.
-        private static let numbersOfCommit: Set<UInt32> = [1180, 1317, 1969]
-
-        /// The values of rows.
-        private static func rows(_ records: ArraySlice<UpdateRecord>, from first: UInt64) -> [DatabaseValue] {
-            var values: [DatabaseValue] = []
-            for (place, record) in records.enumerated() {
-                values += [
-                    .number(first &+ UInt64(place)), .token(record.token), .number(UInt64(record.contents.count)),
-                    .bytes(record.contents),
-                ]
-            }
-            return values
         }
 
         private func raiseCounter(
@@ -255,8 +198,14 @@
             var rest = records[...]
             while !rest.isEmpty {
                 let count = Self.count(rest)
-                let values = Self.rows(rest.prefix(count), from: id)
-                id &+= UInt64(count)
+                var values: [DatabaseValue] = []
+                for record in rest.prefix(count) {
+                    values += [
+                        .number(id), .token(record.token), .number(UInt64(record.contents.count)),
+                        .bytes(record.contents),
+                    ]
+                    id &+= 1
+                }
                 rest = rest.dropFirst(count)
                 // There are seven statements at most, for 1, 2, 4 and so on.
                 if additions[count] == nil { additions[count] = try statement(tables.add(rows: count)) }

@@ -75,7 +75,7 @@
         /// Removes the records that the newest snapshot replaces.
         public func trim() throws(ReplicationError) { try log.trim() }
 
-        /// Waits for another record than this object has appended. It asks the counter every 2 to 32 ms.
+        /// Waits for another record. It asks the counter every 2 to 32 ms.
         public func wait(after id: UInt64, milliseconds: Int, wakeups: [Int32]) throws(ReplicationError) -> Bool {
             try log.wait(after: id, milliseconds: milliseconds, wakeups: wakeups)
         }

@@ -35,9 +35,6 @@
             return MariaDBConnection.error(mysql_stmt_errno(handle), text)
         }
 
-        /// The number of the last run's error; 0: none.
-        var errorNumber: UInt32 { mysql_stmt_errno(handle) }
-
         /// The number that the last run gave by `LAST_INSERT_ID`.
         var insertID: UInt64 { UInt64(mysql_stmt_insert_id(handle)) }
 

@@ -51,21 +51,6 @@
             """
         }
 
-        /// One transaction in one round trip, if the last record has the expected place: number of records, last token,
-        /// id and token of the place, then id, token, bytes and contents of each row. It changes one row more than it
-        /// adds, or none if there is another last record. MySQL has no such statement.
-        func appendAtOnce(rows: Int) -> String {
-            """
-            BEGIN NOT ATOMIC
-                UPDATE \(name)_counter SET id = id + ?, token = ? WHERE one = 1 AND id = ? AND token = ?;
-                IF ROW_COUNT() = 1 THEN
-                    \(add(rows: rows));
-                END IF;
-                COMMIT;
-            END
-            """
-        }
-
         /// Adds rows: id, token, bytes and contents of each.
         func add(rows: Int) -> String {
             "INSERT INTO \(name)_records (id, token, bytes, contents) VALUES "

@@ -168,7 +168,7 @@
         // MARK: Appending and waiting
 
         func append(
-            _ records: [UpdateRecord], after point: UpdatePoint
+            _ records: [UpdateRecord], after token: UpdateToken
         ) throws(DatabaseError) -> (id: UInt64, followsToken: Bool) {
             guard let last = records.last else { throw .refused("no records") }
             // Before anything is sent, so that an error here has written nothing.
@@ -176,7 +176,7 @@
             let values: [DatabaseValue] = [
                 .number(UInt64(records.count)), .token(last.token),
                 .bytes(Self.array(records.map { DatabaseValue.token($0.token).bytes })),
-                .bytes(Self.array(records.map(\.contents))), .token(point.token),
+                .bytes(Self.array(records.map(\.contents))), .token(token),
             ]
             do throws(DatabaseError) {
                 guard let row = try run("append", values).rows.first else {

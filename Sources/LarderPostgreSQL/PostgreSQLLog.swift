@@ -72,7 +72,7 @@
         /// Removes the records that the newest snapshot replaces.
         public func trim() throws(ReplicationError) { try log.trim() }
 
-        /// Waits for another record than this object has appended. The database announces it.
+        /// Waits for another record. The database announces it.
         public func wait(after id: UInt64, milliseconds: Int, wakeups: [Int32]) throws(ReplicationError) -> Bool {
             try log.wait(after: id, milliseconds: milliseconds, wakeups: wakeups)
         }

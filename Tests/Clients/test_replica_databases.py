@@ -66,30 +66,6 @@ def test_statistics_and_metrics(nodes):
             assert f'larder_replica_{name}{{cache="config"}} {value}' in metrics
 
 
-def test_sets_need_no_look_at_the_log(start_server, tmp_path):
-    """A set is decided without reading records first. PostgreSQL counts the scans of the records' table."""
-    with DATABASES["postgresql"]() as database:
-        log = Log(database)
-        node = Node(
-            start_server, tmp_path / "a.store", log.url, program=program("larder"),
-            environment=database.environment())
-        with node.connect() as connection:
-            for number in range(400):
-                assert connection.set(b"key%d" % (number % 10), b"1") == b"STORED"
-        node.server.stop()
-
-        def number(text):
-            return int(re.search(r"\d+", database.sql(text)).group())
-
-        # A connection hands its counts in when it ends.
-        poll(lambda: number("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'larder'") == 0, "the end")
-        scans = number(
-            "SELECT seq_scan + coalesce(idx_scan, 0) FROM pg_stat_user_tables "
-            f"WHERE relname = '{log.table}_records'")
-    # Each turn that looks reads the table twice. An idle server looks twice a second.
-    assert 0 < scans < 400
-
-
 @pytest.mark.parametrize("is_rewritten", [False, True])
 def test_a_server_that_was_away_catches_up(nodes, log, is_rewritten):
     with nodes[0].connect() as connection:

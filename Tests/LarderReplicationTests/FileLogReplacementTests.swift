@@ -168,28 +168,4 @@ import Testing
         #expect(try cache.get("key")?.text == "4")
         #expect(try cache.get("other") == nil)
     }
-
-    /// A server appends a record after another server's, and after the log was replaced by one of equal length.
-    @Test func aReplicaFollowsUpToItsOwnRecordInItsOwnLogOnly() throws {
-        let path = place.state("server")
-        let store = try Store(
-            StoreConfiguration(memoryBytes: 4 << 20, itemBytesMax: 64 << 10, evicts: false, filePath: path))
-        let replica = try StoreReplica(store, path: path, ReplicaSignal(path: path))
-        defer { replica.close() }
-        while try replica.step(log) {}
-        let before = replica.applied
-        #expect(try log.append([record(("other", "2"))]) == 3)
-        let appended = try log.append([record(("own", "1"))], after: before)
-        #expect(appended.id == 4 && !appended.followsPoint)
-        #expect(try replica.follow(log, before: 4))
-        #expect(replica.applied.id == 3 && replica.item("other".bytes)?.value.text == "2")
-        try move(place.log, away)
-        let another = try FileLog(path: place.log)
-        _ = try another.append((1...3).map { try record(("key", "\($0)")) })
-        #expect(try !another.append([record(("own", "1"))], after: replica.applied).followsPoint)
-        #expect(try !replica.follow(another, before: 4))
-        #expect(replica.applied == .start && replica.item("own".bytes) == nil)
-        while try replica.step(another) {}
-        #expect(replica.item("own".bytes)?.value.text == "1" && replica.item("other".bytes) == nil)
-    }
 }

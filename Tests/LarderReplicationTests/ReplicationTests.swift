@@ -93,23 +93,6 @@ import Testing
         #expect(second.status.rebuilds == 0)
     }
 
-    /// The thread that applies is kept in a wait, so the one that appends has to apply the record.
-    @Test(arguments: LogKind.all) func theWriterAppliesItsOwnRecords(_ kind: LogKind) async throws {
-        let place = try ReplicationPlace(kind)
-        let log = ChangeableLog(try place.openLog())
-        let cache = try place.cache(log: log)
-        log.become(.deaf)
-        while !log.isWaitingDeaf { usleep(1000) }
-        for number in 1...3 {
-            #expect(try await cache.set("key", "\(number)".bytes) == UInt64(number))
-            #expect(try cache.get("key")?.text == "\(number)")
-        }
-        #expect(log.isWaitingDeaf)
-        #expect(cache.status.appliedID == 3)
-        log.become(.none)
-        #expect(try await cache.update() == 3)
-    }
-
     @Test(arguments: LogKind.all) func aSnapshotFileIsMadeBesideWriters(_ kind: LogKind) async throws {
         let place = try ReplicationPlace(kind)
         let first = try place.cache("first")

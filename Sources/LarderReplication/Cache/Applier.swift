@@ -13,14 +13,6 @@ final class Applier: Sendable {
     private let path: String
     private let configuration: ReplicatedCache.Configuration
     private let shared = Mutex(Shared())
-    /// The thread holds it while it reads and applies records, but not while it waits for some.
-    private let turn = Mutex(Turn())
-
-    /// What the process applies with; nil: another process applies.
-    private struct Turn: @unchecked Sendable {
-        // SAFETY: `@unchecked` because it is reached through the lock only.
-        var replica: Replica?
-    }
 
     fileprivate struct Waiter {
         var id: UInt64
@@ -49,8 +41,7 @@ final class Applier: Sendable {
     /// State of the applier's thread alone.
     private struct Own {
         var lock: OpenFile?
-        /// Whether there is a replica.
-        var isApplier = false
+        var replica: Replica?
         var listener: Int32?
         var reader: LockedReader?
         var looks = 0
@@ -92,16 +83,6 @@ final class Applier: Sendable {
         shared.withLock { $0.handed = (point, records) }
     }
 
-    /// Applies records of the log that follow a point directly, in the calling thread.
-    /// - Returns: false if the thread is applying others, or another record was applied last. Not all are applied then.
-    func applyNow(_ records: [UpdateRecord], after point: UpdatePoint) -> Bool {
-        turn.withLockIfAvailable { turn -> Bool in
-            guard let replica = turn.replica, (try? replica.apply(records, after: point)) == true else { return false }
-            publish(replica.applied.id, isReadable: replica.isReadable, replica)
-            return true
-        } ?? false
-    }
-
     func stop() {
         shared.withLock { $0.isStopping = true }
         wakeup.wakeOwn()
@@ -114,8 +95,8 @@ final class Applier: Sendable {
     func run() {
         var own = Own()
         while !shared.withLock({ $0.isStopping }) {
-            if !own.isApplier { takeOver(&own) }
-            if own.isApplier { apply(&own) } else { follow(&own) }
+            if own.replica == nil { takeOver(&own) }
+            if own.replica != nil { apply(&own) } else { follow(&own) }
         }
         close(&own)
         let left = shared.withLock { shared in
@@ -133,10 +114,8 @@ final class Applier: Sendable {
             guard let lock = own.lock else { return }
             guard lock.tryLock() else { return }
             do throws(ReplicationError) {
-                let replica = try Replica(
+                own.replica = try Replica(
                     path, arenaBytes: configuration.arenaBytes, updateBytesMax: configuration.updateBytesMax)
-                turn.withLock { $0.replica = replica }
-                own.isApplier = true
             } catch {
                 lock.unlock()
                 throw error
@@ -153,46 +132,32 @@ final class Applier: Sendable {
     private func note(_ error: ReplicationError?) { shared.withLock { $0.error = error } }
 
     private func apply(_ own: inout Own) {
+        guard let replica = own.replica else { return }
         do throws(ReplicationError) {
             wakeup.drain(own.listener)
-            let applied = try turn.withLock { turn throws(ReplicationError) in try applyAll(turn.replica) }
-            guard let applied else { return }
+            let handed = shared.withLock { shared in
+                defer { shared.handed = nil }
+                return shared.handed
+            }
+            var isMore = true
+            if let handed, try replica.apply(handed.records, after: handed.point) {
+                isMore = false
+                publish(replica.applied.id, isReadable: replica.isReadable, replica)
+            }
+            while isMore, !shared.withLock({ $0.isStopping }) {
+                isMore = try replica.step(log) { () throws(ReplicationError) in try pause(replica) }
+                publish(replica.applied.id, isReadable: replica.isReadable, replica)
+            }
+            if isMore { return }
             note(nil)
             let wakeups = [wakeup.descriptor] + (own.listener.map { [$0] } ?? [])
             _ = try log.wait(
-                after: applied, milliseconds: min(Self.idleMilliseconds, untilDeadline()), wakeups: wakeups)
-            publishNow()
+                after: replica.applied.id, milliseconds: min(Self.idleMilliseconds, untilDeadline()), wakeups: wakeups)
+            publish(replica.applied.id, isReadable: replica.isReadable, replica)
         } catch {
             note(error)
-            publishNow()
+            publish(replica.applied.id, isReadable: replica.isReadable, replica)
             rest(Self.retryMilliseconds)
-        }
-    }
-
-    /// Applies the records that were handed over, or else all that the log has.
-    /// - Returns: the id of the last one; nil if the cache is being closed.
-    private func applyAll(_ replica: Replica?) throws(ReplicationError) -> UInt64? {
-        guard let replica else { return nil }
-        let handed = shared.withLock { shared in
-            defer { shared.handed = nil }
-            return shared.handed
-        }
-        var isMore = true
-        if let handed, try replica.apply(handed.records, after: handed.point) {
-            isMore = false
-            publish(replica.applied.id, isReadable: replica.isReadable, replica)
-        }
-        while isMore, !shared.withLock({ $0.isStopping }) {
-            isMore = try replica.step(log) { () throws(ReplicationError) in try pause(replica) }
-            publish(replica.applied.id, isReadable: replica.isReadable, replica)
-        }
-        return isMore ? nil : replica.applied.id
-    }
-
-    private func publishNow() {
-        turn.withLock { turn in
-            guard let replica = turn.replica else { return }
-            publish(replica.applied.id, isReadable: replica.isReadable, replica)
         }
     }
 
@@ -250,14 +215,11 @@ final class Applier: Sendable {
 
     private func close(_ own: inout Own) {
         do throws(ReplicationError) {
-            try turn.withLock { turn throws(ReplicationError) in
-                defer { turn.replica = nil }
-                try turn.replica?.close()
-            }
+            try own.replica?.close()
         } catch {
             note(error)
         }
-        own.isApplier = false
+        own.replica = nil
         if let listener = own.listener { wakeup.endListening(listener) }
         own.listener = nil
         own.lock?.unlock()

@@ -25,12 +25,11 @@ final class LogWriter: Sendable {
                 let records = jobs.flatMap(\.records)
                 let point = applier.appliedPoint
                 let appended = try applier.log.append(records, after: point)
-                let isApplied = appended.followsPoint && applier.applyNow(records, after: point)
-                if appended.followsPoint, !isApplied { applier.hand(records, after: point) }
+                if appended.followsPoint { applier.hand(records, after: point) }
                 var id = appended.id &- UInt64(records.count)
                 for job in jobs {
                     id &+= UInt64(job.records.count)
-                    if isApplied { job.completion(.success(id)) } else { applier.whenApplied(id, job.completion) }
+                    applier.whenApplied(id, job.completion)
                 }
             } catch {
                 // The log may have them.

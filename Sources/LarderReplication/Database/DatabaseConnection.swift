@@ -108,10 +108,10 @@ package protocol DatabaseConnection: AnyObject, Sendable {
     func execute(_ text: String) throws(DatabaseError)
 
     /// Gives records the next ids, in one transaction.
-    /// - Parameter point: the place of the record that is the last one, as far as this process knows.
-    /// - Returns: the last one's id, and whether the record before the first one has the point's token.
+    /// - Parameter token: the token of a record.
+    /// - Returns: the last one's id, and whether the record before the first one has this token.
     func append(
-        _ records: [UpdateRecord], after point: UpdatePoint
+        _ records: [UpdateRecord], after token: UpdateToken
     ) throws(DatabaseError) -> (id: UInt64, followsToken: Bool)
 
     /// The number by which announcements name the connection that they come from.

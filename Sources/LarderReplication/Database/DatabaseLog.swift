@@ -13,11 +13,6 @@ package final class DatabaseLog<Connection: DatabaseConnection>: UpdateLog {
     private let appends = GroupCommit()
     /// The number of the connection that appends. This process knows of its own appends without announcements.
     private let appender = Atomic<Int32>(0)
-    /// The id that was the last one when the counter was looked at, and then those of this log's appends, as long as
-    /// each follows the one before directly. So a wait after it need not look at the counter first.
-    private let known = Atomic<UInt64>(.max)
-    /// The number of the connection that listened when the counter was looked at. Announcements to it are not missed.
-    private let listener = Atomic<Int32>(0)
 
     private static var recordBytesMax: Int { 32 << 20 }
     /// A read ends with the record that reaches this size.
@@ -91,11 +86,10 @@ package final class DatabaseLog<Connection: DatabaseConnection>: UpdateLog {
             do throws(DatabaseError) {
                 let (id, followsToken) = try transactions.withConnection { connection throws(DatabaseError) in
                     self.appender.store(connection.number, ordering: .relaxed)
-                    return try connection.append(records, after: point)
+                    return try connection.append(records, after: point.token)
                 }
-                let followsPoint = followsToken && id &- UInt64(records.count) == point.id
-                if followsPoint { _ = known.compareExchange(expected: point.id, desired: id, ordering: .relaxed) }
-                return AppendedUpdates(id: id, followsPoint: followsPoint)
+                return AppendedUpdates(
+                    id: id, followsPoint: followsToken && id &- UInt64(records.count) == point.id)
             } catch {
                 guard case .conflict = error, conflicts < Self.conflictsMax else { throw replicationError(error) }
                 conflicts += 1
@@ -185,16 +179,8 @@ package final class DatabaseLog<Connection: DatabaseConnection>: UpdateLog {
         guard Connection.announcesAppends else { return try look(after: id, until: deadline, wakeups) }
         do throws(DatabaseError) {
             return try listeners.withConnection { connection throws(DatabaseError) -> Bool in
-                let number = connection.number
-                var mustLook = known.load(ordering: .relaxed) != id
-                mustLook = mustLook || self.listener.exchange(number, ordering: .relaxed) != number
                 while true {
-                    if mustLook {
-                        let latest = try LogPlace(connection, .place).latest.id
-                        known.store(latest, ordering: .relaxed)
-                        if latest != id { return true }
-                    }
-                    mustLook = true
+                    if try LogPlace(connection, .place).latest.id != id { return true }
                     let left = deadline - monotonicMilliseconds()
                     guard left > 0 else { return false }
                     let milliseconds = Int(min(left, Self.listenMillisecondsMax))
@@ -213,18 +199,8 @@ package final class DatabaseLog<Connection: DatabaseConnection>: UpdateLog {
     /// Asks the counter again and again, less and less often.
     private func look(after id: UInt64, until deadline: Int64, _ wakeups: [Int32]) throws(ReplicationError) -> Bool {
         var pause = Self.firstLookMilliseconds
-        // This log's own appends that follow `id` are no news: the replica that made them knows them.
-        var isFollowed = known.load(ordering: .relaxed) == id
-        var mustLook = !isFollowed
         while true {
-            if mustLook {
-                let latest = try latest().id
-                let isOwn = isFollowed && latest == known.load(ordering: .relaxed)
-                if !isOwn { known.store(latest, ordering: .relaxed) }
-                guard isOwn || latest == id else { return true }
-                isFollowed = true
-            }
-            mustLook = true
+            if try latest().id != id { return true }
             let left = deadline - monotonicMilliseconds()
             guard left > 0 else { return false }
             var polled = wakeups.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }

@@ -1,6 +1,22 @@
 import Glibc
 package import LarderStore
 
+/// An item as a replica has it.
+package struct ReplicaItem: Sendable {
+    package var value: [UInt8]
+    /// memcached's client flags.
+    package var flags: UInt32
+    /// The id of the record that set the value.
+    package var version: UInt64
+
+    /// An item.
+    package init(value: [UInt8], flags: UInt32, version: UInt64) {
+        self.value = value
+        self.flags = flags
+        self.version = version
+    }
+}
+
 /// Applies a log to a store that a server's workers read at the same time. Used by one thread.
 ///
 /// `Replica` replaces a file that does not agree with the log. Here the workers have the store open, so the store is
@@ -69,49 +85,27 @@ package final class StoreReplica {
     package func step(
         _ log: any UpdateLog, mayGoOn: () -> Bool = { true }
     ) throws(ReplicationError) -> Bool {
-        takeWakeups()
+        signal.wakeup.drain(listener)
         noteDamage()
         if needsLoad {
             try load(log, mayGoOn)
             return true
         }
-        guard let entries = try nextEntries(log) else { return demandLoad() }
+        // The last record applied is read again: another token shows that the log was replaced.
+        var entries = try log.read(after: max(applied.id, 1) - 1, limit: Self.recordsPerStep + 1)
+        if applied.id > 0, entries.first?.id == applied.id {
+            guard entries[0].point == applied else { return demandLoad() }
+            entries.removeFirst()
+            // A large record comes alone, so those behind it may be missing.
+            if entries.isEmpty { entries = try log.read(after: applied.id, limit: Self.recordsPerStep) }
+        } else if try !isReplaced(applied, by: log, entries) {
+            return demandLoad()
+        }
         for entry in entries {
             guard entry.id == state.applied.id &+ 1 else { return demandLoad() }
             _ = try apply(entry)
         }
         return entries.count >= Self.recordsPerStep
-    }
-
-    /// Takes note of the wakeups until now: the next wait is not ended by them.
-    package func takeWakeups() { signal.wakeup.drain(listener) }
-
-    /// Applies the records up to one that this process has appended, but not that one.
-    /// - Returns: false if the log was replaced, or has not all of them any more. The next step loads the store then.
-    package func follow(_ log: any UpdateLog, before id: UInt64) throws(ReplicationError) -> Bool {
-        repeat {
-            guard let entries = try nextEntries(log), !entries.isEmpty else { return !demandLoad() }
-            for entry in entries where entry.id < id {
-                guard entry.id == state.applied.id &+ 1 else { return !demandLoad() }
-                _ = try apply(entry)
-            }
-        } while state.applied.id &+ 1 < id
-        return true
-    }
-
-    /// The records after the one applied last; nil if the log does not have that one.
-    private func nextEntries(_ log: any UpdateLog) throws(ReplicationError) -> [UpdateEntry]? {
-        // The last record applied is read again: another token shows that the log was replaced.
-        var entries = try log.read(after: max(applied.id, 1) - 1, limit: Self.recordsPerStep + 1)
-        if applied.id > 0, entries.first?.id == applied.id {
-            guard entries[0].point == applied else { return nil }
-            entries.removeFirst()
-            // A large record comes alone, so those behind it may be missing.
-            if entries.isEmpty { entries = try log.read(after: applied.id, limit: Self.recordsPerStep) }
-        } else if try !isReplaced(applied, by: log, entries) {
-            return nil
-        }
-        return entries
     }
 
     /// Whether a snapshot of the log ends with the record applied last, so that the next record follows.

@@ -45,8 +45,6 @@ final class CacheReplica: @unchecked Sendable {
     /// Why the log refused the last change; nil: it took it. Used in the thread. Reads of a log may succeed while its
     /// disk is full.
     private var refusal: ReplicationError?
-    /// Whether a batch was just applied, so that the replica has all records. Used in the thread.
-    private var isCurrent = false
 
     private static let retryMilliseconds: Int32 = 200
     private static let idleMilliseconds = 500
@@ -168,19 +166,18 @@ final class CacheReplica: @unchecked Sendable {
     private func turn(
         _ replica: StoreReplica, _ log: any UpdateLog, _ again: inout [ReplicaWrite]
     ) throws(ReplicationError) {
-        replica.takeWakeups()
         var writes = again + takeWrites(atMost: Self.writesPerAppend - again.count)
         again = []
         do throws(ReplicationError) {
+            // A change must see all changes that were answered before it came.
+            try catchUp(replica, log)
             if writes.isEmpty {
-                if !isCurrent { try catchUp(replica, log) }
-                isCurrent = false
                 note(refusal)
                 writes = takeWrites(atMost: Self.writesPerAppend)
                 guard !writes.isEmpty else { return try replica.wait(log, milliseconds: Self.idleMilliseconds) }
+                try catchUp(replica, log)
             }
-            isCurrent = false
-            let batch = try decide(writes, replica, log)
+            let batch = ReplicaBatch(writes, replica)
             // Else another program changed the items that decided. They are loaded anew, and the changes decided again.
             guard replica.isSound else {
                 again = writes
@@ -201,37 +198,17 @@ final class CacheReplica: @unchecked Sendable {
         dropLate(&again)
     }
 
-    /// A change must see all changes that were answered before it came. Those that become records need no look at the
-    /// log: if another server's record comes first, they are decided again.
-    private func decide(
-        _ writes: [ReplicaWrite], _ replica: StoreReplica, _ log: any UpdateLog
-    ) throws(ReplicationError) -> ReplicaBatch {
-        if replica.isReadable, replica.isSound {
-            let batch = ReplicaBatch(writes, replica)
-            if batch.restsOnRecords { return batch }
-        }
-        try catchUp(replica, log)
-        return ReplicaBatch(writes, replica)
-    }
-
     private func carryOut(
         _ batch: ReplicaBatch, _ replica: StoreReplica, _ log: any UpdateLog
     ) throws(ReplicationError) -> [ReplicaWrite] {
         do throws(ReplicationError) {
             let again = try batch.carryOut(replica, log)
-            if batch.recordCount > 0 {
-                refusal = nil
-                isCurrent = replica.isReadable && replica.isSound
-                noteCurrent(replica)
-            }
+            if batch.recordCount > 0 { refusal = nil }
             return again
         } catch {
             // A change that is too large says nothing about the log.
             if case .updateTooLarge = error { throw error }
-            // A log that cannot be read either is as good as before when it can be read again. Its changes need not be
-            // tried first.
-            let isReadable = (try? log.read(after: replica.applied.id, limit: 1)) != nil
-            refusal = isReadable ? error : nil
+            refusal = error
             throw error
         }
     }
@@ -250,17 +227,12 @@ final class CacheReplica: @unchecked Sendable {
             publish(replica)
             if mustStop { throw .closed }
         }
-        noteCurrent(replica)
-        publish(replica)
-    }
-
-    /// The replica has all records that the log has now.
-    private func noteCurrent(_ replica: StoreReplica) {
         let now = larder_milliseconds(false)
         monitor.withLock {
             current.latestID = replica.applied.id
             current.currentAt = now
         }
+        publish(replica)
     }
 
     // MARK: Telling others

@@ -30,11 +30,7 @@ struct ReplicaBatch {
 
     var recordCount: Int { records.count }
 
-    /// Whether each answer depends on a record of this batch. Then the items that decided may have been old: a record
-    /// whose condition does not hold any more is decided again.
-    var restsOnRecords: Bool { members.allSatisfy { $0.record != nil } }
-
-    /// Decides changes against the items of a replica. Unless `restsOnRecords`, it must have all records of its log.
+    /// Decides changes against the items of a replica that has all records of its log.
     init(_ writes: [ReplicaWrite], _ replica: StoreReplica) {
         for write in writes { add(write, replica) }
     }
@@ -93,23 +89,17 @@ struct ReplicaBatch {
     /// - Returns: the changes to be decided again.
     func carryOut(_ replica: StoreReplica, _ log: any UpdateLog) throws(ReplicationError) -> [ReplicaWrite] {
         guard !records.isEmpty else { return answer(changed: [], firstID: 0) }
-        let appended: AppendedUpdates
+        let lastID: UInt64
         do throws(ReplicationError) {
-            appended = try log.append(records, after: replica.applied)
+            lastID = try log.append(records)
         } catch {
             answerAll(Self.reply(to: error))
             throw error
         }
-        let firstID = appended.id &- UInt64(records.count) &+ 1
+        let firstID = lastID &- UInt64(records.count) &+ 1
         var changed: [Bool] = []
         do throws(ReplicationError) {
-            // Records of other servers may have come before those of this batch, or the log was replaced meanwhile.
-            var isFollowing = appended.followsPoint
-            if !isFollowing { isFollowing = try replica.follow(log, before: firstID) }
-            guard isFollowing else {
-                answerAll(.writeNotApplied)
-                return []
-            }
+            try apply(replica, log, before: firstID)
             for (place, record) in records.enumerated() {
                 changed.append(try replica.apply(UpdateEntry(id: firstID &+ UInt64(place), record: record)))
             }
@@ -123,6 +113,20 @@ struct ReplicaBatch {
             return []
         }
         return answer(changed: changed, firstID: firstID)
+    }
+
+    /// Applies the records of other servers that came before those of this batch.
+    private func apply(
+        _ replica: StoreReplica, _ log: any UpdateLog, before firstID: UInt64
+    ) throws(ReplicationError) {
+        while replica.applied.id &+ 1 < firstID {
+            let limit = Int(clamping: firstID &- 1 &- replica.applied.id)
+            let entries = try log.read(after: replica.applied.id, limit: min(limit, 512))
+            guard entries.first?.id == replica.applied.id &+ 1 else {
+                throw .logRefused(path: "log", reason: "it was rewritten while a record was written")
+            }
+            for entry in entries where entry.id < firstID { _ = try replica.apply(entry) }
+        }
     }
 
     private func answer(changed: [Bool], firstID: UInt64) -> [ReplicaWrite] {

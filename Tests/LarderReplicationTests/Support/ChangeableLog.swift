@@ -1,4 +1,3 @@
-import Glibc
 import LarderReplication
 import Synchronization
 
@@ -10,13 +9,10 @@ final class ChangeableLog: UpdateLog {
         case down
         /// An append succeeds, but throws `.outcomeUnknown`.
         case outcomeLost
-        /// No wait ends, whatever its descriptors say, until there is another fault.
-        case deaf
     }
     private let log: any UpdateLog
     private let fault = Mutex(Fault.none)
     private let recordsRead = Mutex<[UInt64]>([])
-    private let deafWaits = Atomic(0)
 
     init(_ log: any UpdateLog) { self.log = log }
 
@@ -24,11 +20,6 @@ final class ChangeableLog: UpdateLog {
 
     /// The ids of all records that were read, in the order of the reads.
     var idsRead: [UInt64] { recordsRead.withLock { $0 } }
-
-    private var isDeaf: Bool { fault.withLock { if case .deaf = $0 { true } else { false } } }
-
-    /// Whether a wait is under way that does not end.
-    var isWaitingDeaf: Bool { deafWaits.load(ordering: .acquiring) > 0 }
 
     private func check() throws(ReplicationError) {
         if fault.withLock({ if case .down = $0 { true } else { false } }) {
@@ -86,13 +77,6 @@ final class ChangeableLog: UpdateLog {
 
     func wait(after id: UInt64, milliseconds: Int, wakeups: [Int32]) throws(ReplicationError) -> Bool {
         try check()
-        if isDeaf {
-            deafWaits.add(1, ordering: .releasing)
-            defer { deafWaits.subtract(1, ordering: .releasing) }
-            // Ends by itself, so that a test that fails ends, too.
-            for _ in 0..<5000 where isDeaf { usleep(1000) }
-            return false
-        }
         return try log.wait(after: id, milliseconds: milliseconds, wakeups: wakeups)
     }
 }
