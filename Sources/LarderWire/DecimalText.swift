@@ -119,7 +119,7 @@ package enum DecimalText {
 
     /// As `write`; quicker for client flags, of which most have one digit or five.
     ///
-    /// - Parameter out: room for `lengthMax` bytes. Up to eight bytes are written, whatever the length.
+    /// - Parameter out: room for `lengthMax` bytes. The function may write eight bytes for a shorter number.
     @inline(__always)
     static func writeFlags(_ value: UInt32, at out: UnsafeMutablePointer<UInt8>) -> Int {
         guard value &- 10_000 < 90_000 else { return writeOtherFlags(value, at: out) }

@@ -33,13 +33,6 @@ import Testing
         #expect(StoreState.bucketNumber(UInt64.max, count: 0) == 0)
     }
 
-    @Test func headerLengthIsHeaderBytes() {
-        for bits in UInt8.min...UInt8.max {
-            let form = ItemForm(rawValue: bits)
-            #expect(form.headerLength == form.headerBytes)
-        }
-    }
-
     @Test func keysDifferInEachByte() {
         for length in 1...70 {
             let key = (0..<length).map { UInt8($0 + 1) }

@@ -1,4 +1,3 @@
-import CLarderArena
 import Testing
 
 @testable import LarderStore
@@ -83,7 +82,7 @@ import Testing
         #expect(
             all.headerBytes == 36 && all.checksumOffset == 28 && all.longKeyOffset == 32 && all.accessedOffset == 34)
         for form in UInt8.min...UInt8.max {
-            #expect(Int(larder_header_bytes(form)) == ItemForm(rawValue: form).headerBytes, "\(form)")
+            #expect(ItemForm(rawValue: form).headerLength == ItemForm(rawValue: form).headerBytes, "\(form)")
         }
     }
 

@@ -115,7 +115,7 @@ import Testing
         var exptime: Int64
     }
 
-    /// The bytes are in memory of their own, so that the address sanitizer sees what is read behind them.
+    /// The request is copied to memory of its own size. The address sanitizer then finds a read past its end.
     private func quickly(_ bytes: [UInt8]) -> Found? {
         let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, bytes.count))
         defer { memory.deallocate() }

@@ -35,9 +35,7 @@ extension RestingConnection {
 /// as long as something is in hand, which is mostly one turn: so that ten thousand silent clients cost little, and
 /// those that ask find what the last one used still in the processor's cache.
 ///
-/// On its address, not on the connection, since whoever asks a value for something may be given a copy of all of it.
-typealias ConnectionHandle = Handle<Connection>
-
+/// The functions stand on the handle, because a function of a large struct may get a copy of it.
 extension ConnectionHandle {
     /// Whether all requests are answered, all answers are sent, and no login is awaited.
     @inline(__always)
@@ -102,7 +100,7 @@ struct ConnectionFreeList {
     @inline(never)
     static func make(_ context: borrowing WorkerContext) -> ConnectionHandle {
         let connection = ConnectionHandle(Connection(number: -1, nil, context))
-        // Whoever has to log in says so when it comes.
+        // A client that has to log in calls `beginLogin` when it comes.
         connection.pointee.phase = .readingCommand
         return connection
     }

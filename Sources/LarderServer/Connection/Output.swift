@@ -154,7 +154,7 @@ struct Output {
         return count
     }
 
-    /// Whether something is to be sent, and no segment.
+    /// True when the buffer holds the whole answer, and the answer is not empty.
     @inline(__always)
     var hasBytesOnly: Bool { buffer.count != 0 && !hasSegments }
 

@@ -12,8 +12,6 @@ struct DatagramPort: Watched {
     static let bufferBytes = 64 << 10
 }
 
-typealias DatagramPortHandle = Handle<DatagramPort>
-
 /// SAFETY: the context is the port, whose watch is taken off the loop before it is freed.
 private func datagramsAreReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutableRawPointer?) {
     guard let port = DatagramPortHandle(context: context) else { return }

@@ -14,8 +14,6 @@ struct SyncPort: Watched {
     let buffer: UnsafeMutableRawBufferPointer
 }
 
-typealias SyncPortHandle = Handle<SyncPort>
-
 /// SAFETY: the context is the port, whose watch is taken off the loop before it is freed.
 private func changesAreReady(_ fd: Int32, _ ready: Int16, _ context: UnsafeMutableRawPointer?) {
     guard let port = SyncPortHandle(context: context) else { return }

@@ -32,8 +32,6 @@ struct Client: Watched {
     var loginDeadlineSeconds: Int32 = 0
 }
 
-typealias ClientHandle = Handle<Client>
-
 /// The event loop's call for a client's socket.
 ///
 /// SAFETY: the context is the client, whose watch is taken off the loop before it is freed.
@@ -61,7 +59,7 @@ extension WorkerHandle {
     @inline(never)
     func receive(_ client: ClientHandle) { receiveAndAnswer(client) }
 
-    /// As above. It is inlined, with all that most requests are, in the event loop's call: one function instead of four.
+    /// As `receive`, inlined into the event loop's call. Most requests take one function instead of four.
     @inline(__always)
     fileprivate func receiveAndAnswer(_ client: ClientHandle) {
         wake(client)
@@ -147,7 +145,7 @@ extension WorkerHandle {
         settle(client)
     }
 
-    /// Goes on as `advance` has said.
+    /// Carries out the action that `advance` returned.
     @inline(never)
     private func finish(_ client: ClientHandle, _ action: Connection.Action) {
         if action == .yield { return yield(client) }

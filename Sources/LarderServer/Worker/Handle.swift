@@ -65,6 +65,12 @@ import LarderEventLoop
     static func == (left: Handle, right: Handle) -> Bool { left.address == right.address }
 }
 
+typealias WorkerHandle = Handle<WorkerCore>
+typealias ClientHandle = Handle<Client>
+typealias ConnectionHandle = Handle<Connection>
+typealias DatagramPortHandle = Handle<DatagramPort>
+typealias SyncPortHandle = Handle<SyncPort>
+
 /// A value with a watch of the event loop, which is its first member.
 protocol Watched {
     var watch: WatchStorage { get set }

@@ -51,8 +51,6 @@ struct WorkerCore: ~Copyable {
     var acceptor: WorkerAcceptor?
 }
 
-typealias WorkerHandle = Handle<WorkerCore>
-
 extension WorkerHandle {
     /// Reads the clock and begins a turn, unless one is under way.
     @inline(__always)

@@ -65,7 +65,8 @@ struct ItemForm: OptionSet {
         let bits = Int(rawValue)
         return 10 &+ (bits & 1) << 3 &+ (bits & 2) << 1 &+ (bits & 4) &+ (bits & 8) >> 1 &+ (bits & 96) >> 4
     }
-    /// `headerBytes` by a table: fewer instructions.
+    /// `headerBytes` from a table, which takes fewer instructions. `headerBytes` is inlined into other modules, where the
+    /// table of C is not visible.
     @inline(__always)
     var headerLength: Int { Int(truncatingIfNeeded: larder_header_bytes(rawValue)) }
     /// The last two bytes before the key.

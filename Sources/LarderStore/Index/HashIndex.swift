@@ -72,7 +72,7 @@ extension StoreState {
         let head = larder_load_head(item)
         // The length of a short key and the bit `longKey`, so that no key of 0 bytes has the length of a long one.
         guard head & 0xff_0020 == UInt64(truncatingIfNeeded: keyLength) &<< 16 else { return false }
-        let headerBytes = Int(truncatingIfNeeded: larder_header_bytes(UInt8(truncatingIfNeeded: head)))
+        let headerBytes = ItemForm(rawValue: UInt8(truncatingIfNeeded: head)).headerLength
         return larder_keys_equal(UnsafeRawPointer(item) + headerBytes, key, UInt64(truncatingIfNeeded: keyLength))
     }
 

@@ -155,8 +155,8 @@ package enum MetaEncoder {
         return end
     }
 
-    /// What the flags of a plain `mg` ask for, from one on that is neither `k` nor `f`.
-    /// - Parameter told: what is left of `asked.told`.
+    /// Answers the flags of a plain `mg` from the first one that is neither `k` nor `f`.
+    /// - Parameter told: the letters of these flags, the first in the lowest byte.
     @inline(never)
     private static func appendOther(
         _ told: UInt32, _ asked: UnsafePointer<RetrievalKey>, _ line: UnsafePointer<UInt8>, _ key: UnsafeRawPointer,
