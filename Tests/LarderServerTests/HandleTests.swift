@@ -30,13 +30,5 @@ import Testing
                 handle.pointee[63] = 2
             }
         }
-
-        @Test func aValueIsNotFreedTwice() async {
-            await #expect(processExitsWith: .failure) {
-                let handle = Handle(InlineArray<64, Int>(repeating: 1))
-                handle.deallocate()
-                handle.deallocate()
-            }
-        }
     }
 #endif

@@ -75,6 +75,17 @@ import Testing
         }
     }
 
+    /// `:` to `?` differ from digits in the lower half only.
+    @Test func noByteBehindTheDigitsIsADigit() {
+        for place in 1...6 {
+            for byte in UInt8(0x3a)...0x3f {
+                var bytes = Array(" 123456 ".utf8)
+                bytes[place] = byte
+                #expect(DecimalText.number(behindSpace: Self.word(bytes)) == nil, "byte \(byte) at \(place)")
+            }
+        }
+    }
+
     @Test func nothingButASpaceComesInFront() {
         for byte in UInt8.min...UInt8.max where byte != 0x20 {
             let bytes = [byte] + Array("123 456".utf8)
