@@ -41,9 +41,10 @@ RELEASE_FLAGS := $(SWIFT_FLAGS) -c release --static-swift-stdlib
 # Traits of the package switch the parts on that only some users need. The client has the default trait. The server
 # needs none of them; tests need all.
 SERVER_TRAITS := --disable-default-traits
-# A build with all traits has a directory of its own: SwiftPM removes the checkouts that a build without traits does not
-# use, and would build them all again. `.build/debug` is a link into it.
-ALL_TRAITS := --enable-all-traits --scratch-path .build/all
+ALL_TRAITS := --enable-all-traits
+# SwiftPM hands the traits to the compiler in the order of a set, which is another one in each run. Without this variable
+# most builds with several traits would build everything anew.
+SWIFT_BUILD = SWIFT_DETERMINISTIC_HASHING=1 $(SWIFT) build
 SOURCES := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Tests
 VENV := .venv-test
 
@@ -63,11 +64,10 @@ run: build ## build optimised and serve on 127.0.0.1:11211 (make run ARGS="-m 10
 	@exec .build/release/larder $(ARGS)
 
 build: setup ## build the optimised server: .build/release/larder
-	$(SWIFT) build $(RELEASE_FLAGS) $(SERVER_TRAITS) --product larder
+	$(SWIFT_BUILD) $(RELEASE_FLAGS) $(SERVER_TRAITS) --product larder
 
 debug: setup-debug ## build everything, tests and what stands behind traits too, for debugging: .build/debug/larder
-	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --build-tests
-	@ln -sfn all/debug .build/debug
+	$(SWIFT_BUILD) $(SWIFT_FLAGS) $(ALL_TRAITS) --build-tests
 
 test: setup-test ## check the layout, build both ways, warnings being errors, then run every test (what CI runs)
 	@$(MAKE) --no-print-directory -j2 --output-sync=target check build
@@ -83,7 +83,7 @@ test-engine: setup-debug
 
 test-programs: setup
 	@$(MAKE) --no-print-directory -j1 readers generator soak-program
-	$(SWIFT) build $(SWIFT_FLAGS) --package-path Benchmarks --build-tests
+	$(SWIFT_BUILD) $(SWIFT_FLAGS) --package-path Benchmarks --build-tests
 	@JOBS=1 $(MAKE) --no-print-directory test-fuzz
 
 # Three groups of tests, two of them side by side, and each one test at a time. Tests of one process at the same time
@@ -113,29 +113,26 @@ test-clients: setup-test build readers generator client-probe qsets-demo databas
 	$(VENV)/bin/python -m pytest -q -rs -n 2 --dist loadfile Tests/Clients
 
 readers: setup
-	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-readers
+	$(SWIFT_BUILD) $(RELEASE_FLAGS) --package-path Benchmarks --product larder-readers
 
 generator: setup
-	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-bench
+	$(SWIFT_BUILD) $(RELEASE_FLAGS) --package-path Benchmarks --product larder-bench
 
 floor: setup
-	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-floor
+	$(SWIFT_BUILD) $(RELEASE_FLAGS) --package-path Benchmarks --product larder-floor
 
 client-probe: setup-debug
-	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product client-probe
-	@ln -sfn all/debug .build/debug
+	$(SWIFT_BUILD) $(SWIFT_FLAGS) $(ALL_TRAITS) --product client-probe
 
 qsets-demo: setup-debug ## build the Django example in Swift: .build/debug/qsets-demo --memory
-	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product qsets-demo
-	@ln -sfn all/debug .build/debug
+	$(SWIFT_BUILD) $(SWIFT_FLAGS) $(ALL_TRAITS) --product qsets-demo
 
 # `make debug` has built them already, if it came before.
 database-programs: setup-debug ## build server, larder-log and example with the logs of databases: .build/debug/larder
-	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product larder
-	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product larder-log
-	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product replicated-demo
-	$(SWIFT) build $(SWIFT_FLAGS) $(ALL_TRAITS) --product replication-probe
-	@ln -sfn all/debug .build/debug
+	$(SWIFT_BUILD) $(SWIFT_FLAGS) $(ALL_TRAITS) --product larder
+	$(SWIFT_BUILD) $(SWIFT_FLAGS) $(ALL_TRAITS) --product larder-log
+	$(SWIFT_BUILD) $(SWIFT_FLAGS) $(ALL_TRAITS) --product replicated-demo
+	$(SWIFT_BUILD) $(SWIFT_FLAGS) $(ALL_TRAITS) --product replication-probe
 
 setup: ## install what a build needs (libevent, OpenSSL; apt-get, only what is missing)
 	@SWIFT="$(SWIFT)" .ci/setup build
@@ -209,7 +206,7 @@ expiry: build generator ## let a million items expire under load: how late, and 
 	$(PYTHON) Benchmarks/expiry.py $(ARGS)
 
 hitratio: build ## hit ratios of Larder, memcached and (where installed) Redis on eight mixes, some 20 minutes
-	$(SWIFT) build $(RELEASE_FLAGS) $(SERVER_TRAITS) --product larder-hits
+	$(SWIFT_BUILD) $(RELEASE_FLAGS) $(SERVER_TRAITS) --product larder-hits
 	$(PYTHON) Benchmarks/hitratio.py --memcached "$(MEMCACHED)" $(ARGS)
 
 density: build ## how many items of seven sizes Larder and memcached hold with -m 256
@@ -219,16 +216,16 @@ overwrites: build ## overwrite keys at random in Larder and memcached, and count
 	$(PYTHON) Benchmarks/overwrites.py --memcached "$(MEMCACHED)" $(ARGS)
 
 replication: setup-test ## measure replicated caches over files and both databases (some minutes)
-	$(SWIFT) build $(RELEASE_FLAGS) --traits Databases --package-path Benchmarks --product larder-replicas
+	$(SWIFT_BUILD) $(RELEASE_FLAGS) --traits Databases --package-path Benchmarks --product larder-replicas
 	$(PYTHON) Benchmarks/replication.py $(ARGS)
 
 test-model: setup ## 100,000 random sequences against the model store, every invariant checked after each step
-	$(SWIFT) build $(RELEASE_FLAGS) $(SERVER_TRAITS) --product larder-model
+	$(SWIFT_BUILD) $(RELEASE_FLAGS) $(SERVER_TRAITS) --product larder-model
 	.build/release/larder-model --seed $(MODEL_SEED) --sequences $(MODEL_SEQUENCES)
 
 soak-program: setup
-	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product larder-soak
-	$(SWIFT) build $(RELEASE_FLAGS) --package-path Benchmarks --product soak-clock
+	$(SWIFT_BUILD) $(RELEASE_FLAGS) --package-path Benchmarks --product larder-soak
+	$(SWIFT_BUILD) $(RELEASE_FLAGS) --package-path Benchmarks --product soak-clock
 
 soak: build debug soak-program ## verify 10^9 operations with every fault at once (docs/reliability.md; up to two hours)
 	LARDER_BATCH_CHUNKS=$(BATCH_CHUNKS) $(SWIFT) test $(SWIFT_FLAGS) $(ALL_TRAITS) --skip-build --filter BatchSizeTests
@@ -241,7 +238,7 @@ test-soak: build soak-program ## run soak for half a minute, then as long withou
 
 # Without the default traits no package is resolved.
 test-tsan: setup ## run four threads at a store under the thread sanitizer (make test-tsan TSAN_ROUNDS=5000)
-	$(SWIFT) build $(SWIFT_FLAGS) $(SERVER_TRAITS) --sanitize thread --scratch-path .build/tsan --product larder-model
+	$(SWIFT_BUILD) $(SWIFT_FLAGS) $(SERVER_TRAITS) --sanitize thread --scratch-path .build/tsan --product larder-model
 	.build/tsan/debug/larder-model --rounds $(TSAN_ROUNDS)
 
 fuzz: setup ## let libFuzzer make inputs for all parsers and for whole conversations (make fuzz FUZZ_SECONDS=3600)
